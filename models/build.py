@@ -1,0 +1,39 @@
+"""From a design to a segmenter with fresh weights."""
+
+from dataclasses import dataclass
+
+from models.backbone import Backbone
+from models.deeplabv3 import AtrousPyramidHead
+from models.errors import ModelError
+from models.heads import AuxiliaryHead
+from models.pspnet import PyramidPoolingHead
+from models.segmenter import Segmenter
+
+HEADS = {"pspnet": PyramidPoolingHead, "deeplabv3": AtrousPyramidHead}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Design:
+    """All that is needed to build a segmenter again; it stands in the header of every checkpoint."""
+
+    architecture: str
+    backbone: str
+    output_stride: int
+    head_channels: int
+    auxiliary_channels: int
+    class_names: tuple[str, ...]
+
+
+def build_segmenter(design: Design, pretrained: bool = False) -> Segmenter:
+    """A segmenter with fresh weights, or with timm's ImageNet weights in its backbone.
+
+    Raises:
+        ModelError: unknown architecture or backbone, or weights that cannot be had.
+    """
+    if design.architecture not in HEADS:
+        raise ModelError(f"no architecture {design.architecture!r}; known are {', '.join(HEADS)}")
+    backbone = Backbone(design.backbone, design.output_stride, pretrained)
+    classes = len(design.class_names)
+    head = HEADS[design.architecture](backbone.channels, design.head_channels, classes)
+    auxiliary_head = AuxiliaryHead(backbone.stage3_channels, design.auxiliary_channels, classes)
+    return Segmenter(backbone, head, auxiliary_head, classes)

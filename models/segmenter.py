@@ -1,0 +1,59 @@
+"""A segmenter: backbone, head, classifier; and the named record that it returns.
+
+Dimension letters, here and everywhere: n images, k classes, c channels, H x W pixels of the input, h x w cells of a
+feature map (H and W divided by the output stride).
+"""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from models.backbone import Backbone
+from models.heads import AuxiliaryHead
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class SegmentationOutput(NamedTuple):
+    """All that a loss may compare. Logits are those of the head, before they are upsampled to the image."""
+
+    logits: Float[Tensor, "n k h w"]
+    auxiliary_logits: Float[Tensor, "n k h w"] | None  # in training only
+    head_features: Float[Tensor, "n c h w"]
+    backbone_features: Float[Tensor, "n b h w"]
+
+
+class Segmenter(nn.Module):
+    """RGB in 0..1 in, class scores per feature cell out; normalizes its own input, so no client can do it wrongly."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, backbone: Backbone, head: nn.Module, auxiliary_head: AuxiliaryHead, classes: int):
+        super().__init__()
+        self.backbone = backbone
+        self.head = head
+        self.auxiliary_head: AuxiliaryHead | None = auxiliary_head
+        self.classes = classes
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
+
+    @property
+    def backbone_channels(self) -> int:
+        return self.backbone.channels
+
+    def forward(self, image: Float[Tensor, "n 3 H W"]) -> SegmentationOutput:
+        normalized = ((image - self.mean) / self.std).to(self.backbone.dtype)
+        stage3, stage4 = self.backbone(normalized)
+        head_features, logits = self.head(stage4)
+        auxiliary = self.auxiliary_head(stage3) if self.training and self.auxiliary_head is not None else None
+        return SegmentationOutput(logits, auxiliary, head_features, stage4)
+
+
+def upsample(logits: Float[Tensor, "n k h w"], height: int, width: int) -> Float[Tensor, "n k H W"]:
+    """Class scores at the size of the image: bilinear, align_corners=False, as in mmseg."""
+    return F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False)

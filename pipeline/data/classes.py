@@ -1,0 +1,93 @@
+"""The class table: which ids a mask may hold, what they mean and how they are drawn."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.data.files import write_text
+from pipeline.errors import SegdistillError
+
+IGNORE_INDEX = 255
+"""Train id of a pixel nobody labelled: it enters no loss and no metric."""
+
+OUTSIDE_TABLE = 254
+"""What `prepare` writes for a raw id that the class table does not know; `curate` rejects such masks."""
+
+MAX_CLASSES = OUTSIDE_TABLE
+
+
+class ClassTableError(SegdistillError):
+    """A class table that cannot be used."""
+
+
+@dataclass(frozen=True)
+class LabelClass:
+    """One class; its position in the table is its train id."""
+
+    name: str
+    color: tuple[int, int, int]  # RGB, 0..255
+    raw_ids: tuple[int, ...]  # ids in the data set's own mask files, 0..255
+
+
+@dataclass(frozen=True)
+class ClassTable:
+    """Classes in train-id order, and the raw ids that mean "nobody labelled this"."""
+
+    dataset: str
+    classes: tuple[LabelClass, ...]
+    void_raw_ids: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not 2 <= len(self.classes) <= MAX_CLASSES:
+            raise ClassTableError(
+                f"class table of {self.dataset!r}: {len(self.classes)} classes, allowed are 2 to {MAX_CLASSES}"
+            )
+        self._require_unique("name", [c.name for c in self.classes])
+        self._require_unique("color", [c.color for c in self.classes])
+        self._require_unique("raw id", [i for c in self.classes for i in c.raw_ids] + list(self.void_raw_ids))
+
+    def _require_unique(self, what: str, values: Sequence[object]) -> None:
+        repeated = sorted({str(v) for v in values if values.count(v) > 1})
+        if repeated:
+            raise ClassTableError(
+                f"class table of {self.dataset!r}: {what} {', '.join(repeated)} is used more than once; "
+                f"give every class its own"
+            )
+
+    @property
+    def names(self) -> list[str]:
+        return [c.name for c in self.classes]
+
+    def to_train_ids(self, raw: np.ndarray) -> np.ndarray:
+        """Translate raw ids, uint8 (H, W), into train ids: unlabelled -> 255, ids not in the table -> 254."""
+        lookup = np.full(256, OUTSIDE_TABLE, dtype=np.uint8)
+        lookup[list(self.void_raw_ids)] = IGNORE_INDEX
+        for train_id, label_class in enumerate(self.classes):
+            lookup[list(label_class.raw_ids)] = train_id
+        return lookup[raw]
+
+    def palette(self) -> np.ndarray:
+        """Colors for every uint8 value, (256, 3) RGB; whatever is not a class is black."""
+        colors = np.zeros((256, 3), dtype=np.uint8)
+        colors[: len(self.classes)] = [c.color for c in self.classes]
+        return colors
+
+    def save(self, path: Path) -> None:
+        write_text(path, json.dumps(asdict(self), indent=2) + "\n")
+
+    @classmethod
+    def load(cls, path: Path) -> "ClassTable":
+        try:
+            table = json.loads(path.read_text())
+            classes = tuple(
+                LabelClass(c["name"], (c["color"][0], c["color"][1], c["color"][2]), tuple(c["raw_ids"]))
+                for c in table["classes"]
+            )
+            return cls(table["dataset"], classes, tuple(table["void_raw_ids"]))
+        except (OSError, json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
+            raise ClassTableError(
+                f"{path} is not a class table ({error}); run the prepare stage to write it"
+            ) from error

@@ -1,0 +1,113 @@
+"""Batches for training (random crops without end) and for evaluation (whole images, once)."""
+
+import os
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, Int64, UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from pipeline.data.images import read_image, read_mask
+from pipeline.data.samples import Sample
+from pipeline.data.transforms import Augmentation
+from pipeline.errors import SegdistillError
+
+
+class LoaderError(SegdistillError):
+    """A machine or a dataset that cannot feed the training."""
+
+
+class Batch(NamedTuple):
+    image: UInt8[Tensor, "n 3 H W"]  # RGB
+    labels: UInt8[Tensor, "n H W"]  # train ids
+    ids: list[str]
+
+    def on(self, device: torch.device) -> tuple[Float[Tensor, "n 3 H W"], Int64[Tensor, "n H W"]]:
+        """RGB in 0..1 and train ids as the network and the loss want them."""
+        image = self.image.to(device, non_blocking=True).float().div_(255)
+        return image.contiguous(memory_format=torch.channels_last), self.labels.to(device, non_blocking=True).long()
+
+
+class TrainingDraws(Dataset[tuple[np.ndarray, np.ndarray, str]]):
+    """Draw number i is a fixed function of (samples, seed, i): which sample, which crop, which distortion.
+
+    So the data order is the same for every run with one seed, however many workers load it and wherever it resumes.
+    """
+
+    def __init__(self, samples: Sequence[Sample], augmentation: Augmentation, seed: int):
+        self.samples = samples
+        self.augmentation = augmentation
+        self.seed = seed
+
+    def __getitem__(self, draw: int) -> tuple[np.ndarray, np.ndarray, str]:
+        epoch, position = divmod(draw, len(self.samples))
+        order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.samples))
+        sample = self.samples[order[position]]
+        random = np.random.default_rng([self.seed, 1, draw])
+        image, labels = self.augmentation(read_image(sample.image), read_mask(sample.mask), random)
+        return image, labels, sample.id
+
+
+def training_batches(
+    draws: TrainingDraws, batch_size: int, start: int, iterations: int, workers: int
+) -> Iterator[Batch]:
+    """Batches of the iterations start, ..., iterations - 1.
+
+    Raises:
+        LoaderError: /dev/shm is too small for the loader processes.
+    """
+    if workers:
+        _require_shared_memory(draws.augmentation, batch_size, workers)
+    loader = DataLoader(
+        draws,  # type: ignore[reportArgumentType]
+        sampler=range(start * batch_size, iterations * batch_size),
+        batch_size=batch_size,
+        num_workers=workers,
+        collate_fn=_collate,
+        worker_init_fn=_one_thread,
+        pin_memory=torch.cuda.is_available(),
+    )
+    return iter(loader)
+
+
+def evaluation_batches(samples: Sequence[Sample], batch_size: int) -> Iterator[Batch]:
+    """Whole images in list order; a batch ends early where the next image has another size."""
+    pending: list[tuple[np.ndarray, np.ndarray, str]] = []
+    for sample in samples:
+        image, labels = read_image(sample.image), read_mask(sample.mask)
+        if pending and (len(pending) == batch_size or pending[0][1].shape != labels.shape):
+            yield _collate(pending)
+            pending = []
+        pending.append((image, labels, sample.id))
+    if pending:
+        yield _collate(pending)
+
+
+def _collate(draws: Sequence[tuple[np.ndarray, np.ndarray, str]]) -> Batch:
+    images = torch.from_numpy(np.stack([image for image, _, _ in draws])).permute(0, 3, 1, 2)
+    labels = torch.from_numpy(np.stack([labels for _, labels, _ in draws]))
+    return Batch(images, labels, [sample_id for _, _, sample_id in draws])
+
+
+def _one_thread(_worker: int) -> None:
+    cv2.setNumThreads(0)  # a worker that starts threads of its own takes the cores from the training
+
+
+def _require_shared_memory(augmentation: Augmentation, batch_size: int, workers: int) -> None:
+    """Workers hand batches over in /dev/shm; where it is full they die with a bus error that explains nothing."""
+    prefetched = 2 * workers + 1
+    needed = prefetched * batch_size * augmentation.crop_height * augmentation.crop_width * 4
+    try:
+        status = os.statvfs("/dev/shm")
+    except OSError:
+        return  # a system without /dev/shm uses another way
+    free = status.f_bavail * status.f_frsize
+    if free < needed:
+        raise LoaderError(
+            f"/dev/shm has {free / 1e6:.0f} MB free, {workers} loader processes need {needed / 1e6:.0f} MB. "
+            f"Enlarge it (docker run --shm-size=1g) or set training.workers to 0 in params.yaml"
+        )

@@ -1,0 +1,86 @@
+"""What training does to an image and its labels together: random scale, crop, flip, photometric distortion.
+
+The order and the ranges are mmseg's (the field's common recipe). All randomness comes from the generator passed in.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+from pipeline.data.classes import IGNORE_INDEX
+
+CROP_ATTEMPTS = 10
+
+
+@dataclass(frozen=True, kw_only=True)
+class Augmentation:
+    """Ranges of the random changes; the parameter file explains each."""
+
+    crop_height: int
+    crop_width: int
+    scale_min: float
+    scale_max: float
+    flip_probability: float
+    brightness: float
+    contrast: float
+    saturation: float
+    hue: float
+    max_class_share: float
+
+    def __call__(
+        self, image: np.ndarray, labels: np.ndarray, random: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """uint8 (H, W, 3) and uint8 (H, W) in; the same of size crop_height x crop_width out."""
+        image, labels = self._scale(image, labels, random.uniform(self.scale_min, self.scale_max))
+        image, labels = self._crop(image, labels, random)
+        if random.random() < self.flip_probability:
+            image, labels = image[:, ::-1], labels[:, ::-1]
+        return self._distort(image, random), np.ascontiguousarray(labels)
+
+    def _scale(self, image: np.ndarray, labels: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
+        height, width = (max(1, round(side * factor)) for side in labels.shape)
+        image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+        return image, cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)
+
+    def _crop(
+        self, image: np.ndarray, labels: np.ndarray, random: np.random.Generator
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """A random window; where one class fills too much of it, another is drawn."""
+        image, labels = self._pad(image, labels)
+        height, width = labels.shape
+        window = (slice(0, self.crop_height), slice(0, self.crop_width))
+        for _ in range(CROP_ATTEMPTS):
+            top = int(random.integers(height - self.crop_height + 1))
+            left = int(random.integers(width - self.crop_width + 1))
+            window = (slice(top, top + self.crop_height), slice(left, left + self.crop_width))
+            counts = np.bincount(labels[window].ravel(), minlength=256)[:IGNORE_INDEX]
+            if counts.max() <= self.max_class_share * counts.sum():
+                break
+        return image[window], labels[window]
+
+    def _pad(self, image: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        missing_rows = max(0, self.crop_height - labels.shape[0])
+        missing_columns = max(0, self.crop_width - labels.shape[1])
+        if not missing_rows and not missing_columns:
+            return image, labels
+        edges = ((0, missing_rows), (0, missing_columns))
+        return np.pad(image, (*edges, (0, 0))), np.pad(labels, edges, constant_values=IGNORE_INDEX)
+
+    def _distort(self, image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+        """Brightness, contrast, saturation, hue, each with probability one half."""
+        chosen = random.random(4) < 0.5
+        strength = random.uniform(-1.0, 1.0, size=4)
+        pixels = image.astype(np.float32)
+        if chosen[0]:
+            pixels += strength[0] * self.brightness
+        if chosen[1]:
+            pixels *= 1.0 + strength[1] * self.contrast
+        if chosen[2] or chosen[3]:
+            hsv = cv2.cvtColor(np.clip(pixels, 0, 255) / 255, cv2.COLOR_RGB2HSV)  # hue in degrees, the rest in 0..1
+            if chosen[2]:
+                hsv[..., 1] = np.clip(hsv[..., 1] * (1.0 + strength[2] * self.saturation), 0, 1)
+            if chosen[3]:
+                hsv[..., 0] = (hsv[..., 0] + strength[3] * self.hue) % 360
+            pixels = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB) * 255
+        return np.clip(pixels, 0, 255).astype(np.uint8)

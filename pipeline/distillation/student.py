@@ -1,0 +1,89 @@
+"""Train one student: alone (the baseline) or with the teacher's help."""
+
+from pathlib import Path
+
+import torch
+
+from models.checkpoint import load_checkpoint
+from models.segmenter import Segmenter
+from pipeline.data.classes import ClassTable
+from pipeline.data.dataset import TrainingDraws
+from pipeline.data.files import sha256
+from pipeline.data.samples import read_samples
+from pipeline.distillation import METHODS
+from pipeline.distillation.objective import DistillationObjective
+from pipeline.errors import SegdistillError
+from pipeline.params import MethodsParams, RunParams, TrainingParams
+from pipeline.training.augmentation import augmentation_of
+from pipeline.training.curve import write_curve
+from pipeline.training.device import best_device, precision_name
+from pipeline.training.loop import fit
+from pipeline.training.network import describe_weights, new_network, save_network
+from pipeline.training.objective import SupervisedObjective
+from pipeline.training.resume import fingerprint, scratch_folder
+
+
+class TeacherMismatch(SegdistillError):
+    """A teacher that was trained for other classes than the student."""
+
+
+def train_student(
+    name: str,
+    run: RunParams,
+    methods: MethodsParams,
+    training: TrainingParams,
+    classes: Path,
+    samples: Path,
+    teacher: Path,
+    scratch: Path,
+    out: Path,
+) -> None:
+    """Write out/checkpoint.safetensors (the student only) and out/training.csv.
+
+    Raises:
+        TeacherMismatch: the teacher's classes are not the dataset's.
+    """
+    inputs = {"classes": sha256(classes), "samples": sha256(samples)}
+    if run.method != "none":
+        inputs["teacher"] = sha256(teacher)
+    identity = fingerprint(run=run, methods=methods, training=training, **inputs)
+    segmenter, design = new_network(run.network, ClassTable.load(classes), run.seed)
+    objective = _objective(run, methods, training, segmenter, design.class_names, teacher)
+    device = best_device()
+    with scratch_folder(scratch, name, identity) as folder:
+        curve = fit(
+            objective,
+            TrainingDraws(read_samples(samples, "train"), augmentation_of(training), run.seed),
+            training,
+            name=name,
+            iterations=run.iterations,
+            learning_rate=run.learning_rate,
+            device=device,
+            scratch=folder,
+        )
+        facts = {"backbone_weights": describe_weights(run.network.weights), "method": run.method, "precision": precision_name(training.precision, device)}
+        write_curve(out / "training.csv", curve)
+        save_network(segmenter, design, facts, out / "checkpoint.safetensors")
+
+
+def _objective(
+    run: RunParams,
+    methods: MethodsParams,
+    training: TrainingParams,
+    segmenter: Segmenter,
+    class_names: tuple[str, ...],
+    teacher: Path,
+) -> SupervisedObjective:
+    if run.method == "none":
+        return SupervisedObjective(segmenter, training.auxiliary_weight, training.cross_entropy_mean)
+    frozen, teacher_design, _ = load_checkpoint(teacher)
+    if teacher_design.class_names != class_names:
+        raise TeacherMismatch(
+            f"{teacher} was trained for {len(teacher_design.class_names)} classes {list(teacher_design.class_names)}, "
+            f"the dataset has {len(class_names)}: {list(class_names)}; train the teacher on this dataset"
+        )
+    torch.manual_seed(run.seed)  # the method's own weights; the student's were drawn before, equal to the baseline's
+    method = METHODS[run.method](methods, segmenter, frozen)
+    return DistillationObjective(
+        segmenter, frozen, method, run.weight, training.auxiliary_weight, training.cross_entropy_mean
+    )

@@ -1,0 +1,43 @@
+"""Segmentation quality from one confusion matrix over the whole split."""
+
+import numpy as np
+
+from pipeline.data.classes import IGNORE_INDEX
+
+
+class ConfusionMatrix:
+    """Pixel counts, rows are labels, columns are predictions; unlabelled pixels are left out."""
+
+    def __init__(self, classes: int):
+        self.counts = np.zeros((classes, classes), dtype=np.int64)
+
+    def add(self, labels: np.ndarray, prediction: np.ndarray) -> None:
+        """Count two uint8 arrays of train ids of one shape.
+
+        Raises:
+            ValueError: shapes differ, or an id is neither a class nor IGNORE_INDEX.
+        """
+        if labels.shape != prediction.shape:
+            raise ValueError(f"labels have shape {labels.shape}, the prediction {prediction.shape}")
+        classes = len(self.counts)
+        labelled = labels != IGNORE_INDEX
+        rows, columns = labels[labelled].astype(np.int64), prediction[labelled].astype(np.int64)
+        if rows.size and max(rows.max(), columns.max()) >= classes:
+            raise ValueError(f"train id {max(rows.max(), columns.max())} in a table of {classes} classes")
+        self.counts += np.bincount(rows * classes + columns, minlength=classes**2).reshape(classes, classes)
+
+    def iou_per_class(self) -> np.ndarray:
+        """Intersection over union, 0..1, float64 (k,); NaN for a class that is neither labelled nor predicted."""
+        hits = np.diag(self.counts)
+        union = self.counts.sum(axis=0) + self.counts.sum(axis=1) - hits
+        return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
+
+    def miou(self) -> float:
+        """Mean IoU over the classes that occur, 0..1; NaN where nothing is labelled."""
+        iou = self.iou_per_class()
+        return float(np.nanmean(iou)) if np.isfinite(iou).any() else float("nan")
+
+    def pixel_accuracy(self) -> float:
+        """Share of labelled pixels predicted right, 0..1; NaN where nothing is labelled."""
+        total = self.counts.sum()
+        return float(np.trace(self.counts) / total) if total else float("nan")

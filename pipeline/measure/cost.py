@@ -1,0 +1,20 @@
+"""What a network costs, counted and not timed."""
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.segmenter import Segmenter
+from models.shipping import LabelsGraph
+
+
+def deployed_parameters(segmenter: Segmenter) -> int:
+    """Number of weights that ship: without the auxiliary head."""
+    return sum(p.numel() for name, p in segmenter.named_parameters() if not name.startswith("auxiliary_head."))
+
+
+def multiply_accumulates(segmenter: Segmenter, height: int, width: int) -> int:
+    """MACs of one image of that size, counted by torch's flop counter (padded taps included)."""
+    graph = LabelsGraph(segmenter)
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        graph(torch.zeros(1, height, width, 3, dtype=torch.uint8))
+    return counter.get_total_flops() // 2

@@ -1,0 +1,118 @@
+"""Judge a checkpoint on whole images of one split."""
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+
+from models.checkpoint import load_checkpoint
+from pipeline.data.classes import ClassTable
+from pipeline.data.dataset import evaluation_batches
+from pipeline.data.files import replacing, write_json, write_text
+from pipeline.data.images import read_mask, write_mask
+from pipeline.data.samples import Sample, read_samples
+from pipeline.measure.accuracy import ConfusionMatrix
+from pipeline.measure.cost import deployed_parameters, multiply_accumulates
+from pipeline.measure.pictures import save_confusion, save_iou_bars
+from pipeline.params import EvaluationParams
+from pipeline.runtime import Runner, available_threads, open_runner
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFacts:
+    """What identifies a result beside the checkpoint itself."""
+
+    name: str
+    method: str
+    weight: float
+    seed: int
+
+
+def evaluate_checkpoint(
+    facts: RunFacts,
+    evaluation: EvaluationParams,
+    input_size: tuple[int, int],
+    classes: Path,
+    samples: Path,
+    checkpoint: Path,
+    out: Path,
+    metrics: Path,
+) -> None:
+    """Write predictions, confusion matrix, one row for each image and pictures into `out`, and `metrics` as JSON.
+
+    Args:
+        input_size: (H, W) at which multiply-accumulates are counted.
+    """
+    table = ClassTable.load(classes)
+    chosen = read_samples(samples, evaluation.split)
+    with open_runner(checkpoint, available_threads()) as runner:
+        predict(runner, chosen, evaluation.batch_size, out / "predictions", facts.name)
+    confusion, per_image = score_predictions(chosen, out / "predictions", len(table.classes))
+
+    segmenter, design, recorded = load_checkpoint(checkpoint)
+    iou = confusion.iou_per_class()
+    _write_rows(out / "confusion.csv", [["label", *table.names], *_named_rows(table.names, confusion.counts)])
+    _write_rows(out / "per_image.csv", [["id", "miou", "pixel_accuracy"], *per_image])
+    save_confusion(confusion.counts, table.names, out / "confusion.png")
+    save_iou_bars(iou, table, out / "iou_per_class.png")
+    write_json(
+        metrics,
+        {
+            "name": facts.name,
+            "architecture": design.architecture,
+            "backbone": design.backbone,
+            "backbone_weights": recorded["backbone_weights"],
+            "precision": recorded["precision"],
+            "method": facts.method,
+            "weight": facts.weight,
+            "seed": facts.seed,
+            "split": evaluation.split,
+            "images": len(chosen),
+            "miou": confusion.miou(),
+            "pixel_accuracy": confusion.pixel_accuracy(),
+            "iou_per_class": {n: None if math.isnan(v) else float(v) for n, v in zip(table.names, iou, strict=True)},
+            "parameters": deployed_parameters(segmenter),
+            "gmacs": multiply_accumulates(segmenter, *input_size) / 1e9,
+            "input": list(input_size),
+        },
+    )
+
+
+def predict(runner: Runner, samples: Sequence[Sample], batch_size: int, out: Path, name: str) -> None:
+    """Write one 8-bit PNG of train ids for each sample, named by its id."""
+    batches = evaluation_batches(samples, batch_size)
+    for batch in track(batches, f"{name}: predicting", total=math.ceil(len(samples) / batch_size)):
+        images = np.ascontiguousarray(batch.image.permute(0, 2, 3, 1).numpy())
+        for sample_id, prediction in zip(batch.ids, runner.run(images), strict=True):
+            with replacing(out / f"{sample_id}.png") as temporary:
+                write_mask(temporary, prediction)
+
+
+def score_predictions(
+    samples: Sequence[Sample], predictions: Path, classes: int
+) -> tuple[ConfusionMatrix, list[list[object]]]:
+    """The confusion matrix of all images, and for each image its id, mIoU and pixel accuracy (blank if unlabelled)."""
+    whole = ConfusionMatrix(classes)
+    rows: list[list[object]] = []
+    for sample in samples:
+        single = ConfusionMatrix(classes)
+        single.add(read_mask(sample.mask), read_mask(predictions / f"{sample.id}.png"))
+        whole.counts += single.counts
+        scores = (single.miou(), single.pixel_accuracy())
+        rows.append([sample.id, *("" if math.isnan(score) else f"{score:.6f}" for score in scores)])
+    return whole, rows
+
+
+def _named_rows(names: Sequence[str], counts: np.ndarray) -> list[list[object]]:
+    return [[name, *row.tolist()] for name, row in zip(names, counts, strict=True)]
+
+
+def _write_rows(path: Path, rows: Sequence[Sequence[object]]) -> None:
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_text(path, text.getvalue())

@@ -1,0 +1,138 @@
+"""Everything the report is made from, read and checked before a line of it is written."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.data.classes import ClassTable
+from pipeline.data.samples import Sample, read_samples
+from pipeline.params import RunParams
+from pipeline.reporting.records import (
+    Engines, Evaluation, Export, Profile, Release, Statistics, corrupt, read_bytes, read_record,
+)  # fmt: skip
+from pipeline.reporting.tables import (
+    Curve, Rejection, read_confusion, read_curve, read_image_scores, read_rejections,
+)  # fmt: skip
+
+TEACHER = "teacher"
+PNG_MARK = b"\x89PNG\r\n\x1a\n"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Folders:
+    """Where the other stages left their files."""
+
+    prepared: Path
+    curated: Path
+    teacher: Path
+    students: Path
+    evaluation: Path
+    release: Path
+    metrics: Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """A trained network and how it did on the evaluation split."""
+
+    evaluation: Evaluation
+    curve: Curve
+    image_scores: dict[str, float | None]  # sample id -> mIoU, 0..1
+    confusion: np.ndarray  # (k, k) pixel counts, rows are labels
+    confusion_picture: bytes  # PNG
+    predictions: Path  # folder of one mask for each sample id
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One student, from training to release."""
+
+    name: str
+    params: RunParams
+    judged: Judged
+    export: Export
+    engines: Engines
+    profile: Profile
+    release: Release
+
+    @property
+    def is_baseline(self) -> bool:
+        return self.params.method == "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Material:
+    """All of it; runs in the order of params.yaml."""
+
+    classes: ClassTable
+    samples: dict[str, Sample]  # of the evaluation split, by id
+    statistics: Statistics
+    rejections: list[Rejection]
+    teacher: Judged
+    runs: dict[str, Run]
+
+    @property
+    def distilled(self) -> list[Run]:
+        return [run for run in self.runs.values() if not run.is_baseline]
+
+    @property
+    def families(self) -> dict[str, list[Run]]:
+        """Runs that are compared with each other: a baseline's name -> itself and all measured against it."""
+        baselines = [run for run in self.runs.values() if run.is_baseline]
+        return {b.name: [b, *(run for run in self.distilled if run.params.baseline == b.name)] for b in baselines}
+
+
+def gather(runs: Mapping[str, RunParams], split: str, folders: Folders) -> Material:
+    """Read every input.
+
+    Raises:
+        ReportError: a file is missing, damaged or made for other classes or another split.
+        ClassTableError, SampleListError: the same for the class table and the sample list.
+    """
+    classes = ClassTable.load(folders.prepared / "classes.json")
+    statistics = read_record(Statistics, folders.curated / "statistics.json", "curate")
+    if statistics.classes != classes.names:
+        raise corrupt(folders.curated / "statistics.json", "curate", "made for another class table")
+    return Material(
+        classes=classes,
+        samples={sample.id: sample for sample in read_samples(folders.curated / "samples.csv", split)},
+        statistics=statistics,
+        rejections=read_rejections(folders.curated / "rejected.csv", "curate"),
+        teacher=_judged(TEACHER, "teacher", folders.teacher, split, classes.names, folders),
+        runs={name: _run(name, run, split, classes.names, folders) for name, run in runs.items()},
+    )
+
+
+def _run(name: str, params: RunParams, split: str, names: Sequence[str], folders: Folders) -> Run:
+    return Run(
+        name=name,
+        params=params,
+        judged=_judged(name, "student", folders.students / name, split, names, folders),
+        export=read_record(Export, folders.metrics / "export" / f"{name}.json", "export"),
+        engines=read_record(Engines, folders.metrics / "engine" / f"{name}.json", "engine"),
+        profile=read_record(Profile, folders.metrics / "profile" / f"{name}.json", "profile"),
+        release=read_record(Release, folders.release / name / "manifest.json", "release"),
+    )
+
+
+def _judged(name: str, stage: str, trained: Path, split: str, names: Sequence[str], folders: Folders) -> Judged:
+    metrics = folders.metrics / "evaluate" / f"{name}.json"
+    evaluation = read_record(Evaluation, metrics, "evaluate")
+    if list(evaluation.iou_per_class) != list(names):
+        raise corrupt(metrics, "evaluate", "made for another class table")
+    if evaluation.split != split:
+        raise corrupt(metrics, "evaluate", f"made on split {evaluation.split}, the report is about {split}")
+    folder = folders.evaluation / name
+    picture = read_bytes(folder / "confusion.png", "evaluate")
+    if not picture.startswith(PNG_MARK):
+        raise corrupt(folder / "confusion.png", "evaluate", "not a PNG file")
+    return Judged(
+        evaluation=evaluation,
+        curve=read_curve(trained / "training.csv", stage),
+        image_scores=read_image_scores(folder / "per_image.csv", "evaluate"),
+        confusion=read_confusion(folder / "confusion.csv", "evaluate", names),
+        confusion_picture=picture,
+        predictions=folder / "predictions",
+    )

@@ -1,0 +1,96 @@
+"""The CSV files of the other stages, as arrays and dicts."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.reporting.records import corrupt, read_bytes
+
+
+class Curve(NamedTuple):
+    """A training curve; the arrays have one entry for each logged iteration."""
+
+    iteration: np.ndarray
+    task: np.ndarray  # loss on the labels
+    distill: np.ndarray | None  # weighted distillation term; None where nothing was distilled
+
+
+class Rejection(NamedTuple):
+    """Why one sample was dropped."""
+
+    id: str
+    split: str
+    rule: str
+    reason: str
+
+
+def read_curve(path: Path, stage: str) -> Curve:
+    """Read a training curve.
+
+    Raises:
+        ReportError: missing, empty, other columns, or not numbers.
+    """
+    rows = _rows(path, stage, ("iteration", "task"))
+    if not rows:
+        raise corrupt(path, stage, "it has no rows")
+    distilled = bool(rows[0].get("distill"))
+    try:
+        columns = {name: np.array([float(row[name]) for row in rows]) for name in ("iteration", "task")}
+        distill = np.array([float(row["distill"]) for row in rows]) if distilled else None
+    except ValueError as error:
+        raise corrupt(path, stage, str(error)) from error
+    return Curve(columns["iteration"], columns["task"], distill)
+
+
+def read_image_scores(path: Path, stage: str) -> dict[str, float | None]:
+    """Read the mIoU (0..1) of each image by sample id; None for an image without labelled pixels.
+
+    Raises:
+        ReportError: missing, other columns, or not numbers.
+    """
+    try:
+        return {row["id"]: float(row["miou"]) if row["miou"] else None for row in _rows(path, stage, ("id", "miou"))}
+    except ValueError as error:
+        raise corrupt(path, stage, str(error)) from error
+
+
+def read_confusion(path: Path, stage: str, names: Sequence[str]) -> np.ndarray:
+    """Read a confusion matrix: pixel counts, int64 (k, k), rows are labels.
+
+    Raises:
+        ReportError: missing, made for other classes, or not numbers.
+    """
+    rows = list(csv.reader(_text(path, stage)))
+    if not rows or rows[0][1:] != list(names) or [row[0] for row in rows[1:] if row] != list(names):
+        raise corrupt(path, stage, f"its classes are not {', '.join(names)}")
+    try:
+        return np.array([[int(cell) for cell in row[1:]] for row in rows[1:]], dtype=np.int64).reshape(len(names), -1)
+    except ValueError as error:
+        raise corrupt(path, stage, str(error)) from error
+
+
+def read_rejections(path: Path, stage: str) -> list[Rejection]:
+    """Read the list of dropped samples.
+
+    Raises:
+        ReportError: missing or other columns.
+    """
+    return [Rejection(*(row[field] for field in Rejection._fields)) for row in _rows(path, stage, Rejection._fields)]
+
+
+def _rows(path: Path, stage: str, needed: Sequence[str]) -> list[dict[str, str]]:
+    reader = csv.DictReader(_text(path, stage), restval="")
+    if missing := [name for name in needed if name not in (reader.fieldnames or ())]:
+        raise corrupt(path, stage, f"no column {', '.join(missing)}")
+    return list(reader)
+
+
+def _text(path: Path, stage: str) -> io.StringIO:
+    try:
+        return io.StringIO(read_bytes(path, stage).decode("utf-8"), newline="")
+    except UnicodeDecodeError as error:
+        raise corrupt(path, stage, "not UTF-8 text") from error

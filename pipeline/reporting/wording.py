@@ -1,0 +1,89 @@
+"""Numbers and findings in words, for people: what a result says, and what it does not."""
+
+from collections.abc import Sequence
+
+from pipeline.reporting.summary import RunSummary, Summary
+
+MINUS = "\N{MINUS SIGN}"
+THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
+NOT_AVAILABLE = "n/a"
+
+
+def percent(share: float | None, digits: int = 1) -> str:
+    """0.631 -> 63.1 %."""
+    return NOT_AVAILABLE if share is None else f"{100 * share:.{digits}f}{THIN_SPACE}%"
+
+
+def points(difference: float | None) -> str:
+    """Signed points of 100; the sign of a rounded zero is dropped."""
+    if difference is None:
+        return "\N{EM DASH}"
+    rounded = round(difference, 1) + 0.0
+    return f"{rounded:+.1f}".replace("-", MINUS) if rounded else "0.0"
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """A fixed number of digits."""
+    return NOT_AVAILABLE if value is None else f"{value:.{digits}f}".replace("-", MINUS)
+
+
+def count(value: int | None) -> str:
+    """12345 -> 12 345, with narrow spaces."""
+    return NOT_AVAILABLE if value is None else f"{value:,}".replace(",", THIN_SPACE)
+
+
+def counted(value: int, noun: str) -> str:
+    """3, sample -> 3 samples."""
+    return f"{count(value)} {noun}" + ("" if value == 1 else "s")
+
+
+def millions(value: int) -> str:
+    """11 900 000 -> 11.90 M."""
+    return f"{value / 1e6:.2f}{THIN_SPACE}M"
+
+
+def mebibytes(size: int) -> str:
+    return f"{size / 2**20:.1f}{THIN_SPACE}MiB"
+
+
+def milliseconds(value: float | None) -> str:
+    return NOT_AVAILABLE if value is None else f"{value:.{1 if value >= 10 else 2}f}{THIN_SPACE}ms"
+
+
+def gain_in_words(run: RunSummary) -> str:
+    """What distillation did to one run, against its baseline; a loss is called a loss."""
+    if run.gain_points is None:
+        return "a student trained without a teacher"
+    rounded = round(run.gain_points, 1)
+    if rounded == 0:
+        return "no difference to the same student trained without a teacher"
+    kind = "a gain" if rounded > 0 else "a loss"
+    return f"{kind} of {abs(rounded):.1f} points against the same student trained without a teacher"
+
+
+def headline(summary: Summary) -> str:
+    """One sentence about the best student."""
+    best = summary.best
+    opening = f"{best.run} reaches {percent(best.miou)} mIoU"
+    distilled = [run for run in summary.runs if run.gain_points is not None]
+    if best.gain_points is not None:
+        return f"{opening}: {gain_in_words(best)}."
+    if not distilled:
+        return f"{opening}: {gain_in_words(best)}. No run of this profile is distilled."
+    nearest = max(distilled, key=lambda run: run.miou)
+    return (
+        f"{opening}: {gain_in_words(best)} is the best one here. The best distilled run, {nearest.run}, has "
+        f"{percent(nearest.miou)}: {gain_in_words(nearest)}."
+    )
+
+
+def seeds_in_words(run: RunSummary, runs: Sequence[RunSummary]) -> str:
+    """How far the result of a run can be trusted, from the seeds that its recipe was trained with."""
+    recipe = (run.architecture, run.method, run.params)
+    alike = [other for other in runs if (other.architecture, other.method, other.params) == recipe]
+    seeds = sorted({other.seed for other in alike})
+    if len(seeds) == 1:
+        return "One seed: not a verdict on the method."
+    gains = [other.gain_points for other in alike if other.gain_points is not None]
+    spread = f", gains from {points(min(gains))} to {points(max(gains))} points" if gains else ""
+    return f"{len(seeds)} seeds of this recipe{spread}; the best of them is shown."

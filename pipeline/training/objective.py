@@ -1,0 +1,53 @@
+"""What is minimized: an objective turns a batch into a loss."""
+
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from models.segmenter import SegmentationOutput, Segmenter, upsample
+from pipeline.data.classes import IGNORE_INDEX
+
+
+class Loss(NamedTuple):
+    """`total` is differentiated; `terms` are detached and only logged."""
+
+    total: Float[Tensor, ""]
+    terms: dict[str, Tensor]
+
+
+class SupervisedObjective(nn.Module):
+    """Cross-entropy of the main and the auxiliary head: how teachers and baselines are trained."""
+
+    def __init__(self, network: Segmenter, auxiliary_weight: float, mean: str):
+        super().__init__()
+        self.network = network
+        self.auxiliary_weight = auxiliary_weight
+        self.mean = mean
+
+    def forward(self, image: Float[Tensor, "n 3 H W"], labels: Int64[Tensor, "n H W"]) -> Loss:
+        return self.task_loss(self.network(image), labels)
+
+    def task_loss(self, output: SegmentationOutput, labels: Int64[Tensor, "n H W"]) -> Loss:
+        task = cross_entropy(output.logits, labels, self.mean)
+        if output.auxiliary_logits is None:
+            return Loss(task, {"task": task.detach()})
+        auxiliary = self.auxiliary_weight * cross_entropy(output.auxiliary_logits, labels, self.mean)
+        return Loss(task + auxiliary, {"task": task.detach(), "auxiliary": auxiliary.detach()})
+
+
+def cross_entropy(
+    logits: Float[Tensor, "n k h w"], labels: Int64[Tensor, "n H W"], mean: str
+) -> Float[Tensor, ""]:
+    """Cross-entropy of logits upsampled to the labels' size; unlabelled pixels contribute nothing.
+
+    Args:
+        mean: `all_pixels` divides by the number of all pixels, as mmseg 0.20 does (so a crop that is half unlabelled
+            weighs half); `labelled_pixels` divides by the labelled ones, as PyTorch does, and is 0 where there are none.
+    """
+    scores = upsample(logits.to(torch.promote_types(logits.dtype, torch.float32)), *labels.shape[-2:])
+    total = F.cross_entropy(scores, labels, ignore_index=IGNORE_INDEX, reduction="sum")
+    divisor = labels.numel() if mean == "all_pixels" else (labels != IGNORE_INDEX).sum().clamp(min=1)
+    return total / divisor

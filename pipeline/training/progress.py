@@ -1,0 +1,62 @@
+"""What a person sees while a network trains: a bar in a terminal, a plain line now and then in a log."""
+
+import sys
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from types import TracebackType
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+SECONDS_BETWEEN_LINES = 15.0
+
+
+class TrainingProgress(AbstractContextManager["TrainingProgress"]):
+    """Loss terms, iterations per second and the time that is left.
+
+    A bar in a log file is silence for hours, so where stderr is no terminal it prints one line every few seconds.
+    """
+
+    def __init__(self, name: str, start: int, iterations: int, clock: Callable[[], float] = time.monotonic):
+        self.name = name
+        self.start = start
+        self.iterations = iterations
+        self.clock = clock
+        self.begun = self.last_line = clock()
+        self.interactive = sys.stderr.isatty()
+        self.bar = Progress(
+            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
+            TextColumn("{task.fields[rate]:.2f} it/s"), TimeRemainingColumn(), TextColumn("{task.fields[terms]}"),
+            console=Console(stderr=True), disable=not self.interactive,
+        )  # fmt: skip
+        self.task = self.bar.add_task(name, total=iterations, completed=start, rate=0.0, terms="")
+
+    def __enter__(self) -> "TrainingProgress":
+        self.bar.start()
+        if self.start and self.start < self.iterations:
+            self.bar.console.print(f"{self.name}: resuming at iteration {self.start} of {self.iterations}")
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.bar.stop()
+
+    def rate(self, iteration: int) -> float:
+        """Iterations per second since this process began."""
+        return (iteration - self.start) / max(self.clock() - self.begun, 1e-9)
+
+    def show(self, iteration: int, terms: dict[str, float]) -> None:
+        """Tell that `iteration` iterations are done."""
+        rate = self.rate(iteration)
+        text = "  ".join(f"{name} {value:.4f}" for name, value in terms.items())
+        self.bar.update(self.task, completed=iteration, rate=rate, terms=text)
+        due = self.clock() - self.last_line >= SECONDS_BETWEEN_LINES or iteration == self.iterations
+        if not self.interactive and due:
+            left = (self.iterations - iteration) / max(rate, 1e-9)
+            print(
+                f"{self.name}: {iteration}/{self.iterations}  {rate:.2f} it/s  {left / 60:.1f} min left  {text}",
+                flush=True,
+            )
+            self.last_line = self.clock()

@@ -1,0 +1,39 @@
+"""Train the teacher: supervised, on the training split."""
+
+from pathlib import Path
+
+from pipeline.data.classes import ClassTable
+from pipeline.data.dataset import TrainingDraws
+from pipeline.data.files import sha256
+from pipeline.data.samples import read_samples
+from pipeline.params import TeacherParams, TrainingParams
+from pipeline.training.augmentation import augmentation_of
+from pipeline.training.curve import write_curve
+from pipeline.training.device import best_device, precision_name
+from pipeline.training.loop import fit
+from pipeline.training.network import describe_weights, new_network, save_network
+from pipeline.training.objective import SupervisedObjective
+from pipeline.training.resume import fingerprint, scratch_folder
+
+
+def train_teacher(
+    teacher: TeacherParams, training: TrainingParams, classes: Path, samples: Path, scratch: Path, out: Path
+) -> None:
+    """Write out/checkpoint.safetensors and out/training.csv."""
+    identity = fingerprint(teacher=teacher, training=training, classes=sha256(classes), samples=sha256(samples))
+    segmenter, design = new_network(teacher.network, ClassTable.load(classes), teacher.seed)
+    device = best_device()
+    with scratch_folder(scratch, "teacher", identity) as folder:
+        curve = fit(
+            SupervisedObjective(segmenter, training.auxiliary_weight, training.cross_entropy_mean),
+            TrainingDraws(read_samples(samples, "train"), augmentation_of(training), teacher.seed),
+            training,
+            name="teacher",
+            iterations=teacher.iterations,
+            learning_rate=teacher.learning_rate,
+            device=device,
+            scratch=folder,
+        )
+        facts = {"backbone_weights": describe_weights(teacher.network.weights), "method": "none", "precision": precision_name(training.precision, device)}
+        write_curve(out / "training.csv", curve)
+        save_network(segmenter, design, facts, out / "checkpoint.safetensors")

@@ -1,0 +1,37 @@
+"""Stage profile: latency of a run's checkpoint, ONNX file and engines on this machine.
+
+reads   artifacts/students/RUN/checkpoint.safetensors, artifacts/export/RUN/model.onnx, artifacts/engine/RUN, data/curated
+writes  reports/metrics/profile/RUN.json
+"""
+
+import argparse
+from pathlib import Path
+
+from pipeline.measure.profile import profile_run
+from pipeline.params import load_params
+from stages.door import run_stage
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", help="a key of `runs` in params.yaml")
+    name = parser.parse_args().run
+    params = load_params()
+    params.run(name)
+    engines = sorted((Path("artifacts/engine") / name).glob("*.engine"))
+    profile_run(
+        name,
+        params.profile,
+        params.evaluation.split,
+        samples=Path("data/curated/samples.csv"),
+        artifacts={
+            "pytorch_eager": Path("artifacts/students") / name / "checkpoint.safetensors",
+            "onnxruntime": Path("artifacts/export") / name / "model.onnx",
+            **{engine.stem: engine for engine in engines},
+        },
+        metrics=Path("reports/metrics/profile") / f"{name}.json",
+    )
+
+
+if __name__ == "__main__":
+    run_stage(main)

@@ -1,0 +1,34 @@
+"""Stage student: one student learns, alone (the baseline) or from the frozen teacher.
+
+reads   data/prepared/classes.json, data/curated/samples.csv, artifacts/teacher/checkpoint.safetensors
+writes  artifacts/students/RUN/checkpoint.safetensors, artifacts/students/RUN/training.csv
+"""
+
+import argparse
+from pathlib import Path
+
+from pipeline.distillation.student import train_student
+from pipeline.params import load_params
+from stages.door import run_stage
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("run", help="a key of `runs` in params.yaml")
+    name = parser.parse_args().run
+    params = load_params()
+    train_student(
+        name=name,
+        run=params.run(name),
+        methods=params.methods,
+        training=params.training,
+        classes=Path("data/prepared/classes.json"),
+        samples=Path("data/curated/samples.csv"),
+        teacher=Path("artifacts/teacher/checkpoint.safetensors"),
+        scratch=Path("scratch"),
+        out=Path("artifacts/students") / name,
+    )
+
+
+if __name__ == "__main__":
+    run_stage(main)

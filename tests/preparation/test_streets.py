@@ -1,0 +1,218 @@
+"""The drawn streets: reproducible, street-like, and broken exactly where they say so."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+
+from pipeline.params import StreetsParams
+from pipeline.preparation.adapter import RawDataset, RawSample
+from pipeline.preparation.streets.broken import UNKNOWN_RAW_ID
+from pipeline.preparation.streets.camera import NEAR, Camera, clip_near
+from pipeline.preparation.streets.draw_dataset import SEED, draw_streets
+from pipeline.preparation.streets.sequences import sequence_frame, sequence_world
+from pipeline.preparation.streets.street_classes import BUILDING, ROAD, SKY, STREET_CLASSES, VOID
+from pipeline.preparation.streets.textures import Texture, fractal_noise
+
+HEIGHT, WIDTH = 96, 128
+
+
+def streets_params(frames: int, broken: bool) -> StreetsParams:
+    return StreetsParams(
+        height=HEIGHT,
+        width=WIDTH,
+        train_sequences=6,
+        val_sequences=2,
+        test_sequences=2,
+        frames_per_sequence=frames,
+        broken_items=broken,
+    )
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> RawDataset:
+    return draw_streets(streets_params(frames=3, broken=True), tmp_path_factory.mktemp("streets"))
+
+
+def good(dataset: RawDataset) -> list[RawSample]:
+    return [s for s in dataset.samples if "broken" not in s.id]
+
+
+def named(dataset: RawDataset, sample_id: str) -> RawSample:
+    return next(s for s in dataset.samples if s.id == sample_id)
+
+
+def read(path: Path) -> np.ndarray | None:
+    data = path.read_bytes()
+    return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
+
+
+def read_good(path: Path) -> np.ndarray:
+    pixels = read(path)
+    assert pixels is not None
+    return pixels
+
+
+def distance(first: Path, second: Path) -> float:
+    """Cosine distance of normalized 16 x 16 grey thumbnails."""
+    thumbnails = []
+    for path in (first, second):
+        gray = cv2.cvtColor(read_good(path), cv2.COLOR_BGR2GRAY)
+        small = cv2.resize(gray, (16, 16), interpolation=cv2.INTER_AREA).astype(np.float64).ravel()
+        small -= small.mean()
+        thumbnails.append(small / np.linalg.norm(small))
+    return 1 - float(thumbnails[0] @ thumbnails[1])
+
+
+def test_bytes_do_not_depend_on_what_else_is_drawn(drawn: RawDataset, tmp_path: Path):
+    fewer = draw_streets(streets_params(frames=1, broken=False), tmp_path)
+    assert len(fewer.samples) == 10
+    for sample in fewer.samples:
+        before = named(drawn, sample.id)
+        assert sample.image.read_bytes() == before.image.read_bytes()
+        assert sample.mask.read_bytes() == before.mask.read_bytes()
+
+
+def test_frames_may_be_drawn_in_any_order(drawn: RawDataset):
+    world = sequence_world(SEED, "val", 1)
+    for frame in (2, 0):
+        image, mask = sequence_frame(world, SEED, "val", 1, frame, HEIGHT, WIDTH)
+        sample = named(drawn, f"val_s01_f{frame:02d}")
+        np.testing.assert_array_equal(image, read_good(sample.image)[..., ::-1])
+        np.testing.assert_array_equal(mask, read_good(sample.mask))
+
+
+def test_another_seed_is_another_street():
+    streets = [sequence_frame(sequence_world(seed, "train", 0), seed, "train", 0, 0, HEIGHT, WIDTH) for seed in (1, 2)]
+    assert (streets[0][1] != streets[1][1]).mean() > 0.1
+
+
+def test_drawing_leaves_the_global_generator_alone():
+    draws = []
+    for draw_a_street in (False, True):
+        np.random.seed(5)
+        if draw_a_street:
+            sequence_frame(sequence_world(SEED, "test", 0), SEED, "test", 0, 0, HEIGHT, WIDTH)
+        draws.append(np.random.random())
+    assert draws[0] == draws[1]
+
+
+def test_files_are_what_the_list_says(drawn: RawDataset):
+    assert len({s.id for s in drawn.samples}) == len(drawn.samples)
+    assert {(s.split, s.sequence) for s in good(drawn)} == {
+        (split, f"{split}_s{i:02d}") for split, n in (("train", 6), ("val", 2), ("test", 2)) for i in range(n)
+    }
+    for sample in good(drawn):
+        image, mask = read_good(sample.image), read_good(sample.mask)
+        assert (image.shape, image.dtype) == ((HEIGHT, WIDTH, 3), np.uint8)
+        assert (mask.shape, mask.dtype) == ((HEIGHT, WIDTH), np.uint8)
+        assert mask.max() <= VOID
+    written = {p for s in drawn.samples for p in (s.image, s.mask)}
+    assert {p for p in written.copy().pop().parents[1].rglob("*") if p.is_file()} == written
+
+
+def test_every_class_occurs_and_a_few_dominate(drawn: RawDataset):
+    masks = [read_good(s.mask) for s in good(drawn) if s.split == "train"]
+    shares = np.bincount(np.concatenate(masks).ravel(), minlength=VOID + 1) / (len(masks) * HEIGHT * WIDTH)
+    assert (shares > 0).all()
+    assert shares[[SKY, BUILDING, ROAD]].sum() > 0.5
+    assert sorted(shares[:VOID])[:4][-1] < 0.03  # four classes are rare
+    assert shares[VOID] < 0.06
+
+
+def test_the_sky_is_above_and_the_road_below(drawn: RawDataset):
+    rows = np.arange(HEIGHT)[:, None]
+    for sample in good(drawn):
+        mask = read_good(sample.mask)
+        assert (rows * (mask == ROAD)).sum() / (mask == ROAD).sum() > HEIGHT / 2
+        assert not (mask[int(0.65 * HEIGHT) :] == SKY).any()
+
+
+def test_neighboring_frames_are_alike_and_not_the_same(drawn: RawDataset):
+    for sequence in ("train_s00", "train_s03", "val_s00"):
+        first, second = (named(drawn, f"{sequence}_f{frame:02d}") for frame in (0, 1))
+        changed = (read_good(first.mask) != read_good(second.mask)).mean()
+        assert 0 < changed < 0.4
+        assert (read_good(first.image) != read_good(second.image)).mean() > 0.5
+
+
+def test_sequences_are_too_different_to_leak(drawn: RawDataset):
+    firsts = [s for s in good(drawn) if s.id.endswith("_f00")]
+    for i, one in enumerate(firsts):
+        for other in firsts[:i]:
+            assert distance(one.image, other.image) > 0.02, f"{one.id} and {other.id} are nearly the same"
+
+
+def test_each_defect_is_there_once(drawn: RawDataset):
+    broken = {s.id: s for s in drawn.samples if "broken" in s.id}
+    assert sorted(broken) == [
+        "test_broken_near_copy_of_train",
+        "train_broken_duplicate_of_train",
+        "train_broken_empty_image",
+        "train_broken_mask_of_other_size",
+        "train_broken_nothing_labelled",
+        "train_broken_truncated_image",
+        "train_broken_unknown_ids",
+        "train_broken_unreadable_mask",
+        "val_broken_copy_of_train",
+    ]
+    assert all(s.split == name.split("_")[0] for name, s in broken.items())
+    assert broken["train_broken_empty_image"].image.stat().st_size == 0
+    assert read(broken["train_broken_unreadable_mask"].mask) is None
+    assert read_good(broken["train_broken_mask_of_other_size"].mask).shape != (HEIGHT, WIDTH)
+    assert (read_good(broken["train_broken_nothing_labelled"].mask) == VOID).all()
+    assert (read_good(broken["train_broken_unknown_ids"].mask) == UNKNOWN_RAW_ID).any()
+    data = broken["train_broken_truncated_image"].image.read_bytes()
+    assert data.startswith(b"\x89PNG") and b"IEND" not in data
+
+
+def test_copies_leak_across_splits(drawn: RawDataset):
+    train = [s for s in good(drawn) if s.split == "train"]
+    copies = {s.image.read_bytes(): s.id for s in train}
+    duplicate, copy = (named(drawn, name) for name in ("train_broken_duplicate_of_train", "val_broken_copy_of_train"))
+    original = named(drawn, copies[duplicate.image.read_bytes()])
+    assert duplicate.mask.read_bytes() == original.mask.read_bytes()
+    assert copy.image.read_bytes() in copies
+    near = named(drawn, "test_broken_near_copy_of_train")
+    assert near.image.read_bytes() not in copies
+    assert min(distance(near.image, s.image) for s in train) < 0.005
+
+
+def test_defects_of_one_file_have_an_image_of_their_own(drawn: RawDataset):
+    """Otherwise curation could drop them as duplicates and never see the defect."""
+    images = [s.image.read_bytes() for s in drawn.samples if "copy" not in s.id and "duplicate" not in s.id]
+    assert len(set(images)) == len(images)
+
+
+def test_class_table_maps_what_is_drawn(drawn: RawDataset):
+    assert drawn.classes == STREET_CLASSES
+    assert STREET_CLASSES.to_train_ids(np.arange(VOID + 1, dtype=np.uint8)).tolist() == [*range(11), 255]
+
+
+def test_projection_is_undone_on_the_ground():
+    camera = Camera(focal=100.0, horizon=40.0, center=60.0, height=1.5, offset=1.0, bend=0.001)
+    x, z = camera.ground(50, 90, 120)
+    pixels = camera.project(np.array([[x[20, 30], 0.0, z[20, 0]]]))
+    np.testing.assert_allclose(pixels, [[30.5, 70.5]], atol=1e-3)
+
+
+def test_clipping_keeps_what_is_ahead():
+    wall = np.array([[2.0, 0, -4], [2, 0, 8], [2, 3, 8], [2, 3, -4]])
+    clipped = clip_near(wall)
+    assert clipped[:, 2].min() == pytest.approx(NEAR)
+    assert clipped[:, 2].max() == 8
+    assert len(clip_near(wall - (0, 0, 20))) == 0
+
+
+def test_distant_textures_are_read_at_lower_resolution():
+    texture = Texture(np.full((64, 64, 3), 100.0), np.ones((64, 64)))
+    assert texture.level(64 * 64).shape == (64, 64, 4)
+    assert texture.level(16 * 16).shape == (16, 16, 4)
+    assert (texture.level(16 * 16) == [100, 100, 100, 255]).all()
+
+
+def test_noise_has_no_seam():
+    noise = fractal_noise(np.random.default_rng(0), 64, (4, 8), 0.5)
+    inside = np.abs(np.diff(noise, axis=1)).max()
+    assert np.abs(noise[:, 0] - noise[:, -1]).max() <= 1.2 * inside
