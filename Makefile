@@ -12,7 +12,7 @@ export PYTHONUNBUFFERED := 1
 PROFILE ?= camvid-cpu
 UNIT_WORKERS ?= 2
 
-.PHONY: help setup lock demo test unit smoke lint camvid profile predict report doctor clean
+.PHONY: help setup lock demo test lint unit smoke camvid predict report doctor clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -29,3 +29,41 @@ setup: $(STAMP)  ## make .venv and install the hashed lock into it (again: does 
 lock: $(STAMP)  ## resolve pyproject.toml anew into requirements.lock
 	uv pip compile --quiet --python-version 3.11 --universal --group dev --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml -o requirements.lock
 
+demo: setup  ## the whole pipeline on the embedded dataset; the report is reports/index.html
+	dvc repro
+	@echo "open $(CURDIR)/reports/index.html"
+
+test: lint unit smoke  ## everything that CI checks: lint, types, unit tests, the pipeline on a toy
+
+lint: setup
+	ruff check .
+	ruff format --check .
+	pyright --pythonpath $(BIN)/python
+
+unit: setup
+	python -m pytest -m "not smoke" -n $(UNIT_WORKERS) $(PYTEST_FLAGS)
+
+smoke: setup
+	python -m pytest -m smoke $(PYTEST_FLAGS)
+
+camvid: setup  ## real CamVid: make camvid CAMVID=<folder> [WEIGHTS=<resnet50.safetensors>] [PROFILE=camvid-cpu]
+	@test -d "$(CAMVID)" || { echo "make camvid CAMVID=<folder with train/ trainannot/ val/ ...> [WEIGHTS=<file>] [PROFILE=$(PROFILE)]"; exit 2; }
+	@mkdir -p profiles/$(PROFILE)/data
+	@ln -sfn "$(abspath $(CAMVID))" profiles/$(PROFILE)/data/raw
+	@if test -n "$(WEIGHTS)"; then ln -sfn "$(abspath $(WEIGHTS))" profiles/$(PROFILE)/data/weights.safetensors; fi
+	cd profiles/$(PROFILE) && dvc repro
+	@echo "open $(CURDIR)/profiles/$(PROFILE)/reports/index.html"
+
+RUN ?= pspnet_r18_gdd
+predict: setup  ## segment one picture: make predict IMAGE=<file> [RUN=pspnet_r18_gdd]
+	@test -f "$(IMAGE)" || { echo "make predict IMAGE=<file> [RUN=$(RUN)]"; exit 2; }
+	python artifacts/release/$(RUN)/predict.py "$(IMAGE)"
+
+report:  ## where the report lies, and whether it is up to date
+	@dvc status report && echo "$(CURDIR)/reports/index.html"
+
+doctor: setup  ## what of all this works on this machine
+	@python -m pipeline.doctor
+
+clean:  ## remove what stages and tests wrote (not .venv, not DVC's cache)
+	rm -rf data artifacts scratch reports/index.html reports/pictures reports/curation.md .pytest_cache .ruff_cache .hypothesis

@@ -1,6 +1,7 @@
 """A timm feature extractor at a chosen output stride; timm is imported nowhere else."""
 
 from pathlib import Path
+from typing import Any
 
 import timm
 import torch
@@ -42,20 +43,25 @@ def _features(name: str, output_stride: int, pretrained: bool) -> nn.Module:
     if name == RESNET18_V1C:
         if pretrained:
             raise ModelError(
-                f"timm holds no ImageNet weights for {name!r}; take backbone resnet18 (7x7 stem) with weights from timm, "
-                f"or give a safetensors file"
+                f"timm holds no ImageNet weights for {name!r}; take backbone resnet18 (7x7 stem) with weights from "
+                f"timm, or give a safetensors file"
             )
         return undilate_second_convs(_create("resnet18", output_stride, False, stem_type="deep", stem_width=32))
     return _create(name, output_stride, pretrained)
 
 
-def _create(name: str, output_stride: int, pretrained: bool, **options: object) -> nn.Module:
+def _create(name: str, output_stride: int, pretrained: bool, **options: Any) -> nn.Module:
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name.split('.')[0][:8]}*")[:5]) or "resnet18, resnet50, resnet101"
         raise ModelError(f"timm knows no backbone {name!r}; for example: {near}")
     try:
         return timm.create_model(
-            name, pretrained=pretrained, features_only=True, output_stride=output_stride, out_indices=(-2, -1), **options
+            name,
+            pretrained=pretrained,
+            features_only=True,
+            output_stride=output_stride,
+            out_indices=(-2, -1),
+            **options,
         )
     except (RuntimeError, OSError) as error:
         if not pretrained:
@@ -67,7 +73,7 @@ def _create(name: str, output_stride: int, pretrained: bool, **options: object) 
 
 
 def undilate_second_convs(network: nn.Module) -> nn.Module:
-    """mmseg dilates only the first convolution of a basic block, timm both (same parameters, other receptive field)."""
+    """Mmseg dilates only the first convolution of a basic block, timm both (same parameters, other receptive field)."""
     for block in network.modules():
         if isinstance(block, BasicBlock):
             block.conv2.dilation, block.conv2.padding = (1, 1), (1, 1)

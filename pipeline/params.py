@@ -8,7 +8,7 @@ import difflib
 import json
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_args
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 from pydantic.dataclasses import dataclass
@@ -17,7 +17,14 @@ from ruamel.yaml.error import YAMLError
 
 from pipeline.errors import SegdistillError
 
-section = dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))
+Kind = TypeVar("Kind")
+
+
+@dataclass_transform(kw_only_default=True, frozen_default=True)
+def section(kind: type[Kind]) -> type[Kind]:
+    """Declare a part of the tree: frozen, keyword-only, no unknown keys, no silent conversions."""
+    return dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))(kind)  # type: ignore[reportReturnType]
+
 
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -237,7 +244,9 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     try:
         tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except OSError as error:
-        raise ParamsError(f"cannot read {path.resolve()}: {error.strerror}; stages run in a profile's folder") from error
+        raise ParamsError(
+            f"cannot read {path.resolve()}: {error.strerror}; stages run in a profile's folder"
+        ) from error
     except YAMLError as error:
         raise ParamsError(f"{path} is not YAML: {error}") from error
     try:

@@ -1,6 +1,6 @@
 """Stage engine: TensorRT engines of one run, for the compute capabilities and precisions in the parameters.
 
-reads   artifacts/export/RUN/model.onnx, artifacts/students/RUN/checkpoint.safetensors, artifacts/evaluation/RUN/predictions
+reads   artifacts/export/RUN, artifacts/students/RUN, artifacts/evaluation/RUN/predictions, data/curated/samples.csv
 writes  artifacts/engine/RUN/ (*.engine, model_fp16.onnx), reports/metrics/engine/RUN.json
 """
 

@@ -1,6 +1,6 @@
 """Stage profile: latency of a run's checkpoint, ONNX file and engines on this machine.
 
-reads   artifacts/students/RUN/checkpoint.safetensors, artifacts/export/RUN/model.onnx, artifacts/engine/RUN, data/curated
+reads   artifacts/students/RUN, artifacts/export/RUN, artifacts/engine/RUN, data/curated/samples.csv
 writes  reports/metrics/profile/RUN.json
 """
 
@@ -27,10 +27,16 @@ def main() -> None:
         artifacts={
             "pytorch_eager": Path("artifacts/students") / name / "checkpoint.safetensors",
             "onnxruntime": Path("artifacts/export") / name / "model.onnx",
-            **{engine.stem: engine for engine in engines},
+            **{_runtime(engine): engine for engine in engines},
         },
         metrics=Path("reports/metrics/profile") / f"{name}.json",
     )
+
+
+def _runtime(engine: Path) -> str:
+    """fp16-tensorrt_rtx-1.7-SM86.engine -> tensorrt_rtx_fp16."""
+    precision, backend = engine.stem.split("-")[:2]
+    return f"{backend}_{precision}"
 
 
 if __name__ == "__main__":

@@ -19,7 +19,6 @@ from pipeline.data.samples import SPLITS, Sample, read_samples, write_samples
 from pipeline.errors import SegdistillError
 from pipeline.params import CurationParams
 
-
 NAMED = 3
 """How many leaking pairs an error names."""
 
@@ -58,6 +57,9 @@ def examine(
     """Decide on every sample; nothing is read or written here.
 
     Args:
+        samples: the prepared list.
+        measurements: one for each sample.
+        classes: of the dataset.
         distance: cosine distance of thumbnails below which two images are one.
         policy: for near-duplicates across splits; with `drop` the sample of the later split goes.
 
@@ -65,18 +67,11 @@ def examine(
         the samples to keep, in their order, and all that was found.
     """
     class_count = len(classes.classes)
-    rejections: list[Rejection] = []
-    looks: list[Look] = []
-    pixels: dict[str, np.ndarray] = {}
-    for sample, measurement in zip(samples, measurements, strict=True):
-        rejection = objection(sample, measurement, class_count)
-        if rejection is not None:
-            rejections.append(rejection)
-            continue
-        image, mask = measurement
-        assert isinstance(image, ImageMeasurement) and isinstance(mask, MaskMeasurement)  # else a rule had objected
-        looks.append(_look(sample, image, mask))
-        pixels[sample.id] = mask.pixels
+    verdicts = [objection(s, m, class_count) for s, m in zip(samples, measurements, strict=True)]
+    rejections = [verdict for verdict in verdicts if verdict is not None]
+    usable = [_look(s, m) for s, m, v in zip(samples, measurements, verdicts, strict=True) if v is None]
+    looks = [look for look, _ in usable]
+    pixels = {look.id: mask_pixels for look, mask_pixels in usable}
     by_id = {sample.id: sample for sample in samples}
 
     copies = exact_copies(looks)
@@ -98,8 +93,12 @@ def examine(
     return kept, Findings(classes.names, policy, distance, rejections, split_pairs, splits)
 
 
-def _look(sample: Sample, image: ImageMeasurement, mask: MaskMeasurement) -> Look:
-    return Look(sample.id, sample.split, sample.sequence, image.digest, mask.digest, image.thumbnail)
+def _look(sample: Sample, measurement: Measurement) -> tuple[Look, np.ndarray]:
+    """What duplicates are found by, and the pixels of each train id, of a sample that no rule objects to."""
+    image, mask = measurement
+    assert isinstance(image, ImageMeasurement)
+    assert isinstance(mask, MaskMeasurement)
+    return Look(sample.id, sample.split, sample.sequence, image.digest, mask.digest, image.thumbnail), mask.pixels
 
 
 def _leaks(split_pairs: Sequence[SplitPair], samples: Mapping[str, Sample]) -> list[Rejection]:

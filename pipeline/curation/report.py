@@ -94,7 +94,7 @@ def _void_share(statistics: SplitStatistics) -> str:
 
 def _leakage(findings: Findings) -> str:
     if not findings.split_pairs:
-        return "There is only one split to compare."
+        return "Fewer than two splits have usable samples, so there is nothing to compare."
     explanation = (
         f"Two images count as one if their thumbnails are closer than {findings.distance} "
         f"(cosine distance; `curation.near_duplicate_distance`). {POLICIES[findings.policy]}"

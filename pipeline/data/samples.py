@@ -19,7 +19,8 @@ class SampleListError(SegdistillError):
 class Sample(NamedTuple):
     """One labelled image.
 
-    Paths are relative to the folder in which the stages run (or absolute), so that a list means the same on every machine.
+    Paths are relative to the folder in which the stages run (or absolute), so that a list means the same on every
+    machine.
     """
 
     id: str  # unique in the list; also the file name of the masks and predictions made for it

@@ -58,15 +58,9 @@ def _build_or_explain(
     backend: str, graph: Path, precision: str, compute_capabilities: Sequence[str], out: Path
 ) -> Engine:
     source = sha256(graph)
-    reason, version = "", ""
-    try:
-        trt = importlib.import_module(backend)
-        version = trt.__version__
-        if backend == "tensorrt" and not torch.cuda.is_available():
-            reason = "tensorrt builds for the GPU of this machine, and there is none"
-    except ImportError as error:
-        reason = f"package {backend} is not installed here ({error})"
-    if reason:
+    trt, reason = _import(backend)
+    version = "" if trt is None else trt.__version__
+    if trt is None or reason:
         return Engine(
             precision=precision, backend=backend, version=version, compute_capabilities=list(compute_capabilities),
             file="", bytes=0, sha256="", source_sha256=source, status="not built", executed=False, reason=reason,
@@ -74,7 +68,9 @@ def _build_or_explain(
     targets = list(compute_capabilities) or [f"SM{''.join(map(str, torch.cuda.get_device_capability()))}"]
     serialized = _build(trt, graph, compute_capabilities)
     if serialized[:4] != MAGIC[backend]:
-        raise EngineError(f"{backend} {version} returned an engine that begins with {serialized[:4]!r}, not its own mark")
+        raise EngineError(
+            f"{backend} {version} returned an engine that begins with {serialized[:4]!r}, not its own mark"
+        )
     path = out / f"{precision}-{backend}-{version}-{'_'.join(targets)}.engine"
     with replacing(path) as temporary:
         temporary.write_bytes(serialized)
@@ -83,6 +79,17 @@ def _build_or_explain(
         bytes=path.stat().st_size, sha256=sha256(path), source_sha256=source, status="built", executed=False,
         reason="" if torch.cuda.is_available() else "no GPU on this machine: built ahead of time, not executed",
     )  # fmt: skip
+
+
+def _import(backend: str) -> tuple[ModuleType | None, str]:
+    """The package if it is here, and the reason why it cannot build, if there is one."""
+    try:
+        trt = importlib.import_module(backend)
+    except ImportError as error:
+        return None, f"package {backend} is not installed here ({error})"
+    if backend == "tensorrt" and not torch.cuda.is_available():
+        return trt, "tensorrt builds for the GPU of this machine, and there is none"
+    return trt, ""
 
 
 def _build(trt: ModuleType, graph: Path, compute_capabilities: Sequence[str]) -> bytes:

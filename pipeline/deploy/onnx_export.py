@@ -18,10 +18,10 @@ from pipeline.errors import SegdistillError
 
 IR_VERSION = 9  # the newest that three-year-old runtimes on robots still read
 ALLOWED_OPS = frozenset(
-    "Add ArgMax AveragePool Cast Clip Concat Conv Div Expand HardSigmoid HardSwish MatMul MaxPool Mul ReduceMean Relu "
-    "Resize Sigmoid Sub Transpose".split()
+    {"Add", "ArgMax", "AveragePool", "Cast", "Clip", "Concat", "Conv", "Div", "Expand", "HardSigmoid", "HardSwish"}
+    | {"MatMul", "MaxPool", "Mul", "ReduceMean", "Relu", "Resize", "Sigmoid", "Sub", "Transpose"}
 )
-"""What convolutional segmenters are made of. Anything else is an export gone astray (pooling as hundreds of gathers, say)."""
+"""What convolutional segmenters are made of; anything else (pooling as hundreds of gathers, say) went astray."""
 
 
 class ExportError(SegdistillError):
@@ -49,7 +49,10 @@ def export_graph(
             )  # fmt: skip
         model = onnx.load(temporary)
         _clean(model)
-        metadata = {"segdistill.design": json.dumps(asdict(design)), "segdistill.classes": json.dumps(design.class_names)}
+        metadata = {
+            "segdistill.design": json.dumps(asdict(design)),
+            "segdistill.classes": json.dumps(design.class_names),
+        }
         onnx.helper.set_model_props(model, metadata)
         onnx.save(model, temporary)
         check_graph(temporary, opset, max_nodes)
@@ -95,6 +98,12 @@ def _clean(model: ModelProto) -> None:
     del model.metadata_props[:]
     del model.graph.metadata_props[:]
     model.doc_string = model.graph.doc_string = ""
-    for part in (*model.graph.node, *model.graph.value_info, *model.graph.initializer, *model.graph.input, *model.graph.output):
+    for part in (
+        *model.graph.node,
+        *model.graph.value_info,
+        *model.graph.initializer,
+        *model.graph.input,
+        *model.graph.output,
+    ):
         del part.metadata_props[:]
         part.doc_string = ""

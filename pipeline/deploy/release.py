@@ -75,8 +75,8 @@ def preprocessing_contract(export: ExportParams) -> dict[str, object]:
         "output": "labels",
         "layout": "NHWC",
         "batch": 1,
-        "height": size.height,
-        "width": size.width,
+        "height": export.height,
+        "width": export.width,
         "color": "RGB",
         "type": "uint8",
         "resize": "bilinear to height x width",
@@ -103,7 +103,9 @@ def manifest(name: str, bundle: Path) -> dict[str, object]:
 def provenance(lock: Path, name: str) -> list[dict[str, str]]:
     """What the lock file says went into the run's checkpoint: path and hash of each dependency and output."""
     if not lock.is_file():
-        raise ReleaseError(f"no {lock}: without it nobody could say what made this model; run the stages with dvc repro")
+        raise ReleaseError(
+            f"no {lock}: without it nobody could say what made this model; run the stages with dvc repro"
+        )
     stages = YAML(typ="safe", pure=True).load(lock.read_text(encoding="utf-8"))["stages"]
     wanted = ("prepare", "curate", "teacher", f"student@{name}")
     missing = [stage for stage in wanted if stage not in stages]
@@ -118,13 +120,11 @@ def provenance(lock: Path, name: str) -> list[dict[str, str]]:
     ]
 
 
-def _card(
-    name: str, run: RunParams, export: ExportParams, facts: dict[str, dict], origin: list[dict[str, str]]
-) -> str:
-    environment = Environment(loader=FileSystemLoader(BUNDLE), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    return environment.get_template("card.md.j2").render(
-        name=name, run=run, size=export, origin=origin, **facts
+def _card(name: str, run: RunParams, export: ExportParams, facts: dict[str, dict], origin: list[dict[str, str]]) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(BUNDLE), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
+    return environment.get_template("card.md.j2").render(name=name, run=run, size=export, origin=origin, **facts)
 
 
 def _read_metrics(path: Path) -> dict:

@@ -14,7 +14,13 @@ class DistillationObjective(SupervisedObjective):
     """Cross-entropy as for a baseline, plus weight * method(student, teacher)."""
 
     def __init__(
-        self, network: Segmenter, teacher: Segmenter, method: nn.Module, weight: float, auxiliary_weight: float, mean: str
+        self,
+        network: Segmenter,
+        teacher: Segmenter,
+        method: nn.Module,
+        weight: float,
+        auxiliary_weight: float,
+        mean: str,
     ):
         super().__init__(network, auxiliary_weight, mean)
         self.teacher = teacher.requires_grad_(False)

@@ -61,7 +61,11 @@ def train_student(
             device=device,
             scratch=folder,
         )
-        facts = {"backbone_weights": describe_weights(run.network.weights), "method": run.method, "precision": precision_name(training.precision, device)}
+        facts = {
+            "backbone_weights": describe_weights(run.network.weights),
+            "method": run.method,
+            "precision": precision_name(training.precision, device),
+        }
         write_curve(out / "training.csv", curve)
         save_network(segmenter, design, facts, out / "checkpoint.safetensors")
 

@@ -42,7 +42,10 @@ class Latency:
 
 
 def measure_latency(
-    call: Callable[[int], object], images_per_call: int, protocol: Protocol, clock: Callable[[], float] = time.perf_counter
+    call: Callable[[int], object],
+    images_per_call: int,
+    protocol: Protocol,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Latency:
     """Time `call(i)` for i = 0, 1, ...; `clock` returns seconds."""
     begun, warm = clock(), 0

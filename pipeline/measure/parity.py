@@ -75,7 +75,9 @@ def measure_parity(runner: Runner, samples: Sequence[Sample], reference: Path, c
     )
 
 
-def require_parity(parity: Parity, what: str, min_pixel_agreement: float | None, max_miou_difference_points: float) -> None:
+def require_parity(
+    parity: Parity, what: str, min_pixel_agreement: float | None, max_miou_difference_points: float
+) -> None:
     """Block an artifact that is over its budget.
 
     Raises:
@@ -88,6 +90,6 @@ def require_parity(parity: Parity, what: str, min_pixel_agreement: float | None,
     raise ParityError(
         f"{what} disagrees with its source: {parity.pixel_agreement:.4%} of pixels equal{limit}, mIoU differs by "
         f"{parity.miou_difference_points:.4f} points (at most {max_miou_difference_points}); worst image "
-        f"{parity.worst_image} with {parity.worst_agreement:.4%}. Usual causes: a resize exported with other alignment, "
+        f"{parity.worst_image} with {parity.worst_agreement:.4%}. Usual causes: a resize with other alignment, "
         f"BatchNorm left in training mode, weights outside the precision's range"
     )

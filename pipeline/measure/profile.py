@@ -43,6 +43,8 @@ def profile_run(
             measured = _in_own_process(artifact, profile, boundary, chosen)
             measurements.append({"runtime": runtime, "boundary": boundary, **measured})
             print(f"{name} {runtime} {boundary}: {_in_words(measured)}", flush=True)
+            if measured["status"] != "measured":
+                break  # what cannot run from memory cannot run from a file
     write_json(
         metrics,
         {

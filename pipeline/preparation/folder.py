@@ -18,6 +18,10 @@ LAYOUT = (
     "(train is needed, val or test may be left out), and classes.yaml beside them"
 )
 
+CLASSES_SCHEMA = (
+    "It needs `classes`, a list of {name: road, color: [128, 64, 128], ids: [3]}, and `void`, a list of ids"
+)
+
 Byte = Annotated[int, Field(ge=0, le=255)]
 
 
@@ -85,9 +89,7 @@ def read_classes(path: Path) -> ClassTable:
         return ClassTable(path.parent.name or "folder", classes, tuple(content.void))
     except ValidationError as error:
         lines = "\n".join(f"  {_complaint(e)}" for e in error.errors())
-        raise PrepareError(
-            f"{path} is not valid:\n{lines}\nIt needs `classes`, each with name, color: [r, g, b] and ids: [..], and `void: [..]`"
-        ) from error
+        raise PrepareError(f"{path} is not valid:\n{lines}\n{CLASSES_SCHEMA}") from error
     except ClassTableError as error:
         raise PrepareError(f"{path}: {error}") from error
 

@@ -32,6 +32,8 @@ def pair_files(images: Path, masks: Path, image_ending: str, mask_ending: str) -
     """Pair the pictures below two folders, in the order of their keys.
 
     Args:
+        images: folder of the images.
+        masks: folder of the masks, with the same subfolders.
         image_ending: what an image's name has between key and suffix; the key is its path relative to `images`
             without both.
         mask_ending: what follows the key in the name of its mask, suffix included. Files below `masks` that end

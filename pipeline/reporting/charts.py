@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 
@@ -63,6 +64,13 @@ def to_png(figure: Figure) -> bytes:
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
     return png.getvalue()
+
+
+def rows_from_top(axes: Axes) -> None:
+    """For horizontal bars: the first row on top, and lines across for the values only."""
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.tick_params(axis="y", length=0)
 
 
 def run_colors(families: Mapping[str, Sequence[str]]) -> dict[str, str]:

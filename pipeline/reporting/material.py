@@ -9,12 +9,9 @@ import numpy as np
 from pipeline.data.classes import ClassTable
 from pipeline.data.samples import Sample, read_samples
 from pipeline.params import RunParams
-from pipeline.reporting.records import (
-    Engines, Evaluation, Export, Profile, Release, Statistics, corrupt, read_bytes, read_record,
-)  # fmt: skip
-from pipeline.reporting.tables import (
-    Curve, Rejection, read_confusion, read_curve, read_image_scores, read_rejections,
-)  # fmt: skip
+from pipeline.reporting.reading import corrupt, read_bytes, read_record
+from pipeline.reporting.records import Engines, Evaluation, Export, Profile, Release, Statistics
+from pipeline.reporting.tables import Curve, Rejection, read_confusion, read_curve, read_image_scores, read_rejections
 
 TEACHER = "teacher"
 PNG_MARK = b"\x89PNG\r\n\x1a\n"

@@ -1,19 +1,19 @@
 """What the other stages write as JSON, as checked records; keys that the report does not use are passed over."""
 
-from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, dataclass_transform
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from pipeline.errors import SegdistillError
+from pipeline.params import Split
 
-record = dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="ignore", strict=True))
-Record = TypeVar("Record")
+T = TypeVar("T")
 
 
-class ReportError(SegdistillError):
-    """A file that the report is made from is missing or is not what its stage writes."""
+@dataclass_transform(frozen_default=True, kw_only_default=True)
+def record(cls: type[T]) -> type[T]:
+    """Declare a record: frozen, keyword-only, values of the declared types."""
+    return dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="ignore", strict=True))(cls)  # type: ignore[reportReturnType]
 
 
 @record
@@ -45,7 +45,7 @@ class Leakage:
 @record
 class Statistics:
     classes: list[str]
-    splits: dict[str, SplitStatistics]
+    splits: dict[Split, SplitStatistics]
     rejected: dict[str, int]  # rule -> samples
     leakage: Leakage
 
@@ -162,37 +162,3 @@ class Release:
     status: Literal["released", "rejected"]
     reasons: list[str]
     files: list[ReleasedFile]
-
-
-def read_record(kind: type[Record], path: Path, stage: str) -> Record:
-    """Read one JSON file.
-
-    Raises:
-        ReportError: no such file, not JSON, or a value missing or of another type; names the file and the stage.
-    """
-    try:
-        return TypeAdapter(kind).validate_json(read_bytes(path, stage))
-    except ValidationError as error:
-        complaints = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'whole file'}: {e['msg']}" for e in error.errors()[:5])
-        raise corrupt(path, stage, complaints) from error
-
-
-def read_bytes(path: Path, stage: str) -> bytes:
-    """Read a file whole.
-
-    Raises:
-        ReportError: it is missing or cannot be read.
-    """
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise ReportError(
-            f"{path} cannot be read ({error.strerror}); stage {stage} writes it: run `dvc repro` in the profile's folder"
-        ) from error
-
-
-def corrupt(path: Path, stage: str, complaint: str) -> ReportError:
-    """The error for a file that is there and is not what it should be."""
-    return ReportError(
-        f"{path} is not what stage {stage} writes ({complaint}); delete it and run `dvc repro` in the profile's folder"
-    )

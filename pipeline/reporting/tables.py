@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.reporting.records import corrupt, read_bytes
+from pipeline.reporting.reading import corrupt, read_bytes
 
 
 class Curve(NamedTuple):

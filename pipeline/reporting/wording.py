@@ -1,17 +1,25 @@
 """Numbers and findings in words, for people: what a result says, and what it does not."""
 
-from collections.abc import Sequence
+import math
+from dataclasses import replace
 
+from pipeline.reporting.material import Material
 from pipeline.reporting.summary import RunSummary, Summary
 
 MINUS = "\N{MINUS SIGN}"
 THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
 NOT_AVAILABLE = "n/a"
+SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def percent(share: float | None, digits: int = 1) -> str:
     """0.631 -> 63.1 %."""
     return NOT_AVAILABLE if share is None else f"{100 * share:.{digits}f}{THIN_SPACE}%"
+
+
+def agreement(share: float | None) -> str:
+    """0.999996 -> 99.999 %: rounded down, so that 100 % means every pixel."""
+    return NOT_AVAILABLE if share is None else f"{math.floor(1e5 * share) / 1e3:.3f}{THIN_SPACE}%"
 
 
 def points(difference: float | None) -> str:
@@ -25,6 +33,12 @@ def points(difference: float | None) -> str:
 def number(value: float | None, digits: int = 2) -> str:
     """A fixed number of digits."""
     return NOT_AVAILABLE if value is None else f"{value:.{digits}f}".replace("-", MINUS)
+
+
+def scientific(value: float) -> str:
+    """0.000031 -> 3.1 x 10 to the -5, with real superscripts."""
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa}{THIN_SPACE}\N{MULTIPLICATION SIGN}{THIN_SPACE}10{str(int(exponent)).translate(SUPERSCRIPTS)}"
 
 
 def count(value: int | None) -> str:
@@ -77,13 +91,12 @@ def headline(summary: Summary) -> str:
     )
 
 
-def seeds_in_words(run: RunSummary, runs: Sequence[RunSummary]) -> str:
+def seeds_in_words(run: RunSummary, summary: Summary, material: Material) -> str:
     """How far the result of a run can be trusted, from the seeds that its recipe was trained with."""
-    recipe = (run.architecture, run.method, run.params)
-    alike = [other for other in runs if (other.architecture, other.method, other.params) == recipe]
-    seeds = sorted({other.seed for other in alike})
-    if len(seeds) == 1:
+    recipes = {name: replace(other.params, seed=0, baseline="") for name, other in material.runs.items()}
+    alike = [other for other in summary.runs if recipes[other.run] == recipes[run.run]]
+    if len({other.seed for other in alike}) == 1:
         return "One seed: not a verdict on the method."
     gains = [other.gain_points for other in alike if other.gain_points is not None]
     spread = f", gains from {points(min(gains))} to {points(max(gains))} points" if gains else ""
-    return f"{len(seeds)} seeds of this recipe{spread}; the best of them is shown."
+    return f"{len(alike)} runs of this recipe with different seeds{spread}; this one is the best of them."

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import torch
 
-from models.build import Design, build_segmenter
 from models.backbone import load_backbone_weights
+from models.build import Design, build_segmenter
 from models.checkpoint import save_checkpoint
 from models.segmenter import Segmenter
 from pipeline.data.classes import ClassTable

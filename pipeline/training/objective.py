@@ -38,14 +38,12 @@ class SupervisedObjective(nn.Module):
         return Loss(task + auxiliary, {"task": task.detach(), "auxiliary": auxiliary.detach()})
 
 
-def cross_entropy(
-    logits: Float[Tensor, "n k h w"], labels: Int64[Tensor, "n H W"], mean: str
-) -> Float[Tensor, ""]:
+def cross_entropy(logits: Float[Tensor, "n k h w"], labels: Int64[Tensor, "n H W"], mean: str) -> Float[Tensor, ""]:
     """Cross-entropy of logits upsampled to the labels' size; unlabelled pixels contribute nothing.
 
     Args:
         mean: `all_pixels` divides by the number of all pixels, as mmseg 0.20 does (so a crop that is half unlabelled
-            weighs half); `labelled_pixels` divides by the labelled ones, as PyTorch does, and is 0 where there are none.
+            weighs half); `labelled_pixels` divides by the labelled ones, as PyTorch does (0 where there are none).
     """
     scores = upsample(logits.to(torch.promote_types(logits.dtype, torch.float32)), *labels.shape[-2:])
     total = F.cross_entropy(scores, labels, ignore_index=IGNORE_INDEX, reduction="sum")

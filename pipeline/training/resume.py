@@ -68,9 +68,7 @@ def scratch_folder(parent: Path, name: str, identity: str) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def save_progress(
-    path: Path, modules: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress
-) -> None:
+def save_progress(path: Path, modules: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
     """Write weights, momentum and the curve so far; a crash meanwhile leaves the previous state whole."""
     tensors = {f"module.{name}": tensor for name, tensor in _trained(modules).items()}
     for index, parameter in enumerate(_parameters(optimizer)):

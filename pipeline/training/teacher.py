@@ -34,6 +34,10 @@ def train_teacher(
             device=device,
             scratch=folder,
         )
-        facts = {"backbone_weights": describe_weights(teacher.network.weights), "method": "none", "precision": precision_name(training.precision, device)}
+        facts = {
+            "backbone_weights": describe_weights(teacher.network.weights),
+            "method": "none",
+            "precision": precision_name(training.precision, device),
+        }
         write_curve(out / "training.csv", curve)
         save_network(segmenter, design, facts, out / "checkpoint.safetensors")

@@ -55,7 +55,7 @@ def read_good(path: Path) -> np.ndarray:
 
 
 def distance(first: Path, second: Path) -> float:
-    """Cosine distance of normalized 16 x 16 grey thumbnails."""
+    """Cosine distance of normalized 16 x 16 gray thumbnails."""
     thumbnails = []
     for path in (first, second):
         gray = cv2.cvtColor(read_good(path), cv2.COLOR_BGR2GRAY)
@@ -164,7 +164,8 @@ def test_each_defect_is_there_once(drawn: RawDataset):
     assert (read_good(broken["train_broken_nothing_labelled"].mask) == VOID).all()
     assert (read_good(broken["train_broken_unknown_ids"].mask) == UNKNOWN_RAW_ID).any()
     data = broken["train_broken_truncated_image"].image.read_bytes()
-    assert data.startswith(b"\x89PNG") and b"IEND" not in data
+    assert data.startswith(b"\x89PNG")
+    assert b"IEND" not in data
 
 
 def test_copies_leak_across_splits(drawn: RawDataset):

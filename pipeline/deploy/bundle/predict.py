@@ -34,11 +34,10 @@ def segment(image: Image.Image, bundle: Path, threads: int) -> np.ndarray:
     contract = json.loads((bundle / "preprocessing.json").read_text())
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(
-        str(bundle / contract["model"]), options, providers=["CPUExecutionProvider"]
-    )
+    session = onnxruntime.InferenceSession(str(bundle / contract["model"]), options, providers=["CPUExecutionProvider"])
     resized = image.resize((contract["width"], contract["height"]), Image.Resampling.BILINEAR)
-    labels = session.run([contract["output"]], {contract["input"]: np.asarray(resized, dtype=np.uint8)[None]})[0][0]
+    batch = np.asarray(resized, dtype=np.uint8)[None]
+    labels = np.asarray(session.run([contract["output"]], {contract["input"]: batch})[0])[0]
     return np.asarray(Image.fromarray(labels).resize(image.size, Image.Resampling.NEAREST))
 
 

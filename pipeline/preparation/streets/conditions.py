@@ -26,7 +26,7 @@ def random_light(rng: np.random.Generator) -> Light:
             dusk * 0.8,
             rng.uniform(150, 350),
             rng.uniform(0.1, 0.35),
-            rng.uniform(0.5, 0.75),
+            rng.uniform(0.58, 0.8),
         ),
     }[str(weather)]
     return Light(
@@ -40,8 +40,8 @@ def random_light(rng: np.random.Generator) -> Light:
         haze_distance=haze_distance,
         exposure=exposure,
         gamma=rng.uniform(0.85, 1.2),
-        cast=rng.uniform(0.9, 1.1, 3),
-        noise=rng.uniform(3.0, 9.0),
+        cast=rng.uniform(0.92, 1.08, 3),
+        noise=rng.uniform(2.5, 7.0),
         blur=rng.uniform(0.2, 0.65),
         vignette=rng.uniform(0.0, 0.3),
     )

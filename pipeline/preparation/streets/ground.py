@@ -14,6 +14,7 @@ FAR = 95.0
 
 _DASH_PITCH = 6.0  # meters; divides PERIOD, so that the line has no seam where the street repeats
 _TILE_PIXELS_PER_METER = 32.0
+_SHADOWS_END = 60.0  # meters: behind it the ground is seen so flat that shadows merge
 _LEAF_ANGLES = np.linspace(0, 2 * np.pi, 14, endpoint=False)
 
 
@@ -117,7 +118,7 @@ def _sunlight(canvas: Canvas, world: World, frame: int) -> np.ndarray:
 def _shade(canvas: Canvas, left: np.ndarray, outline: np.ndarray, light: float) -> None:
     """Leave `light` of 255 to the ground inside an outline (n, 2) of x and z."""
     nearest, farthest = outline[:, 1].min(), outline[:, 1].max()
-    if farthest <= NEAR or nearest > FAR:
+    if farthest <= NEAR or nearest > _SHADOWS_END:
         return
     flat = np.column_stack([outline[:, 0], np.zeros(len(outline)), np.maximum(outline[:, 1], NEAR)])
     cv2.fillPoly(left, [np.round(canvas.camera.project(flat)).astype(np.int32)], (light,))

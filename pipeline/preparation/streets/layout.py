@@ -34,9 +34,9 @@ def random_world(rng: np.random.Generator) -> World:
     light, ground = random_light(rng), random_ground(rng)
     plate = fractal_noise(rng, 256, (4, 8, 16, 32, 64, 128, 256), 0.8)
     urban = rng.random()  # 0 a suburb with gardens and low houses, 1 a town with blocks up to the pavement
-    garden = 0.0 if urban > 0.55 else rng.uniform(1.5, 5.0)
+    garden = 0.0 if urban > 0.62 else rng.uniform(1.5, 5.0)
     drives_on = int(rng.choice([-1, 1]))  # left-hand or right-hand traffic
-    speed = rng.uniform(0.7, 1.8)
+    start, speed = rng.uniform(0, PERIOD), rng.uniform(0.7, 1.8)
     return World(
         light=light,
         ground=ground,
@@ -47,11 +47,11 @@ def random_world(rng: np.random.Generator) -> World:
         trees=_trees(rng, plate, ground, garden),
         poles=_poles(rng, ground, urban),
         bins=_bins(rng, ground),
-        cars=random_cars(rng, ground, drives_on, speed),
+        cars=random_cars(rng, ground, drives_on, start, speed),
         people=random_people(rng, ground, drives_on, urban, speed),
-        start=rng.uniform(0, PERIOD),
+        start=start,
         speed=speed,
-        focal=rng.uniform(0.68, 1.0),
+        focal=rng.uniform(0.85, 1.25),
         horizon=rng.uniform(0.42, 0.56),
         center=rng.uniform(0.4, 0.6),
         camera_height=rng.uniform(1.25, 1.9),
@@ -96,7 +96,7 @@ def _barriers(rng: np.random.Generator, plate: np.ndarray, ground: Ground, garde
         z = rng.uniform(0, 10)
         while z < PERIOD - 12:
             length = rng.uniform(6, 15)
-            if rng.random() < (0.75 if garden else 0.3):
+            if rng.random() < (0.85 if garden else 0.4):
                 texture, height, raw_id = _barrier(rng, plate, leaves, hedges=bool(garden))
                 barriers.append(Barrier(z, length, height, x, texture, raw_id))
             z += length + rng.uniform(1, 6)
@@ -147,12 +147,12 @@ def _poles(rng: np.random.Generator, ground: Ground, urban: float) -> tuple[Pole
     for side in (-1, 1):
         x = side * (ground.road_half + 0.45)
         for z in np.arange(rng.uniform(0, pitch), PERIOD, pitch):
-            poles.append(_plain_pole(x, z, lamp_height, 0.16, -side * rng.uniform(0.8, 1.8), lamp_color))
-        for z in rng.uniform(0, PERIOD, int(rng.integers(4, 9))):
+            poles.append(_plain_pole(x, z, lamp_height, 0.2, -side * rng.uniform(0.8, 1.8), lamp_color))
+        for z in rng.uniform(0, PERIOD, int(rng.integers(5, 11))):
             kind = rng.choice(["round", "triangle", "diamond", "board", "lights"], p=[0.3, 0.2, 0.1, 0.25, 0.15])
             colors = _SIGN_COLORS[rng.permutation(len(_SIGN_COLORS))[:2]]
             height = rng.uniform(2.4, 3.4)
-            poles.append(Pole(x, z, height, 0.1, 0.0, np.full(3, rng.uniform(70, 160)), str(kind), *colors))
+            poles.append(Pole(x, z, height, 0.13, 0.0, np.full(3, rng.uniform(70, 160)), str(kind), *colors))
         if urban > 0.6:
             for z in np.arange(rng.uniform(0, 5), 30, rng.uniform(1.8, 3)):
                 poles.append(_plain_pole(x, z, 1.0, 0.18, 0.0, lamp_color))

@@ -86,7 +86,7 @@ def draw_pole(canvas: Canvas, pole: Pole, distance: float) -> None:
 
 
 def _draw_sign(canvas: Canvas, pole: Pole, top: np.ndarray, scale: float, distance: float) -> None:
-    half = 0.34 * scale
+    half = 0.45 * scale
     outline = _SIGN_OUTLINES[pole.sign] * (half, -half)
     if pole.sign == "lights":
         canvas.fill(top + outline, np.array([34.0, 36, 36]), distance, SIGN)
@@ -104,7 +104,8 @@ def draw_bin(canvas: Canvas, item: Bin, distance: float) -> None:
     """Paint a dustbin, which is of no class."""
     if distance < NEAR:
         return
+    foot = np.array([item.x, 0, distance])
     outline = np.array([(-0.26, 0, 0), (0.26, 0, 0), (0.3, 0.95, 0), (-0.3, 0.95, 0)])
-    canvas.polygon(outline + (item.x, 0, distance), item.color, VOID)
+    canvas.polygon(outline + foot, item.color, VOID)
     lid = np.array([(-0.33, 0.9, 0), (0.33, 0.9, 0), (0.3, 1.08, 0), (-0.3, 1.08, 0)])
-    canvas.polygon(lid + (item.x, 0, distance), item.color * 0.6, VOID)
+    canvas.polygon(lid + foot, item.color * 0.6, VOID)

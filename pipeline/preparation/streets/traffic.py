@@ -23,13 +23,16 @@ _PAINTS = np.array(
 _SKINS = np.array([[224, 184, 158], [198, 150, 120], [140, 98, 72], [92, 62, 48]], np.float32)
 
 
-def random_cars(rng: np.random.Generator, ground: Ground, drives_on: int, speed: float) -> tuple[Car, ...]:
+def random_cars(
+    rng: np.random.Generator, ground: Ground, drives_on: int, start: float, speed: float
+) -> tuple[Car, ...]:
     """Parked rows where the road is wide enough, oncoming traffic, and cars ahead at the camera's own speed.
 
     Args:
         rng: decides on everything.
         ground: the road.
         drives_on: 1 for right-hand, -1 for left-hand traffic.
+        start: z of the camera in frame 0, meters.
         speed: of the camera, meters a frame.
     """
     cars = []
@@ -46,8 +49,8 @@ def random_cars(rng: np.random.Generator, ground: Ground, drives_on: int, speed:
         cars.append(_car(rng, -drives_on * ground.lane / 2 + rng.uniform(-0.2, 0.2), z, oncoming_speed, -1))
         z += rng.uniform(12, 60)
     if rng.random() < 0.7:
-        # The gap to the camera lasts: both drive at the same speed, and the camera starts anywhere on the street.
-        cars.append(_car(rng, drives_on * ground.lane / 2 + rng.uniform(-0.2, 0.2), rng.uniform(0, PERIOD), speed, 1))
+        z = start + rng.uniform(9, 60)  # the gap to the camera lasts: both drive at the same speed
+        cars.append(_car(rng, drives_on * ground.lane / 2 + rng.uniform(-0.2, 0.2), z, speed, 1))
     return tuple(cars)
 
 
@@ -58,13 +61,13 @@ def random_people(
     people = []
     edge = ground.road_half + 0.7
     for side in (-1, 1):
-        for z in rng.uniform(0, PERIOD, int(rng.integers(3, 9 + round(10 * urban)))):
+        for z in rng.uniform(0, PERIOD, int(rng.integers(5, 12 + round(10 * urban)))):
             x = side * rng.uniform(edge, ground.road_half + ground.pavement - 0.3)
             people.append(_person(rng, x, z, rng.uniform(-0.15, 0.15), rng.uniform(0.0, 0.5), bicycle=False))
     for z in rng.uniform(0, PERIOD, int(rng.integers(0, 4))):
         x = rng.uniform(-ground.lane, ground.lane)
         people.append(_person(rng, x, z, 0.0, 1.0, bicycle=False))
-    for z in rng.uniform(0, PERIOD, int(rng.integers(1, 7))):
+    for z in rng.uniform(0, PERIOD, int(rng.integers(3, 9))):
         side = int(rng.choice([-1, 1]))
         towards = side * drives_on
         x = side * (ground.lane - rng.uniform(0.0, 0.35))

@@ -64,8 +64,10 @@ SHAPES = {
 }
 _SHOULDER = 0.66
 _GLASS = np.array([52.0, 60, 68])
-_TYRE = np.array([24.0, 24, 25])
+_TIRE = np.array([24.0, 24, 25])
 _CIRCLE = np.linspace(0, 2 * np.pi, 12, endpoint=False)
+_ROUND = np.stack([np.cos(_CIRCLE), np.sin(_CIRCLE)], axis=1)
+_DETAILED = 35.0  # meters: hubs and number plates of cars farther away are smaller than a pixel
 
 
 def draw_car(canvas: Canvas, car: Car, distance: float) -> None:
@@ -116,29 +118,35 @@ def _draw_side(
     )
     radius = 0.32 / np.array([shape.length, shape.height])
     for along in (0.19, 0.8):
-        wheel = np.stack([np.cos(_CIRCLE), np.sin(_CIRCLE)], axis=1) * radius + (along, 0.32 / shape.height)
-        hub = np.stack([np.cos(_CIRCLE), np.sin(_CIRCLE)], axis=1) * radius * 0.55 + (along, 0.32 / shape.height)
-        canvas.fill(_place(canvas, car, shape, x, wheel, distance), _TYRE, distance, CAR)
-        canvas.fill(_place(canvas, car, shape, x, hub, distance), np.full(3, 118.0), distance, CAR)
+        axle = (along, 0.32 / shape.height)
+        canvas.fill(_place(canvas, car, shape, x, _ROUND * radius + axle, distance), _TIRE, distance, CAR)
+        if distance < _DETAILED:
+            hub = _place(canvas, car, shape, x, _ROUND * 0.55 * radius + axle, distance)
+            canvas.fill(hub, np.full(3, 118.0), distance, CAR)
 
 
 def _draw_end(canvas: Canvas, car: Car, shape: Shape, distance: float) -> None:
-    """Lamps, number plate, bumper and tyres of the end towards the camera."""
+    """Lamps, number plate, bumper and tires of the end towards the camera."""
     near = distance - shape.length / 2 - 0.01
     half, lamp_y = shape.width / 2, 0.5 * min(shape.height, 1.7)
     lamp = np.array([176.0, 30, 28]) if car.heading > 0 else np.array([238.0, 236, 220])
     parts = [
         (-0.94, 0.94, 0.22, 0.4, car.color * 0.45),
-        (-0.92, -0.6, 0.02, 0.24, _TYRE),
-        (0.6, 0.92, 0.02, 0.24, _TYRE),
+        (-0.92, -0.6, 0.02, 0.24, _TIRE),
+        (0.6, 0.92, 0.02, 0.24, _TIRE),
         (-0.96, -0.62, lamp_y, lamp_y + 0.16, lamp),
         (0.62, 0.96, lamp_y, lamp_y + 0.16, lamp),
-        (-0.26, 0.26, 0.44, 0.56, np.array([222.0, 214, 170])),
     ]
+    if distance < _DETAILED:
+        parts.append((-0.26, 0.26, 0.44, 0.56, np.array([222.0, 214, 170])))
     if shape.height > 2:  # rear doors or windscreen of a van
         parts.append((-0.84, 0.84, 0.58 * shape.height, 0.86 * shape.height, _GLASS))
     corners = np.array(
-        [(car.x + half * x, y, near) for l, r, b, t, _ in parts for x, y in ((l, b), (l, t), (r, t), (r, b))]
+        [
+            (car.x + half * x, y, near)
+            for x0, x1, y0, y1, _ in parts
+            for x, y in ((x0, y0), (x0, y1), (x1, y1), (x1, y0))
+        ]
     )
     for quad, (*_, color) in zip(canvas.camera.project(corners).reshape(-1, 4, 2), parts, strict=True):
         canvas.fill(quad, color, distance, CAR)

@@ -28,7 +28,7 @@ class Light:
     exposure: float  # factor on all colors
     gamma: float
     cast: np.ndarray  # factor for each of RGB
-    noise: float  # grey values, standard deviation in mid-grey
+    noise: float  # gray values, standard deviation in mid-gray
     blur: float  # pixels, standard deviation
     vignette: float  # share of light lost in the corners
 

@@ -1,0 +1,67 @@
+"""The few numbers that are read first: four tiles, and one live fact for each stage of the pipeline."""
+
+from typing import NamedTuple
+
+from pipeline.reporting.material import Material
+from pipeline.reporting.summary import Summary
+from pipeline.reporting.wording import agreement, count, counted, millions, milliseconds, percent, points
+
+
+class Tile(NamedTuple):
+    """A number with what it is and what it is compared with."""
+
+    label: str
+    value: str
+    detail: str
+
+
+class StageFact(NamedTuple):
+    """A stage and what it found."""
+
+    stage: str
+    fact: str
+
+
+def tiles(summary: Summary, material: Material) -> list[Tile]:
+    """The best student: quality, gain, latency and size."""
+    best, teacher = summary.best, material.teacher.evaluation
+    profile = material.runs[best.run].profile
+    kept = f"teacher {percent(teacher.miou)}; {teacher.images} {teacher.split} images"
+    baseline = material.runs[best.run].params.baseline
+    against = f"against {baseline} ({percent(best.baseline_miou)}), the same student without a teacher"
+    machine = (
+        f"p50, image to labels, {counted(profile.threads, 'thread')}, {profile.machine.get('cpu') or 'unnamed CPU'}"
+    )
+    return [
+        Tile("Best student, mIoU", percent(best.miou), f"{best.run}; {kept}"),
+        Tile("From distillation",
+             "n/a" if best.gain_points is None else f"{points(best.gain_points)} points",
+             "the best student is a baseline" if best.gain_points is None else against),
+        Tile("Latency, ONNX Runtime", milliseconds(best.latency_p50_ms),
+             machine if best.latency_p50_ms is not None else "not measured"),
+        Tile("Parameters", millions(best.params),
+             f"teacher {millions(teacher.parameters)}, {teacher.parameters / best.params:.1f} times as many"),
+    ]  # fmt: skip
+
+
+def stage_facts(summary: Summary, material: Material) -> list[StageFact]:
+    """The ten stages in order."""
+    curated = sum(split.samples for split in material.statistics.splits.values())
+    rejected = len({rejection.id for rejection in material.rejections})
+    teacher, best = material.teacher.evaluation, summary.best
+    engines = [engine for run in summary.runs for engine in run.engines]
+    built = sum(engine.status == "built" for engine in engines)
+    released = sum(run.release == "released" for run in summary.runs)
+    least = min(run.onnx_pixel_agreement for run in summary.runs)
+    return [
+        StageFact("prepare", f"{count(curated + rejected)} images, {len(material.classes.classes)} classes"),
+        StageFact("curate", f"{count(rejected)} rejected"),
+        StageFact("teacher", f"{teacher.architecture}, {percent(teacher.miou)}"),
+        StageFact("student", f"{counted(len(summary.runs), 'run')}, {len(material.distilled)} distilled"),
+        StageFact("evaluate", f"{count(teacher.images)} {teacher.split} images"),
+        StageFact("export", f"parity {agreement(least)}"),
+        StageFact("engine", f"{built} of {len(engines)} built"),
+        StageFact("profile", f"best: {milliseconds(best.latency_p50_ms)}"),
+        StageFact("release", f"{released} of {len(summary.runs)} released"),
+        StageFact("report", "this page"),
+    ]

@@ -1,0 +1,51 @@
+"""Reading what another stage wrote, or saying which stage has to write it again."""
+
+from pathlib import Path
+from typing import TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from pipeline.errors import SegdistillError
+
+Record = TypeVar("Record")
+
+
+class ReportError(SegdistillError):
+    """A file that the report is made from is missing or is not what its stage writes."""
+
+
+def read_record(kind: type[Record], path: Path, stage: str) -> Record:
+    """Read one JSON file.
+
+    Raises:
+        ReportError: no such file, not JSON, or a value missing or of another type; names the file and the stage.
+    """
+    try:
+        return TypeAdapter(kind).validate_json(read_bytes(path, stage))
+    except ValidationError as error:
+        complaints = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'whole file'}: {e['msg']}" for e in error.errors()[:5]
+        )
+        raise corrupt(path, stage, complaints) from error
+
+
+def read_bytes(path: Path, stage: str) -> bytes:
+    """Read a file whole.
+
+    Raises:
+        ReportError: it is missing or cannot be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ReportError(
+            f"{path} cannot be read ({error.strerror}); stage {stage} writes it: "
+            f"run `dvc repro` in the profile's folder"
+        ) from error
+
+
+def corrupt(path: Path, stage: str, complaint: str) -> ReportError:
+    """The error for a file that is there and is not what it should be."""
+    return ReportError(
+        f"{path} is not what stage {stage} writes ({complaint}); delete it and run `dvc repro` in the profile's folder"
+    )

@@ -1,0 +1,40 @@
+"""Reference vectors, the real data where they are, and what every test shares."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.vectors.reading import read_vectors
+
+VECTORS = Path(__file__).parent / "vectors"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--vectors",
+        action="append",
+        default=[],
+        metavar="DIR",
+        help="compare with the reference vectors of DIR as well",
+    )
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """A test that takes `vector` runs once for every vector of the methods named by its `vectors` marker."""
+    if "vector" not in metafunc.fixturenames:
+        return
+    marker = metafunc.definition.get_closest_marker("vectors")
+    assert marker is not None, f"{metafunc.function.__name__} takes a vector and must be marked with vectors(METHOD)"
+    folders = [VECTORS, *map(Path, metafunc.config.getoption("vectors"))]
+    chosen = [vector for folder in folders for vector in read_vectors(folder) if vector.name.startswith(marker.args)]
+    metafunc.parametrize("vector", chosen, ids=[f"{vector.folder.name}/{vector.name}" for vector in chosen])
+
+
+@pytest.fixture(scope="session")
+def camvid() -> Path:
+    """Folder of the real CamVid in the layout of the SegNet tutorial."""
+    folder = os.environ.get("SEGDISTILL_CAMVID")
+    if not folder:
+        pytest.skip("SEGDISTILL_CAMVID does not name a folder with CamVid (train/ trainannot/ val/ ...)")
+    return Path(folder)

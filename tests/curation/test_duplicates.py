@@ -1,0 +1,81 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.curation import duplicates
+from pipeline.curation.duplicates import NearPair, compare_splits, exact_copies
+from tests.curation.measured import look
+
+CLOSE = 1 - np.cos(np.deg2rad(2.5))  # looks up to 2.5 degrees apart are one
+
+
+def test_of_exact_copies_in_a_split_the_first_stays() -> None:
+    looks = [
+        look("a", "train", 0, image="i", mask="m"),
+        look("b", "train", 0, image="i", mask="m"),
+        look("other_mask", "train", 0, image="i", mask="n"),
+        look("c", "train", 0, image="i", mask="m"),
+        look("other_split", "val", 0, image="i", mask="m"),
+    ]
+    assert exact_copies(looks) == {"b": "a", "c": "a"}
+
+
+def test_finds_near_duplicates_across_splits_only() -> None:
+    looks = [look("t0", "train", 0), look("t1", "train", 1), look("v0", "val", 2), look("e0", "test", 90)]
+    train_val, train_test, val_test = compare_splits(looks, CLOSE)
+    assert (train_val.name, train_val.pair_count) == ("train/val", 2)
+    assert [(p.earlier, p.later) for p in train_val.leaking] == [("t1", "v0")]
+    assert train_val.leaking[0].distance == pytest.approx(1 - np.cos(np.deg2rad(1)), abs=1e-6)
+    assert (train_test.name, train_test.pair_count, train_test.leaking) == ("train/test", 0, [])
+    assert [(p.earlier, p.later) for p in val_test.nearest] == [("v0", "e0")]
+
+
+def test_equal_pixels_are_one_image_at_any_distance() -> None:
+    flat = np.zeros(2, dtype=np.float32)
+    looks = [look("t", "train", 0, image="i"), look("v", "val", 0, image="i")]
+    looks = [item._replace(thumbnail=flat) for item in looks]
+    (pair,) = compare_splits(looks, 0.0)
+    assert pair.leaking == [NearPair("t", "v", 0.0)]
+
+
+def test_images_that_show_nothing_are_not_one_image() -> None:
+    flat = np.zeros(2, dtype=np.float32)
+    looks = [look("t", "train", 0)._replace(thumbnail=flat), look("v", "val", 0)._replace(thumbnail=flat)]
+    (pair,) = compare_splits(looks, 0.5)
+    assert pair.leaking == []
+
+
+def test_the_distance_itself_is_not_below() -> None:
+    looks = [look("t", "train", 0), look("v", "val", 90)]
+    assert compare_splits(looks, 1.0)[0].pair_count == 0
+    assert compare_splits(looks, 1.01)[0].pair_count == 1
+
+
+def test_sequences_that_splits_share() -> None:
+    looks = [look("t", "train", 0, "x"), look("v", "val", 90, "x"), look("e", "test", 180, "y")]
+    assert [pair.shared_sequences for pair in compare_splits(looks, CLOSE)] == [["x"], [], []]
+
+
+def test_one_split_has_nothing_to_compare() -> None:
+    assert compare_splits([look("a", "train", 0), look("b", "train", 0)], CLOSE) == []
+
+
+@given(
+    train=st.lists(st.integers(0, 359), min_size=1, max_size=9),
+    val=st.lists(st.integers(0, 359), min_size=1, max_size=9),
+    block=st.integers(1, 4),
+)
+def test_blocks_change_nothing_and_agree_with_all_pairs(train: list[int], val: list[int], block: int) -> None:
+    looks = [look(f"t{i}", "train", a) for i, a in enumerate(train)] + [
+        look(f"v{i}", "val", a) for i, a in enumerate(val)
+    ]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duplicates, "BLOCK", block)
+        (pair,) = compare_splits(looks, CLOSE)
+    apart = [[min(abs(v - t), 360 - abs(v - t)) for t in train] for v in val]
+    assert pair.pair_count == sum(a <= 2 for row in apart for a in row)
+    assert {p.later for p in pair.leaking} == {f"v{i}" for i, row in enumerate(apart) if min(row) <= 2}
+    assert [p.distance for p in pair.nearest] == pytest.approx(
+        sorted(1 - np.cos(np.deg2rad(min(row))) for row in apart), abs=2e-6
+    )

@@ -1,0 +1,71 @@
+"""The confusion matrix against its definition and against torchmetrics."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torchmetrics.classification import MulticlassJaccardIndex
+
+from pipeline.data.classes import IGNORE_INDEX
+from pipeline.measure.accuracy import ConfusionMatrix
+
+
+def _random(seed: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
+    random = np.random.default_rng(seed)
+    labels = random.integers(0, classes, size=(2, 9, 7)).astype(np.uint8)
+    labels[random.random(labels.shape) < 0.2] = IGNORE_INDEX
+    return labels, random.integers(0, classes, size=labels.shape).astype(np.uint8)
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 10_000), classes=st.integers(2, 20))
+def test_matches_its_definition(seed: int, classes: int) -> None:
+    labels, prediction = _random(seed, classes)
+    matrix = ConfusionMatrix(classes)
+    for one_labels, one_prediction in zip(labels, prediction, strict=True):
+        matrix.add(one_labels, one_prediction)
+    known = labels != IGNORE_INDEX
+    for train_id, iou in enumerate(matrix.iou_per_class()):
+        union = (((labels == train_id) | (prediction == train_id)) & known).sum()
+        hits = ((labels == train_id) & (prediction == train_id)).sum()
+        assert np.isnan(iou) if union == 0 else iou == pytest.approx(hits / union)
+    if known.any():
+        assert matrix.pixel_accuracy() == pytest.approx((labels == prediction)[known].mean())
+
+
+def test_agrees_with_torchmetrics() -> None:
+    labels, prediction = _random(1, 5)
+    matrix = ConfusionMatrix(5)
+    matrix.add(labels, prediction)
+    theirs = MulticlassJaccardIndex(5, average="none", ignore_index=IGNORE_INDEX)
+    theirs.update(torch.from_numpy(prediction.astype(int)), torch.from_numpy(labels.astype(int)))
+    assert matrix.iou_per_class() == pytest.approx(theirs.compute().numpy(), rel=1e-6)
+
+
+def test_a_class_that_does_not_occur_is_left_out_of_the_mean() -> None:
+    matrix = ConfusionMatrix(3)
+    matrix.add(np.array([[0, 1]], np.uint8), np.array([[0, 1]], np.uint8))
+    assert np.isnan(matrix.iou_per_class()[2])
+    assert matrix.miou() == 1.0
+
+
+def test_unlabelled_pixels_count_nothing() -> None:
+    matrix = ConfusionMatrix(2)
+    matrix.add(np.full((3, 3), IGNORE_INDEX, np.uint8), np.zeros((3, 3), np.uint8))
+    assert matrix.counts.sum() == 0
+    assert np.isnan(matrix.miou())
+    assert np.isnan(matrix.pixel_accuracy())
+
+
+@pytest.mark.parametrize(
+    ("labels", "prediction", "complaint"),
+    [
+        (np.zeros((2, 2), np.uint8), np.zeros((2, 3), np.uint8), "shape"),
+        (np.full((2, 2), 7, np.uint8), np.zeros((2, 2), np.uint8), "train id 7 in a table of 3 classes"),
+        (np.zeros((2, 2), np.uint8), np.full((2, 2), 254, np.uint8), "train id 254"),
+    ],
+)
+def test_nonsense_is_refused(labels: np.ndarray, prediction: np.ndarray, complaint: str) -> None:
+    with pytest.raises(ValueError, match=complaint):
+        ConfusionMatrix(3).add(labels, prediction)

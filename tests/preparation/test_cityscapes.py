@@ -1,0 +1,40 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.data.classes import IGNORE_INDEX
+from pipeline.preparation.adapter import PrepareError
+from pipeline.preparation.cityscapes import CITYSCAPES_CLASSES, read_cityscapes
+from tests.preparation.pictures import draw_image
+
+
+def test_lists_train_and_val(cityscapes_tree: Path) -> None:
+    samples = read_cityscapes(cityscapes_tree).samples
+    assert [(s.id, s.split, s.sequence) for s in samples] == [
+        ("aachen_000003_000019", "train", "aachen_000003"),
+        ("munster_000003_000019", "val", "munster_000003"),
+    ]
+    assert samples[1].mask.name == "munster_000003_000019_gtFine_labelIds.png"
+    assert all(s.image.is_file() and s.mask.is_file() for s in samples)
+
+
+def test_train_ids_are_the_official_ones() -> None:
+    official = [7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33]
+    translated = CITYSCAPES_CLASSES.to_train_ids(np.arange(256, dtype=np.uint8))
+    assert translated[official].tolist() == list(range(19))
+    void = sorted((set(range(34)) | {255}) - set(official))
+    assert (translated[void] == IGNORE_INDEX).all()
+    assert (translated == IGNORE_INDEX).sum() == len(void)
+
+
+def test_only_a_half_of_the_download(cityscapes_tree: Path) -> None:
+    (cityscapes_tree / "gtFine").rename(cityscapes_tree / "elsewhere")
+    with pytest.raises(PrepareError, match=r"no folder .*gtFine.train .*elsewhere, leftImg8bit"):
+        read_cityscapes(cityscapes_tree)
+
+
+def test_missing_mask(cityscapes_tree: Path) -> None:
+    draw_image(cityscapes_tree / "leftImg8bit/val/munster/munster_000004_000019_leftImg8bit.png", 3)
+    with pytest.raises(PrepareError, match=r"1 images .*: munster/munster_000004_000019_gtFine_labelIds\.png$"):
+        read_cityscapes(cityscapes_tree)

@@ -1,0 +1,244 @@
+"""A whole small profile as the other stages would leave it: 11 classes, 6 test images, 4 runs, made-up numbers."""
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.data.classes import ClassTable, LabelClass
+from pipeline.data.samples import Sample, write_samples
+from pipeline.params import NetworkParams, ReportParams, RunParams, WeightsParams
+from pipeline.reporting.material import Folders
+
+CLASSES = {
+    "sky": (128, 128, 128), "building": (128, 0, 0), "pole": (192, 192, 128), "road": (128, 64, 128),
+    "sidewalk": (0, 0, 192), "tree": (128, 128, 0), "sign": (192, 128, 128), "fence": (64, 64, 128),
+    "car": (64, 0, 128), "pedestrian": (64, 64, 0), "bicyclist": (0, 128, 192),
+}  # fmt: skip
+NAMES = list(CLASSES)
+MIOU = {
+    "teacher": 0.631, "pspnet_r18": 0.521, "pspnet_r18_gdd": 0.547, "deeplabv3_r18": 0.538, "deeplabv3_r18_gdd": 0.532,
+}  # fmt: skip
+LATENCY_MS = {"pspnet_r18": 11.2, "pspnet_r18_gdd": 11.4, "deeplabv3_r18": 17.9, "deeplabv3_r18_gdd": 18.1}
+TEST_IDS = [f"0001TP_{i:05d}" for i in range(6)]
+NO_GPU = "no GPU on this machine: built ahead of time, not executed"
+
+
+class FakeProfile(NamedTuple):
+    """Where it lies and the params it was made with."""
+
+    root: Path
+    folders: Folders
+    report: ReportParams
+    runs: dict[str, RunParams]
+
+    @property
+    def out(self) -> Path:
+        return self.root / "reports"
+
+
+def image_score(name: str, place: int) -> float:
+    """mIoU of a network on the test image at that place: the third is the best, the fifth the worst."""
+    return MIOU[name] + (0.01, -0.03, 0.2, 0.05, -0.25, 0.02)[place]
+
+
+@pytest.fixture
+def profile(tmp_path: Path) -> FakeProfile:
+    folders = Folders(
+        prepared=tmp_path / "data/prepared",
+        curated=tmp_path / "data/curated",
+        teacher=tmp_path / "artifacts/teacher",
+        students=tmp_path / "artifacts/students",
+        evaluation=tmp_path / "artifacts/evaluation",
+        release=tmp_path / "artifacts/release",
+        metrics=tmp_path / "reports/metrics",
+    )
+    runs = {
+        "pspnet_r18": _run("pspnet", "none", 0.0, "pspnet_r18"),
+        "pspnet_r18_gdd": _run("pspnet", "gdd", 145.0, "pspnet_r18"),
+        "deeplabv3_r18": _run("deeplabv3", "none", 0.0, "deeplabv3_r18"),
+        "deeplabv3_r18_gdd": _run("deeplabv3", "gdd", 175.0, "deeplabv3_r18"),
+    }
+    rng = np.random.default_rng(0)
+    labels = _write_dataset(tmp_path, folders, rng)
+    for name in MIOU:
+        _write_judged(folders, name, runs.get(name), labels, rng)
+    for name in runs:
+        _write_deployed(folders, name)
+    return FakeProfile(tmp_path, folders, ReportParams(title="Made-up streets", examples=1), runs)
+
+
+def _run(architecture: Any, method: Any, weight: float, baseline: str) -> RunParams:
+    network = NetworkParams(
+        architecture=architecture, backbone="resnet18_v1c", weights=WeightsParams(source="none", file="", sha256=""),
+        output_stride=8, head_channels=128, auxiliary_channels=64,
+    )  # fmt: skip
+    return RunParams(
+        network=network, method=method, weight=weight, baseline=baseline, iterations=250, learning_rate=0.05, seed=0
+    )
+
+
+def _write_dataset(root: Path, folders: Folders, rng: np.random.Generator) -> dict[str, np.ndarray]:
+    table = ClassTable(
+        "made-up", tuple(LabelClass(name, color, (i,)) for i, (name, color) in enumerate(CLASSES.items())), (11,)
+    )
+    table.save(folders.prepared / "classes.json")
+    (root / "raw").mkdir()
+    labels, samples = {}, []
+    for sample_id in TEST_IDS:
+        mask = _scene(rng)
+        image = np.clip(table.palette()[mask] * 0.7 + rng.normal(60, 14, (96, 144, 3)), 0, 255).astype(np.uint8)
+        Image.fromarray(image).save(root / "raw" / f"{sample_id}.png")
+        Image.fromarray(mask).save(root / "raw" / f"{sample_id}_labels.png")
+        path = root / "raw" / sample_id
+        samples.append(Sample(sample_id, "test", "0001TP", path.with_suffix(".png"), Path(f"{path}_labels.png")))
+        labels[sample_id] = mask
+    write_samples(folders.curated / "samples.csv", samples)
+    rejected = [
+        ("0016E5_00390", "train", "a.png", "missing_mask", "no mask file beside the image"),
+        ("Seq05VD_f05100", "test", "b.png", "leakage", "0.004 from 0001TP_006690 of split train"),
+        ("Seq05VD_f05130", "test", "c.png", "leakage", "0.006 from 0001TP_006720 of split train"),
+    ]
+    write_rows(folders.curated / "rejected.csv", [("id", "split", "image", "rule", "reason"), *rejected])
+    pixels = np.array([6e6, 8e6, 3e5, 1e7, 1.6e6, 4e6, 4e5, 5e5, 2e6, 2.4e5, 9e4])
+    splits = {
+        split: {
+            "samples": samples,
+            "sequences": sequences,
+            "pixels": (pixels * samples / 192 * rng.uniform(0.7, 1.3, 11)).astype(int).tolist(),
+            "void_pixels": 10_000 * samples,
+            "samples_with_class": [samples] * 11,
+        }
+        for split, samples, sequences in (("train", 192, 24), ("val", 32, 4), ("test", 6, 1))
+    }
+    leakage = {
+        "policy": "warn",
+        "distance": 0.01,
+        "pairs": {"train/val": 0, "train/test": 2, "val/test": 0},
+        "evaluation_samples_affected": {"val": 0, "test": 2},
+        "shared_sequences": {"train/val": [], "train/test": ["0001TP"], "val/test": []},
+        "nearest": [{"a": "0001TP_006690", "b": "Seq05VD_f05100", "distance": 0.004}],
+    }
+    rejected_counts = {"missing_mask": 1, "leakage": 2}
+    statistics = {"classes": NAMES, "splits": splits, "rejected": rejected_counts, "leakage": leakage}
+    write_record(folders.curated / "statistics.json", statistics)
+    return labels
+
+
+def _write_judged(
+    folders: Folders, name: str, run: RunParams | None, labels: dict[str, np.ndarray], rng: np.random.Generator
+) -> None:
+    iou = np.clip(MIOU[name] + np.linspace(0.3, -0.3, 11) + rng.normal(0, 0.03, 11), 0.02, 0.98)
+    values: list[float | None] = [round(float(v), 4) for v in iou]
+    values[10] = None  # no bicyclist in the split
+    evaluation = {
+        "name": name,
+        "architecture": run.network.architecture if run else "pspnet",
+        "backbone": run.network.backbone if run else "resnet34",
+        "backbone_weights": "none (from scratch)",
+        "method": run.method if run else "none",
+        "weight": run.weight if run else 0.0,
+        "seed": 0,
+        "split": "test",
+        "images": len(TEST_IDS),
+        "miou": MIOU[name],
+        "pixel_accuracy": MIOU[name] + 0.28,
+        "iou_per_class": dict(zip(NAMES, values, strict=True)),
+        "parameters": 12_400_000 if run else 23_900_000,
+        "gmacs": 6.21 if run else 19.8,
+        "input": [96, 144],
+    }
+    write_record(folders.metrics / "evaluate" / f"{name}.json", evaluation)
+    folder = folders.evaluation / name
+    counts = (rng.uniform(0, 60, (11, 11)) + np.diag(np.full(11, 900.0))).astype(int)
+    counts[9, 8] = 700
+    write_rows(
+        folder / "confusion.csv", [("label", *NAMES), *((n, *r.tolist()) for n, r in zip(NAMES, counts, strict=True))]
+    )
+    scores = [(sample_id, f"{image_score(name, place):.6f}", "0.9") for place, sample_id in enumerate(TEST_IDS)]
+    write_rows(folder / "per_image.csv", [("id", "miou", "pixel_accuracy"), *scores])
+    (folder / "predictions").mkdir()
+    for sample_id, mask in labels.items():
+        wrong = rng.random(mask.shape) > MIOU[name] + 0.3
+        prediction = np.where(wrong | (mask == 255), rng.integers(0, 11, mask.shape), mask).astype(np.uint8)
+        Image.fromarray(prediction).save(folder / "predictions" / f"{sample_id}.png")
+    Image.fromarray(np.full((300, 320, 3), 235, np.uint8)).save(folder / "confusion.png")
+    trained = folders.students / name if run else folders.teacher
+    header = ("iteration", "learning_rate", "total", "task", "auxiliary", "distill", "iterations_per_s")
+    rows = [_curve_row(i, run is not None and run.method != "none", rng) for i in range(10, 251 if run else 601, 10)]
+    write_rows(trained / "training.csv", [header, *rows])
+
+
+def _curve_row(iteration: int, distilled: bool, rng: np.random.Generator) -> Sequence[object]:
+    task = 2.4 * np.exp(-iteration / 120) + 0.35 + rng.normal(0, 0.05)
+    distill = 3.1 * np.exp(-iteration / 200) + 0.6 + rng.normal(0, 0.04)
+    return (iteration, 0.05, task * 1.4, task, task * 0.4, f"{distill:.6g}" if distilled else "", 3.4)
+
+
+def _write_deployed(folders: Folders, name: str) -> None:
+    parity = {"images": 6, "pixel_agreement": 0.99998, "miou": MIOU[name] - 1e-5, "miou_difference_points": 0.001}
+    export = {
+        "run": name, "opset": 20, "ir_version": 9, "nodes": 71, "bytes": 49_700_000, "sha256": "ab" * 32,
+        "parity": {**parity, "max_logit_difference": 3.1e-5},
+    }  # fmt: skip
+    write_record(folders.metrics / "export" / f"{name}.json", export)
+    engines = [
+        {
+            "precision": precision, "backend": backend, "version": "1.7.0.52", "file": "", "sha256": "",
+            "compute_capabilities": ["SM86", "SM89", "SM120"] if built else [], "bytes": 51_000_000 if built else 0,
+            "status": "built" if built else "not built", "executed": False, "parity": None,
+            "reason": NO_GPU if built else "package tensorrt is not installed here",
+        }
+        for precision in ("fp32", "fp16")
+        for backend, built in (("tensorrt_rtx", True), ("tensorrt", False))
+    ]  # fmt: skip
+    write_record(folders.metrics / "engine" / f"{name}.json", {"run": name, "engines": engines, "fp16_onnx": parity})
+    measured = [
+        {
+            "runtime": runtime, "boundary": boundary, "status": "measured", "reason": "", "calls": 260,
+            "p50_ms": LATENCY_MS[name] * factor, "p90_ms": LATENCY_MS[name] * factor * 1.12, "p99_ms": None,
+            "throughput_images_per_s": 1000 / LATENCY_MS[name] / factor, "coefficient_of_variation": 0.08,
+            "noisy": runtime == "pytorch_eager", "peak_memory_mb": 412.5,
+        }
+        for runtime, slower in (("pytorch_eager", 1.9), ("onnxruntime", 1.0))
+        for boundary, factor in (("image_to_labels", slower), ("file_to_labels", slower + 0.1))
+    ]  # fmt: skip
+    not_run = {"runtime": "fp32-tensorrt_rtx-1.7.0.52-SM86_SM89_SM120", "boundary": "image_to_labels",
+               "status": "not run", "reason": "no GPU on this machine"}  # fmt: skip
+    machine = {"cpu": "Made-up CPU", "cores": 2, "memory_gb": 8.0, "gpu": None, "os": "Linux", "python": "3.11.7",
+               "torch": "2.13.0", "onnxruntime": "1.23.0"}  # fmt: skip
+    profile = {"run": name, "machine": machine, "threads": 2, "batch": 1, "input": [96, 144],
+               "measurements": [*measured, not_run]}  # fmt: skip
+    write_record(folders.metrics / "profile" / f"{name}.json", profile)
+    rejected = name == "deeplabv3_r18"
+    files = [] if rejected else [{"path": "model.onnx", "bytes": 49_700_000, "sha256": "ab" * 32}]
+    reasons = ["parity of fp16 is over its budget"] if rejected else []
+    release = {"run": name, "status": "rejected" if rejected else "released", "reasons": reasons, "files": files}
+    write_record(folders.release / name / "manifest.json", release)
+
+
+def _scene(rng: np.random.Generator) -> np.ndarray:
+    """Train ids (96, 144): sky, buildings, road, a few boxes, and an unlabelled strip."""
+    mask = np.zeros((96, 144), np.uint8)
+    mask[30:60], mask[60:] = 1, 3
+    for train_id in (2, 4, 5, 6, 7, 8, 9, 10):
+        top, left = rng.integers(20, 70), rng.integers(0, 120)
+        mask[top : top + rng.integers(8, 26), left : left + rng.integers(6, 26)] = train_id
+    mask[-6:] = 255
+    return mask
+
+
+def write_rows(path: Path, rows: Sequence[Sequence[object]]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        csv.writer(file, lineterminator="\n").writerows(rows)
+
+
+def write_record(path: Path, record: dict[str, Any]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(record))

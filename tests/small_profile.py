@@ -1,0 +1,63 @@
+"""A small copy of the embedded default in a folder of its own, run by the real command line."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from tests.imports import ROOT
+
+SMALL: dict[str, Any] = {
+    "dataset": {"streets": {"height": 64, "width": 96, "train_sequences": 3, "val_sequences": 1, "test_sequences": 2,
+                            "frames_per_sequence": 3}},
+    "teacher": {"iterations": 8, "network": {"backbone": "resnet10t", "output_stride": 16, "head_channels": 16,
+                                             "auxiliary_channels": 16}},
+    "training": {"crop_height": 48, "crop_width": 64, "batch_size": 4, "log_every": 2,
+                 "checkpoint_every": 4, "workers": 0},
+    "export": {"height": 64, "width": 96, "logit_images": 2},
+    "profile": {"warmup_calls": 2, "warmup_s": 0.0, "calls": 70, "min_s": 0.0, "max_s": 3.0, "images": 2},
+}  # fmt: skip
+RUN: dict[str, Any] = {"iterations": 6, "network": {"output_stride": 16, "head_channels": 16, "auxiliary_channels": 16}}
+
+
+def write_small_profile(folder: Path, runs: list[str], **changes: Any) -> None:
+    """Write dvc.yaml and params.yaml: the default's with the numbers of SMALL and `changes` in their places."""
+    folder.mkdir(parents=True, exist_ok=True)
+    yaml = YAML(typ="safe", pure=True)
+    params = yaml.load((ROOT / "params.yaml").read_text())
+    params["root"] = os.path.relpath(ROOT, folder)
+    params["dataset"]["source"] = os.path.relpath(ROOT / params["dataset"]["source"], folder)
+    params["runs"] = {name: params["runs"][name] for name in runs}
+    for section in (SMALL, {"runs": dict.fromkeys(runs, RUN)}, changes):
+        _merge(params, section)
+    with (folder / "params.yaml").open("w") as file:
+        yaml.dump(params, file)
+    (folder / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
+
+
+def _merge(into: dict[str, Any], changes: dict[str, Any]) -> None:
+    for key, value in changes.items():
+        if isinstance(value, dict) and isinstance(into.get(key), dict):
+            _merge(into[key], value)
+        else:
+            into[key] = value
+
+
+def environment() -> dict[str, str]:
+    """The virtual environment's commands first on the path, as `make` sets it."""
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1", "PYTHONPATH": str(ROOT), "DVC_NO_ANALYTICS": "true"}
+
+
+def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, cwd=folder, env=environment(), capture_output=True, text=True, check=False)
+
+
+def repro(folder: Path, *targets: str) -> subprocess.CompletedProcess[str]:
+    """`dvc init` if needed, then `dvc repro`."""
+    if not (folder / ".dvc").exists():
+        run(["dvc", "init", "--no-scm", "--quiet"], folder)
+    return run(["dvc", "repro", *targets], folder)

@@ -1,0 +1,93 @@
+"""params.yaml: strict, complete, and with complaints that a person can act on."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from pipeline.params import ParamsError, load_params
+
+DEFAULT = Path(__file__).parents[1] / "params.yaml"
+
+
+@pytest.fixture
+def changed(tmp_path: Path) -> Callable[[str, str], Path]:
+    def write(old: str, new: str) -> Path:
+        text = DEFAULT.read_text()
+        assert old in text
+        path = tmp_path / "params.yaml"
+        path.write_text(text.replace(old, new, 1))
+        return path
+
+    return write
+
+
+def test_the_default_has_each_student_as_baseline_and_distilled() -> None:
+    runs = load_params(DEFAULT).runs
+    assert {(run.network.architecture, run.method) for run in runs.values()} == {
+        ("pspnet", "none"), ("pspnet", "gdd"), ("deeplabv3", "none"), ("deeplabv3", "gdd"),
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("temperature: 4.0", "temprature: 4.0", r"methods.gdd.temprature: unknown key; did you mean 'temperature'"),
+        ("  batch_size: 8", "  batch_size: '8'", r"training.batch_size: Input should be a valid integer \(got '8'\)"),
+        ("architecture: pspnet", "architecture: pspnett", r"teacher.network.architecture: .*'pspnet' or 'deeplabv3'"),
+        ("  momentum: 0.9\n", "", r"training.momentum: missing"),
+        ("weight: 145.0", "weight: 0.0", r"runs.pspnet_r18_gdd: method 'gdd' with weight 0.0"),
+        ("baseline: pspnet_r18\n", "baseline: nobody\n", r"runs.pspnet_r18.baseline: 'nobody' must name a run"),
+        ("source: none, file: ''", "source: file, file: ''", r"`file` and `sha256` must both be given"),
+        ("opset: 20", "opset: 17", r"export.opset: Input should be greater than or equal to 18 \(got 17\)"),
+        ("scale_min: ", "scale_min: 9", r"scale_min .* is larger than scale_max"),
+        ("  pspnet_r18:\n", "  PSP net:\n", r"runs.PSP net"),
+    ],
+)
+def test_every_mistake_is_named_with_its_place(
+    changed: Callable[[str, str], Path], old: str, new: str, complaint: str
+) -> None:
+    with pytest.raises(ParamsError, match=complaint):
+        load_params(changed(old, new))
+
+
+def test_a_gain_needs_equal_recipes(changed: Callable[[str, str], Path]) -> None:
+    text = DEFAULT.read_text()
+    before, after = text.split("  pspnet_r18_gdd:", 1)
+    path = changed("seed: 0", "seed: 0")
+    path.write_text(before + "  pspnet_r18_gdd:" + after.replace("    seed: 0", "    seed: 1", 1))
+    with pytest.raises(ParamsError, match=r"runs.pspnet_r18_gdd.seed differs from that of its baseline 'pspnet_r18'"):
+        load_params(path)
+
+
+def test_all_mistakes_come_at_once(changed: Callable[[str, str], Path]) -> None:
+    path = changed("temperature: 4.0", "temperature: -1.0")
+    path.write_text(path.read_text().replace("flip_probability: 0.5", "flip_probability: 1.5"))
+    with pytest.raises(ParamsError) as raised:
+        load_params(path)
+    assert "methods.gdd.temperature" in str(raised.value)
+    assert "training.flip_probability" in str(raised.value)
+
+
+def test_yaml_1_2_numbers(changed: Callable[[str, str], Path]) -> None:
+    assert load_params(changed("weight_decay: 0.0005", "weight_decay: 5e-4")).training.weight_decay == 5e-4
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"), [("a: [1", "is not YAML"), ("", "is not valid"), ("- 1", "is not valid")]
+)
+def test_a_file_that_is_no_params_file(tmp_path: Path, text: str, complaint: str) -> None:
+    path = tmp_path / "params.yaml"
+    path.write_text(text)
+    with pytest.raises(ParamsError, match=complaint):
+        load_params(path)
+
+
+def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
+    with pytest.raises(ParamsError, match=str(tmp_path)):
+        load_params(tmp_path / "params.yaml")
+
+
+def test_an_unknown_run_lists_the_known_ones() -> None:
+    with pytest.raises(ParamsError, match=r"no run 'x' in params.yaml; its runs are pspnet_r18, pspnet_r18_gdd"):
+        load_params(DEFAULT).run("x")

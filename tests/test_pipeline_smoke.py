@@ -1,0 +1,166 @@
+"""The whole pipeline through the real command line: on a dataset of one's own, killed, broken and repeated."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tests.small_profile import environment, repro, run, write_small_profile
+from tests.toy import TOY_CLASSES, toy_pair
+
+pytestmark = pytest.mark.smoke
+
+
+def write_own_dataset(source: Path) -> None:
+    """What a user brings: images/, masks/, classes.yaml."""
+    counts = {"train": 10, "val": 2, "test": 3}
+    for split, count in counts.items():
+        for index in range(count):
+            image, labels = toy_pair(sorted(counts).index(split) * 100 + index, height=64, width=96)
+            for folder, array in (("images", image), ("masks", labels)):
+                (source / folder / split).mkdir(parents=True, exist_ok=True)
+                Image.fromarray(array).save(source / folder / split / f"{index}.png")
+    (source / "images/train/4.png").write_bytes(b"no picture")
+    classes = "".join(
+        f"  - {{name: {c.name}, color: {list(c.color)}, ids: {list(c.raw_ids)}}}\n" for c in TOY_CLASSES.classes
+    )
+    (source / "classes.yaml").write_text(f"classes:\n{classes}void: [255]\n")
+
+
+@pytest.fixture(scope="module")
+def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A profile on a user's own dataset after one complete `dvc repro`."""
+    folder = tmp_path_factory.mktemp("profile")
+    write_own_dataset(folder / "own")
+    write_small_profile(
+        folder, ["pspnet_r18", "pspnet_r18_gdd"], dataset={"adapter": "folder", "source": "own"},
+        curation={"near_duplicate_distance": 0.0001, "leakage": "warn"},
+    )  # fmt: skip
+    done = repro(folder)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return folder
+
+
+def test_every_number_of_the_summary_is_there(profile: Path) -> None:
+    summary = json.loads((profile / "reports/summary.json").read_text())
+    assert 0 <= summary["teacher"]["miou"] <= 1
+    runs = {entry["run"]: entry for entry in summary["runs"]}
+    assert set(runs) == {"pspnet_r18", "pspnet_r18_gdd"}
+    for entry in runs.values():
+        assert entry["baseline_miou"] == runs["pspnet_r18"]["miou"]
+        assert entry["onnx_pixel_agreement"] >= 0.9999
+        assert abs(entry["onnx_miou"] - entry["miou"]) < 1e-4
+        assert entry["latency_p50_ms"] > 0
+        assert entry["params"] > 1e6
+        assert entry["gmacs"] > 0
+        assert entry["engines"]
+        assert all(engine["status"] == "built" or engine["reason"] for engine in entry["engines"])
+
+
+def test_the_broken_image_was_rejected_with_its_reason(profile: Path) -> None:
+    assert (
+        "train_4,train,own/images/train/4.png,unreadable_image" in (profile / "data/curated/rejected.csv").read_text()
+    )
+
+
+def test_the_report_opens_offline(profile: Path) -> None:
+    page = (profile / "reports/index.html").read_text()
+    assert "pspnet_r18_gdd" in page
+    assert 'src="http' not in page
+    assert 'href="http' not in page
+
+
+def test_the_bundles_predict(profile: Path, tmp_path: Path) -> None:
+    bundle = profile / "artifacts/release/pspnet_r18_gdd"
+    image = profile / "own/images/test/0.png"
+    done = run([sys.executable, str(bundle / "predict.py"), str(image)], tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "0_overlay.png").is_file()
+    assert "training-only" not in (bundle / "card.md").read_text()
+
+
+def test_nothing_of_the_method_ships(profile: Path) -> None:
+    from safetensors import safe_open
+
+    with safe_open(profile / "artifacts/students/pspnet_r18_gdd/checkpoint.safetensors", "pt") as file:
+        distilled = set(file.keys())
+    with safe_open(profile / "artifacts/students/pspnet_r18/checkpoint.safetensors", "pt") as file:
+        assert distilled == set(file.keys())
+
+
+def test_a_second_repro_does_nothing_at_once(profile: Path) -> None:
+    start = time.monotonic()
+    done = repro(profile)
+    assert time.monotonic() - start < 5
+    assert done.returncode == 0
+    assert "Data and pipelines are up to date" in done.stdout
+    assert "Running stage" not in done.stdout
+
+
+def test_a_changed_method_reruns_only_what_it_touches(profile: Path) -> None:
+    params = (profile / "params.yaml").read_text()
+    (profile / "params.yaml").write_text(params.replace("temperature: 4.0", "temperature: 3.0"))
+    plan = run(["dvc", "status", "prepare", "curate", "teacher", "student"], profile).stdout
+    (profile / "params.yaml").write_text(params)
+    assert "student@pspnet_r18_gdd" in plan
+    assert "teacher:" not in plan
+    assert "prepare:" not in plan
+
+
+def test_a_training_killed_hard_goes_on(profile: Path) -> None:
+    """DVC removes the outputs before it runs a stage; the progress must lie elsewhere."""
+    params = (profile / "params.yaml").read_text()
+    (profile / "params.yaml").write_text(params.replace("iterations: 8", "iterations: 400"))
+    try:
+        trainer = subprocess.Popen(
+            ["dvc", "repro", "teacher"], cwd=profile, env=environment(), stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+        deadline = time.monotonic() + 90
+        while not list((profile / "scratch/teacher").glob("*/state.safetensors")):
+            assert time.monotonic() < deadline, "no state was written"
+            assert trainer.poll() is None, trainer.communicate()
+            time.sleep(0.05)
+        os.killpg(trainer.pid, signal.SIGKILL)
+        trainer.wait()
+        assert not (profile / "artifacts/teacher/checkpoint.safetensors").exists()
+        done = repro(profile, "teacher")
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "teacher: resuming at iteration" in done.stdout + done.stderr
+        assert not list((profile / "scratch/teacher").glob("*/state.safetensors"))
+    finally:
+        (profile / "params.yaml").write_text(params)
+
+
+@pytest.mark.parametrize(
+    ("stage", "change", "message"),
+    [
+        (["prepare"], ("adapter: folder", "adapter: camvid"), "PrepareError: no folder own/train"),
+        (["prepare"], ("source: own", "source: nowhere"), "PrepareError: no folder nowhere"),
+        (["teacher"], ("momentum: 0.9", "momentun: 0.9"), "unknown key; did you mean 'momentum'"),
+        (["teacher"], ("backbone: resnet10t", "backbone: resnet10x"), "ModelError: timm knows no backbone 'resnet10x'"),
+        (["student", "nobody"], ("", ""), "ParamsError: no run 'nobody' in params.yaml; its runs are pspnet_r18"),
+        (["teacher"], ("learning_rate: 0.", "learning_rate: 1.0e+30 #"), "TrainingDiverged: teacher"),
+    ],
+)  # fmt: skip
+def test_bad_input_ends_in_one_message(
+    profile: Path, tmp_path: Path, stage: list[str], change: tuple[str, str], message: str
+) -> None:
+    for name in ("own", "data"):
+        (tmp_path / name).symlink_to(profile / name)
+    text = (profile / "params.yaml").read_text()
+    assert change[0] in text
+    (tmp_path / "params.yaml").write_text(text.replace(*change, 1) if change[0] else text)
+    if stage == ["prepare"]:
+        (tmp_path / "data").unlink()
+    done = run([sys.executable, "-m", f"stages.{stage[0]}", *stage[1:]], tmp_path)
+    assert done.returncode == 1
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "artifacts").exists() or not list((tmp_path / "artifacts").rglob("*.safetensors"))

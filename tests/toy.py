@@ -1,0 +1,62 @@
+"""A toy that every test may use: colored rectangles as a dataset, and networks of a few channels."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from models.build import Design, build_segmenter
+from models.segmenter import Segmenter
+from pipeline.data.classes import ClassTable, LabelClass
+from pipeline.data.samples import Sample, write_samples
+
+TOY_CLASSES = ClassTable(
+    "toy",
+    (
+        LabelClass("ground", (90, 90, 90), (0,)),
+        LabelClass("box", (200, 60, 60), (1,)),
+        LabelClass("pond", (60, 60, 200), (2,)),
+    ),
+    (255,),
+)
+TOY_DESIGN = Design(
+    architecture="pspnet",
+    backbone="resnet10t",
+    output_stride=16,
+    head_channels=16,
+    auxiliary_channels=16,
+    class_names=tuple(TOY_CLASSES.names),
+)
+
+
+def toy_segmenter(architecture: str = "pspnet") -> tuple[Segmenter, Design]:
+    design = Design(**{**TOY_DESIGN.__dict__, "architecture": architecture})
+    return build_segmenter(design), design
+
+
+def toy_pair(seed: int, height: int = 48, width: int = 64) -> tuple[np.ndarray, np.ndarray]:
+    """Ground with a red box and a blue pond somewhere, and a few unlabelled rows."""
+    random = np.random.default_rng(seed)
+    labels = np.zeros((height, width), dtype=np.uint8)
+    for train_id in (1, 2):
+        top, left = random.integers(0, height // 2), random.integers(0, width // 2)
+        labels[top : top + height // 3, left : left + width // 3] = train_id
+    image = TOY_CLASSES.palette()[labels].astype(int) + random.integers(-25, 25, size=(height, width, 3))
+    labels[-2:] = 255
+    return np.clip(image, 0, 255).astype(np.uint8), labels
+
+
+def write_toy_samples(folder: Path, count: int = 8) -> Path:
+    """Write images, masks, classes.json and samples.csv; two of the samples are for validation, two for test."""
+    samples = []
+    for index in range(count):
+        image, labels = toy_pair(index)
+        split = {0: "val", 1: "val", 2: "test", 3: "test"}.get(index, "train")
+        sample = Sample(f"toy_{index}", split, f"s{index}", folder / f"image_{index}.png", folder / f"mask_{index}.png")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(sample.image)
+        Image.fromarray(labels).save(sample.mask)
+        samples.append(sample)
+    TOY_CLASSES.save(folder / "classes.json")
+    write_samples(folder / "samples.csv", samples)
+    return folder / "samples.csv"

@@ -1,0 +1,153 @@
+"""The loop: learns, resumes exactly, refuses to run twice, and stops on a loss that is no number."""
+
+import fcntl
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from pipeline.data.dataset import TrainingDraws
+from pipeline.data.samples import read_samples
+from pipeline.params import TrainingParams, load_params
+from pipeline.training.augmentation import augmentation_of
+from pipeline.training.curve import write_curve
+from pipeline.training.loop import STATE, TrainingDiverged, fit
+from pipeline.training.objective import SupervisedObjective
+from pipeline.training.optimizer import polynomial_rate
+from pipeline.training.progress import TrainingProgress
+from pipeline.training.resume import TrainingBusy, fingerprint, scratch_folder
+from tests.imports import ROOT
+from tests.toy import toy_segmenter, write_toy_samples
+
+
+@pytest.fixture
+def training() -> TrainingParams:
+    return replace(
+        load_params(ROOT / "params.yaml").training,
+        crop_height=48, crop_width=64, batch_size=2, workers=0, log_every=2, checkpoint_every=3, precision="fp32",
+    )  # fmt: skip
+
+
+@pytest.fixture
+def draws(tmp_path: Path, training: TrainingParams) -> TrainingDraws:
+    return TrainingDraws(read_samples(write_toy_samples(tmp_path / "toy"), "train"), augmentation_of(training), seed=0)
+
+
+def _fit(training: TrainingParams, draws: TrainingDraws, scratch: Path, iterations: int, rate: float = 0.05):
+    torch.manual_seed(0)
+    objective = SupervisedObjective(toy_segmenter()[0], 0.4, "all_pixels")
+    curve = fit(
+        objective, draws, training, name="toy", iterations=iterations, learning_rate=rate, device=torch.device("cpu"),
+        scratch=scratch,
+    )  # fmt: skip
+    return objective, curve
+
+
+def test_the_loss_falls(training: TrainingParams, draws: TrainingDraws, tmp_path: Path) -> None:
+    _, curve = _fit(training, draws, tmp_path, iterations=30)
+    assert [row["iteration"] for row in curve] == list(range(2, 31, 2))
+    assert curve[-1]["task"] < 0.6 * curve[0]["task"]
+
+
+def test_a_resumed_training_ends_where_the_uninterrupted_one_does(
+    training: TrainingParams, draws: TrainingDraws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, whole_curve = _fit(training, draws, tmp_path / "whole", iterations=8)
+
+    class Killed(Exception):
+        pass
+
+    def die_at_six(self: TrainingProgress, iteration: int, terms: dict[str, float]) -> None:
+        if iteration == 6:
+            raise Killed
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TrainingProgress, "show", die_at_six)
+        with pytest.raises(Killed):
+            _fit(training, draws, tmp_path / "cut", iterations=8)
+    assert (tmp_path / "cut" / STATE).is_file()
+    resumed, resumed_curve = _fit(training, draws, tmp_path / "cut", iterations=8)
+
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+    timeless = [{k: v for k, v in row.items() if k != "iterations_per_s"} for row in whole_curve]
+    assert [{k: v for k, v in row.items() if k != "iterations_per_s"} for row in resumed_curve] == timeless
+
+
+def test_a_state_holds_no_teacher_and_a_damaged_one_starts_anew(
+    training: TrainingParams, draws: TrainingDraws, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _fit(training, draws, tmp_path, iterations=4)
+    assert not [name for name in load_file(tmp_path / STATE) if "teacher" in name]
+    (tmp_path / STATE).write_bytes(b"half a fi")
+    _, curve = _fit(training, draws, tmp_path, iterations=4)
+    assert curve[-1]["iteration"] == 4
+    assert "is damaged" in capsys.readouterr().out
+
+
+def test_a_diverged_loss_stops_and_names_the_samples(
+    training: TrainingParams, draws: TrainingDraws, tmp_path: Path
+) -> None:
+    with pytest.raises(TrainingDiverged, match=r"not finite at iteration \d+ .*toy_\d.*Lower the learning_rate"):
+        _fit(training, draws, tmp_path, iterations=20, rate=1e20)
+
+
+def test_draws_do_not_depend_on_order_or_workers(training: TrainingParams, draws: TrainingDraws) -> None:
+    first = [draws[i] for i in range(6)]
+    again = [draws[i] for i in reversed(range(6))][::-1]
+    for (image, labels, sample), (image2, labels2, sample2) in zip(first, again, strict=True):
+        assert sample == sample2
+        assert (image == image2).all()
+        assert (labels == labels2).all()
+    assert {draws[i][2] for i in range(4)} == {sample.id for sample in draws.samples}
+
+
+def test_another_parameter_is_another_training(training: TrainingParams, tmp_path: Path) -> None:
+    one, other = fingerprint(training=training), fingerprint(training=replace(training, momentum=0.8))
+    assert one != other == fingerprint(training=replace(training, momentum=0.8))
+    with scratch_folder(tmp_path, "run", one) as folder:
+        (folder / STATE).touch()
+        stale = folder
+        (tmp_path / "run" / other).mkdir()
+    assert not stale.exists()
+    assert not (tmp_path / "run" / other).exists()
+
+
+def test_progress_survives_a_failure(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError), scratch_folder(tmp_path, "run", "a") as folder:
+        (folder / STATE).touch()
+        raise RuntimeError
+    assert (folder / STATE).is_file()
+
+
+def test_two_trainers_of_one_run_are_refused(tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    with (tmp_path / "run" / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with (
+            pytest.raises(TrainingBusy, match="run is being trained by another process"),
+            scratch_folder(tmp_path, "run", "a"),
+        ):
+            pass
+
+
+def test_the_schedule_is_mmsegs() -> None:
+    assert polynomial_rate(0, 100, 0.01, 1e-4, 0.9) == pytest.approx(0.01)
+    assert polynomial_rate(100, 100, 0.01, 1e-4, 0.9) == pytest.approx(1e-4)
+    assert polynomial_rate(50, 100, 0.01, 1e-4, 0.9) == pytest.approx((0.01 - 1e-4) * 0.5**0.9 + 1e-4)
+
+
+def test_the_progress_line_counts_from_where_it_resumed(capsys: pytest.CaptureFixture[str]) -> None:
+    ticks = iter([0.0, 10.0, 20.0, 20.0, 20.0, 20.0])
+    progress = TrainingProgress("run", 50, 100, clock=lambda: next(ticks))
+    assert progress.rate(60) == pytest.approx(1.0)
+    progress.interactive = False
+    progress.show(90, {"task": 0.5})
+    assert "run: 90/100  2.00 it/s  0.1 min left  task 0.5000" in capsys.readouterr().out
+
+
+def test_the_curve_is_a_csv(tmp_path: Path) -> None:
+    write_curve(tmp_path / "training.csv", [{"iteration": 10, "task": 0.123456789}, {"iteration": 20, "task": 0.1}])
+    assert (tmp_path / "training.csv").read_text() == "iteration,task\n10,0.123457\n20,0.1\n"
