@@ -74,13 +74,13 @@ def _rejected(findings: Findings) -> str:
 def _classes(findings: Findings) -> str:
     """Share of the labelled pixels, and in how many samples a class occurs at all."""
     header = ["class"] + [cell for split in findings.splits for cell in (f"{split}: pixels", f"{split}: samples")]
-    rows: list[list[object]] = [
-        [name] + [cell for statistics in findings.splits.values() for cell in _class_cells(statistics, train_id)]
-        for train_id, name in enumerate(findings.class_names)
-    ]
-    rows.append(["void, of all pixels"] + [cell for s in findings.splits.values() for cell in (_void_share(s), "")])
-    rows.append(["samples"] + [cell for s in findings.splits.values() for cell in ("", s.samples)])
-    rows.append(["sequences"] + [cell for s in findings.splits.values() for cell in ("", s.sequences)])
+    splits = findings.splits.values()
+    rows: list[list[str | int]] = []
+    for train_id, name in enumerate(findings.class_names):
+        rows.append([name, *(cell for statistics in splits for cell in _class_cells(statistics, train_id))])
+    rows.append(["void, of all pixels", *(cell for statistics in splits for cell in (_void_share(statistics), ""))])
+    rows.append(["samples", *(cell for statistics in splits for cell in ("", statistics.samples))])
+    rows.append(["sequences", *(cell for statistics in splits for cell in ("", statistics.sequences))])
     return "Pixels: share of the labelled ones. Samples: those in which the class occurs.\n\n" + _table(header, rows)
 
 

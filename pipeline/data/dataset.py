@@ -58,7 +58,8 @@ def training_batches(
     """Batches of the iterations start, ..., iterations - 1.
 
     Raises:
-        LoaderError: /dev/shm is too small for the loader processes.
+        LoaderError: /dev/shm is too small for the loader processes, or one of them was killed.
+        ImageError: a sample can no longer be read.
     """
     if workers:
         _require_shared_memory(draws.augmentation, batch_size, workers)
@@ -71,7 +72,7 @@ def training_batches(
         worker_init_fn=_one_thread,
         pin_memory=torch.cuda.is_available(),
     )
-    return iter(loader)
+    return _with_own_errors(loader)
 
 
 def evaluation_batches(samples: Sequence[Sample], batch_size: int) -> Iterator[Batch]:
@@ -85,6 +86,20 @@ def evaluation_batches(samples: Sequence[Sample], batch_size: int) -> Iterator[B
         pending.append((image, labels, sample.id))
     if pending:
         yield _collate(pending)
+
+
+def _with_own_errors(loader: DataLoader[Batch]) -> Iterator[Batch]:
+    """What a loader process says, without the tracebacks of two processes around it."""
+    try:
+        yield from loader
+    except SegdistillError as error:
+        raise type(error)(str(error).strip().splitlines()[-1].partition("Error: ")[2] or str(error)) from error
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise LoaderError(
+            f"a loader process died ({error}); usually memory or /dev/shm ran out. Set training.workers to 0 in params.yaml"
+        ) from error
 
 
 def _collate(draws: Sequence[tuple[np.ndarray, np.ndarray, str]]) -> Batch:

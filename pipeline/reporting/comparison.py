@@ -121,7 +121,7 @@ def per_class(names: Sequence[str], groups: Mapping[str, Sequence[IoUSeries]]) -
         for axes, (title, series) in zip(panels, groups.items(), strict=True):
             _class_bars(axes, title, names, series)
 
-    return draw((9.4, 3.5 * len(groups)), paint)
+    return draw((8.6, 3.3 * len(groups)), paint)
 
 
 def _class_bars(axes: Axes, title: str, names: Sequence[str], series: Sequence[IoUSeries]) -> None:

@@ -57,7 +57,7 @@ def training(curves: Mapping[str, Curve], colors: Mapping[str, str]) -> Chart:
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
             axes.yaxis.set_minor_formatter(NullFormatter())
 
-    return draw((9.4, 3.9), paint)
+    return draw((8.6, 3.7), paint)
 
 
 def _curve(axes: Axes, name: str, x: np.ndarray, y: np.ndarray, color: str, dashed: bool) -> None:

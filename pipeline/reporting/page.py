@@ -29,11 +29,7 @@ class Drawings(NamedTuple):
 
 
 def render_page(summary: Summary, material: Material, drawings: Drawings, colors: Mapping[str, str]) -> str:
-    """Fill the template.
-
-    Args:
-        colors: of each run, as in the charts.
-    """
+    """Fill the template; `colors` are those that the runs have in the charts."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,

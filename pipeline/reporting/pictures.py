@@ -65,10 +65,9 @@ def picture_grid(run: Run, material: Material, examples: int) -> list[Row]:
 
 
 def choose_examples(scores: Mapping[str, float | None], examples: int) -> list[Example]:
-    """Pick ids, from best to worst; no image twice, so fewer where the split is small.
+    """Pick `examples` ids of each kind by their scores, mIoU by sample id; images without one are passed over.
 
-    Args:
-        scores: mIoU by sample id; images without a score are passed over.
+    No image is picked twice, so a small split gives fewer.
     """
     ranked = sorted(((score, sample_id) for sample_id, score in scores.items() if score is not None), reverse=True)
     ids = [sample_id for _, sample_id in ranked]

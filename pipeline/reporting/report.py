@@ -18,10 +18,7 @@ from pipeline.reporting.summary import Summary, summarize
 def write_report(
     report: ReportParams, runs: Mapping[str, RunParams], split: Split, folders: Folders, out: Path
 ) -> None:
-    """Write out/index.html, out/summary.json and out/pictures/*.png.
-
-    Args:
-        split: the one that the networks were evaluated on.
+    """Write out/index.html, out/summary.json and out/pictures/*.png; `split` is the one of the evaluation.
 
     Raises:
         ReportError, ClassTableError, SampleListError: an input is missing or damaged; nothing is written then.

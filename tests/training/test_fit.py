@@ -107,12 +107,12 @@ def test_draws_do_not_depend_on_order_or_workers(training: TrainingParams, draws
 def test_another_parameter_is_another_training(training: TrainingParams, tmp_path: Path) -> None:
     one, other = fingerprint(training=training), fingerprint(training=replace(training, momentum=0.8))
     assert one != other == fingerprint(training=replace(training, momentum=0.8))
+    stale = tmp_path / "run" / other
+    stale.mkdir(parents=True)
     with scratch_folder(tmp_path, "run", one) as folder:
-        (folder / STATE).touch()
-        stale = folder
-        (tmp_path / "run" / other).mkdir()
-    assert not stale.exists()
-    assert not (tmp_path / "run" / other).exists()
+        assert folder.is_dir()
+        assert not stale.exists()
+    assert not folder.exists()
 
 
 def test_progress_survives_a_failure(tmp_path: Path) -> None:
