@@ -98,7 +98,8 @@ def _with_own_errors(loader: DataLoader[Batch]) -> Iterator[Batch]:
         if "DataLoader worker" not in str(error):
             raise
         raise LoaderError(
-            f"a loader process died ({error}); usually memory or /dev/shm ran out. Set training.workers to 0 in params.yaml"
+            f"a loader process died ({error}); usually memory or /dev/shm ran out. "
+            f"Set training.workers to 0 in params.yaml"
         ) from error
 
 

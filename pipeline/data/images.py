@@ -11,6 +11,10 @@ READ_ERRORS = (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.D
 """What pillow raises for files that are damaged, truncated, hostile or not images at all."""
 
 
+DEEP = ("I", "F")
+"""Pixel formats of 16 and 32 bits: pillow would clip them to 255 without a word."""
+
+
 class ImageError(SegdistillError):
     """An image or mask file that cannot be used."""
 
@@ -19,7 +23,7 @@ def read_image(path: Path) -> np.ndarray:
     """Decode a picture: uint8 (H, W, 3) RGB.
 
     Raises:
-        ImageError: missing, truncated, damaged, or not an image.
+        ImageError: missing, truncated, damaged, not an image, or with more than 8 bits a channel.
     """
     return _decode(path, "RGB")
 
@@ -38,6 +42,8 @@ def _decode(path: Path, mode: str | None) -> np.ndarray:
         with Image.open(path) as file:
             if mode is None and file.mode not in ("L", "P"):
                 raise ImageError(f"mask {path} has pixel format {file.mode}; one channel of 8 bits (L or P) is needed")
+            if mode is not None and file.mode.startswith(DEEP):
+                raise ImageError(f"{path} has pixel format {file.mode}; convert it to 8 bits a channel")
             return np.array(file if mode is None else file.convert(mode))
     except READ_ERRORS as error:
         raise ImageError(f"{path} cannot be read: {error}") from error

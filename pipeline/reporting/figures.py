@@ -35,21 +35,19 @@ def class_balance(names: Sequence[str], shares: Mapping[str, Sequence[float]]) -
 
 def training(curves: Mapping[str, Curve], colors: Mapping[str, str]) -> Chart:
     """Loss against iteration: on the labels for all, and the distillation term where there is one."""
-    distilled = {name: curve for name, curve in curves.items() if curve.distill is not None}
+    distilled = {name: (c.iteration, c.distill) for name, c in curves.items() if c.distill is not None}
 
     def paint(figure: Figure) -> None:
-        panels = list(
-            figure.subplots(1, 2 if distilled else 1, squeeze=False, width_ratios=[3, 2] if distilled else [1])[0]
-        )
+        ratios = [3, 2] if distilled else [1]
+        panels = figure.subplots(1, len(ratios), squeeze=False, width_ratios=ratios)[0]
         panels[0].set_title("Task loss")
         for name, curve in curves.items():
             _curve(panels[0], name, curve.iteration, curve.task, colors[name], dashed=name == "teacher")
         panels[0].legend(fontsize=8.5)
         if distilled:
             panels[1].set_title("Distillation term, weighted")
-        for name, curve in distilled.items():
-            assert curve.distill is not None
-            _curve(panels[1], name, curve.iteration, curve.distill, colors[name], dashed=False)
+        for name, (iteration, distill) in distilled.items():
+            _curve(panels[1], name, iteration, distill, colors[name], dashed=False)
         for axes in panels:
             axes.set_xlabel("iteration")
             axes.set_yscale("log")

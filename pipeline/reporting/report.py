@@ -39,6 +39,7 @@ def write_report(
 
 def draw_all(summary: Summary, material: Material, colors: Mapping[str, str], examples: int) -> Drawings:
     """Draw every chart and picture grid."""
+    grids = {run.name: picture_grid(run, material, examples) for run in _shown_in_grids(material)}
     names = material.classes.names
     groups = {baseline: _iou_series(family, material, colors) for baseline, family in material.families.items()}
     curves = {TEACHER: material.teacher.curve, **{name: run.judged.curve for name, run in material.runs.items()}}
@@ -55,7 +56,7 @@ def draw_all(summary: Summary, material: Material, colors: Mapping[str, str], ex
         gain=comparison.gain(bars),
         per_class=comparison.per_class(names, groups),
         per_class_by_family={title: comparison.per_class(names, {title: group}) for title, group in groups.items()},
-        grids={run.name: picture_grid(run, material, examples) for run in _shown_in_grids(material)},
+        grids=grids,
     )
 
 

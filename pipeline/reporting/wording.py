@@ -19,7 +19,7 @@ def percent(share: float | None, digits: int = 1) -> str:
 
 def agreement(share: float | None) -> str:
     """0.999996 -> 99.999 %: rounded down, so that 100 % means every pixel."""
-    return NOT_AVAILABLE if share is None else f"{math.floor(1e5 * share) / 1e3:.3f}{THIN_SPACE}%"
+    return NOT_AVAILABLE if share is None else f"{math.floor(round(1e5 * share, 6)) / 1e3:.3f}{THIN_SPACE}%"
 
 
 def points(difference: float | None) -> str:

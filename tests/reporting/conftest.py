@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -47,30 +48,46 @@ def image_score(name: str, place: int) -> float:
     return MIOU[name] + (0.01, -0.03, 0.2, 0.05, -0.25, 0.02)[place]
 
 
-@pytest.fixture
-def profile(tmp_path: Path) -> FakeProfile:
-    folders = Folders(
-        prepared=tmp_path / "data/prepared",
-        curated=tmp_path / "data/curated",
-        teacher=tmp_path / "artifacts/teacher",
-        students=tmp_path / "artifacts/students",
-        evaluation=tmp_path / "artifacts/evaluation",
-        release=tmp_path / "artifacts/release",
-        metrics=tmp_path / "reports/metrics",
-    )
+@pytest.fixture(scope="session")
+def pristine(tmp_path_factory: pytest.TempPathFactory) -> FakeProfile:
+    """The profile as the stages left it, made once; for tests that change nothing in it."""
+    root = tmp_path_factory.mktemp("profile")
     runs = {
         "pspnet_r18": _run("pspnet", "none", 0.0, "pspnet_r18"),
         "pspnet_r18_gdd": _run("pspnet", "gdd", 145.0, "pspnet_r18"),
         "deeplabv3_r18": _run("deeplabv3", "none", 0.0, "deeplabv3_r18"),
         "deeplabv3_r18_gdd": _run("deeplabv3", "gdd", 175.0, "deeplabv3_r18"),
     }
+    folders = _folders(root)
     rng = np.random.default_rng(0)
-    labels = _write_dataset(tmp_path, folders, rng)
+    labels = _write_dataset(root, folders, rng)
     for name in MIOU:
         _write_judged(folders, name, runs.get(name), labels, rng)
     for name in runs:
         _write_deployed(folders, name)
-    return FakeProfile(tmp_path, folders, ReportParams(title="Made-up streets", examples=1), runs)
+    return FakeProfile(root, folders, ReportParams(title="Made-up streets", examples=1), runs)
+
+
+@pytest.fixture
+def profile(pristine: FakeProfile, tmp_path: Path) -> FakeProfile:
+    """A copy that a test may damage."""
+    root = tmp_path / "profile"
+    shutil.copytree(pristine.root, root)
+    samples = root / "data/curated/samples.csv"
+    samples.write_text(samples.read_text().replace(str(pristine.root), str(root)))
+    return pristine._replace(root=root, folders=_folders(root))
+
+
+def _folders(root: Path) -> Folders:
+    return Folders(
+        prepared=root / "data/prepared",
+        curated=root / "data/curated",
+        teacher=root / "artifacts/teacher",
+        students=root / "artifacts/students",
+        evaluation=root / "artifacts/evaluation",
+        release=root / "artifacts/release",
+        metrics=root / "reports/metrics",
+    )
 
 
 def _run(architecture: Any, method: Any, weight: float, baseline: str) -> RunParams:

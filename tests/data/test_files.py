@@ -1,0 +1,126 @@
+"""Files on disk: never half-written, and images that are what they must be."""
+
+import errno
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.data.dataset import LoaderError, TrainingDraws, evaluation_batches, training_batches
+from pipeline.data.files import DiskFull, replacing, sha256, write_json, write_text
+from pipeline.data.images import ImageError, read_image, read_mask
+from pipeline.data.samples import Sample, SampleListError, read_samples, write_samples
+from pipeline.params import load_params
+from pipeline.training.augmentation import augmentation_of
+from tests.imports import ROOT
+from tests.toy import write_toy_samples
+
+
+def test_a_failure_keeps_the_old_file_and_leaves_no_other(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "file.txt"
+    write_text(path, "old")
+    with pytest.raises(RuntimeError), replacing(path) as temporary:
+        temporary.write_text("ne")
+        raise RuntimeError
+    assert path.read_text() == "old"
+    assert os.listdir(path.parent) == ["file.txt"]
+
+
+def test_a_full_disk_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(DiskFull, match=r"no space left for .*file.txt; free some"):
+        write_text(tmp_path / "file.txt", "text")
+    assert os.listdir(tmp_path) == []
+
+
+def test_json_refuses_what_json_cannot_say(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="nan"):
+        write_json(tmp_path / "x.json", {"miou": float("nan")})
+    assert not (tmp_path / "x.json").exists()
+
+
+def test_sha256_is_the_usual_one(tmp_path: Path) -> None:
+    write_text(tmp_path / "x", "abc")
+    assert sha256(tmp_path / "x") == "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
+
+
+@pytest.mark.parametrize("mode", ["RGBA", "I;16", "RGB", "1"])
+def test_a_mask_is_one_channel_of_eight_bits(tmp_path: Path, mode: str) -> None:
+    Image.new(mode, (4, 4)).save(tmp_path / "mask.png")
+    with pytest.raises(ImageError, match="one channel of 8 bits"):
+        read_mask(tmp_path / "mask.png")
+
+
+def test_palette_masks_give_their_indices(tmp_path: Path) -> None:
+    mask = Image.fromarray(np.arange(16, dtype=np.uint8).reshape(4, 4)).convert("P")
+    mask.putpalette([7] * 768)
+    mask.save(tmp_path / "mask.png")
+    assert read_mask(tmp_path / "mask.png").shape == (4, 4)
+
+
+@pytest.mark.parametrize("mode", ["L", "P", "RGBA", "CMYK"])
+def test_any_eight_bit_picture_becomes_rgb(tmp_path: Path, mode: str) -> None:
+    path = tmp_path / ("a.jpg" if mode == "CMYK" else "a.png")
+    Image.new(mode, (5, 4)).save(path)
+    assert read_image(path).shape == (4, 5, 3)
+
+
+def test_deep_pictures_are_not_clipped_silently(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), 40_000, dtype=np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(ImageError, match="convert it to 8 bits"):
+        read_image(tmp_path / "deep.png")
+
+
+def test_a_sample_list_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    samples = [Sample("a,b", "train", 's"1', Path("x y/ü.png"), Path("m.png"))]
+    write_samples(tmp_path / "samples.csv", samples)
+    assert read_samples(tmp_path / "samples.csv") == samples
+    with pytest.raises(SampleListError, match="no sample in split 'val'"):
+        read_samples(tmp_path / "samples.csv", "val")
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [("id,split\n", "columns"), ("id,split,sequence,image,mask\na,dev,s,i,m\n", "unknown split dev")],
+)
+def test_a_foreign_sample_list_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+    (tmp_path / "samples.csv").write_text(text)
+    with pytest.raises(SampleListError, match=complaint):
+        read_samples(tmp_path / "samples.csv")
+
+
+def _draws(samples: Path) -> TrainingDraws:
+    training = load_params(ROOT / "params.yaml").training
+    return TrainingDraws(read_samples(samples, "train"), augmentation_of(training), seed=0)
+
+
+def test_a_small_shared_memory_is_named_before_the_workers_die(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = os.statvfs("/")
+    monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((*real[:3], 1, 1, *real[5:])))
+    with pytest.raises(LoaderError, match=r"/dev/shm has 0 MB free.*set training.workers to 0"):
+        training_batches(_draws(write_toy_samples(tmp_path)), 4, 0, 2, workers=2)
+
+
+def test_a_sample_that_vanished_is_one_message_also_from_a_worker(tmp_path: Path) -> None:
+    draws = _draws(write_toy_samples(tmp_path))
+    for sample in draws.samples:
+        sample.image.unlink()
+    with pytest.raises(ImageError, match=r"image_\d.png cannot be read") as raised:
+        next(training_batches(draws, 2, 0, 2, workers=1))
+    assert "Traceback" not in str(raised.value)
+
+
+def test_evaluation_sees_every_image_once_and_never_mixes_sizes(tmp_path: Path) -> None:
+    samples = read_samples(write_toy_samples(tmp_path))
+    for path in (samples[3].image, samples[3].mask):
+        with Image.open(path) as file:
+            file.resize((32, 32), Image.Resampling.NEAREST).save(path)
+    batches = list(evaluation_batches(samples, 2))
+    assert [sample_id for batch in batches for sample_id in batch.ids] == [sample.id for sample in samples]
+    assert max(len(batch.ids) for batch in batches) == 2
+    assert [len(batch.ids) for batch in batches][:3] == [2, 1, 1]

@@ -1,0 +1,67 @@
+"""Which images are shown, and that what is shown is what was predicted."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.data.images import read_mask
+from pipeline.reporting.material import gather
+from pipeline.reporting.pictures import MAX_WIDTH, Panel, choose_examples, encode_panel, picture_grid
+from pipeline.reporting.reading import ReportError
+from tests.reporting.conftest import CLASSES, FakeProfile
+
+SCORES = {"a": 0.9, "b": 0.1, "c": 0.5, "d": None, "e": 0.7, "f": 0.3}
+
+
+def test_best_median_and_worst() -> None:
+    assert choose_examples(SCORES, 1) == [("best", "a"), ("median", "c"), ("worst", "b")]
+
+
+@pytest.mark.parametrize("examples", [1, 2, 3, 7])
+@pytest.mark.parametrize("images", range(9))
+def test_no_image_is_shown_twice(images: int, examples: int) -> None:
+    scores = {f"image{i}": float(i) for i in range(images)}
+    chosen = choose_examples(scores, examples)
+    ids = [example.id for example in chosen]
+    assert len(set(ids)) == len(ids) == min(images, 3 * examples)
+    assert ids == sorted(ids, key=lambda i: scores[i], reverse=True)
+
+
+def test_images_without_score_are_passed_over() -> None:
+    assert choose_examples({"a": None}, 2) == []
+
+
+def test_rows_are_ranked_by_the_run_and_show_its_predictions(pristine: FakeProfile) -> None:
+    material = gather(pristine.runs, "test", pristine.folders)
+    rows = picture_grid(material.runs["pspnet_r18_gdd"], material, examples=1)
+    assert [row.example for row in rows] == [
+        ("best", "0001TP_00002"), ("median", "0001TP_00005"), ("worst", "0001TP_00004"),
+    ]  # fmt: skip
+    assert [panel.title for panel in rows[0].panels] == ["image", "labels", "teacher", "pspnet_r18", "pspnet_r18_gdd"]
+    assert rows[0].panels[4].caption.startswith("mIoU 74.7")
+    assert rows[2].panels[2].caption.startswith("mIoU 38.1")
+    prediction = read_mask(pristine.folders.evaluation / "pspnet_r18_gdd" / "predictions" / "0001TP_00002.png")
+    colors = np.array(list(CLASSES.values()), np.uint8)
+    assert (rows[0].panels[4].picture == colors[prediction]).all()
+    labels = read_mask(material.samples["0001TP_00002"].mask)
+    assert (rows[0].panels[1].picture[labels == 255] == 0).all()
+
+
+def test_a_score_for_an_unknown_image_is_refused(profile: FakeProfile) -> None:
+    path = profile.folders.evaluation / "pspnet_r18_gdd" / "per_image.csv"
+    path.write_text(path.read_text() + "other,0.999,0.9\n")
+    material = gather(profile.runs, "test", profile.folders)
+    with pytest.raises(ReportError, match=r"per_image\.csv names 'other'"):
+        picture_grid(material.runs["pspnet_r18_gdd"], material, examples=1)
+
+
+def test_shrinking_a_mask_mixes_no_colors() -> None:
+    picture = np.zeros((64, 2 * MAX_WIDTH, 3), np.uint8)
+    picture[:, 1::3] = (255, 0, 0)
+    media_type, content = encode_panel(Panel("labels", "", picture, is_photo=False))
+    assert media_type == "image/png"
+    shrunk = np.asarray(Image.open(io.BytesIO(content)))
+    assert shrunk.shape == (32, MAX_WIDTH, 3)
+    assert {tuple(color) for color in shrunk.reshape(-1, 3).tolist()} == {(0, 0, 0), (255, 0, 0)}

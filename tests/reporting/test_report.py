@@ -1,0 +1,172 @@
+"""The whole stage on a made-up profile: what is written, that it is self-contained, and what happens without inputs."""
+
+import json
+import re
+import shutil
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from pipeline.reporting.reading import ReportError
+from pipeline.reporting.report import write_report
+from tests.reporting.conftest import FakeProfile
+
+LOADS = {"src", "srcset", "poster", "data", "action", "xlink:href"}
+
+
+def _write(profile: FakeProfile) -> None:
+    write_report(profile.report, profile.runs, "test", profile.folders, profile.out)
+
+
+@pytest.fixture(scope="module")
+def written(pristine: FakeProfile, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("reports")
+    write_report(pristine.report, pristine.runs, "test", pristine.folders, out)
+    return out
+
+
+class _Tags(HTMLParser):
+    VOID = frozenset({"meta", "link", "img", "br", "path", "rect"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.loaded: list[str] = []
+        self.anchors: list[str] = []
+        self.ids: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = {key: value or "" for key, value in attrs}
+        self.loaded += [value for key, value in given.items() if key in LOADS]
+        self.loaded += [given["href"]] if tag == "link" else []
+        self.anchors += [given["href"]] if tag == "a" else []
+        self.ids += [given["id"]] if "id" in given else []
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+
+def test_page_is_self_contained_and_well_formed(written: Path) -> None:
+    page = (written / "index.html").read_text(encoding="utf-8")
+    tags = _Tags()
+    tags.feed(page)
+    assert not tags.open
+    assert len(tags.loaded) > 30
+    assert all(value.startswith("data:") for value in tags.loaded)
+    assert all(anchor.removeprefix("#") in tags.ids for anchor in tags.anchors)
+    assert len(tags.ids) == len(set(tags.ids))
+    assert not re.search(r"https?://|<script|@import|url\((?!#)", page)
+
+
+def test_page_shows_what_the_stages_found(written: Path) -> None:
+    page = (written / "index.html").read_text(encoding="utf-8").replace("\N{NARROW NO-BREAK SPACE}", " ")
+    for text in (
+        "Made-up streets",
+        "pspnet_r18_gdd reaches 54.7 % mIoU: a gain of 2.6 points",
+        "One seed: not a verdict on the method",
+        "\N{MINUS SIGN}0.6",
+        "233 images, 11 classes",
+        "3 rejected",
+        "no GPU on this machine: built ahead of time, not executed",
+        "none (from scratch)",
+        "pedestrian taken for car",
+        "parity of fp16 is over its budget",
+        "Made-up CPU",
+        "99.998 %",
+        "n/a",
+    ):
+        assert text in page, text
+
+
+def test_pictures_are_files_too(written: Path) -> None:
+    names = {path.name for path in (written / "pictures").iterdir()}
+    charts = {"class_balance.png", "training.png", "pareto.png", "gain.png", "per_class.png"}
+    assert names == charts | {"grid_pspnet_r18_gdd.png", "grid_deeplabv3_r18_gdd.png"}
+    for path in (written / "pictures").iterdir():
+        with Image.open(path) as picture:
+            assert picture.width > 400
+
+
+def test_same_inputs_give_the_same_bytes(pristine: FakeProfile, written: Path, tmp_path: Path) -> None:
+    write_report(pristine.report, pristine.runs, "test", pristine.folders, tmp_path)
+    first, second = ({p.name: p.read_bytes() for p in out.rglob("*") if p.is_file()} for out in (written, tmp_path))
+    assert len(first) == 9
+    assert first == second
+
+
+def test_a_profile_without_distillation_or_latency_has_a_page(profile: FakeProfile) -> None:
+    runs = {name: run for name, run in profile.runs.items() if run.method == "none"}
+    for name in runs:
+        path = profile.folders.metrics / "profile" / f"{name}.json"
+        record = json.loads(path.read_text())
+        record["measurements"] = record["measurements"][-1:]
+        path.write_text(json.dumps(record))
+    write_report(profile.report, runs, "test", profile.folders, profile.out)
+    page = (profile.out / "index.html").read_text(encoding="utf-8")
+    assert "No run of this profile is distilled" in page
+    assert "No run has a latency" in page
+    assert {path.name for path in (profile.out / "pictures").glob("grid_*")} == {
+        "grid_pspnet_r18.png",
+        "grid_deeplabv3_r18.png",
+    }
+
+
+@pytest.mark.parametrize(
+    ("path", "stage"),
+    [
+        ("data/curated/statistics.json", "curate"),
+        ("data/curated/rejected.csv", "curate"),
+        ("artifacts/teacher/training.csv", "teacher"),
+        ("artifacts/students/pspnet_r18/training.csv", "student"),
+        ("artifacts/evaluation/teacher/per_image.csv", "evaluate"),
+        ("artifacts/evaluation/pspnet_r18/confusion.csv", "evaluate"),
+        ("artifacts/evaluation/pspnet_r18/confusion.png", "evaluate"),
+        ("reports/metrics/evaluate/teacher.json", "evaluate"),
+        ("reports/metrics/export/pspnet_r18_gdd.json", "export"),
+        ("reports/metrics/engine/deeplabv3_r18.json", "engine"),
+        ("reports/metrics/profile/pspnet_r18.json", "profile"),
+        ("artifacts/release/deeplabv3_r18_gdd/manifest.json", "release"),
+    ],
+)
+@pytest.mark.parametrize("damage", ["missing", "corrupt"])
+def test_an_input_that_cannot_be_used_is_named_with_its_stage(
+    profile: FakeProfile, path: str, stage: str, damage: str
+) -> None:
+    if damage == "missing":
+        (profile.root / path).unlink()
+    else:
+        (profile.root / path).write_bytes(b'\xff{"cut off')
+    with pytest.raises(ReportError, match=rf"{re.escape(Path(path).name)}.*stage {stage}.*dvc repro"):
+        _write(profile)
+    assert not (profile.out / "index.html").exists()
+    assert not (profile.out / "summary.json").exists()
+
+
+@pytest.mark.parametrize("folder", ["artifacts/evaluation/pspnet_r18_gdd/predictions", "raw"])
+def test_missing_pictures_are_named(profile: FakeProfile, folder: str) -> None:
+    shutil.rmtree(profile.root / folder)
+    with pytest.raises(ReportError, match=r"0001TP_00002.*dvc repro"):
+        _write(profile)
+
+
+def test_a_prediction_of_another_size_is_refused(profile: FakeProfile) -> None:
+    path = profile.folders.evaluation / "teacher" / "predictions" / "0001TP_00002.png"
+    Image.new("L", (10, 10)).save(path)
+    with pytest.raises(ReportError, match="teacher of 0001TP_00002 has 10x10 pixels, the image 96x144"):
+        _write(profile)
+
+
+def test_metrics_of_another_split_are_refused(profile: FakeProfile) -> None:
+    path = profile.folders.metrics / "evaluate" / "pspnet_r18.json"
+    path.write_text(path.read_text().replace('"split": "test"', '"split": "val"'))
+    with pytest.raises(ReportError, match=r"pspnet_r18\.json.*split val"):
+        _write(profile)

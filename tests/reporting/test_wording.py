@@ -1,0 +1,89 @@
+"""What is said about a number is true of the number, also when it is a loss or nothing."""
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline.reporting import wording
+from pipeline.reporting.material import Run, gather
+from pipeline.reporting.overview import stage_facts, tiles
+from pipeline.reporting.summary import RunSummary, Summary, summarize
+from tests.reporting.conftest import FakeProfile
+
+
+def _run(gain: float | None) -> RunSummary:
+    return RunSummary(
+        run="student_gdd" if gain is not None else "student", architecture="pspnet", method="gdd", seed=0,
+        miou=0.5 + (gain or 0) / 100, baseline_miou=0.5, gain_points=gain, pixel_accuracy=0.8, params=1, gmacs=1.0,
+        onnx_pixel_agreement=1.0, onnx_miou=0.5, latency_p50_ms=None, latency_runtime="onnxruntime", engines=[],
+        release="released",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("gain", "shown", "words"),
+    [
+        (2.61, "+2.6", "a gain of 2.6 points"),
+        (-0.84, "\N{MINUS SIGN}0.8", "a loss of 0.8 points"),
+        (-0.04, "0.0", "no difference"),
+        (0.04, "0.0", "no difference"),
+        (None, "\N{EM DASH}", "trained without a teacher"),
+    ],
+)
+def test_gain_and_loss(gain: float | None, shown: str, words: str) -> None:
+    assert wording.points(gain) == shown
+    assert words in wording.gain_in_words(_run(gain))
+
+
+def _headline(*gains: float | None) -> str:
+    return wording.headline(Summary(profile_title="", teacher=None, runs=[_run(g) for g in gains], machine={}))
+
+
+def test_headline_does_not_hide_that_distillation_did_not_help() -> None:
+    assert "student_gdd reaches" in _headline(None, 2.0)
+    lost = _headline(None, -2.0)
+    assert lost.startswith("student reaches")
+    assert "a loss of 2.0 points" in lost
+    assert "No run of this profile is distilled" in _headline(None)
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"), [(1.0, "100.000"), (0.9999999, "99.999"), (0.99998, "99.998"), (0.57, "57.000"), (0.0, "0.000")]
+)
+def test_agreement_is_100_percent_only_if_it_is(share: float, shown: str) -> None:
+    assert wording.agreement(share) == f"{shown}{wording.THIN_SPACE}%"
+
+
+def test_formats() -> None:
+    assert wording.scientific(3.14e-5).split(wording.THIN_SPACE) == ["3.1", "\N{MULTIPLICATION SIGN}", "10⁻⁵"]
+    assert wording.counted(1, "run") == "1 run"
+    assert wording.counted(1200, "run") == f"1{wording.THIN_SPACE}200 runs"
+    assert wording.milliseconds(None) == wording.number(None) == wording.percent(None) == "n/a"
+
+
+def test_several_seeds_are_counted_per_recipe(pristine: FakeProfile) -> None:
+    material = gather(pristine.runs, "test", pristine.folders)
+    summary = summarize("", material)
+    assert wording.seeds_in_words(summary.runs[1], summary, material) == "One seed: not a verdict on the method."
+
+    first = material.runs["pspnet_r18_gdd"]
+    other: Run = replace(first, name="again", params=replace(first.params, seed=1))
+    material = replace(material, runs={**material.runs, "again": other})
+    again = replace(summary.runs[1], run="again", seed=1, gain_points=-1.0)
+    summary = replace(summary, runs=[*summary.runs, again])
+    text = wording.seeds_in_words(summary.runs[1], summary, material)
+    assert text.startswith("2 runs of this recipe with different seeds, gains from \N{MINUS SIGN}1.0 to +2.6 points")
+
+
+def test_overview_is_about_the_best_student_and_all_stages(pristine: FakeProfile) -> None:
+    material = gather(pristine.runs, "test", pristine.folders)
+    summary = summarize("", material)
+    values = [tile.value.replace(wording.THIN_SPACE, " ") for tile in tiles(summary, material)]
+    assert values == ["54.7 %", "+2.6 points", "11.4 ms", "12.40 M"]
+    facts = {fact.stage: fact.fact.replace(wording.THIN_SPACE, " ") for fact in stage_facts(summary, material)}
+    assert list(facts) == [
+        "prepare", "curate", "teacher", "student", "evaluate", "export", "engine", "profile", "release", "report",
+    ]  # fmt: skip
+    assert facts["teacher"] == "pspnet, 63.1 %"
+    assert facts["engine"] == "8 of 16 built"
+    assert facts["release"] == "3 of 4 released"
