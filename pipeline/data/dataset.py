@@ -1,7 +1,7 @@
 """Batches for training (random crops without end) and for evaluation (whole images, once)."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import cv2
@@ -63,7 +63,7 @@ def training_batches(
     """
     if workers:
         _require_shared_memory(draws.augmentation, batch_size, workers)
-    loader = DataLoader(
+    loader: Iterable[Batch] = DataLoader(  # type: ignore[reportAssignmentType]: the collated type
         draws,  # type: ignore[reportArgumentType]
         sampler=range(start * batch_size, iterations * batch_size),
         batch_size=batch_size,
@@ -88,7 +88,7 @@ def evaluation_batches(samples: Sequence[Sample], batch_size: int) -> Iterator[B
         yield _collate(pending)
 
 
-def _with_own_errors(loader: DataLoader[Batch]) -> Iterator[Batch]:
+def _with_own_errors(loader: Iterable[Batch]) -> Iterator[Batch]:
     """What a loader process says, without the tracebacks of two processes around it."""
     try:
         yield from loader
