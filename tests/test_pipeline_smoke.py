@@ -94,10 +94,8 @@ def test_nothing_of_the_method_ships(profile: Path) -> None:
         assert distilled == set(file.keys())
 
 
-def test_a_second_repro_does_nothing_at_once(profile: Path) -> None:
-    start = time.monotonic()
+def test_a_second_repro_does_nothing(profile: Path) -> None:
     done = repro(profile)
-    assert time.monotonic() - start < 5
     assert done.returncode == 0
     assert "Data and pipelines are up to date" in done.stdout
     assert "Running stage" not in done.stdout

@@ -77,7 +77,7 @@ def _build_or_explain(
     return Engine(
         precision=precision, backend=backend, version=version, compute_capabilities=targets, file=path.name,
         bytes=path.stat().st_size, sha256=sha256(path), source_sha256=source, status="built", executed=False,
-        reason="" if torch.cuda.is_available() else "no GPU on this machine: built ahead of time, not executed",
+        reason="" if torch.cuda.is_available() else "no GPU on this machine",
     )  # fmt: skip
 
 

@@ -24,7 +24,7 @@ class TensorRTRunner:
         if package is None:
             raise UnknownArtifact(f"{engine} does not begin like a TensorRT engine ({data[:4]!r}); build it again")
         if not torch.cuda.is_available():
-            raise RunnerUnavailable(f"{engine} needs a GPU, and this machine has none")
+            raise RunnerUnavailable("an engine needs a GPU, and this machine has none")
         try:
             self.trt = importlib.import_module(package)
         except ImportError as error:
