@@ -19,7 +19,7 @@ from pipeline.errors import SegdistillError
 IR_VERSION = 9  # the newest that three-year-old runtimes on robots still read
 ALLOWED_OPS = frozenset(
     {"Add", "ArgMax", "AveragePool", "Cast", "Clip", "Concat", "Conv", "Div", "Expand", "HardSigmoid", "HardSwish"}
-    | {"MatMul", "MaxPool", "Mul", "ReduceMean", "Relu", "Resize", "Sigmoid", "Sub", "Transpose"}
+    | {"MatMul", "MaxPool", "Mul", "Pad", "ReduceMean", "Relu", "Resize", "Sigmoid", "Sub", "Transpose"}
 )
 """What convolutional segmenters are made of; anything else (pooling as hundreds of gathers, say) went astray."""
 
