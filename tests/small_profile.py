@@ -27,6 +27,7 @@ def write_small_profile(folder: Path, runs: list[str], **changes: Any) -> None:
     """Write dvc.yaml and params.yaml: the default's with the numbers of SMALL and `changes` in their places."""
     folder.mkdir(parents=True, exist_ok=True)
     yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
     params = yaml.load((ROOT / "params.yaml").read_text())
     params["root"] = os.path.relpath(ROOT, folder)
     params["dataset"]["source"] = os.path.relpath(ROOT / params["dataset"]["source"], folder)

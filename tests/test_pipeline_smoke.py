@@ -154,7 +154,7 @@ def test_bad_input_ends_in_one_message(
         (tmp_path / name).symlink_to(profile / name)
     text = (profile / "params.yaml").read_text()
     assert change[0] in text
-    (tmp_path / "params.yaml").write_text(text.replace(*change, 1) if change[0] else text)
+    (tmp_path / "params.yaml").write_text(text.replace(*change) if change[0] else text)
     if stage == ["prepare"]:
         (tmp_path / "data").unlink()
     done = run([sys.executable, "-m", f"stages.{stage[0]}", *stage[1:]], tmp_path)
