@@ -28,6 +28,7 @@ def write_small_profile(folder: Path, runs: list[str], **changes: Any) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
+    yaml.sort_base_mapping_type_on_output = False  # runs keep their order
     params = yaml.load((ROOT / "params.yaml").read_text())
     params["root"] = os.path.relpath(ROOT, folder)
     params["dataset"]["source"] = os.path.relpath(ROOT / params["dataset"]["source"], folder)
