@@ -73,7 +73,7 @@ def _create(name: str, output_stride: int, pretrained: bool, **options: Any) -> 
 
 
 def undilate_second_convs(network: nn.Module) -> nn.Module:
-    """Mmseg dilates only the first convolution of a basic block, timm both (same parameters, other receptive field)."""
+    """Dilate only the first convolution of a basic block, as mmseg does; timm dilates both, with equal parameters."""
     for block in network.modules():
         if isinstance(block, BasicBlock):
             block.conv2.dilation, block.conv2.padding = (1, 1), (1, 1)

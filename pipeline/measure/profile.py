@@ -19,8 +19,6 @@ from pipeline.measure.machine import machine_record
 from pipeline.params import ProfileParams
 from pipeline.runtime import RunnerUnavailable, open_runner
 
-BOUNDARIES = ("image_to_labels", "file_to_labels")
-
 
 class ProfileError(SegdistillError):
     """A measurement that ended without a result."""
@@ -39,12 +37,9 @@ def profile_run(
     size = read_image(chosen[0]).shape[:2]
     measurements = []
     for runtime, artifact in artifacts.items():
-        for boundary in BOUNDARIES:
-            measured = _in_own_process(artifact, profile, boundary, chosen)
-            measurements.append({"runtime": runtime, "boundary": boundary, **measured})
-            print(f"{name} {runtime} {boundary}: {_in_words(measured)}", flush=True)
-            if measured["status"] != "measured":
-                break  # what cannot run from memory cannot run from a file
+        for measured in _in_own_process(artifact, profile, chosen):
+            measurements.append({"runtime": runtime, **measured})
+            print(f"{name} {runtime} {measured['boundary']}: {_in_words(measured)}", flush=True)
     write_json(
         metrics,
         {
@@ -58,10 +53,10 @@ def profile_run(
     )
 
 
-def _in_own_process(artifact: Path, profile: ProfileParams, boundary: str, images: list[Path]) -> dict[str, object]:
+def _in_own_process(artifact: Path, profile: ProfileParams, images: list[Path]) -> list[dict[str, object]]:
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_measure, args=(sender, artifact, profile, boundary, images))
+    process = context.Process(target=_measure, args=(sender, artifact, profile, images))
     process.start()
     sender.close()
     try:
@@ -76,7 +71,8 @@ def _in_own_process(artifact: Path, profile: ProfileParams, boundary: str, image
         process.join()
 
 
-def _measure(sender: Connection, artifact: Path, profile: ProfileParams, boundary: str, images: list[Path]) -> None:
+def _measure(sender: Connection, artifact: Path, profile: ProfileParams, images: list[Path]) -> None:
+    """Send one record for each boundary; a runner that is unavailable gives one that says why."""
     protocol = Protocol(**{field.name: getattr(profile, field.name) for field in fields(Protocol)})
     try:
         with open_runner(artifact, profile.threads) as runner:
@@ -88,13 +84,22 @@ def _measure(sender: Connection, artifact: Path, profile: ProfileParams, boundar
             def from_file(i: int) -> object:
                 return runner.run(read_image(images[i % len(images)])[None])
 
-            call: Callable[[int], object] = {"image_to_labels": from_image, "file_to_labels": from_file}[boundary]
-            latency = measure_latency(call, 1, protocol)
+            calls = {"image_to_labels": from_image, "file_to_labels": from_file}
+            sender.send([_record(boundary, call, protocol) for boundary, call in calls.items()])
     except RunnerUnavailable as error:
-        sender.send({"status": "not run", "reason": str(error)})
-        return
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-    sender.send({"status": "measured", "reason": "", **latency.record(), "peak_memory_mb": round(peak_mb, 1)})
+        sender.send([{"boundary": "image_to_labels", "status": "not run", "reason": str(error)}])
+
+
+def _record(boundary: str, call: Callable[[int], object], protocol: Protocol) -> dict[str, object]:
+    latency = measure_latency(call, 1, protocol)
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # of the process so far
+    return {
+        "boundary": boundary,
+        "status": "measured",
+        "reason": "",
+        **latency.record(),
+        "peak_memory_mb": round(peak_mb, 1),
+    }
 
 
 def _in_words(measured: dict[str, object]) -> str:
