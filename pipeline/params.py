@@ -106,7 +106,7 @@ class TrainingParams:
     learning_rate_power: Positive
     momentum: Fraction
     weight_decay: NonNegative
-    max_gradient_norm: Positive  # a longer gradient, over all that is trained, is shortened to this
+    max_gradient_norm: Positive  # a longer gradient is shortened to this: the network and the method each for itself
     auxiliary_weight: NonNegative
     cross_entropy_mean: Literal["all_pixels", "labelled_pixels"]
     precision: Literal["fp32", "bf16", "auto"]  # auto: bf16 where the machine computes it natively

@@ -32,6 +32,11 @@ class DistillationObjective(SupervisedObjective):
         self.teacher.eval()  # a frozen teacher has no training mode: its BatchNorm statistics must stay
         return self
 
+    def limited_apart(self) -> tuple[nn.Module, ...]:
+        # The layers of a method may have a far longer gradient than the student: under one limit for both they would
+        # shorten the student's steps, and the gain would compare learning rates.
+        return (self.network, self.method)
+
     def forward(self, image: Float[Tensor, "n 3 H W"], labels: Int64[Tensor, "n H W"]) -> Loss:
         with torch.no_grad():
             teacher = self.teacher(image)

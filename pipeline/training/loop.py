@@ -64,7 +64,8 @@ def fit(
                 loss = objective(image, labels)
             optimizer.zero_grad(set_to_none=True)
             loss.total.backward()
-            nn.utils.clip_grad_norm_(objective.parameters(), training.max_gradient_norm)
+            for part in objective.limited_apart():
+                nn.utils.clip_grad_norm_(part.parameters(), training.max_gradient_norm)
             optimizer.step()
 
             done = iteration + 1

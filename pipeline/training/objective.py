@@ -30,6 +30,10 @@ class SupervisedObjective(nn.Module):
     def forward(self, image: Float[Tensor, "n 3 H W"], labels: Int64[Tensor, "n H W"]) -> Loss:
         return self.task_loss(self.network(image), labels)
 
+    def limited_apart(self) -> tuple[nn.Module, ...]:
+        """The parts whose gradient norm is limited each for itself; together they hold all that is trained."""
+        return (self.network,)
+
     def task_loss(self, output: SegmentationOutput, labels: Int64[Tensor, "n H W"]) -> Loss:
         task = cross_entropy(output.logits, labels, self.mean)
         if output.auxiliary_logits is None:

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 from safetensors.torch import load_file
+from torch import nn
 
+from models.segmenter import SegmentationOutput
 from pipeline.data.dataset import TrainingDraws
 from pipeline.data.samples import read_samples
+from pipeline.distillation.objective import DistillationObjective
 from pipeline.params import TrainingParams, load_params
 from pipeline.training.augmentation import augmentation_of
 from pipeline.training.curve import write_curve
@@ -35,9 +38,20 @@ def draws(tmp_path: Path, training: TrainingParams) -> TrainingDraws:
     return TrainingDraws(read_samples(write_toy_samples(tmp_path / "toy"), "train"), augmentation_of(training), seed=0)
 
 
-def _fit(training: TrainingParams, draws: TrainingDraws, scratch: Path, iterations: int, rate: float = 0.05):
+def _supervised() -> SupervisedObjective:
     torch.manual_seed(0)
-    objective = SupervisedObjective(toy_segmenter()[0], 0.4, "all_pixels")
+    return SupervisedObjective(toy_segmenter()[0], 0.4, "all_pixels")
+
+
+def _fit(
+    training: TrainingParams,
+    draws: TrainingDraws,
+    scratch: Path,
+    iterations: int,
+    rate: float = 0.05,
+    objective: SupervisedObjective | None = None,
+):
+    objective = objective or _supervised()
     curve = fit(
         objective, draws, training, name="toy", iterations=iterations, learning_rate=rate, device=torch.device("cpu"),
         scratch=scratch,
@@ -49,6 +63,27 @@ def test_the_loss_falls(training: TrainingParams, draws: TrainingDraws, tmp_path
     _, curve = _fit(training, draws, tmp_path, iterations=30)
     assert [row["iteration"] for row in curve] == list(range(2, 31, 2))
     assert curve[-1]["task"] < 0.6 * curve[0]["task"]
+
+
+def test_a_methods_own_long_gradient_does_not_shorten_the_students_steps(
+    training: TrainingParams, draws: TrainingDraws, tmp_path: Path
+) -> None:
+    class OwnLayerOnly(nn.Module):
+        """Compares nothing: its gradient is far beyond the limit, and never reaches the student."""
+
+        def __init__(self):
+            super().__init__()
+            self.own = nn.Parameter(torch.zeros(()))
+
+        def forward(self, student: SegmentationOutput, teacher: SegmentationOutput) -> torch.Tensor:
+            return 1e4 * training.max_gradient_norm * self.own
+
+    alone, _ = _fit(training, draws, tmp_path / "alone", iterations=3)
+    objective = DistillationObjective(_supervised().network, toy_segmenter()[0], OwnLayerOnly(), 1.0, 0.4, "all_pixels")
+    together, _ = _fit(training, draws, tmp_path / "together", iterations=3, objective=objective)
+    assert objective.method.own < 0  # it did take its steps
+    for name, tensor in alone.network.state_dict().items():
+        assert torch.equal(tensor, together.network.state_dict()[name]), name
 
 
 def test_a_resumed_training_ends_where_the_uninterrupted_one_does(
