@@ -5,11 +5,11 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import torch
-
 
 def machine_record() -> dict[str, object]:
     """Processor, memory, GPU and the versions that decide about speed."""
+    import torch  # here, not above: a process that measures ONNX Runtime must not carry PyTorch's memory
+
     return {
         "cpu": _cpu_name(),
         "cores": len(os.sched_getaffinity(0)),
