@@ -22,7 +22,7 @@ class SegmentationOutput(NamedTuple):
     """All that a loss may compare. Logits are those of the head, before they are upsampled to the image."""
 
     logits: Float[Tensor, "n k h w"]
-    auxiliary_logits: Float[Tensor, "n k h w"] | None  # in training only
+    auxiliary_logits: Float[Tensor, "n k h w"] | None  # None where the auxiliary head was taken off
     head_features: Float[Tensor, "n c h w"]
     backbone_features: Float[Tensor, "n b h w"]
 
@@ -46,11 +46,20 @@ class Segmenter(nn.Module):
     def backbone_channels(self) -> int:
         return self.backbone.channels
 
+    @property
+    def classifier(self) -> nn.Conv2d:
+        """From head features to logits."""
+        return self.head.classifier.conv  # type: ignore[reportReturnType]
+
+    @property
+    def head_channels(self) -> int:
+        return self.classifier.in_channels
+
     def forward(self, image: Float[Tensor, "n 3 H W"]) -> SegmentationOutput:
         normalized = ((image - self.mean) / self.std).to(self.backbone.dtype)
         stage3, stage4 = self.backbone(normalized)
         head_features, logits = self.head(stage4)
-        auxiliary = self.auxiliary_head(stage3) if self.training and self.auxiliary_head is not None else None
+        auxiliary = None if self.auxiliary_head is None else self.auxiliary_head(stage3)
         return SegmentationOutput(logits, auxiliary, head_features, stage4)
 
 

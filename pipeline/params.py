@@ -10,7 +10,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_args
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
 from pydantic.dataclasses import dataclass
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -130,20 +130,8 @@ class TeacherParams:
 
 
 @section
-class RunParams:
-    network: NetworkParams
-    method: Literal["none", "gdd"]
-    weight: NonNegative  # of the distillation term; 0 for the baseline
-    baseline: str  # the run of the same recipe without a teacher that the gain is measured against
-    iterations: Count
-    learning_rate: Positive
-    seed: Index
-
-    @model_validator(mode="after")
-    def _weight_fits_method(self) -> "RunParams":
-        if (self.method == "none") != (self.weight == 0):
-            raise ValueError(f"method {self.method!r} with weight {self.weight}: method none has weight 0, others more")
-        return self
+class NothingToSet:
+    """Section of a method that has no parameters."""
 
 
 @section
@@ -153,8 +141,134 @@ class GDDParams:
 
 
 @section
+class MGDParams:
+    hidden_share: Fraction  # of the cells
+
+
+@section
+class TemperatureParams:
+    temperature: Positive
+
+
+@section
+class SKDPairParams:
+    pool: Count  # cells, side of a region
+
+
+@section
+class PixelToPixelParams:
+    temperature: Positive
+    group: Annotated[int, Field(ge=2)]  # images compared with each other
+
+
+@section
+class PixelToMemoryParams:
+    temperature: Positive
+    region_share: NonNegative  # weight of the regions' term, the cells' being 1
+    pixel_memory: Count  # directions kept of each class
+    region_memory: Count
+    pixel_contrast: Count  # of them, compared with in one iteration
+    region_contrast: Count
+    cells_per_class: Count  # kept of one class in one image
+    as_released: bool  # the authors' code keeps cells of any class
+
+    @model_validator(mode="after")
+    def _fits_the_memory(self) -> "PixelToMemoryParams":
+        for name, length in (("pixel_memory", self.cells_per_class), ("pixel_memory", self.pixel_contrast),
+                             ("region_memory", self.region_contrast)):  # fmt: skip
+            if getattr(self, name) < length:
+                raise ValueError(
+                    f"{name} {getattr(self, name)} is shorter than what is put in or drawn at once, {length}"
+                )
+        return self
+
+
+@section
+class DISTParams:
+    inter_class: NonNegative
+    intra_class: NonNegative
+    auxiliary_weight: NonNegative
+
+
+@section
+class DiffKDParams:
+    latent_channels: Index  # of the autoencoder; 0 for none
+    reduction: Count  # of the denoiser's bottlenecks
+
+
+@section
+class DiffKDLogitsParams:
+    reduction: Count
+    auxiliary_weight: NonNegative
+
+
+@section
+class CauchySchwarzParams:
+    over: Literal["classes", "space"]
+
+
+@section
+class FAKDParams:
+    strength: NonNegative  # of the covariance at the end of the ramp
+    ramp_iterations: Count
+
+
+@section
+class BCKDParams:
+    focus: NonNegative
+    centered: bool
+
+
+@section
 class MethodsParams:
+    """One section for each method of `pipeline.distillation.METHODS`."""
+
     gdd: GDDParams
+    mgd: MGDParams
+    cwd: TemperatureParams
+    cwd_features: TemperatureParams
+    kd: TemperatureParams
+    at: NothingToSet
+    fitnet: NothingToSet
+    nfd: NothingToSet
+    pkd: NothingToSet
+    skd_pixel: NothingToSet
+    skd_pair: SKDPairParams
+    ifvd: NothingToSet
+    cirkd_minibatch: PixelToPixelParams
+    cirkd_memory: PixelToMemoryParams
+    dist: DISTParams
+    diffkd: DiffKDParams
+    diffkd_logits: DiffKDLogitsParams
+    cauchy_schwarz: CauchySchwarzParams
+    fakd: FAKDParams
+    bckd: BCKDParams
+
+
+@section
+class RunParams:
+    network: NetworkParams
+    distill: dict[str, Positive]  # weight of each method; none of them in a baseline
+    baseline: str  # the run of the same recipe without a teacher that the gain is measured against
+    iterations: Count
+    learning_rate: Positive
+    seed: Index
+
+    @field_validator("distill")
+    @classmethod
+    def _are_methods(cls, distill: dict[str, float]) -> dict[str, float]:
+        known = [field.name for field in fields(MethodsParams)]
+        for name in distill:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise ValueError(f"no method {name!r}{hint} Known are {', '.join(known)}")
+        return distill
+
+    @property
+    def method(self) -> str:
+        """Name of the method, or of all of them."""
+        return "+".join(self.distill) or "none"
 
 
 @section
@@ -220,8 +334,8 @@ class Params:
         """A gain is a difference between two runs that differ in the teacher's help and in nothing else."""
         for name, run in self.runs.items():
             baseline = self.runs.get(run.baseline)
-            if baseline is None or baseline.method != "none":
-                raise ValueError(f"runs.{name}.baseline: {run.baseline!r} must name a run with method none")
+            if baseline is None or baseline.distill:
+                raise ValueError(f"runs.{name}.baseline: {run.baseline!r} must name a run with `distill: {{}}`")
             for recipe in ("network", "iterations", "learning_rate", "seed"):
                 if getattr(run, recipe) != getattr(baseline, recipe):
                     raise ValueError(f"runs.{name}.{recipe} differs from that of its baseline {run.baseline!r}")

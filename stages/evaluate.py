@@ -18,11 +18,11 @@ def main() -> None:
     name = parser.parse_args().run
     params = load_params()
     if name == "teacher":
-        facts = RunFacts(name=name, method="none", weight=0.0, seed=params.teacher.seed)
+        facts = RunFacts(name=name, method="none", weights={}, seed=params.teacher.seed)
         folder = Path("artifacts/teacher")
     else:
         run = params.run(name)
-        facts = RunFacts(name=name, method=run.method, weight=run.weight, seed=run.seed)
+        facts = RunFacts(name=name, method=run.method, weights=run.distill, seed=run.seed)
         folder = Path("artifacts/students") / name
     evaluate_checkpoint(
         facts,

@@ -36,7 +36,17 @@ def test_the_default_has_each_student_as_baseline_and_distilled() -> None:
         ("  batch_size: 8", "  batch_size: '8'", r"training.batch_size: Input should be a valid integer \(got '8'\)"),
         ("architecture: pspnet", "architecture: pspnett", r"teacher.network.architecture: .*'pspnet' or 'deeplabv3'"),
         ("  momentum: 0.9\n", "", r"training.momentum: missing"),
-        ("weight: 145.0", "weight: 0.0", r"runs.pspnet_r18_gdd: method 'gdd' with weight 0.0"),
+        (
+            "distill: {gdd: 20.0}",
+            "distill: {gdd: 0.0}",
+            r"runs.pspnet_r18_gdd.distill.gdd: Input should be greater than 0",
+        ),
+        (
+            "distill: {gdd: 20.0}",
+            "distill: {cdw: 20.0}",
+            r"distill: no method 'cdw'; did you mean 'cwd'",
+        ),
+        ("pixel_memory: 20000", "pixel_memory: 15", r"cirkd_memory: pixel_memory 15 is shorter"),
         ("baseline: pspnet_r18\n", "baseline: nobody\n", r"runs.pspnet_r18.baseline: 'nobody' must name a run"),
         ("source: none, file: ''", "source: file, file: ''", r"`file` and `sha256` must both be given"),
         ("opset: 20", "opset: 17", r"export.opset: Input should be greater than or equal to 18 \(got 17\)"),

@@ -1,31 +1,32 @@
-"""What a distilled student minimizes: its task, and a method's distance to the frozen teacher."""
+"""What a distilled student minimizes: its task, and its weighted distances to the frozen teacher."""
 
 from typing import Self
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from models.segmenter import Segmenter
+from models.segmenter import SegmentationOutput, Segmenter
 from pipeline.training.objective import Loss, SupervisedObjective
 
 
 class DistillationObjective(SupervisedObjective):
-    """Cross-entropy as for a baseline, plus weight * method(student, teacher)."""
+    """Cross-entropy as for a baseline, plus the sum of weight * method(student, teacher, labels)."""
 
     def __init__(
         self,
         network: Segmenter,
         teacher: Segmenter,
-        method: nn.Module,
-        weight: float,
+        methods: dict[str, nn.Module],
+        weights: dict[str, float],
         auxiliary_weight: float,
         mean: str,
     ):
         super().__init__(network, auxiliary_weight, mean)
         self.teacher = teacher.requires_grad_(False)
-        self.method = method
-        self.weight = weight
+        self.methods = nn.ModuleDict(methods)
+        self.weights = weights
 
     def train(self, mode: bool = True) -> Self:
         super().train(mode)
@@ -35,12 +36,25 @@ class DistillationObjective(SupervisedObjective):
     def limited_apart(self) -> tuple[nn.Module, ...]:
         # The layers of a method may have a far longer gradient than the student: under one limit for both they would
         # shorten the student's steps, and the gain would compare learning rates.
-        return (self.network, self.method)
+        return (self.network, *self.methods.values())
 
     def forward(self, image: Float[Tensor, "n 3 H W"], labels: Int64[Tensor, "n H W"]) -> Loss:
         with torch.no_grad():
             teacher = self.teacher(image)
         student = self.network(image)
         task = self.task_loss(student, labels)
-        distill = self.weight * self.method(student, teacher)
+        teacher = resized_to(student, teacher)
+        terms = [self.weights[name] * method(student, teacher, labels) for name, method in self.methods.items()]
+        distill = torch.stack(terms).sum()
         return Loss(task.total + distill, {**task.terms, "distill": distill.detach()})
+
+
+def resized_to(student: SegmentationOutput, teacher: SegmentationOutput) -> SegmentationOutput:
+    """The teacher's maps at the sizes of the student's, where output stride or input differ: bilinear."""
+
+    def resized(theirs: Tensor | None, ours: Tensor | None) -> Tensor | None:
+        if theirs is None or ours is None or theirs.shape[-2:] == ours.shape[-2:]:
+            return theirs
+        return F.interpolate(theirs, size=ours.shape[-2:], mode="bilinear", align_corners=False)
+
+    return SegmentationOutput(*map(resized, teacher, student))  # type: ignore[reportArgumentType]

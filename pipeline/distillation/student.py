@@ -44,7 +44,7 @@ def train_student(
         TeacherMismatch: the teacher's classes are not the dataset's.
     """
     inputs = {"classes": sha256(classes), "samples": sha256(samples)}
-    if run.method != "none":
+    if run.distill:
         inputs["teacher"] = sha256(teacher)
     identity = fingerprint(run=run, methods=methods, training=training, **inputs)
     segmenter, design = new_network(run.network, ClassTable.load(classes), run.seed)
@@ -78,7 +78,7 @@ def _objective(
     class_names: tuple[str, ...],
     teacher: Path,
 ) -> SupervisedObjective:
-    if run.method == "none":
+    if not run.distill:
         return SupervisedObjective(segmenter, training.auxiliary_weight, training.cross_entropy_mean)
     frozen, teacher_design, _ = load_checkpoint(teacher)
     if teacher_design.class_names != class_names:
@@ -86,8 +86,8 @@ def _objective(
             f"{teacher} was trained for {len(teacher_design.class_names)} classes {list(teacher_design.class_names)}, "
             f"the dataset has {len(class_names)}: {list(class_names)}; train the teacher on this dataset"
         )
-    torch.manual_seed(run.seed)  # the method's own weights; the student's were drawn before, equal to the baseline's
-    method = METHODS[run.method](methods, segmenter, frozen)
+    torch.manual_seed(run.seed)  # the methods' own weights; the student's were drawn before, equal to the baseline's
+    chosen = {name: METHODS[name](methods, segmenter, frozen) for name in run.distill}
     return DistillationObjective(
-        segmenter, frozen, method, run.weight, training.auxiliary_weight, training.cross_entropy_mean
+        segmenter, frozen, chosen, run.distill, training.auxiliary_weight, training.cross_entropy_mean
     )

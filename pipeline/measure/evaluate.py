@@ -29,7 +29,7 @@ class RunFacts:
 
     name: str
     method: str
-    weight: float
+    weights: dict[str, float]  # of each method
     seed: int
 
 
@@ -69,7 +69,7 @@ def evaluate_checkpoint(
             "backbone_weights": recorded["backbone_weights"],
             "precision": recorded["precision"],
             "method": facts.method,
-            "weight": facts.weight,
+            "weights": facts.weights,
             "seed": facts.seed,
             "split": evaluation.split,
             "images": len(chosen),

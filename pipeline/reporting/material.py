@@ -56,7 +56,7 @@ class Run:
 
     @property
     def is_baseline(self) -> bool:
-        return self.params.method == "none"
+        return not self.params.distill
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -57,7 +57,7 @@ class Evaluation:
     backbone: str
     backbone_weights: str
     method: str
-    weight: float
+    weights: dict[str, float]
     seed: int
     split: str
     images: int

@@ -138,7 +138,6 @@ def test_the_record_holds_what_its_names_say(architecture: str) -> None:
     assert output.auxiliary_logits.shape == (2, 5, 8, 12)
     assert output.head_features.shape == (2, 32, 8, 12)
     assert output.backbone_features.shape == (2, segmenter.backbone_channels, 8, 12)
-    assert segmenter.eval()(torch.rand(1, 3, 64, 96)).auxiliary_logits is None
 
 
 def test_an_unknown_backbone_is_named_with_others_to_choose() -> None:

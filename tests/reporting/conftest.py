@@ -53,10 +53,10 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> FakeProfile:
     """The profile as the stages left it, made once; for tests that change nothing in it."""
     root = tmp_path_factory.mktemp("profile")
     runs = {
-        "pspnet_r18": _run("pspnet", "none", 0.0, "pspnet_r18"),
-        "pspnet_r18_gdd": _run("pspnet", "gdd", 145.0, "pspnet_r18"),
-        "deeplabv3_r18": _run("deeplabv3", "none", 0.0, "deeplabv3_r18"),
-        "deeplabv3_r18_gdd": _run("deeplabv3", "gdd", 175.0, "deeplabv3_r18"),
+        "pspnet_r18": _run("pspnet", {}, "pspnet_r18"),
+        "pspnet_r18_gdd": _run("pspnet", {"gdd": 145.0}, "pspnet_r18"),
+        "deeplabv3_r18": _run("deeplabv3", {}, "deeplabv3_r18"),
+        "deeplabv3_r18_gdd": _run("deeplabv3", {"gdd": 175.0}, "deeplabv3_r18"),
     }
     folders = _folders(root)
     rng = np.random.default_rng(0)
@@ -90,14 +90,12 @@ def _folders(root: Path) -> Folders:
     )
 
 
-def _run(architecture: Any, method: Any, weight: float, baseline: str) -> RunParams:
+def _run(architecture: Any, distill: dict[str, float], baseline: str) -> RunParams:
     network = NetworkParams(
         architecture=architecture, backbone="resnet18_v1c", weights=WeightsParams(source="none", file="", sha256=""),
         output_stride=8, head_channels=128, auxiliary_channels=64,
     )  # fmt: skip
-    return RunParams(
-        network=network, method=method, weight=weight, baseline=baseline, iterations=250, learning_rate=0.05, seed=0
-    )
+    return RunParams(network=network, distill=distill, baseline=baseline, iterations=250, learning_rate=0.05, seed=0)
 
 
 def _write_dataset(root: Path, folders: Folders, rng: np.random.Generator) -> dict[str, np.ndarray]:
@@ -159,7 +157,7 @@ def _write_judged(
         "backbone": run.network.backbone if run else "resnet34",
         "backbone_weights": "none (from scratch)",
         "method": run.method if run else "none",
-        "weight": run.weight if run else 0.0,
+        "weights": run.distill if run else {},
         "seed": 0,
         "split": "test",
         "images": len(TEST_IDS),

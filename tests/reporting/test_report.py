@@ -104,7 +104,7 @@ def test_same_inputs_give_the_same_bytes(pristine: FakeProfile, written: Path, t
 
 
 def test_a_profile_without_distillation_or_latency_has_a_page(profile: FakeProfile) -> None:
-    runs = {name: run for name, run in profile.runs.items() if run.method == "none"}
+    runs = {name: run for name, run in profile.runs.items() if not run.distill}
     for name in runs:
         path = profile.folders.metrics / "profile" / f"{name}.json"
         record = json.loads(path.read_text())

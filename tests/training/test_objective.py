@@ -48,7 +48,7 @@ def _batch() -> tuple[torch.Tensor, torch.Tensor]:
 def _distillation() -> tuple[DistillationObjective, Segmenter]:
     student, teacher = toy_segmenter()[0], toy_segmenter()[0]
     method = GenerativeDenoise(student.backbone_channels, teacher.backbone_channels, 4.0, 1.0)
-    return DistillationObjective(student, teacher, method, 10.0, 0.4, "all_pixels"), teacher
+    return DistillationObjective(student, teacher, {"gdd": method}, {"gdd": 10.0}, 0.4, "all_pixels"), teacher
 
 
 def test_total_is_the_sum_of_the_terms() -> None:
@@ -66,10 +66,11 @@ def test_the_teacher_stays_frozen() -> None:
     assert all(torch.equal(before[name], tensor) for name, tensor in teacher.state_dict().items())
 
 
-def test_the_auxiliary_head_counts_in_training_only() -> None:
+def test_the_auxiliary_head_counts_where_there_is_one() -> None:
     objective = SupervisedObjective(toy_segmenter()[0], 0.4, "all_pixels")
-    assert "auxiliary" in objective.train()(*_batch()).terms
-    assert "auxiliary" not in objective.eval()(*_batch()).terms
+    assert "auxiliary" in objective(*_batch()).terms
+    objective.network.auxiliary_head = None
+    assert "auxiliary" not in objective(*_batch()).terms
 
 
 def test_the_record_keeps_what_the_loss_does_not_use() -> None:

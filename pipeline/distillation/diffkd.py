@@ -1,0 +1,226 @@
+"""Knowledge Diffusion for Distillation (DiffKD), arXiv 2305.15712.
+
+The authors' classification code is the source; their segmentation code is not public, so the features that are compared
+(the backbone's) and the logit form on class maps are our choice, after a project that builds on it.
+"""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from models.segmenter import SegmentationOutput
+from pipeline.distillation.dist import auxiliary_logits, correlation_distance
+from pipeline.distillation.fitnet import mean_squared_distance
+
+NOISE_STEPS = 1000
+SAMPLED_STEPS = (400, 300, 200, 100, 0)  # the second half of a grid of ten
+STRIDE = 100
+
+
+class DiffusionTerms(NamedTuple):
+    """What is added up, each with weight 1."""
+
+    distance: Float[Tensor, ""]  # between the denoised student and the teacher's latent
+    noise_error: Float[Tensor, ""]
+    reconstruction: Float[Tensor, ""]  # of the autoencoder; 0 without one
+
+
+class Bottleneck(nn.Module):
+    """Residual: 1x1 down, 3x3, 1x1 up, each with BatchNorm; no activation after the sum."""
+
+    def __init__(self, channels: int, reduction: int):
+        super().__init__()
+        inner = max(1, channels // reduction)
+        self.block = nn.Sequential(
+            nn.Conv2d(channels, inner, kernel_size=1),
+            nn.BatchNorm2d(inner),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(inner, inner, kernel_size=3, padding=1),
+            nn.BatchNorm2d(inner),
+            nn.ReLU(inplace=True),
+            nn.Conv2d(inner, channels, kernel_size=1),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.block(x)
+
+
+class Denoiser(nn.Module):
+    """Predicts the noise in a latent of the teacher, told how noisy it is."""
+
+    def __init__(self, channels: int, reduction: int):
+        super().__init__()
+        self.time_embedding = nn.Embedding(1280, channels)
+        self.layers = nn.Sequential(
+            Bottleneck(channels, reduction),
+            Bottleneck(channels, reduction),
+            nn.Conv2d(channels, channels, kernel_size=1),
+            nn.BatchNorm2d(channels),
+        )
+
+    def forward(self, latent: Float[Tensor, "n c h w"], step: Int64[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
+        return self.layers(latent + self.time_embedding(step)[:, :, None, None])
+
+
+class NoiseAdapter(nn.Module):
+    """How much of the student's latent is kept, in 0..1 for each image; the rest is filled up with noise."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.features = Bottleneck(channels, reduction=8)
+        self.classify = nn.Linear(channels, 2)
+
+    def forward(self, latent: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 1 1 1"]:
+        pooled = self.features(latent).mean(dim=(2, 3))
+        return self.classify(pooled).softmax(dim=1)[:, 0, None, None, None]
+
+
+class Autoencoder(nn.Module):
+    """Fewer channels for the teacher's features, learned with a loss of its own."""
+
+    def __init__(self, channels: int, latent_channels: int):
+        super().__init__()
+        self.encoder = nn.Sequential(
+            nn.Conv2d(channels, latent_channels, kernel_size=1), nn.BatchNorm2d(latent_channels)
+        )
+        self.decoder = nn.Conv2d(latent_channels, channels, kernel_size=1)
+
+
+class KnowledgeDiffusion(nn.Module):
+    """Take the student's map for a noisy latent of the teacher's, denoise it, and compare.
+
+    All of it is trained with the student and thrown away after training. The noise that is put into the teacher's
+    latents teaches the denoiser; the comparison teaches the student, and through the denoising steps the denoiser as
+    well; the autoencoder learns from its own reconstruction alone.
+
+    Args:
+        latent_channels: of the autoencoder; 0 compares the teacher's map itself.
+        translated: whether a 1x1 convolution brings the student's map to the latent's channels.
+        reduction: of the denoiser's bottlenecks; the authors use 4 on features.
+        distance: between the denoised map and the teacher's latent.
+    """
+
+    alphas: Tensor
+
+    def __init__(
+        self, student_channels: int, teacher_channels: int, latent_channels: int, translated: bool, reduction: int,
+        distance: Callable[[Tensor, Tensor], Tensor],
+    ):  # fmt: skip
+        super().__init__()
+        channels = latent_channels or teacher_channels
+        self.autoencoder = Autoencoder(teacher_channels, channels) if latent_channels else None
+        self.translate = nn.Conv2d(student_channels, channels, kernel_size=1) if translated else nn.Identity()
+        self.denoiser = Denoiser(channels, reduction)
+        self.adapter = NoiseAdapter(channels)
+        self.project = nn.Sequential(nn.Conv2d(channels, channels, kernel_size=1), nn.BatchNorm2d(channels))
+        self.distance = distance
+        self.register_buffer("alphas", noise_schedule(), persistent=False)
+
+    def forward(self, student: Float[Tensor, "n c h w"], teacher: Float[Tensor, "n b h w"]) -> Float[Tensor, ""]:
+        translated = self.translate(student)
+        noise = torch.randn_like(translated)
+        teacher_noise = torch.randn_like(translated)
+        step = torch.randint(NOISE_STEPS, (len(student),), device=student.device)
+        terms = self.terms(translated, teacher, noise, teacher_noise, step)
+        return terms.distance + terms.noise_error + terms.reconstruction
+
+    def terms(
+        self,
+        translated: Float[Tensor, "n c h w"],
+        teacher: Float[Tensor, "n b h w"],
+        noise: Float[Tensor, "n c h w"],
+        teacher_noise: Float[Tensor, "n c h w"],
+        step: Int64[Tensor, " n"],
+    ) -> DiffusionTerms:
+        """The losses for given noise.
+
+        Args:
+            noise: fills up what the adapter does not keep of the student's map.
+            teacher_noise, step: put into the teacher's latent for the denoiser to find.
+        """
+        latent, lost = self.encode(teacher)
+        return DiffusionTerms(
+            self.distance(self.denoise(translated, noise), latent), self.noise_error(latent, teacher_noise, step), lost
+        )
+
+    def encode(self, teacher: Float[Tensor, "n b h w"]) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, ""]]:
+        """The teacher's latent, without a gradient, and what the autoencoder loses."""
+        if self.autoencoder is None:
+            return teacher, teacher.new_zeros(())
+        latent = self.autoencoder.encoder(teacher)
+        return latent.detach(), mean_squared_distance(self.autoencoder.decoder(latent), teacher)
+
+    def denoise(
+        self, translated: Float[Tensor, "n c h w"], noise: Float[Tensor, "n c h w"]
+    ) -> Float[Tensor, "n c h w"]:
+        """Five deterministic steps (DDIM), and a projection."""
+        kept = self.adapter(translated)
+        latent = kept * translated + (1 - kept) * noise
+        for step in SAMPLED_STEPS:
+            now = self.alphas[step]
+            later = self.alphas[step - STRIDE] if step >= STRIDE else torch.ones_like(now)
+            predicted = self.denoiser(latent, torch.full((len(latent),), step, device=latent.device))
+            clean = (latent - (1 - now).sqrt() * predicted) / now.sqrt()
+            latent = later.sqrt() * clean + (1 - later).sqrt() * predicted
+        return self.project(latent)
+
+    def noise_error(
+        self, latent: Float[Tensor, "n c h w"], noise: Float[Tensor, "n c h w"], step: Int64[Tensor, " n"]
+    ) -> Float[Tensor, ""]:
+        """How well the denoiser finds noise that was put into the teacher's latent."""
+        alpha = self.alphas[step][:, None, None, None]
+        noisy = alpha.sqrt() * latent + (1 - alpha).sqrt() * noise
+        return mean_squared_distance(self.denoiser(noisy, step), noise)
+
+
+class DiffusedFeatures(nn.Module):
+    """On the backbone's features.
+
+    Args:
+        latent_channels: of the autoencoder (the authors use 1024); 0 for none.
+    """
+
+    def __init__(self, student_channels: int, teacher_channels: int, latent_channels: int, reduction: int):
+        super().__init__()
+        self.diffusion = KnowledgeDiffusion(
+            student_channels, teacher_channels, latent_channels, True, reduction, mean_squared_distance
+        )
+
+    def forward(
+        self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Int64[Tensor, "n H W"]
+    ) -> Float[Tensor, ""]:
+        return self.diffusion(student.backbone_features, teacher.backbone_features)
+
+
+class DiffusedLogits(nn.Module):
+    """On the class maps of the main and the auxiliary head, compared by correlation (DIST), without an autoencoder.
+
+    Args:
+        reduction: of the denoiser's bottlenecks; 1 in the project this form is taken from.
+        auxiliary_weight: of the same on the auxiliary heads.
+    """
+
+    def __init__(self, classes: int, reduction: int, auxiliary_weight: float):
+        super().__init__()
+        self.main = KnowledgeDiffusion(classes, classes, 0, False, reduction, _correlation_distance)
+        self.auxiliary = KnowledgeDiffusion(classes, classes, 0, False, reduction, _correlation_distance)
+        self.auxiliary_weight = auxiliary_weight
+
+    def forward(
+        self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Int64[Tensor, "n H W"]
+    ) -> Float[Tensor, ""]:
+        auxiliary = self.auxiliary(*auxiliary_logits(student, teacher))
+        return self.main(student.logits, teacher.logits) + self.auxiliary_weight * auxiliary
+
+
+def _correlation_distance(student: Tensor, teacher: Tensor) -> Tensor:
+    return correlation_distance(student, teacher, 1.0, 1.0)
+
+
+def noise_schedule() -> Float[Tensor, " steps"]:
+    """Share of the latent (not of the noise) in the variance after each step; beta grows linearly."""
+    return (1 - torch.linspace(1e-4, 0.02, NOISE_STEPS)).cumprod(dim=0)

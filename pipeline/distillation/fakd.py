@@ -1,0 +1,111 @@
+"""Feature-augmented distillation (FAKD), arXiv 2208.14143: a surrogate.
+
+The authors published no code. The bound below is our derivation from ISDA (arXiv 1909.12220), whose idea FAKD names; it
+was not checked against the paper's equations.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from models.segmenter import SegmentationOutput
+from pipeline.data.classes import IGNORE_INDEX
+from pipeline.distillation.cells import labels_at_cells
+from pipeline.distillation.precision import at_least_float32
+
+
+class AugmentedFeatures(nn.Module):
+    """Learn the teacher's class distribution for all features that the cell's class makes likely, at once.
+
+    Each cell's features stand for a Gaussian around them with the (diagonal) covariance of their class. Cells without a
+    label stand for themselves.
+
+    Args:
+        classifier: the student's, from head features to logits.
+        strength: factor of the covariance at the end of the ramp; ISDA uses 0.5.
+        ramp_iterations: over which it grows from 0.
+    """
+
+    covariance: Tensor
+    mean: Tensor
+    count: Tensor
+    iteration: Tensor
+
+    def __init__(
+        self,
+        classifier: nn.Conv2d,
+        classes: int,
+        channels: int,
+        strength: float,
+        ramp_iterations: int,
+    ):
+        super().__init__()
+        self.classifier = lambda: classifier  # not registered as a layer of the method: it is the student's
+        self.strength = strength
+        self.ramp_iterations = ramp_iterations
+        self.register_buffer("covariance", torch.zeros(classes, channels))
+        self.register_buffer("mean", torch.zeros(classes, channels))
+        self.register_buffer("count", torch.zeros(classes))
+        self.register_buffer("iteration", torch.zeros((), dtype=torch.int64))
+
+    def forward(
+        self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Int64[Tensor, "n H W"]
+    ) -> Float[Tensor, ""]:
+        at_cells = labels_at_cells(labels, *student.head_features.shape[-2:])
+        self._observe(student.head_features.detach(), at_cells)
+        share = min(1.0, self.iteration.item() / self.ramp_iterations)
+        self.iteration += 1
+        classifier = self.classifier()
+        return augmented_cross_entropy(
+            student.head_features,
+            classifier.weight,
+            classifier.bias,  # type: ignore[reportArgumentType]: it has one
+            teacher.logits,
+            at_cells,
+            self.strength * share * self.covariance,
+        )
+
+    @torch.no_grad()
+    def _observe(self, features: Float[Tensor, "n c h w"], labels: Int64[Tensor, "n h w"]) -> None:
+        """Bring mean and variance of every class up to date with this batch (Chan's parallel formula)."""
+        cells = features.float().transpose(0, 1).flatten(1).T
+        flat = labels.flatten()
+        cells, flat = cells[flat != IGNORE_INDEX], flat[flat != IGNORE_INDEX]
+        member = F.one_hot(flat, len(self.count)).to(cells).T
+        new = member.sum(dim=1)
+        total = (self.count + new).clamp(min=1)
+        new_mean = member @ cells / new.clamp(min=1)[:, None]
+        new_variance = (member @ cells.square() / new.clamp(min=1)[:, None] - new_mean.square()).clamp(min=0)
+        share = (new / total)[:, None]
+        shift = (1 - share) * share * (new_mean - self.mean).square()
+        self.covariance.copy_((1 - share) * self.covariance + share * new_variance + shift)
+        self.mean.copy_((1 - share) * self.mean + share * new_mean)
+        self.count += new
+
+
+@at_least_float32
+def augmented_cross_entropy(
+    features: Float[Tensor, "n c h w"],
+    weight: Float[Tensor, "k c *one"],
+    bias: Float[Tensor, " k"],
+    teacher: Float[Tensor, "n k h w"],
+    labels: Int64[Tensor, "n h w"],
+    covariance: Float[Tensor, "k c"],
+) -> Float[Tensor, ""]:
+    """Upper bound of the expected soft cross-entropy when each feature is a Gaussian around what was seen.
+
+    By Jensen's inequality. With no covariance it is the soft cross-entropy itself.
+
+    Args:
+        covariance: diagonal, one row for each class, already scaled.
+    """
+    weight = weight.flatten(1)
+    logits = torch.einsum("kc,nchw->nkhw", weight, features) + bias[:, None, None]
+    difference = weight[None] - weight[:, None]  # [a, b] = w_b - w_a
+    spread = torch.einsum("yc,abc->yab", covariance, difference.square()) / 2
+    labelled = (labels != IGNORE_INDEX).to(spread)
+    own = spread[torch.where(labels != IGNORE_INDEX, labels, 0)] * labelled[..., None, None]  # n h w a b
+    moved = logits.permute(0, 2, 3, 1)
+    log_sums = torch.logsumexp(moved[..., None, :] - moved[..., :, None] + own, dim=-1)  # n h w a
+    return (F.softmax(teacher, dim=1).permute(0, 2, 3, 1) * log_sums).sum(dim=-1).mean()

@@ -1,0 +1,99 @@
+"""CIRKD: the authors' numbers, queues included; groups of images; and whose cells are kept."""
+
+import pytest
+import torch
+from torch import Tensor
+
+from pipeline.distillation.cells import labels_at_cells
+from pipeline.distillation.cirkd import MemoryDraws, PixelToMemory, PixelToPixel, cross_image_divergence
+from tests.distillation.agreement import Arrays, assert_agrees, assert_gradient, in_single_precision
+from tests.distillation.outputs import random_labels, random_output
+from tests.vectors.reading import Vector
+
+
+@pytest.mark.vectors("cirkd_minibatch")
+def test_the_mini_batch_agrees_with_the_authors(vector: Vector) -> None:
+    temperature = vector.hyper["temperature"]
+    assert_agrees(vector, lambda a: cross_image_divergence(a["feat_s"], a["feat_t"], temperature))
+
+
+def test_groups_are_compared_each_for_itself() -> None:
+    student, teacher = random_output(4, 3, 3, 4, images=5), random_output(4, 6, 3, 4, images=5)
+    s, t = student.head_features, teacher.head_features
+    whole = PixelToPixel(0.1, group=2)(student, teacher, random_labels(24, 32, images=5))
+    parts = [cross_image_divergence(s[i : i + 2], t[i : i + 2], 0.1) * len(s[i : i + 2]) for i in (0, 2, 4)]
+    assert whole.item() == pytest.approx(torch.stack(parts).sum().item() / 5, rel=1e-5)
+
+
+def _memory(vector: Vector, arrays: Arrays) -> tuple[PixelToMemory, MemoryDraws]:
+    hyper, student = vector.hyper, arrays["feat_s"]
+    assert hyper["contrast_kd_temperature"] == 1.0
+    method = PixelToMemory(
+        student.shape[1], arrays["feat_t"].shape[1], hyper["num_classes"], hyper["contrast_temperature"], 1.0,
+        hyper["pixel_memory_size"], hyper["region_memory_size"], hyper["pixel_contrast_size"],
+        hyper["region_contrast_size"], hyper["pixel_update_freq"], as_released=True,
+    ).to(student.dtype)  # fmt: skip
+    state = {name.removeprefix("w.project_head."): a for name, a in arrays.items() if name.startswith("w.")}
+    missing, unexpected = method.project.load_state_dict(state, strict=False)
+    assert not unexpected
+    assert all("running" in name or "num_batches" in name for name in missing)
+    method.pixels.copy_(arrays["pixel_queue_before"])
+    method.regions.copy_(arrays["segment_queue_before"])
+    method.pixel_position.copy_(arrays["pixel_ptr_before"])
+    method.region_position.copy_(arrays["segment_ptr_before"])
+    order = list(arrays["enqueue_perms"].split(arrays["enqueue_perm_lengths"].tolist()))
+    return method, MemoryDraws(arrays["pixel_index"], arrays["region_index"], order)
+
+
+def _terms(vector: Vector, arrays: Arrays) -> tuple[PixelToMemory, Tensor, Tensor]:
+    method, draws = _memory(vector, arrays)
+    labels = labels_at_cells(arrays["label"], *arrays["feat_t"].shape[-2:])
+    pixel, region = method.terms(arrays["feat_s"], arrays["feat_t"], labels, draws)
+    return method, pixel, region
+
+
+@pytest.mark.vectors("cirkd_memory")
+def test_the_memory_agrees_with_the_authors(vector: Vector) -> None:
+    arrays = vector.arrays()
+    arrays["feat_s"].requires_grad_()
+    method, pixel, region = _terms(vector, arrays)
+    assert pixel.item() == pytest.approx(vector.expected["loss_pixel"], rel=1e-8)
+    assert region.item() == pytest.approx(vector.expected["loss_region"], rel=1e-8)
+    (0.1 * pixel + 0.1 * region).backward()
+    assert_gradient(arrays["feat_s"].grad, arrays["grad_feat_s"])
+    for ours, theirs in (("pixels", "pixel_queue"), ("regions", "segment_queue")):
+        torch.testing.assert_close(getattr(method, ours), arrays[f"{theirs}_after"], rtol=1e-10, atol=1e-12)
+    assert torch.equal(method.pixel_position, arrays["pixel_ptr_after"])
+    assert torch.equal(method.region_position, arrays["segment_ptr_after"])
+
+
+@pytest.mark.vectors("cirkd_memory")
+def test_the_memory_agrees_in_single_precision(vector: Vector) -> None:
+    _, pixel, region = _terms(vector, in_single_precision(vector.arrays()))
+    assert pixel.item() == pytest.approx(vector.expected["loss_pixel"], rel=1e-4)
+    assert region.item() == pytest.approx(vector.expected["loss_region"], rel=1e-4)
+
+
+@pytest.mark.parametrize("as_released", [True, False])
+def test_the_class_queue_holds_cells_of_the_class_unless_as_released(as_released: bool) -> None:
+    torch.manual_seed(0)
+    method = PixelToMemory(
+        4, 2, classes=2, temperature=0.1, region_share=1.0, pixel_memory=8, region_memory=4, pixel_contrast=4,
+        region_contrast=2, cells_per_class=2, as_released=as_released,
+    )  # fmt: skip
+    teacher = torch.zeros(1, 2, 2, 2)
+    teacher[0, 0, 0], teacher[0, 1, 1] = 1.0, 1.0  # the upper row points along one axis, the lower along the other
+    labels = torch.tensor([[[0, 0], [1, 1]]])
+    method.terms(torch.randn(1, 4, 2, 2), teacher, labels, method.draw(labels))
+    along_its_axis = method.pixels[1, :2, 1].tolist()
+    assert along_its_axis == ([0.0, 0.0] if as_released else [1.0, 1.0])
+    assert torch.allclose(method.regions[1, 0], torch.tensor([0.0, 1.0]))
+
+
+def test_a_batch_without_labels_costs_nothing_and_keeps_the_queues() -> None:
+    method = PixelToMemory(4, 6, 3, 0.1, 1.0, 8, 4, 4, 2, 2, as_released=False)
+    before = method.pixels.clone()
+    labels = torch.full((2, 24, 32), 255)
+    value = method(random_output(5, 4, 3, 4), random_output(5, 6, 3, 4), labels)
+    assert value.item() == 0
+    assert torch.equal(method.pixels, before)

@@ -1,0 +1,98 @@
+"""What must hold for every method of the table."""
+
+from dataclasses import fields
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.segmenter import SegmentationOutput, Segmenter
+from pipeline.distillation import METHODS
+from pipeline.distillation.objective import DistillationObjective, resized_to
+from pipeline.params import MethodsParams, load_params
+from tests.distillation.outputs import random_labels, random_output
+from tests.imports import ROOT
+from tests.toy import toy_segmenter
+
+
+@pytest.fixture(scope="module")
+def params() -> MethodsParams:
+    return load_params(ROOT / "params.yaml").methods
+
+
+def _networks() -> tuple[Segmenter, Segmenter]:
+    torch.manual_seed(0)
+    return toy_segmenter()[0], toy_segmenter()[0]
+
+
+def _outputs(student: Segmenter, teacher: Segmenter) -> tuple[SegmentationOutput, SegmentationOutput, Tensor]:
+    image = torch.rand(2, 3, 48, 64)
+    with torch.no_grad():
+        theirs = teacher.eval()(image)
+    return student.train()(image), theirs, torch.randint(student.classes, (2, 48, 64))
+
+
+def test_every_method_has_its_section() -> None:
+    assert set(METHODS) == {field.name for field in fields(MethodsParams)}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_student_and_own_layers_are_taught_and_the_teacher_is_not(name: str, params: MethodsParams) -> None:
+    student, teacher = _networks()
+    method = METHODS[name](params, student, teacher.requires_grad_(False))
+    loss = method(*_outputs(student, teacher))
+    assert loss.ndim == 0
+    loss.backward()
+    gradients = [parameter.grad for parameter in student.backbone.parameters() if parameter.grad is not None]
+    assert any(gradient.abs().max() > 0 for gradient in gradients)
+    assert all(torch.isfinite(gradient).all() for gradient in gradients)
+    assert all(parameter.grad is not None for parameter in method.parameters())
+    assert all(parameter.grad is None for parameter in teacher.parameters())
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_no_layer_of_a_network_is_one_of_the_methods(name: str, params: MethodsParams) -> None:
+    """Else it would be stepped twice, or ship with the student."""
+    student, teacher = _networks()
+    networks = {id(p) for network in (student, teacher) for p in network.parameters()}
+    assert not networks & {id(p) for p in METHODS[name](params, student, teacher).parameters()}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_finite_in_half_precision(name: str, params: MethodsParams) -> None:
+    student, teacher = _networks()
+    method = METHODS[name](params, student, teacher)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        loss = method(*_outputs(student, teacher))
+    assert loss.dtype == torch.float32
+    assert torch.isfinite(loss)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_teacher_with_finer_maps_is_brought_to_the_students(name: str, params: MethodsParams) -> None:
+    student, teacher = _networks()
+    method = METHODS[name](params, student, teacher)
+    ours, theirs, labels = _outputs(student, teacher)
+    finer = SegmentationOutput(*(torch.randn(*m.shape[:2], 9, 13) for m in theirs if m is not None))
+    assert torch.isfinite(method(ours, resized_to(ours, finer), labels))
+
+
+def test_a_map_is_resized_only_where_its_size_differs() -> None:
+    student, same, other = (random_output(4, 4, *size) for size in ((5, 6), (5, 6), (10, 12)))
+    assert all(a is b for a, b in zip(resized_to(student, same), same, strict=True))
+    assert all(m is not None and m.shape[-2:] == (5, 6) for m in resized_to(student, other))
+
+
+def test_several_methods_add_up_by_their_weights(params: MethodsParams) -> None:
+    student, teacher = _networks()
+    image, labels = torch.rand(2, 3, 48, 64), random_labels(48, 64)
+    weights = {"kd": 2.0, "at": 3.0}
+
+    def distill(names: list[str]) -> float:
+        torch.manual_seed(0)  # dropout
+        methods = {name: METHODS[name](params, student, teacher) for name in names}
+        objective = DistillationObjective(student, teacher, methods, weights, 0.4, "all_pixels").train()
+        return objective(image, labels).terms["distill"].item()
+
+    assert distill(["kd", "at"]) == pytest.approx(distill(["kd"]) + distill(["at"]), rel=1e-5)
+    assert distill(["kd"]) > 0
