@@ -249,6 +249,7 @@ class MethodsParams:
 class RunParams:
     network: NetworkParams
     distill: dict[str, Positive]  # weight of each method; none of them in a baseline
+    momentum_shift: Annotated[float, Field(ge=0, lt=1)]  # DOT's, towards the distillation; 0 is plain SGD
     baseline: str  # the run of the same recipe without a teacher that the gain is measured against
     iterations: Count
     learning_rate: Positive
@@ -339,6 +340,13 @@ class Params:
             for recipe in ("network", "iterations", "learning_rate", "seed"):
                 if getattr(run, recipe) != getattr(baseline, recipe):
                     raise ValueError(f"runs.{name}.{recipe} differs from that of its baseline {run.baseline!r}")
+            if run.momentum_shift and not run.distill:
+                raise ValueError(f"runs.{name}.momentum_shift: there is no distillation to shift momentum to")
+            if self.training.momentum + run.momentum_shift >= 1:
+                raise ValueError(
+                    f"runs.{name}.momentum_shift {run.momentum_shift} and training.momentum {self.training.momentum} "
+                    f"come to 1 or more: the optimizer would never forget"
+                )
         if "teacher" in self.runs:
             raise ValueError("runs.teacher: the name is taken by the teacher itself")
         return self

@@ -46,6 +46,8 @@ def test_the_default_has_each_student_as_baseline_and_distilled() -> None:
             "distill: {cdw: 20.0}",
             r"distill: no method 'cdw'; did you mean 'cwd'",
         ),
+        ("momentum_shift: 0.0", "momentum_shift: 0.05", r"runs.pspnet_r18.momentum_shift: there is no distillation"),
+        ("momentum: 0.9", "momentum: 1.0", r"come to 1 or more"),
         ("pixel_memory: 20000", "pixel_memory: 15", r"cirkd_memory: pixel_memory 15 is shorter"),
         ("baseline: pspnet_r18\n", "baseline: nobody\n", r"runs.pspnet_r18.baseline: 'nobody' must name a run"),
         ("source: none, file: ''", "source: file, file: ''", r"`file` and `sha256` must both be given"),

@@ -8,6 +8,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from models.segmenter import SegmentationOutput, Segmenter
+from pipeline.distillation.precision import at_least_float32
 from pipeline.training.objective import Loss, SupervisedObjective
 
 
@@ -46,7 +47,26 @@ class DistillationObjective(SupervisedObjective):
         teacher = resized_to(student, teacher)
         terms = [self.weights[name] * method(student, teacher, labels) for name, method in self.methods.items()]
         distill = torch.stack(terms).sum()
-        return Loss(task.total + distill, {**task.terms, "distill": distill.detach()})
+        return Loss(
+            task.task, distill, {**task.terms, "distill": distill.detach()}, compare(student.logits, teacher.logits)
+        )
+
+
+@torch.no_grad()
+@at_least_float32
+def compare(student: Float[Tensor, "n k h w"], teacher: Float[Tensor, "n k h w"]) -> dict[str, Tensor]:
+    """Whether distillation does what it is for: a term that falls without more agreement is a finding.
+
+    Returns:
+        Share of cells with the same most likely class, and the mean entropy of both distributions in nats.
+    """
+
+    def entropy(logits: Tensor) -> Tensor:
+        log_p = F.log_softmax(logits, dim=1)
+        return -(log_p.exp() * log_p).sum(dim=1).mean()
+
+    agreement = (student.argmax(dim=1) == teacher.argmax(dim=1)).float().mean()
+    return {"agreement": agreement, "student_entropy": entropy(student), "teacher_entropy": entropy(teacher)}
 
 
 def resized_to(student: SegmentationOutput, teacher: SegmentationOutput) -> SegmentationOutput:

@@ -58,6 +58,7 @@ def train_student(
             name=name,
             iterations=run.iterations,
             learning_rate=run.learning_rate,
+            momentum_shift=run.momentum_shift,
             device=device,
             scratch=folder,
         )

@@ -4,14 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from torch import nn
 
 from pipeline.data.dataset import Batch, TrainingDraws, training_batches
 from pipeline.errors import SegdistillError
 from pipeline.params import TrainingParams
 from pipeline.training.device import autocast_dtype
 from pipeline.training.objective import Loss, SupervisedObjective
-from pipeline.training.optimizer import make_optimizer, polynomial_rate
+from pipeline.training.optimizer import differentiate, make_optimizer, polynomial_rate
 from pipeline.training.progress import TrainingProgress
 from pipeline.training.resume import Progress, load_progress, save_progress
 
@@ -31,6 +30,7 @@ def fit(
     name: str,
     iterations: int,
     learning_rate: float,
+    momentum_shift: float,
     device: torch.device,
     scratch: Path,
 ) -> Curve:
@@ -40,15 +40,21 @@ def fit(
     All that is random in an iteration depends on the seed and on its number only, so a resumed training draws what the
     uninterrupted one would have drawn.
 
+    Args:
+        momentum_shift: DOT's; 0 for plain SGD.
+
     Returns:
-        One row every `log_every` iterations: iteration, learning_rate, total, each loss term, iterations_per_s.
+        One row every `log_every` iterations: iteration, learning_rate, total, each loss term, what the objective
+        watches, iterations_per_s.
 
     Raises:
         TrainingDiverged: the loss became NaN or infinite.
     """
     objective.to(device, memory_format=torch.channels_last)  # type: ignore[reportCallIssue]
     objective.train()
-    optimizer = make_optimizer(objective.parameters(), learning_rate, training.momentum, training.weight_decay)
+    optimizer = make_optimizer(
+        objective.parameters(), learning_rate, training.momentum, training.weight_decay, momentum_shift
+    )
     start, curve = load_progress(scratch / STATE, objective, optimizer)
     dtype = autocast_dtype(training.precision, device)
     batches = training_batches(draws, training.batch_size, start, iterations, training.workers)
@@ -62,18 +68,15 @@ def fit(
             image, labels = batch.on(device)
             with torch.autocast(device.type, dtype=dtype, enabled=dtype is not None):
                 loss = objective(image, labels)
-            optimizer.zero_grad(set_to_none=True)
-            loss.total.backward()
-            for part in objective.limited_apart():
-                nn.utils.clip_grad_norm_(part.parameters(), training.max_gradient_norm)
+            differentiate(loss, objective, optimizer, training.max_gradient_norm)
             optimizer.step()
 
             done = iteration + 1
             if done % training.log_every == 0 or done == iterations:
                 terms = _read(loss, batch, name, iteration)
-                curve.append(
-                    {"iteration": done, "learning_rate": rate, **terms, "iterations_per_s": progress.rate(done)}
-                )
+                watched = {name: value.item() for name, value in loss.watched.items()}
+                row = {"iteration": done, "learning_rate": rate, **terms, **watched}
+                curve.append({**row, "iterations_per_s": progress.rate(done)})
                 progress.show(done, terms)
             if done % training.checkpoint_every == 0 and done < iterations:
                 _read(loss, batch, name, iteration)  # a diverged state must never be saved

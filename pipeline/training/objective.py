@@ -12,10 +12,16 @@ from pipeline.data.classes import IGNORE_INDEX
 
 
 class Loss(NamedTuple):
-    """`total` is differentiated; `terms` are detached and only logged."""
+    """`total` is differentiated, or its two summands apart; `terms` (its parts) and `watched` are only logged."""
 
-    total: Float[Tensor, ""]
+    task: Float[Tensor, ""]  # of the main and of the auxiliary head
+    distill: Float[Tensor, ""] | None  # weighted; None where there is no teacher
     terms: dict[str, Tensor]
+    watched: dict[str, Tensor]
+
+    @property
+    def total(self) -> Float[Tensor, ""]:
+        return self.task if self.distill is None else self.task + self.distill
 
 
 class SupervisedObjective(nn.Module):
@@ -37,9 +43,9 @@ class SupervisedObjective(nn.Module):
     def task_loss(self, output: SegmentationOutput, labels: Int64[Tensor, "n H W"]) -> Loss:
         task = cross_entropy(output.logits, labels, self.mean)
         if output.auxiliary_logits is None:
-            return Loss(task, {"task": task.detach()})
+            return Loss(task, None, {"task": task.detach()}, {})
         auxiliary = self.auxiliary_weight * cross_entropy(output.auxiliary_logits, labels, self.mean)
-        return Loss(task + auxiliary, {"task": task.detach(), "auxiliary": auxiliary.detach()})
+        return Loss(task + auxiliary, None, {"task": task.detach(), "auxiliary": auxiliary.detach()}, {})
 
 
 def cross_entropy(logits: Float[Tensor, "n k h w"], labels: Int64[Tensor, "n H W"], mean: str) -> Float[Tensor, ""]:

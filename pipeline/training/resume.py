@@ -21,6 +21,7 @@ from torch import Tensor, nn
 from pipeline.data.files import replacing
 from pipeline.errors import SegdistillError
 
+BUFFERS = ("momentum_buffer", "distill_buffer")  # what SGD and DOT remember of a parameter
 CODE = ("models", "pipeline/data", "pipeline/training", "pipeline/distillation")
 
 
@@ -72,9 +73,9 @@ def save_progress(path: Path, modules: nn.Module, optimizer: torch.optim.Optimiz
     """Write weights, momentum and the curve so far; a crash meanwhile leaves the previous state whole."""
     tensors = {f"module.{name}": tensor for name, tensor in _trained(modules).items()}
     for index, parameter in enumerate(_parameters(optimizer)):
-        momentum = optimizer.state[parameter].get("momentum_buffer")
-        if momentum is not None:
-            tensors[f"momentum.{index}"] = momentum
+        for buffer in BUFFERS:
+            if optimizer.state[parameter].get(buffer) is not None:
+                tensors[f"{buffer}.{index}"] = optimizer.state[parameter][buffer]
     header = {"iteration": str(progress.iteration), "curve": json.dumps(progress.curve)}
     with replacing(path) as temporary:
         save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, temporary, header)
@@ -95,10 +96,10 @@ def load_progress(path: Path, modules: nn.Module, optimizer: torch.optim.Optimiz
         for name, tensor in _trained(modules).items():
             tensor.copy_(saved[f"module.{name}"])
         for index, parameter in enumerate(_parameters(optimizer)):
-            if f"momentum.{index}" in saved:
-                optimizer.state[parameter]["momentum_buffer"] = torch.empty_like(parameter).copy_(
-                    saved[f"momentum.{index}"]
-                )
+            for buffer in BUFFERS:
+                if f"{buffer}.{index}" in saved:
+                    kept = torch.empty_like(parameter).copy_(saved[f"{buffer}.{index}"])
+                    optimizer.state[parameter][buffer] = kept
     return Progress(int(header["iteration"]), json.loads(header["curve"]))
 
 

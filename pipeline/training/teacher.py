@@ -31,6 +31,7 @@ def train_teacher(
             name="teacher",
             iterations=teacher.iterations,
             learning_rate=teacher.learning_rate,
+            momentum_shift=0.0,
             device=device,
             scratch=folder,
         )

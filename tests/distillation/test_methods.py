@@ -1,5 +1,6 @@
 """What must hold for every method of the table."""
 
+import math
 from dataclasses import fields
 
 import pytest
@@ -8,7 +9,7 @@ from torch import Tensor
 
 from models.segmenter import SegmentationOutput, Segmenter
 from pipeline.distillation import METHODS
-from pipeline.distillation.objective import DistillationObjective, resized_to
+from pipeline.distillation.objective import DistillationObjective, compare, resized_to
 from pipeline.params import MethodsParams, load_params
 from tests.distillation.outputs import random_labels, random_output
 from tests.imports import ROOT
@@ -96,3 +97,11 @@ def test_several_methods_add_up_by_their_weights(params: MethodsParams) -> None:
 
     assert distill(["kd", "at"]) == pytest.approx(distill(["kd"]) + distill(["at"]), rel=1e-5)
     assert distill(["kd"]) > 0
+
+
+def test_agreement_and_entropies_are_what_they_say() -> None:
+    sure, torn = torch.tensor([9.0, -900.0, -900.0]), torch.tensor([5.0, 5.0, -900.0])
+    student = torch.stack([sure, torn]).T.reshape(1, 3, 1, 2)
+    teacher = torch.stack([sure, sure.flip(0)]).T.reshape(1, 3, 1, 2)
+    watched = {name: value.item() for name, value in compare(student, teacher).items()}
+    assert watched == pytest.approx({"agreement": 0.5, "student_entropy": math.log(2) / 2, "teacher_entropy": 0.0})

@@ -95,7 +95,15 @@ def _run(architecture: Any, distill: dict[str, float], baseline: str) -> RunPara
         architecture=architecture, backbone="resnet18_v1c", weights=WeightsParams(source="none", file="", sha256=""),
         output_stride=8, head_channels=128, auxiliary_channels=64,
     )  # fmt: skip
-    return RunParams(network=network, distill=distill, baseline=baseline, iterations=250, learning_rate=0.05, seed=0)
+    return RunParams(
+        network=network,
+        distill=distill,
+        momentum_shift=0.0,
+        baseline=baseline,
+        iterations=250,
+        learning_rate=0.05,
+        seed=0,
+    )
 
 
 def _write_dataset(root: Path, folders: Folders, rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -1,6 +1,7 @@
 """The loop: learns, resumes exactly, refuses to run twice, and stops on a loss that is no number."""
 
 import fcntl
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,12 @@ from torch import nn
 
 from pipeline.data.dataset import TrainingDraws
 from pipeline.data.samples import read_samples
+from pipeline.distillation.gdd import GenerativeDenoise
 from pipeline.distillation.objective import DistillationObjective
 from pipeline.params import TrainingParams, load_params
 from pipeline.training.augmentation import augmentation_of
 from pipeline.training.curve import write_curve
-from pipeline.training.loop import STATE, TrainingDiverged, fit
+from pipeline.training.loop import STATE, Curve, TrainingDiverged, fit
 from pipeline.training.objective import SupervisedObjective
 from pipeline.training.optimizer import polynomial_rate
 from pipeline.training.progress import TrainingProgress
@@ -49,10 +51,12 @@ def _fit(
     iterations: int,
     rate: float = 0.05,
     objective: SupervisedObjective | None = None,
+    momentum_shift: float = 0.0,
 ):
     objective = objective or _supervised()
     curve = fit(
-        objective, draws, training, name="toy", iterations=iterations, learning_rate=rate, device=torch.device("cpu"),
+        objective, draws, training, name="toy", iterations=iterations, learning_rate=rate,
+        momentum_shift=momentum_shift, device=torch.device("cpu"),
         scratch=scratch,
     )  # fmt: skip
     return objective, curve
@@ -88,10 +92,27 @@ def test_a_methods_own_long_gradient_does_not_shorten_the_students_steps(
         assert torch.equal(tensor, together.network.state_dict()[name]), name
 
 
+def _distilling() -> DistillationObjective:
+    teacher = toy_segmenter()[0]
+    student = _supervised().network
+    method = GenerativeDenoise(student.backbone_channels, teacher.backbone_channels, 4.0, 1.0)
+    return DistillationObjective(student, teacher, {"gdd": method}, {"gdd": 1.0}, 0.4, "all_pixels")
+
+
+@pytest.mark.parametrize(("make", "shift"), [(_supervised, 0.0), (_distilling, 0.0), (_distilling, 0.05)])
 def test_a_resumed_training_ends_where_the_uninterrupted_one_does(
-    training: TrainingParams, draws: TrainingDraws, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    training: TrainingParams,
+    draws: TrainingDraws,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make: Callable[[], SupervisedObjective],
+    shift: float,
 ) -> None:
-    whole, whole_curve = _fit(training, draws, tmp_path / "whole", iterations=8)
+    def train(folder: str) -> tuple[SupervisedObjective, Curve]:
+        torch.manual_seed(5)
+        return _fit(training, draws, tmp_path / folder, 8, objective=make(), momentum_shift=shift)
+
+    whole, whole_curve = train("whole")
 
     class Killed(Exception):
         pass
@@ -103,9 +124,9 @@ def test_a_resumed_training_ends_where_the_uninterrupted_one_does(
     with monkeypatch.context() as patch:
         patch.setattr(TrainingProgress, "show", die_at_six)
         with pytest.raises(Killed):
-            _fit(training, draws, tmp_path / "cut", iterations=8)
+            train("cut")
     assert (tmp_path / "cut" / STATE).is_file()
-    resumed, resumed_curve = _fit(training, draws, tmp_path / "cut", iterations=8)
+    resumed, resumed_curve = train("cut")
 
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name

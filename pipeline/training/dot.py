@@ -1,0 +1,68 @@
+"""Distillation-Oriented Trainer (DOT), arXiv 2307.08436: an optimizer."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor, nn
+
+
+class DistillationOriented(torch.optim.Optimizer):
+    """SGD with two momentum buffers: the gradient of the distillation keeps more of its own past than the task's.
+
+    Two backward passes make an iteration: after that of the distillation `keep_distill_gradients` puts its gradients
+    aside, after that of the task `step` applies both. Weight decay goes with the task; a parameter that one of the two
+    alone reaches is stepped as by SGD.
+
+    In the long run a constant distillation gradient counts (1 - momentum) / (1 - momentum - shift) times as much
+    as with SGD: 4 times at momentum 0.9 and shift 0.075.
+
+    Args:
+        shift: added to the momentum of the distillation, taken from the task's; the authors use 0.075 or 0.09.
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[nn.Parameter],
+        learning_rate: float,
+        momentum: float,
+        weight_decay: float,
+        shift: float,
+    ):
+        super().__init__(
+            parameters, {"lr": learning_rate, "momentum": momentum, "weight_decay": weight_decay, "shift": shift}
+        )
+        self._distill_gradients: dict[Tensor, Tensor] = {}
+
+    def keep_distill_gradients(self) -> None:
+        """Put the gradients aside, so that the next backward pass begins with none."""
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                if parameter.grad is not None:
+                    self._distill_gradients[parameter] = parameter.grad
+                    parameter.grad = None
+
+    @torch.no_grad()
+    def step(self, closure: None = None) -> None:  # type: ignore[reportIncompatibleMethodOverride]: it takes no closure
+        for group in self.param_groups:
+            for parameter in group["params"]:
+                self._step(parameter, self._distill_gradients.pop(parameter, None), group)
+
+    def _step(self, parameter: nn.Parameter, distill: Tensor | None, group: dict[str, float]) -> None:
+        task, state = parameter.grad, self.state[parameter]
+        shift = group["shift"] if task is not None and distill is not None else 0.0
+        decay = group["weight_decay"] * parameter
+        moves = []
+        if task is not None:
+            moves.append(_advance(state, "momentum_buffer", task + decay, group["momentum"] - shift))
+        if distill is not None:
+            # Where the task does not reach, decay goes with the distillation after the first step, as the authors do.
+            alone = task is None and "distill_buffer" in state
+            moves.append(_advance(state, "distill_buffer", distill + decay if alone else distill,
+                                  group["momentum"] + shift))  # fmt: skip
+        for move in moves:
+            parameter.sub_(move, alpha=group["lr"])
+
+
+def _advance(state: dict[str, Tensor], name: str, gradient: Tensor, momentum: float) -> Tensor:
+    state[name] = state[name].mul_(momentum).add_(gradient) if name in state else gradient.clone()
+    return state[name]
