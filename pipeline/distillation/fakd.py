@@ -67,16 +67,17 @@ class AugmentedFeatures(nn.Module):
         )
 
     @torch.no_grad()
+    @at_least_float32
     def _observe(self, features: Float[Tensor, "n c h w"], labels: Int64[Tensor, "n h w"]) -> None:
         """Bring mean and variance of every class up to date with this batch (Chan's parallel formula)."""
-        cells = features.float().transpose(0, 1).flatten(1).T
+        cells = features.transpose(0, 1).flatten(1).T
         flat = labels.flatten()
         cells, flat = cells[flat != IGNORE_INDEX], flat[flat != IGNORE_INDEX]
         member = F.one_hot(flat, len(self.count)).to(cells).T
         new = member.sum(dim=1)
         total = (self.count + new).clamp(min=1)
         new_mean = member @ cells / new.clamp(min=1)[:, None]
-        new_variance = (member @ cells.square() / new.clamp(min=1)[:, None] - new_mean.square()).clamp(min=0)
+        new_variance = member @ (cells - new_mean[flat]).square() / new.clamp(min=1)[:, None]
         share = (new / total)[:, None]
         shift = (1 - share) * share * (new_mean - self.mean).square()
         self.covariance.copy_((1 - share) * self.covariance + share * new_variance + shift)

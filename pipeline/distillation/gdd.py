@@ -26,7 +26,7 @@ class GenerativeDenoise(nn.Module):
         super().__init__()
         self.temperature = temperature
         self.noise_std = noise_std
-        self.align = align(student_channels, teacher_channels, bias=True)
+        self.align = align(student_channels, teacher_channels)
         self.generator = Generator(teacher_channels)
 
     def forward(

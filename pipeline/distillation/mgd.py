@@ -22,7 +22,7 @@ class MaskedGenerative(nn.Module):
     def __init__(self, student_channels: int, teacher_channels: int, hidden_share: float):
         super().__init__()
         self.hidden_share = hidden_share
-        self.align = align(student_channels, teacher_channels, bias=True)
+        self.align = align(student_channels, teacher_channels)
         self.generator = Generator(teacher_channels)
 
     def forward(

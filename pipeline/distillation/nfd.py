@@ -20,7 +20,7 @@ class NormalizedFeatures(nn.Module):
 
     def __init__(self, student_channels: int, teacher_channels: int):
         super().__init__()
-        self.align = align(student_channels, teacher_channels, bias=True)
+        self.align = align(student_channels, teacher_channels)
 
     def forward(
         self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Int64[Tensor, "n H W"]

@@ -28,13 +28,15 @@ def test_without_covariance_it_is_the_soft_cross_entropy_and_with_it_a_bound(vec
     assert _loss(arrays, vector.hyper["lam"]).item() >= vector.expected["monte_carlo_expected_ce"]
 
 
-def test_the_running_covariance_is_that_of_all_cells_seen() -> None:
+@pytest.mark.parametrize("half", [False, True])
+def test_the_running_covariance_is_that_of_all_cells_seen(half: bool) -> None:
     torch.manual_seed(0)
     method = AugmentedFeatures(nn.Conv2d(4, 3, kernel_size=1), classes=3, channels=4, strength=0.5, ramp_iterations=10)
-    batches = [(torch.randn(2, 4, 5, 5) * (1 + i), torch.randint(2, (2, 5, 5))) for i in range(3)]
+    batches = [(torch.randn(2, 4, 5, 5) * (1 + i) + 30, torch.randint(2, (2, 5, 5))) for i in range(3)]
     for features, labels in batches:
         labels[:, 0] = 255
-        method._observe(features, labels)
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+            method._observe(features, labels)
     cells = torch.cat([f.permute(0, 2, 3, 1)[labels == 1] for f, labels in batches])
     torch.testing.assert_close(method.covariance[1], cells.var(dim=0, correction=0), rtol=1e-4, atol=1e-5)
     assert method.covariance[2].abs().max() == 0  # never seen
