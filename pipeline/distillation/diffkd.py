@@ -12,7 +12,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from models.segmenter import SegmentationOutput
-from pipeline.distillation.dist import auxiliary_logits, correlation_distance
+from pipeline.distillation.dist import ComparesAuxiliaryHeads, auxiliary_logits, correlation_distance
 from pipeline.distillation.fitnet import mean_squared_distance
 
 NOISE_STEPS = 1000
@@ -196,7 +196,7 @@ class DiffusedFeatures(nn.Module):
         return self.diffusion(student.backbone_features, teacher.backbone_features)
 
 
-class DiffusedLogits(nn.Module):
+class DiffusedLogits(ComparesAuxiliaryHeads):
     """On the class maps of the main and the auxiliary head, compared by correlation (DIST), without an autoencoder.
 
     Args:

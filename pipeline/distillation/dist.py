@@ -16,7 +16,11 @@ class NoAuxiliaryHead(SegdistillError):
     """A network without the head that a method compares."""
 
 
-class CorrelationOfScores(nn.Module):
+class ComparesAuxiliaryHeads(nn.Module):
+    """A method that needs the teacher's auxiliary head; for all others it is taken off."""
+
+
+class CorrelationOfScores(ComparesAuxiliaryHeads):
     """Match correlations instead of values: between the classes at a cell, and between the cells for a class.
 
     Args:

@@ -11,6 +11,7 @@ from pipeline.data.dataset import TrainingDraws
 from pipeline.data.files import sha256
 from pipeline.data.samples import read_samples
 from pipeline.distillation import METHODS
+from pipeline.distillation.dist import ComparesAuxiliaryHeads
 from pipeline.distillation.objective import DistillationObjective
 from pipeline.errors import SegdistillError
 from pipeline.params import MethodsParams, RunParams, TrainingParams
@@ -89,6 +90,8 @@ def _objective(
         )
     torch.manual_seed(run.seed)  # the methods' own weights; the student's were drawn before, equal to the baseline's
     chosen = {name: METHODS[name](methods, segmenter, frozen) for name in run.distill}
+    if not any(isinstance(method, ComparesAuxiliaryHeads) for method in chosen.values()):
+        frozen.auxiliary_head = None  # else it would run in every iteration for nobody
     return DistillationObjective(
         segmenter, frozen, chosen, run.distill, training.auxiliary_weight, training.cross_entropy_mean
     )

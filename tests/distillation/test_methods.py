@@ -9,6 +9,7 @@ from torch import Tensor
 
 from models.segmenter import SegmentationOutput, Segmenter
 from pipeline.distillation import METHODS
+from pipeline.distillation.dist import ComparesAuxiliaryHeads, NoAuxiliaryHead
 from pipeline.distillation.objective import DistillationObjective, compare, resized_to
 from pipeline.params import MethodsParams, load_params
 from tests.distillation.outputs import random_labels, random_output
@@ -76,6 +77,21 @@ def test_a_teacher_with_finer_maps_is_brought_to_the_students(name: str, params:
     ours, theirs, labels = _outputs(student, teacher)
     finer = SegmentationOutput(*(torch.randn(*m.shape[:2], 9, 13) for m in theirs if m is not None))
     assert torch.isfinite(method(ours, resized_to(ours, finer), labels))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_the_teachers_auxiliary_head_is_kept_where_it_is_compared_and_only_there(
+    name: str, params: MethodsParams
+) -> None:
+    student, teacher = _networks()
+    method = METHODS[name](params, student, teacher)
+    ours, theirs, labels = _outputs(student, teacher)
+    without = theirs._replace(auxiliary_logits=None)
+    if isinstance(method, ComparesAuxiliaryHeads):
+        with pytest.raises(NoAuxiliaryHead):
+            method(ours, without, labels)
+    else:
+        assert torch.isfinite(method(ours, without, labels))
 
 
 def test_a_map_is_resized_only_where_its_size_differs() -> None:
