@@ -12,7 +12,7 @@ export PYTHONUNBUFFERED := 1
 PROFILE ?= camvid-cpu
 UNIT_WORKERS ?= 2
 
-.PHONY: help setup lock demo test lint unit smoke camvid predict report doctor clean
+.PHONY: help setup lock demo test lint unit smoke camvid compare predict report doctor clean
 
 help:  ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -54,6 +54,13 @@ camvid: setup  ## real CamVid: make camvid CAMVID=<folder> [WEIGHTS=<resnet50.sa
 	@if test -n "$(WEIGHTS)"; then ln -sfn "$(abspath $(WEIGHTS))" profiles/$(PROFILE)/data/weights.safetensors; fi
 	cd profiles/$(PROFILE) && dvc repro
 	@echo "open $(CURDIR)/profiles/$(PROFILE)/reports/index.html"
+
+METHODS ?=
+SEEDS ?= 3
+SPLIT ?=
+compare: setup  ## which method gains: make compare [METHODS="none gdd cwd"] [SEEDS=3] [SPLIT=val] [PROFILE=camvid-cpu]
+	cd $(if $(filter undefined file,$(origin PROFILE)),.,profiles/$(PROFILE)) && dvc repro teacher && \
+	  PYTHONPATH=$(CURDIR) python -m pipeline.comparison $(METHODS) --seeds $(SEEDS) $(if $(SPLIT),--split $(SPLIT))
 
 RUN ?= pspnet_r18_gdd
 predict: setup  ## segment one picture: make predict IMAGE=<file> [RUN=pspnet_r18_gdd]

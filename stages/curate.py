@@ -7,8 +7,8 @@ writes  data/curated/samples.csv, data/curated/rejected.csv, data/curated/statis
 from pathlib import Path
 
 from pipeline.curation.curate import curate_dataset
+from pipeline.door import run_command
 from pipeline.params import load_params
-from stages.door import run_stage
 
 
 def main() -> None:
@@ -21,4 +21,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_command(main)

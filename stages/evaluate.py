@@ -7,9 +7,9 @@ writes  artifacts/evaluation/RUN (predictions, confusion, per image, pictures), 
 import argparse
 from pathlib import Path
 
+from pipeline.door import run_command
 from pipeline.measure.evaluate import RunFacts, evaluate_checkpoint
 from pipeline.params import load_params
-from stages.door import run_stage
 
 
 def main() -> None:
@@ -37,4 +37,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_command(main)

@@ -6,9 +6,9 @@ writes  data/prepared/samples.csv, data/prepared/classes.json, data/prepared/mas
 
 from pathlib import Path
 
+from pipeline.door import run_command
 from pipeline.params import load_params
 from pipeline.preparation.prepare import prepare_dataset
-from stages.door import run_stage
 
 
 def main() -> None:
@@ -16,4 +16,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_command(main)

@@ -7,9 +7,9 @@ writes  reports/metrics/profile/RUN.json
 import argparse
 from pathlib import Path
 
+from pipeline.door import run_command
 from pipeline.measure.profile import profile_run
 from pipeline.params import load_params
-from stages.door import run_stage
 
 
 def main() -> None:
@@ -40,4 +40,4 @@ def _runtime(engine: Path) -> str:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_command(main)

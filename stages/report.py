@@ -6,10 +6,10 @@ writes  reports/index.html, reports/summary.json, reports/pictures/
 
 from pathlib import Path
 
+from pipeline.door import run_command
 from pipeline.params import load_params
 from pipeline.reporting.material import Folders
 from pipeline.reporting.report import write_report
-from stages.door import run_stage
 
 
 def main() -> None:
@@ -32,4 +32,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_command(main)

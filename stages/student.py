@@ -8,8 +8,8 @@ import argparse
 from pathlib import Path
 
 from pipeline.distillation.student import train_student
+from pipeline.door import run_command
 from pipeline.params import load_params
-from stages.door import run_stage
 
 
 def main() -> None:
@@ -31,4 +31,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_command(main)

@@ -6,9 +6,9 @@ writes  artifacts/teacher/checkpoint.safetensors, artifacts/teacher/training.csv
 
 from pathlib import Path
 
+from pipeline.door import run_command
 from pipeline.params import load_params
 from pipeline.training.teacher import train_teacher
-from stages.door import run_stage
 
 
 def main() -> None:
@@ -24,4 +24,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    run_stage(main)
+    run_command(main)

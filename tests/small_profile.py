@@ -8,7 +8,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from tests.imports import ROOT
+from pipeline.comparison.code import ROOT
 
 SMALL: dict[str, Any] = {
     "dataset": {"streets": {"height": 64, "width": 96, "train_sequences": 3, "val_sequences": 1, "test_sequences": 2,

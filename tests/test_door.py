@@ -3,8 +3,8 @@
 import pytest
 
 from models.errors import ModelError
+from pipeline.door import run_command
 from pipeline.errors import SegdistillError
-from stages.door import run_stage
 
 
 @pytest.mark.parametrize("error", [SegdistillError("what, where, what to do"), ModelError("what, where, what to do")])
@@ -13,7 +13,7 @@ def test_a_project_error_is_one_message(error: Exception) -> None:
         raise error
 
     with pytest.raises(SystemExit, match="Error: what, where, what to do"):
-        run_stage(main)
+        run_command(main)
 
 
 @pytest.mark.parametrize(
@@ -29,7 +29,7 @@ def test_what_the_machine_did_is_said(error: BaseException, message: str) -> Non
         raise error
 
     with pytest.raises(SystemExit, match=message):
-        run_stage(main)
+        run_command(main)
 
 
 def test_a_defect_of_ours_keeps_its_traceback() -> None:
@@ -37,4 +37,4 @@ def test_a_defect_of_ours_keeps_its_traceback() -> None:
         raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        run_stage(main)
+        run_command(main)

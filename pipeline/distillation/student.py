@@ -42,14 +42,14 @@ def train_student(
     """Write out/checkpoint.safetensors (the student only) and out/training.csv.
 
     Raises:
-        TeacherMismatch: the teacher's classes are not the dataset's.
+        TeacherMismatch: as `student_objective`.
     """
     inputs = {"classes": sha256(classes), "samples": sha256(samples)}
     if run.distill:
         inputs["teacher"] = sha256(teacher)
     identity = fingerprint(run=run, methods=methods, training=training, **inputs)
     segmenter, design = new_network(run.network, ClassTable.load(classes), run.seed)
-    objective = _objective(run, methods, training, segmenter, design.class_names, teacher)
+    objective = student_objective(run, methods, training, segmenter, design.class_names, teacher)
     device = best_device()
     with scratch_folder(scratch, name, identity) as folder:
         curve = fit(
@@ -72,7 +72,7 @@ def train_student(
         save_network(segmenter, design, facts, out / "checkpoint.safetensors")
 
 
-def _objective(
+def student_objective(
     run: RunParams,
     methods: MethodsParams,
     training: TrainingParams,
@@ -80,6 +80,11 @@ def _objective(
     class_names: tuple[str, ...],
     teacher: Path,
 ) -> SupervisedObjective:
+    """What the student of a run minimizes.
+
+    Raises:
+        TeacherMismatch: the teacher's classes are not `class_names`.
+    """
     if not run.distill:
         return SupervisedObjective(segmenter, training.auxiliary_weight, training.cross_entropy_mean)
     frozen, teacher_design, _ = load_checkpoint(teacher)

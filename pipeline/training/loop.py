@@ -45,7 +45,7 @@ def fit(
 
     Returns:
         One row every `log_every` iterations: iteration, learning_rate, total, each loss term, what the objective
-        watches, iterations_per_s.
+        watches, iterations_per_s (since the row before).
 
     Raises:
         TrainingDiverged: the loss became NaN or infinite.
@@ -76,7 +76,7 @@ def fit(
                 terms = _read(loss, batch, name, iteration)
                 watched = {name: value.item() for name, value in loss.watched.items()}
                 row = {"iteration": done, "learning_rate": rate, **terms, **watched}
-                curve.append({**row, "iterations_per_s": progress.rate(done)})
+                curve.append({**row, "iterations_per_s": progress.lap_rate(done)})
                 progress.show(done, terms)
             if done % training.checkpoint_every == 0 and done < iterations:
                 _read(loss, batch, name, iteration)  # a diverged state must never be saved

@@ -24,6 +24,7 @@ class TrainingProgress(AbstractContextManager["TrainingProgress"]):
         self.iterations = iterations
         self.clock = clock
         self.begun = self.last_line = clock()
+        self.lap_begun, self.lap_start = self.begun, start
         self.interactive = sys.stderr.isatty()
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
@@ -46,6 +47,13 @@ class TrainingProgress(AbstractContextManager["TrainingProgress"]):
     def rate(self, iteration: int) -> float:
         """Iterations per second since this process began."""
         return (iteration - self.start) / max(self.clock() - self.begun, 1e-9)
+
+    def lap_rate(self, iteration: int) -> float:
+        """Iterations per second since the last call: what one pause of the machine does not spoil for the whole run."""
+        now = self.clock()
+        rate = (iteration - self.lap_start) / max(now - self.lap_begun, 1e-9)
+        self.lap_begun, self.lap_start = now, iteration
+        return rate
 
     def show(self, iteration: int, terms: dict[str, float]) -> None:
         """Tell that `iteration` iterations are done."""

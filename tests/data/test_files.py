@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.comparison.code import ROOT
 from pipeline.data.dataset import LoaderError, TrainingDraws, evaluation_batches, training_batches
 from pipeline.data.files import DiskFull, replacing, sha256, write_json, write_text
 from pipeline.data.images import ImageError, read_image, read_mask
 from pipeline.data.samples import Sample, SampleListError, read_samples, write_samples
 from pipeline.params import load_params
 from pipeline.training.augmentation import augmentation_of
-from tests.imports import ROOT
 from tests.toy import write_toy_samples
 
 

@@ -8,12 +8,12 @@ import torch
 from torch import Tensor
 
 from models.segmenter import SegmentationOutput, Segmenter
+from pipeline.comparison.code import ROOT
 from pipeline.distillation import METHODS
 from pipeline.distillation.dist import ComparesAuxiliaryHeads, NoAuxiliaryHead
 from pipeline.distillation.objective import DistillationObjective, compare, resized_to
 from pipeline.params import MethodsParams, load_params
 from tests.distillation.outputs import random_labels, random_output
-from tests.imports import ROOT
 from tests.toy import toy_segmenter
 
 

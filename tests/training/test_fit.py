@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from pipeline.comparison.code import ROOT
 from pipeline.data.dataset import TrainingDraws
 from pipeline.data.samples import read_samples
 from pipeline.distillation.gdd import GenerativeDenoise
@@ -22,7 +23,6 @@ from pipeline.training.objective import SupervisedObjective
 from pipeline.training.optimizer import polynomial_rate
 from pipeline.training.progress import TrainingProgress
 from pipeline.training.resume import TrainingBusy, fingerprint, scratch_folder
-from tests.imports import ROOT
 from tests.toy import toy_segmenter, write_toy_samples
 
 

@@ -1,41 +1,28 @@
 """params.yaml as one tree of frozen dataclasses: strict, and without a single default.
 
-A default in code is a number that DVC cannot see, so every value stands in `params.yaml` and this file may stay out of
-the stages' `deps`. The file is read with the parser that DVC uses (YAML 1.2).
+A default in code is a number that DVC cannot see, so every value stands in `params.yaml` and this package may stay
+out of the stages' `deps`. The file is read with the parser that DVC uses (YAML 1.2).
 """
 
 import difflib
 import json
+from collections.abc import Collection
 from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_args
+from typing import Annotated, Any, Literal, get_args
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, field_validator, model_validator
-from pydantic.dataclasses import dataclass
+from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.errors import SegdistillError
-
-Kind = TypeVar("Kind")
-
-
-@dataclass_transform(kw_only_default=True, frozen_default=True)
-def section(kind: type[Kind]) -> type[Kind]:
-    """Declare a part of the tree: frozen, keyword-only, no unknown keys, no silent conversions."""
-    return dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))(kind)  # type: ignore[reportReturnType]
-
-
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-NonNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Field(ge=0, le=1)]
-Count = Annotated[int, Field(ge=1)]
-Index = Annotated[int, Field(ge=0)]
-Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+from pipeline.params.methods import MethodsParams
+from pipeline.params.sections import Count, Fraction, Index, Name, NonNegative, Positive, section
 
 Split = Literal["train", "val", "test"]
 Architecture = Literal["pspnet", "deeplabv3"]
 Precision = Literal["fp32", "fp16"]
+NO_TEACHER = "none"  # the baseline, where methods are named
 
 
 class ParamsError(SegdistillError):
@@ -130,130 +117,11 @@ class TeacherParams:
 
 
 @section
-class NothingToSet:
-    """Section of a method that has no parameters."""
+class TeachingParams:
+    """What a student has from its teacher."""
 
-
-@section
-class GDDParams:
-    temperature: Positive
-    noise_std: NonNegative  # in units of the aligned student features
-
-
-@section
-class MGDParams:
-    hidden_share: Fraction  # of the cells
-
-
-@section
-class TemperatureParams:
-    temperature: Positive
-
-
-@section
-class SKDPairParams:
-    pool: Count  # cells, side of a region
-
-
-@section
-class PixelToPixelParams:
-    temperature: Positive
-    group: Annotated[int, Field(ge=2)]  # images compared with each other
-
-
-@section
-class PixelToMemoryParams:
-    temperature: Positive
-    region_share: NonNegative  # weight of the regions' term, the cells' being 1
-    pixel_memory: Count  # directions kept of each class
-    region_memory: Count
-    pixel_contrast: Count  # of them, compared with in one iteration
-    region_contrast: Count
-    cells_per_class: Count  # kept of one class in one image
-    as_released: bool  # the authors' code keeps cells of any class
-
-    @model_validator(mode="after")
-    def _fits_the_memory(self) -> "PixelToMemoryParams":
-        for name, length in (("pixel_memory", self.cells_per_class), ("pixel_memory", self.pixel_contrast),
-                             ("region_memory", self.region_contrast)):  # fmt: skip
-            if getattr(self, name) < length:
-                raise ValueError(
-                    f"{name} {getattr(self, name)} is shorter than what is put in or drawn at once, {length}"
-                )
-        return self
-
-
-@section
-class DISTParams:
-    inter_class: NonNegative
-    intra_class: NonNegative
-    auxiliary_weight: NonNegative
-
-
-@section
-class DiffKDParams:
-    latent_channels: Index  # of the autoencoder; 0 for none
-    reduction: Count  # of the denoiser's bottlenecks
-
-
-@section
-class DiffKDLogitsParams:
-    reduction: Count
-    auxiliary_weight: NonNegative
-
-
-@section
-class CauchySchwarzParams:
-    over: Literal["classes", "space"]
-
-
-@section
-class FAKDParams:
-    strength: NonNegative  # of the covariance at the end of the ramp
-    ramp_iterations: Count
-
-
-@section
-class BCKDParams:
-    focus: NonNegative
-    centered: bool
-
-
-@section
-class MethodsParams:
-    """One section for each method of `pipeline.distillation.METHODS`."""
-
-    gdd: GDDParams
-    mgd: MGDParams
-    cwd: TemperatureParams
-    cwd_features: TemperatureParams
-    kd: TemperatureParams
-    at: NothingToSet
-    fitnet: NothingToSet
-    nfd: NothingToSet
-    pkd: NothingToSet
-    skd_pixel: NothingToSet
-    skd_pair: SKDPairParams
-    ifvd: NothingToSet
-    cirkd_minibatch: PixelToPixelParams
-    cirkd_memory: PixelToMemoryParams
-    dist: DISTParams
-    diffkd: DiffKDParams
-    diffkd_logits: DiffKDLogitsParams
-    cauchy_schwarz: CauchySchwarzParams
-    fakd: FAKDParams
-    bckd: BCKDParams
-
-
-@section
-class RunParams:
-    network: NetworkParams
     distill: dict[str, Positive]  # weight of each method; none of them in a baseline
     momentum_shift: Annotated[float, Field(ge=0, lt=1)]  # DOT's, towards the distillation; 0 is plain SGD
-    baseline: str  # the run of the same recipe without a teacher that the gain is measured against
-    iterations: Count
-    learning_rate: Positive
-    seed: Index
 
     @field_validator("distill")
     @classmethod
@@ -261,15 +129,47 @@ class RunParams:
         known = [field.name for field in fields(MethodsParams)]
         for name in distill:
             if name not in known:
-                near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise ValueError(f"no method {name!r}{hint} Known are {', '.join(known)}")
+                raise ValueError(f"no method {name!r}{_nearest(name, known)}; known are {', '.join(known)}")
         return distill
+
+    @model_validator(mode="after")
+    def _momentum_needs_a_method(self) -> "TeachingParams":
+        if self.momentum_shift and not self.distill:
+            raise ValueError("momentum_shift: there is no distillation to shift momentum to")
+        return self
 
     @property
     def method(self) -> str:
         """Name of the method, or of all of them."""
-        return "+".join(self.distill) or "none"
+        return "+".join(self.distill) or NO_TEACHER
+
+
+@section
+class RunParams(TeachingParams):
+    network: NetworkParams
+    baseline: str  # the run of the same recipe without a teacher that the gain is measured against
+    iterations: Count
+    learning_rate: Positive
+    seed: Index
+
+
+@section
+class ComparisonParams:
+    """What `make compare` compares: candidates that all learn by the recipe of one baseline."""
+
+    recipe: str  # a baseline among the runs
+    confidence: Annotated[float, Field(gt=0, lt=1)]  # of the intervals
+    candidates: dict[Name, TeachingParams]
+
+    @field_validator("candidates")
+    @classmethod
+    def _have_a_teacher(cls, candidates: dict[str, TeachingParams]) -> dict[str, TeachingParams]:
+        for name, candidate in candidates.items():
+            if name == NO_TEACHER:
+                raise ValueError(f"{name}: the name is taken by the baseline")
+            if not candidate.distill:
+                raise ValueError(f"{name}: has nothing from the teacher; the baseline is compared without being named")
+        return candidates
 
 
 @section
@@ -324,6 +224,7 @@ class Params:
     training: TrainingParams
     runs: dict[Name, RunParams]
     methods: MethodsParams
+    comparison: ComparisonParams
     evaluation: EvaluationParams
     export: ExportParams
     engine: EngineParams
@@ -340,15 +241,23 @@ class Params:
             for recipe in ("network", "iterations", "learning_rate", "seed"):
                 if getattr(run, recipe) != getattr(baseline, recipe):
                     raise ValueError(f"runs.{name}.{recipe} differs from that of its baseline {run.baseline!r}")
-            if run.momentum_shift and not run.distill:
-                raise ValueError(f"runs.{name}.momentum_shift: there is no distillation to shift momentum to")
-            if self.training.momentum + run.momentum_shift >= 1:
-                raise ValueError(
-                    f"runs.{name}.momentum_shift {run.momentum_shift} and training.momentum {self.training.momentum} "
-                    f"come to 1 or more: the optimizer would never forget"
-                )
         if "teacher" in self.runs:
             raise ValueError("runs.teacher: the name is taken by the teacher itself")
+        recipe = self.runs.get(self.comparison.recipe)
+        if recipe is None or recipe.distill:
+            raise ValueError(f"comparison.recipe: {self.comparison.recipe!r} must name a run with `distill: {{}}`")
+        return self
+
+    @model_validator(mode="after")
+    def _momentum_forgets(self) -> "Params":
+        places = {f"runs.{name}": run for name, run in self.runs.items()}
+        places |= {f"comparison.candidates.{name}": entry for name, entry in self.comparison.candidates.items()}
+        for place, teaching in places.items():
+            if self.training.momentum + teaching.momentum_shift >= 1:
+                raise ValueError(
+                    f"{place}.momentum_shift {teaching.momentum_shift} and training.momentum {self.training.momentum} "
+                    f"come to 1 or more: the optimizer would never forget"
+                )
         return self
 
     def run(self, name: str) -> RunParams:
@@ -382,12 +291,16 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 def _complaint(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"]) or "(whole file)"
     if error["type"] == "unexpected_keyword_argument":
-        near = difflib.get_close_matches(str(error["loc"][-1]), _known_keys(Params), n=1, cutoff=0.6)
-        return f"{where}: unknown key" + (f"; did you mean {near[0]!r}?" if near else "")
+        return f"{where}: unknown key{_nearest(str(error['loc'][-1]), _known_keys(Params))}"
     if error["type"] == "missing":
         return f"{where}: missing"
     value = "" if isinstance(error["input"], dict) else f" (got {error['input']!r})"
     return f"{where}: {error['msg'].removeprefix('Value error, ')}{value}"
+
+
+def _nearest(name: str, known: Collection[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _known_keys(kind: Any) -> set[str]:

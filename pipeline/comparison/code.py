@@ -1,10 +1,12 @@
-"""Which of our files a file runs, read from the source without running it."""
+"""Which of our files a file runs, read from the source without running it; and a hash of them."""
 
 import ast
+import hashlib
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 PACKAGES = ("models", "pipeline", "stages")
 
 
@@ -24,16 +26,25 @@ def direct_imports(file: Path) -> frozenset[Path]:
 
 
 @cache
-def closure(file: Path) -> frozenset[Path]:
-    """`file` and everything of ours that it imports, directly or not."""
+def closure(file: Path, beyond: frozenset[Path] = frozenset()) -> frozenset[Path]:
+    """`file` and everything of ours that it imports, directly or not; files in `beyond` are not followed."""
     seen: set[Path] = set()
     waiting = [file]
     while waiting:
         current = waiting.pop()
-        if current not in seen:
+        if current not in seen and current not in beyond:
             seen.add(current)
             waiting.extend(direct_imports(current))
     return frozenset(seen)
+
+
+def digest(files: Iterable[str]) -> str:
+    """Short hash of files given relative to the project; a missing file counts as an empty one."""
+    joined = hashlib.sha256()
+    for name in sorted(files):
+        path = ROOT / name
+        joined.update(f"{name} {hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ''}\n".encode())
+    return joined.hexdigest()[:16]
 
 
 def _module_files(module: str) -> set[Path]:

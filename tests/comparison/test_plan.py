@@ -1,0 +1,43 @@
+"""What is trained for a comparison."""
+
+from dataclasses import asdict
+
+import pytest
+
+from pipeline.comparison.code import ROOT
+from pipeline.comparison.plan import NothingToCompare, plan_trials
+from pipeline.params import Params, load_params
+
+
+@pytest.fixture(scope="module")
+def params() -> Params:
+    return load_params(ROOT / "params.yaml")
+
+
+def test_seed_by_seed_and_the_baseline_first(params: Params) -> None:
+    trials = plan_trials(params, ["kd", "gdd"], 2)
+    assert [trial.name for trial in trials] == [
+        "none_seed_0", "gdd_seed_0", "kd_seed_0", "none_seed_1", "gdd_seed_1", "kd_seed_1",
+    ]  # fmt: skip
+
+
+def test_naming_the_baseline_or_nothing_changes_nothing(params: Params) -> None:
+    assert plan_trials(params, ["none", "kd"], 1) == plan_trials(params, ["kd"], 1)
+    assert {trial.candidate for trial in plan_trials(params, [], 1)} == {"none", *params.comparison.candidates}
+
+
+def test_trials_differ_in_seed_and_teaching_only(params: Params) -> None:
+    recipe = asdict(params.runs[params.comparison.recipe])
+    for trial in plan_trials(params, [], 3):
+        differing = {key for key, value in asdict(trial.run).items() if value != recipe[key]}
+        assert differing <= {"seed", "distill", "momentum_shift"}
+        assert (trial.run.distill == {}) == (trial.candidate == "none")
+
+
+@pytest.mark.parametrize(
+    ("candidates", "complaint"),
+    [(["kd", "gddd"], r"no candidate gddd in comparison.candidates .*known are none, gdd,"), (["none"], "nothing to")],
+)
+def test_what_cannot_be_compared_is_said(params: Params, candidates: list[str], complaint: str) -> None:
+    with pytest.raises(NothingToCompare, match=complaint):
+        plan_trials(params, candidates, 1)
