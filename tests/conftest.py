@@ -4,8 +4,12 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 from tests.vectors.reading import read_vectors
+
+settings.register_profile("noisy_machine", deadline=None)  # time is for benchmarks, not for tests
+settings.load_profile("noisy_machine")
 
 VECTORS = Path(__file__).parent / "vectors"
 

@@ -9,7 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from tests.small_profile import environment, repro, run, write_small_profile
 from tests.toy import TOY_CLASSES, toy_pair
@@ -109,6 +111,24 @@ def test_a_changed_method_reruns_only_what_it_touches(profile: Path) -> None:
     assert "student@pspnet_r18_gdd" in plan
     assert "teacher:" not in plan
     assert "prepare:" not in plan
+
+
+def test_a_comparison_trains_what_the_run_trained_and_ends_in_a_verdict(profile: Path) -> None:
+    """Its baseline is the run of the same seed, weight by weight."""
+    command = [sys.executable, "-m", "pipeline.comparison", "--seeds", "1", "--split", "val", "none", "kd"]
+    first, second = run(command, profile), run([*command, "inherited"], profile)
+    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
+    assert "2 of 3 trials are finished already" in second.stderr
+    record = json.loads((profile / "reports/comparison/val/comparison.json").read_text())
+    assert record["candidates"]["kd"]["gain"]["verdict"] == "one seed: no verdict"
+    ours = load_file(profile / "artifacts/comparison/none_seed_0/checkpoint.safetensors")
+    theirs = load_file(profile / "artifacts/students/pspnet_r18/checkpoint.safetensors")
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
+    unknown = run([*command, "kdd"], profile)
+    assert unknown.returncode == 1
+    assert "NothingToCompare: no candidate kdd" in unknown.stderr
+    assert "Traceback" not in unknown.stderr
 
 
 def test_a_training_killed_hard_goes_on(profile: Path) -> None:

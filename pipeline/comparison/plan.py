@@ -67,4 +67,4 @@ def _by_recipe(params: Params, candidate: str) -> RunParams:
     recipe = params.runs[params.comparison.recipe]
     if candidate == NO_TEACHER:
         return recipe
-    return replace(recipe, **vars(params.comparison.candidates[candidate]))
+    return replace(recipe, **vars(params.comparison.teaching(candidate)))

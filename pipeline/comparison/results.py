@@ -2,14 +2,14 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from statistics import fmean, median
 from typing import Any
 
 from pipeline.comparison.cost import Cost
 from pipeline.comparison.gain import Gain, paired_gain
 from pipeline.comparison.plan import Places, Trial
-from pipeline.params import NO_TEACHER, Split, TeachingParams
+from pipeline.params import Split, TeachingParams
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,13 +65,13 @@ def _candidate(name: str, trials: Sequence[Trial], split: Split, places: Places)
     agreement = [record["agreement"] for record in trained]
     return CandidateResult(
         name=name,
-        teaching=TeachingParams(distill=trials[0].run.distill, momentum_shift=trials[0].run.momentum_shift),
+        teaching=TeachingParams(**{field.name: getattr(trials[0].run, field.name) for field in fields(TeachingParams)}),
         miou=tuple(record["miou"] for record in judged),
         iou_per_class=tuple(record["iou_per_class"] for record in judged),
         seconds_per_iteration=median(record["seconds_per_iteration"] for record in trained),
         peak_memory_bytes=max(record["peak_memory_bytes"] for record in trained),
         gpu_peak_memory_bytes=None if None in gpu else max(gpu),
-        agreement=None if name == NO_TEACHER else fmean(agreement),
+        agreement=None if None in agreement else fmean(agreement),
         cost=Cost(**trained[0]["cost"]),
         machine=trained[0]["machine"],
     )

@@ -154,6 +154,10 @@ def _weights(teaching: TeachingParams) -> str:
     words = [f"{name} {weight:g}" for name, weight in teaching.distill.items()]
     if teaching.momentum_shift:
         words.append(f"DOT, shift {teaching.momentum_shift:g}")
+    if teaching.unlabelled_share:
+        words.append(f"unlabelled images, {100 * teaching.unlabelled_share:g} %")
+    if teaching.inherit_layers:
+        words.append("inherited layers")
     return ", ".join(words)
 
 

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.data.samples import SPLITS
+from pipeline.data.samples import SPLITS, UNLABELLED
 
 BLOCK = 1024
 """Rows of the distance matrix that are held at once."""
@@ -32,7 +32,7 @@ class NearPair(NamedTuple):
 
 
 class SplitPair(NamedTuple):
-    """What two splits have in common. The order of splits is train, val, test."""
+    """What two splits have in common. The order of splits is train, val, test, unlabelled."""
 
     earlier: str
     later: str
@@ -64,7 +64,8 @@ def compare_splits(looks: Sequence[Look], distance: float) -> list[SplitPair]:
     """
     by_split: Mapping[str, list[Look]] = {s: [look for look in looks if look.split == s] for s in SPLITS}
     present = [split for split in SPLITS if by_split[split]]
-    return [_compare(by_split[a], by_split[b], distance) for a, b in combinations(present, 2)]
+    pairs = [pair for pair in combinations(present, 2) if pair != ("train", UNLABELLED)]  # both teach, neither judges
+    return [_compare(by_split[a], by_split[b], distance) for a, b in pairs]
 
 
 def _compare(earlier: list[Look], later: list[Look], distance: float) -> SplitPair:

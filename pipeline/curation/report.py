@@ -10,6 +10,7 @@ from pipeline.curation.statistics import (
     nearest_pairs,
     rejected_per_rule,
 )
+from pipeline.data.samples import UNLABELLED
 
 POLICIES = {
     "block": "Policy `block`: any such pair stops the pipeline.",
@@ -37,7 +38,7 @@ def warnings(findings: Findings) -> list[str]:
         f"Split {split}: no pixel of class {name}; nothing can be said about it there."
         for split, statistics in findings.splits.items()
         for name, pixels in zip(findings.class_names, statistics.pixels, strict=True)
-        if statistics.samples and not pixels
+        if statistics.samples and not pixels and split != UNLABELLED
     ]
     shared = [
         f"Splits {pair.earlier} and {pair.later} share {len(pair.shared_sequences)} "

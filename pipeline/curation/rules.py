@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pipeline.curation.measurement import ImageMeasurement, MaskMeasurement, Measurement
 from pipeline.data.classes import IGNORE_INDEX
-from pipeline.data.samples import Sample
+from pipeline.data.samples import UNLABELLED, Sample
 
 
 class Rejection(NamedTuple):
@@ -63,6 +63,8 @@ RULES: dict[str, Callable[[Measurement, int], str | None]] = {
 def objection(sample: Sample, measurement: Measurement, class_count: int) -> Rejection | None:
     """The first rule's objection to a sample, None if it may be used."""
     for name, rule in RULES.items():
+        if sample.split == UNLABELLED and rule is nothing_labelled:
+            continue
         reason = rule(measurement, class_count)
         if reason is not None:
             return Rejection(sample, name, reason)

@@ -56,7 +56,7 @@ def split_statistics(
 
 
 def affected_samples(split_pairs: Sequence[SplitPair]) -> dict[str, int]:
-    """For val and test: how many samples have a near-duplicate in an earlier split."""
+    """For all splits but the first: how many samples have a near-duplicate in an earlier split."""
     leaking: dict[str, set[str]] = {}
     for pair in split_pairs:
         leaking.setdefault(pair.later, set()).update(near.later for near in pair.leaking)

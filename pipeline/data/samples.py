@@ -9,7 +9,9 @@ from typing import NamedTuple
 from pipeline.data.files import write_text
 from pipeline.errors import SegdistillError
 
-SPLITS = ("train", "val", "test")
+LABELLED_SPLITS = ("train", "val", "test")
+UNLABELLED = "unlabelled"  # images whose masks are all void: only a teacher can say something about them
+SPLITS = (*LABELLED_SPLITS, UNLABELLED)
 
 
 class SampleListError(SegdistillError):
@@ -17,14 +19,14 @@ class SampleListError(SegdistillError):
 
 
 class Sample(NamedTuple):
-    """One labelled image.
+    """One image with its mask.
 
     Paths are relative to the folder in which the stages run (or absolute), so that a list means the same on every
     machine.
     """
 
     id: str  # unique in the list; also the file name of the masks and predictions made for it
-    split: str  # train, val or test
+    split: str  # one of SPLITS
     sequence: str  # frames of one video share it; a still image is its own sequence
     image: Path
     mask: Path  # train ids, 8-bit PNG

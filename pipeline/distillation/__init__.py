@@ -5,6 +5,7 @@ from collections.abc import Callable
 from torch import nn
 
 from models.segmenter import Segmenter
+from pipeline.distillation.adakd import AdaptivelyWeighted
 from pipeline.distillation.at import AttentionTransfer
 from pipeline.distillation.bckd import BinaryScores
 from pipeline.distillation.cauchy_schwarz import CauchySchwarz
@@ -13,6 +14,7 @@ from pipeline.distillation.cwd import ChannelWise, ChannelWiseFeatures
 from pipeline.distillation.diffkd import DiffusedFeatures, DiffusedLogits
 from pipeline.distillation.dist import CorrelationOfScores
 from pipeline.distillation.fakd import AugmentedFeatures
+from pipeline.distillation.ferkd import TrustedCells
 from pipeline.distillation.fitnet import Hint
 from pipeline.distillation.gdd import GenerativeDenoise
 from pipeline.distillation.ifvd import IntraClassVariation
@@ -45,6 +47,8 @@ METHODS: dict[str, Callable[[MethodsParams, Segmenter, Segmenter], nn.Module]] =
     "fakd": lambda p, s, t: AugmentedFeatures(s.classifier, s.classes, s.head_channels, **vars(p.fakd)),
     # on the logits
     "kd": lambda p, s, t: PixelWise(p.kd.temperature),
+    "ferkd": lambda p, s, t: TrustedCells(**vars(p.ferkd)),
+    "adakd": lambda p, s, t: AdaptivelyWeighted(**vars(p.adakd)),
     "cwd": lambda p, s, t: ChannelWise(p.cwd.temperature),
     "skd_pixel": lambda p, s, t: SoftLabels(),
     "cauchy_schwarz": lambda p, s, t: CauchySchwarz(p.cauchy_schwarz.over),

@@ -37,7 +37,7 @@ class DistillationObjective(SupervisedObjective):
     def limited_apart(self) -> tuple[nn.Module, ...]:
         # The layers of a method may have a far longer gradient than the student: under one limit for both they would
         # shorten the student's steps, and the gain would compare learning rates.
-        return (self.network, *self.methods.values())
+        return (self.network, *(method for method in self.methods.values() if any(True for _ in method.parameters())))
 
     def forward(self, image: Float[Tensor, "n 3 H W"], labels: Int64[Tensor, "n H W"]) -> Loss:
         with torch.no_grad():

@@ -9,10 +9,12 @@ from models.segmenter import Segmenter
 from pipeline.data.classes import ClassTable
 from pipeline.data.dataset import TrainingDraws
 from pipeline.data.files import sha256
-from pipeline.data.samples import read_samples
+from pipeline.data.samples import UNLABELLED, read_samples
 from pipeline.distillation import METHODS
 from pipeline.distillation.dist import ComparesAuxiliaryHeads
+from pipeline.distillation.inheritance import inherit_layers
 from pipeline.distillation.objective import DistillationObjective
+from pipeline.distillation.unlabelled import choose_unlabelled
 from pipeline.errors import SegdistillError
 from pipeline.params import MethodsParams, RunParams, TrainingParams
 from pipeline.training.augmentation import augmentation_of
@@ -43,18 +45,33 @@ def train_student(
 
     Raises:
         TeacherMismatch: as `student_objective`.
+        NothingInherited: layers are to be inherited and none matches.
+        SampleListError: unlabelled images are to be learned from and there are none.
     """
     inputs = {"classes": sha256(classes), "samples": sha256(samples)}
-    if run.distill:
+    if run.has_teacher:
         inputs["teacher"] = sha256(teacher)
     identity = fingerprint(run=run, methods=methods, training=training, **inputs)
     segmenter, design = new_network(run.network, ClassTable.load(classes), run.seed)
+    beginning = describe_weights(run.network.weights)
+    if run.inherit_layers:
+        share = inherit_layers(segmenter, load_teacher(teacher, design.class_names))
+        beginning += f"; then {100 * share:.1f} % of all parameters from the teacher"
     objective = student_objective(run, methods, training, segmenter, design.class_names, teacher)
     device = best_device()
+    lessons = read_samples(samples, "train")
+    if run.unlabelled_share:
+        lessons += choose_unlabelled(
+            read_samples(samples, UNLABELLED),
+            load_teacher(teacher, design.class_names),
+            run.unlabelled_share,
+            training.batch_size,
+            device,
+        )
     with scratch_folder(scratch, name, identity) as folder:
         curve = fit(
             objective,
-            TrainingDraws(read_samples(samples, "train"), augmentation_of(training), run.seed),
+            TrainingDraws(lessons, augmentation_of(training), run.seed),
             training,
             name=name,
             iterations=run.iterations,
@@ -64,7 +81,7 @@ def train_student(
             scratch=folder,
         )
         facts = {
-            "backbone_weights": describe_weights(run.network.weights),
+            "backbone_weights": beginning,
             "method": run.method,
             "precision": precision_name(training.precision, device),
         }
@@ -87,12 +104,7 @@ def student_objective(
     """
     if not run.distill:
         return SupervisedObjective(segmenter, training.auxiliary_weight, training.cross_entropy_mean)
-    frozen, teacher_design, _ = load_checkpoint(teacher)
-    if teacher_design.class_names != class_names:
-        raise TeacherMismatch(
-            f"{teacher} was trained for {len(teacher_design.class_names)} classes {list(teacher_design.class_names)}, "
-            f"the dataset has {len(class_names)}: {list(class_names)}; train the teacher on this dataset"
-        )
+    frozen = load_teacher(teacher, class_names)
     torch.manual_seed(run.seed)  # the methods' own weights; the student's were drawn before, equal to the baseline's
     chosen = {name: METHODS[name](methods, segmenter, frozen) for name in run.distill}
     if not any(isinstance(method, ComparesAuxiliaryHeads) for method in chosen.values()):
@@ -100,3 +112,18 @@ def student_objective(
     return DistillationObjective(
         segmenter, frozen, chosen, run.distill, training.auxiliary_weight, training.cross_entropy_mean
     )
+
+
+def load_teacher(path: Path, class_names: tuple[str, ...]) -> Segmenter:
+    """The teacher of a checkpoint.
+
+    Raises:
+        TeacherMismatch: its classes are not `class_names`.
+    """
+    teacher, design, _ = load_checkpoint(path)
+    if design.class_names != class_names:
+        raise TeacherMismatch(
+            f"{path} was trained for {len(design.class_names)} classes {list(design.class_names)}, "
+            f"the dataset has {len(class_names)}: {list(class_names)}; train the teacher on this dataset"
+        )
+    return teacher

@@ -11,7 +11,7 @@ from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import Field, TypeAdapter, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -36,6 +36,7 @@ class StreetsParams:
     train_sequences: Count
     val_sequences: Count
     test_sequences: Count
+    unlabelled_sequences: Index  # drawn without masks
     frames_per_sequence: Count
     broken_items: bool  # add a handful of defective samples, so that curation has work
 
@@ -116,32 +117,43 @@ class TeacherParams:
     seed: Index
 
 
+def _are_methods(weights: dict[str, float]) -> dict[str, float]:
+    known = [field.name for field in fields(MethodsParams)]
+    for name in weights:
+        if name not in known:
+            raise ValueError(f"no method {name!r}{_nearest(name, known)}; known are {', '.join(known)}")
+    return weights
+
+
+Weights = Annotated[dict[str, Positive], AfterValidator(_are_methods)]
+
+
 @section
 class TeachingParams:
     """What a student has from its teacher."""
 
-    distill: dict[str, Positive]  # weight of each method; none of them in a baseline
+    distill: Weights  # of each method; none of them in a baseline
     momentum_shift: Annotated[float, Field(ge=0, lt=1)]  # DOT's, towards the distillation; 0 is plain SGD
-
-    @field_validator("distill")
-    @classmethod
-    def _are_methods(cls, distill: dict[str, float]) -> dict[str, float]:
-        known = [field.name for field in fields(MethodsParams)]
-        for name in distill:
-            if name not in known:
-                raise ValueError(f"no method {name!r}{_nearest(name, known)}; known are {', '.join(known)}")
-        return distill
+    inherit_layers: bool  # begin with the weights of the teacher's layers where name and shape match
+    unlabelled_share: Fraction  # of the unlabelled images, those the teacher is surest of: they teach by distillation
 
     @model_validator(mode="after")
-    def _momentum_needs_a_method(self) -> "TeachingParams":
+    def _options_need_a_method(self) -> "TeachingParams":
         if self.momentum_shift and not self.distill:
             raise ValueError("momentum_shift: there is no distillation to shift momentum to")
+        if self.unlabelled_share and not self.distill:
+            raise ValueError("unlabelled_share: without distillation an unlabelled image teaches nothing")
         return self
 
     @property
+    def has_teacher(self) -> bool:
+        return bool(self.distill) or self.inherit_layers
+
+    @property
     def method(self) -> str:
-        """Name of the method, or of all of them."""
-        return "+".join(self.distill) or NO_TEACHER
+        """Name of the method, or of all of them, with what else comes from the teacher."""
+        options = {"unlabelled": bool(self.unlabelled_share), "inherited": self.inherit_layers}
+        return "+".join([*self.distill, *(name for name, on in options.items() if on)]) or NO_TEACHER
 
 
 @section
@@ -159,17 +171,32 @@ class ComparisonParams:
 
     recipe: str  # a baseline among the runs
     confidence: Annotated[float, Field(gt=0, lt=1)]  # of the intervals
-    candidates: dict[Name, TeachingParams]
+    candidates: dict[Name, Weights]  # as `distill` of a run
+    momentum_shift: dict[str, Fraction]  # of the candidates named here; the others have plain SGD
+    inherit_layers: list[str]  # candidates that do
+    unlabelled_share: dict[str, Fraction]  # of the candidates that learn from unlabelled images
 
-    @field_validator("candidates")
-    @classmethod
-    def _have_a_teacher(cls, candidates: dict[str, TeachingParams]) -> dict[str, TeachingParams]:
-        for name, candidate in candidates.items():
-            if name == NO_TEACHER:
-                raise ValueError(f"{name}: the name is taken by the baseline")
-            if not candidate.distill:
-                raise ValueError(f"{name}: has nothing from the teacher; the baseline is compared without being named")
-        return candidates
+    @model_validator(mode="after")
+    def _candidates_have_a_teacher(self) -> "ComparisonParams":
+        if NO_TEACHER in self.candidates:
+            raise ValueError(f"candidates.{NO_TEACHER}: the name is taken by the baseline")
+        for option in ("momentum_shift", "inherit_layers", "unlabelled_share"):
+            for name in getattr(self, option):
+                if name not in self.candidates:
+                    raise ValueError(f"{option}: no candidate {name!r}{_nearest(name, self.candidates)}")
+        for name in self.candidates:
+            if not self.teaching(name).has_teacher:
+                raise ValueError(f"candidates.{name}: has nothing from the teacher")
+        return self
+
+    def teaching(self, candidate: str) -> TeachingParams:
+        """All that a candidate has from the teacher."""
+        return TeachingParams(
+            distill=self.candidates[candidate],
+            momentum_shift=self.momentum_shift.get(candidate, 0.0),
+            inherit_layers=candidate in self.inherit_layers,
+            unlabelled_share=self.unlabelled_share.get(candidate, 0.0),
+        )
 
 
 @section
@@ -236,22 +263,22 @@ class Params:
         """A gain is a difference between two runs that differ in the teacher's help and in nothing else."""
         for name, run in self.runs.items():
             baseline = self.runs.get(run.baseline)
-            if baseline is None or baseline.distill:
-                raise ValueError(f"runs.{name}.baseline: {run.baseline!r} must name a run with `distill: {{}}`")
+            if baseline is None or baseline.has_teacher:
+                raise ValueError(f"runs.{name}.baseline: {run.baseline!r} must name a run without a teacher")
             for recipe in ("network", "iterations", "learning_rate", "seed"):
                 if getattr(run, recipe) != getattr(baseline, recipe):
                     raise ValueError(f"runs.{name}.{recipe} differs from that of its baseline {run.baseline!r}")
         if "teacher" in self.runs:
             raise ValueError("runs.teacher: the name is taken by the teacher itself")
         recipe = self.runs.get(self.comparison.recipe)
-        if recipe is None or recipe.distill:
-            raise ValueError(f"comparison.recipe: {self.comparison.recipe!r} must name a run with `distill: {{}}`")
+        if recipe is None or recipe.has_teacher:
+            raise ValueError(f"comparison.recipe: {self.comparison.recipe!r} must name a run without a teacher")
         return self
 
     @model_validator(mode="after")
     def _momentum_forgets(self) -> "Params":
         places = {f"runs.{name}": run for name, run in self.runs.items()}
-        places |= {f"comparison.candidates.{name}": entry for name, entry in self.comparison.candidates.items()}
+        places |= {f"comparison.{name}": self.comparison.teaching(name) for name in self.comparison.candidates}
         for place, teaching in places.items():
             if self.training.momentum + teaching.momentum_shift >= 1:
                 raise ValueError(

@@ -98,6 +98,25 @@ class BCKDParams:
 
 
 @section
+class FerKDParams:
+    unsure_below: Fraction  # largest probability of the teacher
+    sure_above: Fraction
+    smoothing: Fraction
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "FerKDParams":
+        if self.unsure_below > self.sure_above:
+            raise ValueError(f"unsure_below {self.unsure_below} is larger than sure_above {self.sure_above}")
+        return self
+
+
+@section
+class AdaKDParams:
+    contrast: NonNegative  # per nat of the teacher's loss, at the beginning
+    ramp_iterations: Count
+
+
+@section
 class MethodsParams:
     """One section for each method of `pipeline.distillation.METHODS`."""
 
@@ -121,3 +140,5 @@ class MethodsParams:
     cauchy_schwarz: CauchySchwarzParams
     fakd: FAKDParams
     bckd: BCKDParams
+    ferkd: FerKDParams
+    adakd: AdaKDParams

@@ -13,13 +13,13 @@ class PrepareError(SegdistillError):
 
 
 class RawSample(NamedTuple):
-    """One pair as it lies in the source: the mask still holds raw ids."""
+    """One pair as it lies in the source: the mask still holds raw ids, and there is none in the unlabelled split."""
 
     id: str
     split: str
     sequence: str
     image: Path
-    mask: Path
+    mask: Path | None
 
 
 class RawDataset(NamedTuple):

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline.data.classes import ClassTable, LabelClass
-from pipeline.data.samples import SPLITS
+from pipeline.data.samples import LABELLED_SPLITS
 from pipeline.preparation.adapter import RawDataset, RawSample
 from pipeline.preparation.pairs import pair_files, require_one_split, unique_ids
 
@@ -36,7 +36,7 @@ def read_camvid(source: Path) -> RawDataset:
     """
     pairs = [
         (split, pair)
-        for split in SPLITS
+        for split in LABELLED_SPLITS
         for pair in pair_files(source / split, source / f"{split}annot", image_ending="", mask_ending=".png")
     ]
     stems = [pair.key for _, pair in pairs]

@@ -9,13 +9,13 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.data.classes import ClassTable, ClassTableError, LabelClass
-from pipeline.data.samples import SPLITS
+from pipeline.data.samples import SPLITS, UNLABELLED
 from pipeline.preparation.adapter import PrepareError, RawDataset, RawSample
-from pipeline.preparation.pairs import Pair, pair_files, require_folder, unique_ids
+from pipeline.preparation.pairs import Pair, lone_images, pair_files, require_folder, unique_ids
 
 LAYOUT = (
     "Lay a dataset out as images/train/a.jpg with masks/train/a.png, the same for val and test "
-    "(train is needed, val or test may be left out), and classes.yaml beside them"
+    "(train is needed, val or test may be left out), and classes.yaml beside them; images/unlabelled needs no masks"
 )
 
 CLASSES_SCHEMA = (
@@ -52,13 +52,16 @@ def read_folder(source: Path) -> RawDataset:
     """
     require_folder(source / "images", "images")
     classes = read_classes(source / "classes.yaml")
-    pairs = [
-        (split, pair)
-        for split in _splits(source / "images")
-        for pair in pair_files(source / "images" / split, source / "masks" / split, image_ending="", mask_ending=".png")
-    ]
+    pairs = [(split, pair) for split in _splits(source / "images") for pair in _pairs(source, split)]
     ids = unique_ids(f"{split}/{pair.key}" for split, pair in pairs)
     return RawDataset(classes, [_sample(ids[f"{split}/{pair.key}"], split, pair) for split, pair in pairs])
+
+
+def _pairs(source: Path, split: str) -> list[Pair]:
+    images, masks = source / "images" / split, source / "masks" / split
+    if split == UNLABELLED:
+        return lone_images(images, masks)
+    return pair_files(images, masks, image_ending="", mask_ending=".png")
 
 
 def _sample(sample_id: str, split: str, pair: Pair) -> RawSample:
@@ -72,7 +75,9 @@ def _splits(images: Path) -> list[str]:
     foreign = [name for name in found if name not in SPLITS]
     if foreign or "train" not in found:
         held = ", ".join(found[:4]) + (f" and {len(found) - 4} more" if len(found) > 4 else "") if found else "nothing"
-        raise PrepareError(f"{images} holds {held}, and should hold the folders train, val and test. {LAYOUT}")
+        raise PrepareError(
+            f"{images} holds {held}, and should hold the folders train, val and test (unlabelled is possible). {LAYOUT}"
+        )
     return [split for split in SPLITS if split in found]
 
 

@@ -25,7 +25,7 @@ NAMED = 3
 class Pair(NamedTuple):
     key: str
     image: Path
-    mask: Path
+    mask: Path | None
 
 
 def pair_files(images: Path, masks: Path, image_ending: str, mask_ending: str) -> list[Pair]:
@@ -54,6 +54,18 @@ def pair_files(images: Path, masks: Path, image_ending: str, mask_ending: str) -
         sorted(name for name in present - wanted if name.endswith(mask_ending)),
     )
     return [Pair(key, images / by_key[key], masks / (key + mask_ending)) for key in sorted(by_key)]
+
+
+def lone_images(images: Path, masks: Path) -> list[Pair]:
+    """The pictures below a folder that has no masks.
+
+    Raises:
+        PrepareError: nothing in it, a file that is no picture, two images of one key, or masks all the same.
+    """
+    if masks.exists():
+        raise PrepareError(f"{masks} is there, but images of {images} carry no labels; move both to another split")
+    by_key = _unique_keys(images, "")
+    return [Pair(key, images / by_key[key], None) for key in sorted(by_key)]
 
 
 def require_folder(folder: Path, holds: str) -> None:

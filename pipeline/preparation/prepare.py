@@ -11,8 +11,8 @@ import numpy as np
 
 from pipeline.data.classes import IGNORE_INDEX, OUTSIDE_TABLE, ClassTable
 from pipeline.data.files import replacing
-from pipeline.data.images import ImageError, read_mask, write_mask
-from pipeline.data.samples import SPLITS, Sample, write_samples
+from pipeline.data.images import ImageError, read_image, read_mask, write_mask
+from pipeline.data.samples import SPLITS, UNLABELLED, Sample, write_samples
 from pipeline.params import DatasetParams
 from pipeline.preparation import ADAPTERS
 from pipeline.preparation.adapter import PrepareError, RawDataset, RawSample
@@ -20,6 +20,9 @@ from pipeline.preparation.pairs import complain
 
 THREADS = 2
 """Decoding leaves Python's lock, so a second thread hides reading behind it; more do not help on a laptop."""
+
+
+NO_PIXELS = np.zeros(256, dtype=np.int64)
 
 
 class Conversion(NamedTuple):
@@ -49,16 +52,31 @@ def prepare_dataset(dataset: DatasetParams, out: Path) -> None:
 
 
 def convert_mask(raw: RawSample, classes: ClassTable, masks: Path) -> Conversion:
-    """Write one mask as train ids; a mask that cannot be read is left as it is."""
+    """Write one mask as train ids, all void for an unlabelled image; a mask that cannot be read is left as it is."""
+    if raw.mask is None:
+        return _without_labels(raw, masks)
     try:
         raw_ids = read_mask(raw.mask)
     except ImageError as error:
-        return Conversion(Sample(*raw), np.zeros(256, dtype=np.int64), str(error))
+        return Conversion(Sample(raw.id, raw.split, raw.sequence, raw.image, raw.mask), NO_PIXELS, str(error))
+    sample = _save_mask(raw, classes.to_train_ids(raw_ids), masks)
+    return Conversion(sample, np.bincount(raw_ids.ravel(), minlength=256), None)
+
+
+def _without_labels(raw: RawSample, masks: Path) -> Conversion:
+    try:
+        height, width, _ = read_image(raw.image).shape
+    except ImageError:
+        height, width = 1, 1  # curation will say what is wrong with the image
+    void = np.full((height, width), IGNORE_INDEX, dtype=np.uint8)
+    return Conversion(_save_mask(raw, void, masks), NO_PIXELS, None)
+
+
+def _save_mask(raw: RawSample, train_ids: np.ndarray, masks: Path) -> Sample:
     mask = masks / f"{raw.id}.png"
     with replacing(mask) as temporary:
-        write_mask(temporary, classes.to_train_ids(raw_ids))
-    pixels = np.bincount(raw_ids.ravel(), minlength=256)
-    return Conversion(Sample(raw.id, raw.split, raw.sequence, raw.image, mask), pixels, None)
+        write_mask(temporary, train_ids)
+    return Sample(raw.id, raw.split, raw.sequence, raw.image, mask)
 
 
 def check_masks_fit_table(conversions: Sequence[Conversion], classes: ClassTable) -> None:
@@ -68,9 +86,10 @@ def check_masks_fit_table(conversions: Sequence[Conversion], classes: ClassTable
         PrepareError: says which raw ids the masks hold and which the table knows.
     """
     train_ids = classes.to_train_ids(np.arange(256, dtype=np.uint8))
-    usable = [conversion.raw_pixels for conversion in conversions if conversion.problem is None]
+    labelled = [conversion for conversion in conversions if conversion.sample.split != UNLABELLED]
+    usable = [conversion.raw_pixels for conversion in labelled if conversion.problem is None]
     if not usable:
-        raise PrepareError(f"none of the {len(conversions)} masks can be used; the first: {conversions[0].problem}")
+        raise PrepareError(f"none of the {len(labelled)} masks can be used; the first: {labelled[0].problem}")
     pixels = np.sum(usable, axis=0)
     foreign = sum(bool(mask[train_ids == OUTSIDE_TABLE].any()) for mask in usable)
     ids = (

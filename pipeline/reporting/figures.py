@@ -34,28 +34,32 @@ def class_balance(names: Sequence[str], shares: Mapping[str, Sequence[float]]) -
 
 
 def training(curves: Mapping[str, Curve], colors: Mapping[str, str]) -> Chart:
-    """Loss against iteration: on the labels for all, and the distillation term where there is one."""
+    """Against iteration: the loss on the labels; where there is a teacher, its term and the agreement with it."""
     distilled = {name: (c.iteration, c.distill) for name, c in curves.items() if c.distill is not None}
+    agreement = {name: (c.iteration, 100 * c.agreement) for name, c in curves.items() if c.agreement is not None}
 
     def paint(figure: Figure) -> None:
-        ratios = [3, 2] if distilled else [1]
-        panels = figure.subplots(1, len(ratios), squeeze=False, width_ratios=ratios)[0]
-        panels[0].set_title("Task loss")
+        titles = ["Task loss"]
+        titles += ["Distillation term, weighted"] if distilled else []
+        titles += ["Agreement with the teacher, %"] if agreement else []
+        panels = figure.subplots(1, len(titles), squeeze=False)[0]
+        for axes, title in zip(panels, titles, strict=True):
+            axes.set_title(title)
+            axes.set_xlabel("iteration")
         for name, curve in curves.items():
             _curve(panels[0], name, curve.iteration, curve.task, colors[name], dashed=name == "teacher")
-        panels[0].legend(fontsize=8.5)
-        if distilled:
-            panels[1].set_title("Distillation term, weighted")
+        panels[0].legend(fontsize=8)
         for name, (iteration, distill) in distilled.items():
             _curve(panels[1], name, iteration, distill, colors[name], dashed=False)
-        for axes in panels:
-            axes.set_xlabel("iteration")
+        for name, (iteration, share) in agreement.items():
+            _curve(panels[-1], name, iteration, share, colors[name], dashed=False)
+        for axes in panels[: 2 if distilled else 1]:
             axes.set_yscale("log")
-            axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.yaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
             axes.yaxis.set_major_formatter(lambda value, _: f"{value:g}")
             axes.yaxis.set_minor_formatter(NullFormatter())
 
-    return draw((8.6, 3.7), paint)
+    return draw((11.4 if agreement else 8.6, 3.7), paint)
 
 
 def _curve(axes: Axes, name: str, x: np.ndarray, y: np.ndarray, color: str, dashed: bool) -> None:

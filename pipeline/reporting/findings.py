@@ -27,12 +27,12 @@ class EngineRow(NamedTuple):
 
 
 def class_shares(statistics: Statistics) -> dict[str, list[float]]:
-    """Share of labelled pixels for each class in each split, 0..1; zeros for a split without labels."""
-    shares: dict[str, list[float]] = {}
-    for split, entry in statistics.splits.items():
-        total = sum(entry.pixels)
-        shares[split] = [pixels / total if total else 0.0 for pixels in entry.pixels]
-    return shares
+    """Share of labelled pixels for each class in each split that has labels, 0..1."""
+    return {
+        split: [pixels / sum(entry.pixels) for pixels in entry.pixels]
+        for split, entry in statistics.splits.items()
+        if any(entry.pixels)
+    }
 
 
 def void_shares(statistics: Statistics) -> dict[str, float | None]:

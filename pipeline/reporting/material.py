@@ -56,7 +56,7 @@ class Run:
 
     @property
     def is_baseline(self) -> bool:
-        return not self.params.distill
+        return not self.params.has_teacher
 
 
 @dataclass(frozen=True, kw_only=True)

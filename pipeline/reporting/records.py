@@ -5,8 +5,6 @@ from typing import Literal, TypeVar, dataclass_transform
 from pydantic import ConfigDict
 from pydantic.dataclasses import dataclass
 
-from pipeline.params import Split
-
 T = TypeVar("T")
 
 
@@ -45,7 +43,7 @@ class Leakage:
 @record
 class Statistics:
     classes: list[str]
-    splits: dict[Split, SplitStatistics]
+    splits: dict[str, SplitStatistics]
     rejected: dict[str, int]  # rule -> samples
     leakage: Leakage
 

@@ -17,6 +17,7 @@ class Curve(NamedTuple):
     iteration: np.ndarray
     task: np.ndarray  # loss on the labels
     distill: np.ndarray | None  # weighted distillation term; None where nothing was distilled
+    agreement: np.ndarray | None  # share of cells, 0..1, to which student and teacher give the same class
 
 
 class Rejection(NamedTuple):
@@ -37,13 +38,13 @@ def read_curve(path: Path, stage: str) -> Curve:
     rows = _rows(path, stage, ("iteration", "task"))
     if not rows:
         raise corrupt(path, stage, "it has no rows")
-    distilled = bool(rows[0].get("distill"))
+    needed, possible = ("iteration", "task"), ("distill", "agreement")
+    present = [*needed, *(name for name in possible if rows[0].get(name))]
     try:
-        columns = {name: np.array([float(row[name]) for row in rows]) for name in ("iteration", "task")}
-        distill = np.array([float(row["distill"]) for row in rows]) if distilled else None
+        columns = {name: np.array([float(row[name]) for row in rows]) for name in present}
     except ValueError as error:
         raise corrupt(path, stage, str(error)) from error
-    return Curve(columns["iteration"], columns["task"], distill)
+    return Curve(*(columns[name] for name in needed), *(columns.get(name) for name in possible))
 
 
 def read_image_scores(path: Path, stage: str) -> dict[str, float | None]:

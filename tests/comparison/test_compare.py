@@ -28,7 +28,9 @@ def params() -> Params:
         default,
         runs={"pspnet_r18": replace(run, network=network, iterations=4)},
         training=training,
-        comparison=replace(default.comparison, candidates=candidates),
+        comparison=replace(
+            default.comparison, candidates=candidates, momentum_shift={}, inherit_layers=[], unlabelled_share={}
+        ),
     )
 
 

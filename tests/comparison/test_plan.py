@@ -30,8 +30,8 @@ def test_trials_differ_in_seed_and_teaching_only(params: Params) -> None:
     recipe = asdict(params.runs[params.comparison.recipe])
     for trial in plan_trials(params, [], 3):
         differing = {key for key, value in asdict(trial.run).items() if value != recipe[key]}
-        assert differing <= {"seed", "distill", "momentum_shift"}
-        assert (trial.run.distill == {}) == (trial.candidate == "none")
+        assert differing <= {"seed", "distill", "momentum_shift", "inherit_layers", "unlabelled_share"}
+        assert trial.run.has_teacher == (trial.candidate != "none")
 
 
 @pytest.mark.parametrize(

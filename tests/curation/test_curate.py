@@ -77,6 +77,27 @@ def test_a_clean_dataset_is_kept(prepared: Prepared) -> None:
     assert read_samples(prepared.root / "curated/samples.csv") == prepared.samples
 
 
+def test_unlabelled_images_are_kept_and_judge_nothing(prepared: Prepared) -> None:
+    prepared.add("u0", "unlabelled", 8, ids=(255,))
+    brightened_copy(prepared, "t0", "u_of_train", "unlabelled")
+    brightened_copy(prepared, "e0", "u_of_test", "unlabelled")
+    for name in ("u_of_train", "u_of_test"):
+        draw_mask(prepared.root / f"prepared/masks/{name}.png", 255)
+    prepared.curate("drop")
+    assert prepared.kept() == ["t0", "t1", "v0", "e0", "u0", "u_of_train"]
+    assert prepared.rejected()["u_of_test"][0] == "leakage"
+    assert "Split unlabelled: no pixel" not in prepared.report()
+    prepared.samples = [sample for sample in prepared.samples if sample.id != "u_of_test"]
+    prepared.curate("block")  # an unlabelled image that is one of train's is no leak
+
+
+def test_an_unlabelled_image_that_cannot_be_read_is_rejected(prepared: Prepared) -> None:
+    prepared.add("good", "unlabelled", 9, ids=(255,))
+    prepared.add("broken", "unlabelled", 8, ids=(255,)).image.write_bytes(b"no picture")
+    prepared.curate("block")
+    assert prepared.rejected()["broken"][0] == "unreadable_image"
+
+
 def test_statistics(prepared: Prepared) -> None:
     prepared.curate("block")
     statistics = prepared.statistics()
@@ -241,6 +262,7 @@ def test_finds_all_that_is_planted_in_the_streets_and_nothing_else(tmp_path: Pat
         train_sequences=3,
         val_sequences=1,
         test_sequences=1,
+        unlabelled_sequences=0,
         frames_per_sequence=2,
         broken_items=True,
     )
@@ -261,6 +283,7 @@ def test_the_real_camvid_has_no_rejects_and_shares_sequences(camvid: Path, tmp_p
         train_sequences=1,
         val_sequences=1,
         test_sequences=1,
+        unlabelled_sequences=0,
         frames_per_sequence=1,
         broken_items=False,
     )

@@ -24,7 +24,7 @@ def _coded(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     return np.stack([labels * 20, labels, labels], axis=-1), labels
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(height=st.integers(1, 60), width=st.integers(1, 60), seed=st.integers(0, 1000))
 def test_any_image_gives_a_crop_of_the_size_asked_for(height: int, width: int, seed: int) -> None:
     image, labels = WILD(*_coded(height, width), np.random.default_rng(seed))

@@ -38,6 +38,26 @@ def test_every_method_has_its_section() -> None:
     assert set(METHODS) == {field.name for field in fields(MethodsParams)}
 
 
+def test_every_method_is_compared_with_the_others_by_default() -> None:
+    compared = {
+        name for weights in load_params(ROOT / "params.yaml").comparison.candidates.values() for name in weights
+    }
+    assert compared == set(METHODS)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_method_is_named_by_the_table_and_its_params_alone(name: str) -> None:
+    """So a new one touches its own file, one line of the table, its params, their values, its test and its row."""
+    folders = (ROOT / "pipeline", ROOT / "stages", ROOT / "models")
+    naming = {file for folder in folders for file in folder.rglob("*.py") if f'"{name}"' in file.read_text()}
+    assert naming == {ROOT / "pipeline/distillation/__init__.py"}
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_is_explained_to_who_chooses(name: str) -> None:
+    assert f"\n| `{name}` | " in (ROOT / "docs/methods.md").read_text()
+
+
 @pytest.mark.parametrize("name", METHODS)
 def test_student_and_own_layers_are_taught_and_the_teacher_is_not(name: str, params: MethodsParams) -> None:
     student, teacher = _networks()

@@ -18,7 +18,7 @@ def _random(seed: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
     return labels, random.integers(0, classes, size=labels.shape).astype(np.uint8)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), classes=st.integers(2, 20))
 def test_matches_its_definition(seed: int, classes: int) -> None:
     labels, prediction = _random(seed, classes)

@@ -22,6 +22,21 @@ def test_lists_splits_sequences_and_classes(folder_tree: Path) -> None:
     assert classes.void_raw_ids == (9,)
 
 
+def test_unlabelled_images_need_no_masks(folder_tree: Path) -> None:
+    draw_image(folder_tree / "images/unlabelled/drive_9/0001.png", 7)
+    sample = read_folder(folder_tree).samples[-1]
+    assert (sample.id, sample.split, sample.sequence) == ("unlabelled_drive_9_0001", "unlabelled", "drive_9")
+    assert sample.image.is_file()
+    assert sample.mask is None
+
+
+def test_unlabelled_images_with_masks_are_a_contradiction(folder_tree: Path) -> None:
+    draw_image(folder_tree / "images/unlabelled/a.png", 7)
+    draw_mask(folder_tree / "masks/unlabelled/a.png", 1)
+    with pytest.raises(PrepareError, match=r"masks/unlabelled is there, but .* carry no labels"):
+        read_folder(folder_tree)
+
+
 def test_ids_stay_unique_file_names(folder_tree: Path) -> None:
     for name in ("a b", "a_b", "A_B", "ä", "a" * 150):
         draw_image(folder_tree / f"images/val/{name}.png", 1)

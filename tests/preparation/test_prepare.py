@@ -16,7 +16,7 @@ from pipeline.preparation import ADAPTERS
 from pipeline.preparation.adapter import PrepareError, RawDataset
 from pipeline.preparation.camvid import CAMVID_CLASSES
 from pipeline.preparation.prepare import prepare_dataset
-from tests.preparation.pictures import draw_mask
+from tests.preparation.pictures import draw_image, draw_mask
 
 TWO_CLASSES = ClassTable("two", (LabelClass("a", (1, 1, 1), (4, 7)), LabelClass("b", (2, 2, 2), (0,))), (9, 255))
 
@@ -28,6 +28,7 @@ def dataset(adapter: str, source: Path) -> DatasetParams:
         train_sequences=2,
         val_sequences=1,
         test_sequences=1,
+        unlabelled_sequences=0,
         frames_per_sequence=2,
         broken_items=False,
     )
@@ -50,6 +51,17 @@ def test_every_layout_goes_through(camvid_tree: Path, cityscapes_tree: Path, tmp
     for adapter, source, count in (("camvid", camvid_tree, 4), ("cityscapes", cityscapes_tree, 2)):
         prepare_dataset(dataset(adapter, source), tmp_path / adapter / "prepared")
         assert len(read_samples(tmp_path / adapter / "prepared/samples.csv")) == count
+
+
+def test_an_unlabelled_image_gets_a_void_mask_of_its_size(folder_tree: Path, tmp_path: Path) -> None:
+    image = folder_tree / "images/unlabelled/a.png"
+    draw_image(image, 7)
+    (folder_tree / "images/unlabelled/broken.png").write_bytes(b"no picture")
+    prepare_dataset(dataset("folder", folder_tree), tmp_path / "prepared")
+    masks = {s.id: read_mask(s.mask) for s in read_samples(tmp_path / "prepared/samples.csv", "unlabelled")}
+    assert masks["unlabelled_a"].shape == Image.open(image).size[::-1]
+    assert np.unique(masks["unlabelled_a"]).tolist() == [IGNORE_INDEX]
+    assert "unlabelled_broken" in masks  # for curation to reject
 
 
 def test_streets_are_drawn_below_the_prepared_folder(tmp_path: Path) -> None:

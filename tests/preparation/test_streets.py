@@ -1,5 +1,6 @@
 """The drawn streets: reproducible, street-like, and broken exactly where they say so."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -25,6 +26,7 @@ def streets_params(frames: int, broken: bool) -> StreetsParams:
         train_sequences=6,
         val_sequences=2,
         test_sequences=2,
+        unlabelled_sequences=0,
         frames_per_sequence=frames,
         broken_items=broken,
     )
@@ -72,6 +74,16 @@ def test_bytes_do_not_depend_on_what_else_is_drawn(drawn: RawDataset, tmp_path: 
         before = named(drawn, sample.id)
         assert sample.image.read_bytes() == before.image.read_bytes()
         assert sample.mask.read_bytes() == before.mask.read_bytes()
+
+
+def test_unlabelled_streets_have_no_masks_and_change_no_others(drawn: RawDataset, tmp_path: Path):
+    more = draw_streets(replace(streets_params(frames=1, broken=False), unlabelled_sequences=2), tmp_path)
+    unlabelled = [sample for sample in more.samples if sample.split == "unlabelled"]
+    assert [sample.id for sample in unlabelled] == ["unlabelled_s00_f00", "unlabelled_s01_f00"]
+    assert all(sample.mask is None and sample.image.is_file() for sample in unlabelled)
+    assert not list((tmp_path / "raw_masks").glob("unlabelled*"))
+    same = next(sample for sample in more.samples if sample.split == "test")
+    assert same.image.read_bytes() == named(drawn, same.id).image.read_bytes()
 
 
 def test_frames_may_be_drawn_in_any_order(drawn: RawDataset):

@@ -99,6 +99,8 @@ def _run(architecture: Any, distill: dict[str, float], baseline: str) -> RunPara
         network=network,
         distill=distill,
         momentum_shift=0.0,
+        inherit_layers=False,
+        unlabelled_share=0.0,
         baseline=baseline,
         iterations=250,
         learning_rate=0.05,
@@ -192,7 +194,7 @@ def _write_judged(
         Image.fromarray(prediction).save(folder / "predictions" / f"{sample_id}.png")
     Image.fromarray(np.full((300, 320, 3), 235, np.uint8)).save(folder / "confusion.png")
     trained = folders.students / name if run else folders.teacher
-    header = ("iteration", "learning_rate", "total", "task", "auxiliary", "distill", "iterations_per_s")
+    header = ("iteration", "learning_rate", "total", "task", "auxiliary", "distill", "agreement", "iterations_per_s")
     rows = [_curve_row(i, run is not None and run.method != "none", rng) for i in range(10, 251 if run else 601, 10)]
     write_rows(trained / "training.csv", [header, *rows])
 
@@ -200,7 +202,9 @@ def _write_judged(
 def _curve_row(iteration: int, distilled: bool, rng: np.random.Generator) -> Sequence[object]:
     task = 2.4 * np.exp(-iteration / 120) + 0.35 + rng.normal(0, 0.05)
     distill = 3.1 * np.exp(-iteration / 200) + 0.6 + rng.normal(0, 0.04)
-    return (iteration, 0.05, task * 1.4, task, task * 0.4, f"{distill:.6g}" if distilled else "", 3.4)
+    agreement = 0.9 - 0.5 * np.exp(-iteration / 90) + rng.normal(0, 0.02)
+    watched = (f"{distill:.6g}", f"{agreement:.6g}") if distilled else ("", "")
+    return (iteration, 0.05, task * 1.4, task, task * 0.4, *watched, 3.4)
 
 
 def _write_deployed(folders: Folders, name: str) -> None:

@@ -40,21 +40,21 @@ def write_broken_samples(
 
     def write(split: str, defect: str, image: bytes, mask: bytes) -> None:
         name = f"{split}_broken_{defect}"
-        sample = RawSample(name, split, name, images / f"{name}.png", masks / f"{name}.png")
-        write_bytes(sample.image, image)
-        write_bytes(sample.mask, mask)
-        written.append(sample)
+        image_file, mask_file = images / f"{name}.png", masks / f"{name}.png"
+        write_bytes(image_file, image)
+        write_bytes(mask_file, mask)
+        written.append(RawSample(name, split, name, image_file, mask_file))
 
     for sequence, defect in enumerate(_FILE_DEFECTS):
         world = sequence_world(seed, "broken", sequence)
         write(
             "train", defect, *_FILE_DEFECTS[defect](*sequence_frame(world, seed, "broken", sequence, 0, height, width))
         )
-    train = [sample for sample in good if sample.split == "train"]
-    first, second, third = (train[i * len(train) // 3] for i in range(3))
-    write("train", "duplicate_of_train", first.image.read_bytes(), first.mask.read_bytes())
-    write("val", "copy_of_train", second.image.read_bytes(), second.mask.read_bytes())
-    write("test", "near_copy_of_train", _brightened(third.image), third.mask.read_bytes())
+    train = [(sample.image, sample.mask) for sample in good if sample.split == "train" and sample.mask is not None]
+    (first, first_mask), (second, second_mask), (third, third_mask) = (train[i * len(train) // 3] for i in range(3))
+    write("train", "duplicate_of_train", first.read_bytes(), first_mask.read_bytes())
+    write("val", "copy_of_train", second.read_bytes(), second_mask.read_bytes())
+    write("test", "near_copy_of_train", _brightened(third), third_mask.read_bytes())
     return written
 
 

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from pipeline.data.samples import UNLABELLED
 from pipeline.params import StreetsParams
 from pipeline.preparation.adapter import RawDataset, RawSample
 from pipeline.preparation.streets.broken import write_broken_samples
@@ -24,7 +25,12 @@ def draw_streets(streets: StreetsParams, out: Path) -> RawDataset:
     """
     images, masks = out / "images", out / "raw_masks"
     samples: list[RawSample] = []
-    counts = {"train": streets.train_sequences, "val": streets.val_sequences, "test": streets.test_sequences}
+    counts = {
+        "train": streets.train_sequences,
+        "val": streets.val_sequences,
+        "test": streets.test_sequences,
+        UNLABELLED: streets.unlabelled_sequences,
+    }
     for split, count in counts.items():
         for sequence in range(count):
             samples += _draw_sequence(split, sequence, streets, images, masks)
@@ -40,8 +46,9 @@ def _draw_sequence(split: str, sequence: int, streets: StreetsParams, images: Pa
     for frame in range(streets.frames_per_sequence):
         image, mask = sequence_frame(world, SEED, split, sequence, frame, streets.height, streets.width)
         sample_id = f"{name}_f{frame:02d}"
-        sample = RawSample(sample_id, split, name, images / f"{sample_id}.png", masks / f"{sample_id}.png")
-        write_png(sample.image, image)
-        write_png(sample.mask, mask)
-        samples.append(sample)
+        labels = None if split == UNLABELLED else masks / f"{sample_id}.png"
+        write_png(images / f"{sample_id}.png", image)
+        if labels is not None:
+            write_png(labels, mask)
+        samples.append(RawSample(sample_id, split, name, images / f"{sample_id}.png", labels))
     return samples

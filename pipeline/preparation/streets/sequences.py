@@ -6,7 +6,7 @@ from pipeline.preparation.streets.frame import draw_frame
 from pipeline.preparation.streets.layout import random_world
 from pipeline.preparation.streets.world import World
 
-STREAMS = ("train", "val", "test", "broken")
+STREAMS = ("train", "val", "test", "broken", "unlabelled")
 """Independent families of streets; `broken` are those of the defective samples. A new one goes to the end."""
 
 

@@ -1,0 +1,64 @@
+"""A student that begins with the teacher's weights where its layers match, after an idea of TinyCLIP (ICCV 2023).
+
+TinyCLIP selects layers and channels by their importance; here names and shapes decide.
+"""
+
+from collections.abc import Iterator
+
+import torch
+from torch import nn
+
+from models.segmenter import Segmenter
+from pipeline.errors import SegdistillError
+
+
+class NothingInherited(SegdistillError):
+    """Teacher and student have no layer in common."""
+
+
+@torch.no_grad()
+def inherit_layers(student: Segmenter, teacher: Segmenter) -> float:
+    """Copy the layers of the teacher's backbone that have name and shape of one of the student's, block by block.
+
+    A block is inherited whole or not at all: the 3x3 convolution of a bottleneck has the shape of a basic block's and
+    means something else. A BatchNorm is inherited with the convolution that it follows.
+
+    Returns:
+        Share of the student's parameters that were copied, 0..1.
+
+    Raises:
+        NothingInherited: no block matches.
+    """
+    theirs, ours = dict(_layers(teacher)), list(_layers(student))
+    unlike = {_block(name) for name, layer in ours if name not in theirs or _shapes(layer) != _shapes(theirs[name])}
+    copied = 0
+    follows_copied = False
+    for name, layer in ours:
+        matches = _block(name) not in unlike
+        if isinstance(layer, nn.Conv2d):
+            follows_copied = matches
+        if matches and follows_copied:
+            layer.load_state_dict(theirs[name].state_dict())
+            copied += sum(parameter.numel() for parameter in layer.parameters())
+    if not copied:
+        raise NothingInherited(
+            "no block of the student's backbone has the names and shapes of one of the teacher's, so none can be "
+            "inherited (the bottlenecks of a ResNet-50 are no basic blocks). Set inherit_layers to false, or take "
+            "another teacher"
+        )
+    return copied / sum(parameter.numel() for parameter in student.parameters())
+
+
+def _layers(network: Segmenter) -> Iterator[tuple[str, nn.Module]]:
+    """In the order of their definition: each BatchNorm after its convolution."""
+    for name, module in network.backbone.named_modules():
+        if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
+            yield name, module
+
+
+def _block(layer: str) -> str:
+    return layer.rpartition(".")[0]
+
+
+def _shapes(layer: nn.Module) -> dict[str, torch.Size]:
+    return {name: tensor.shape for name, tensor in layer.state_dict().items()}

@@ -1,0 +1,35 @@
+"""Unlabelled images as further training data, chosen by the teacher, after an idea of KD3 (ICCV 2023).
+
+KD3 classifies images from the web, without any data of one's own, and asks teacher and student which to take; here
+the teacher is asked alone, before the student has learned anything.
+"""
+
+import math
+from collections.abc import Sequence
+
+import torch
+from rich.progress import track
+
+from models.segmenter import Segmenter
+from pipeline.data.dataset import evaluation_batches
+from pipeline.data.samples import Sample
+
+
+@torch.no_grad()
+def choose_unlabelled(
+    samples: Sequence[Sample], teacher: Segmenter, share: float, batch_size: int, device: torch.device
+) -> list[Sample]:
+    """The share of the images that the teacher is surest of, at least one, in the order of the list.
+
+    Sureness is the largest class probability of a cell, averaged over the cells of the whole image.
+    """
+    teacher.to(device).eval()
+    sureness: dict[str, float] = {}
+    batches = evaluation_batches(samples, batch_size)
+    for batch in track(batches, "asking the teacher", total=math.ceil(len(samples) / batch_size)):
+        image, _ = batch.on(device)
+        surest = teacher(image).logits.float().softmax(dim=1).amax(dim=1).flatten(1).mean(dim=1)
+        sureness.update(zip(batch.ids, surest.tolist(), strict=True))
+    wanted = max(1, round(share * len(samples)))
+    chosen = set(sorted(sureness, key=lambda sample_id: (-sureness[sample_id], sample_id))[:wanted])
+    return [sample for sample in samples if sample.id in chosen]
