@@ -12,15 +12,16 @@ from models.build import Design, build_segmenter
 from models.errors import ModelError
 from models.segmenter import Segmenter
 
-FORMAT = "segdistill-1"
+FORMAT = "segdistill-2"
 
 
 def save_checkpoint(segmenter: Segmenter, design: Design, facts: dict[str, str], path: Path) -> None:
     """Write weights, design and further facts (text) to `path`, which must be a temporary name of the caller's.
 
-    The auxiliary head is written too: it belongs to the network that was trained, and export leaves it out.
+    The auxiliary head is written too: it belongs to the network that was trained, and export leaves it out. The header
+    has one entry because safetensors writes several in random order: equal checkpoints shall be equal files.
     """
-    header = {"format": FORMAT, "design": json.dumps(asdict(design)), "facts": json.dumps(facts)}
+    header = {FORMAT: json.dumps({"design": asdict(design), "facts": facts})}
     tensors = {name: tensor.contiguous() for name, tensor in segmenter.state_dict().items()}
     save_file(tensors, path, metadata=header)
 
@@ -36,14 +37,14 @@ def load_checkpoint(path: Path) -> tuple[Segmenter, Design, dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            if header.get("format") != FORMAT:
-                raise ModelError(f"{path} is not a checkpoint of this project (format {header.get('format')!r})")
-            fields = json.loads(header["design"])
-            design = Design(**fields | {"class_names": tuple(fields["class_names"])})
+            if FORMAT not in header:
+                raise ModelError(f"{path} is not a checkpoint in the form {FORMAT} (its header: {list(header)})")
+            saved = json.loads(header[FORMAT])
+            design = Design(**saved["design"] | {"class_names": tuple(saved["design"]["class_names"])})
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
         raise ModelError(f"{path} is damaged ({error}); delete it and run dvc repro") from error
     with torch.random.fork_rng(devices=[]):  # the random initialization that is overwritten must not move the seed
         segmenter = build_segmenter(design)
     segmenter.load_state_dict(weights)
-    return segmenter.eval(), design, json.loads(header["facts"])
+    return segmenter.eval(), design, saved["facts"]

@@ -1,0 +1,40 @@
+"""Checkpoints: written, read again, refused where they are not ours."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from models.checkpoint import load_checkpoint, save_checkpoint
+from models.errors import ModelError
+from tests.toy import toy_segmenter
+
+FACTS = {"backbone_weights": "none", "seed": "3"}
+
+
+def test_what_is_saved_comes_back(tmp_path: Path) -> None:
+    segmenter, design = toy_segmenter("pspnet")
+    save_checkpoint(segmenter, design, FACTS, tmp_path / "a.safetensors")
+    again, its_design, facts = load_checkpoint(tmp_path / "a.safetensors")
+    assert (its_design, facts) == (design, FACTS)
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in segmenter.state_dict().items())
+
+
+def test_equal_networks_are_equal_files(tmp_path: Path) -> None:
+    """Otherwise the hash of a training that was repeated exactly would change, and all that DVC runs after it."""
+    segmenter, design = toy_segmenter("pspnet")
+    for copy in range(8):
+        save_checkpoint(segmenter, design, FACTS, tmp_path / f"{copy}.safetensors")
+    assert len({file.read_bytes() for file in tmp_path.iterdir()}) == 1
+
+
+def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="no checkpoint at"):
+        load_checkpoint(tmp_path / "none.safetensors")
+    (tmp_path / "cut.safetensors").write_bytes(b"12345678{")
+    with pytest.raises(ModelError, match="is damaged"):
+        load_checkpoint(tmp_path / "cut.safetensors")
+    save_file({"w": torch.zeros(1)}, tmp_path / "other.safetensors")
+    with pytest.raises(ModelError, match="not a checkpoint in the form"):
+        load_checkpoint(tmp_path / "other.safetensors")
