@@ -1,11 +1,12 @@
 """Channel-wise distillation (CWD), arXiv 2011.13256."""
 
-import torch.nn.functional as F
+from collections.abc import Iterator
+
+import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from models.segmenter import SegmentationOutput
-from pipeline.distillation.precision import at_least_float32
 
 
 class ChannelWise(nn.Module):
@@ -43,16 +44,48 @@ class ChannelWiseFeatures(nn.Module):
         return channel_divergence(self.align(student.head_features), teacher.head_features, self.temperature)
 
 
-@at_least_float32
 def channel_divergence(
     student: Float[Tensor, "n c h w"], teacher: Float[Tensor, "n c h w"], temperature: float
 ) -> Float[Tensor, ""]:
-    """KL(teacher || student) between spatial softmaxes, averaged over the n*c maps.
+    """KL(teacher || student) between spatial softmaxes, averaged over the n*c maps; float32 or wider.
 
     Times temperature**2, so that the gradient's size does not depend on the temperature. Zero if and only if every
-    pair of maps agrees up to a constant.
+    pair of maps agrees up to a constant. The teacher gets no gradient.
     """
-    log_student = F.log_softmax(student.flatten(2) / temperature, dim=-1)
-    log_teacher = F.log_softmax(teacher.flatten(2) / temperature, dim=-1)
-    divergence = F.kl_div(log_student, log_teacher, log_target=True, reduction="sum")
-    return divergence / (student.shape[0] * student.shape[1]) * temperature**2
+    return ChannelDivergence.apply(student, teacher, temperature)  # type: ignore[reportReturnType]
+
+
+class ChannelDivergence(torch.autograd.Function):
+    """Image by image, so that never more than one is widened to float32, and with the gradient in closed form:
+    (student's softmax - teacher's) * temperature / maps.
+    """
+
+    @staticmethod
+    def forward(ctx, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
+        ctx.save_for_backward(student, teacher)
+        ctx.temperature = temperature
+        total = sum(
+            (log_t.exp() * (log_t - log_s)).sum()
+            for log_s, log_t in _spatial_log_softmaxes(student, teacher, temperature)
+        )
+        return total * (temperature**2 / (student.shape[0] * student.shape[1]))  # type: ignore[reportReturnType]
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> tuple[Tensor, None, None]:  # type: ignore[reportIncompatibleMethodOverride]
+        student, teacher = ctx.saved_tensors
+        result = torch.empty_like(student)
+        factor = gradient * (ctx.temperature / (student.shape[0] * student.shape[1]))
+        pairs = _spatial_log_softmaxes(student, teacher, ctx.temperature)
+        for image, (log_s, log_t) in zip(result, pairs, strict=True):
+            image.copy_(log_s.exp_().sub_(log_t.exp_()).mul_(factor).view_as(image))
+        return result, None, None
+
+
+def _spatial_log_softmaxes(
+    student: Float[Tensor, "n c h w"], teacher: Float[Tensor, "n c h w"], temperature: float
+) -> Iterator[tuple[Float[Tensor, "c cells"], Float[Tensor, "c cells"]]]:
+    dtype = torch.promote_types(student.dtype, torch.float32)
+    for pair in zip(student, teacher, strict=True):
+        scores = [maps.flatten(1).to(dtype) / temperature for maps in pair]
+        log_s, log_t = (maps.sub_(maps.logsumexp(dim=1, keepdim=True)) for maps in scores)
+        yield log_s, log_t

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from models.segmenter import SegmentationOutput
 from pipeline.distillation.align import align
 from pipeline.distillation.cwd import channel_divergence
-from pipeline.distillation.generator import Generator
+from pipeline.distillation.generator import Generator, rebuild
 
 
 class GenerativeDenoise(nn.Module):
@@ -40,4 +40,5 @@ class GenerativeDenoise(nn.Module):
         self, student: Float[Tensor, "n c h w"], teacher: Float[Tensor, "n b h w"], noise: Float[Tensor, "n 1 h w"]
     ) -> Float[Tensor, ""]:
         """The loss for given noise, without its weight."""
-        return channel_divergence(self.generator(self.align(student) + noise), teacher, self.temperature)
+        rebuilt = rebuild(self.align, self.generator, student, torch.ones_like(noise), noise)
+        return channel_divergence(rebuilt, teacher, self.temperature)

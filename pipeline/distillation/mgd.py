@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from models.segmenter import SegmentationOutput
 from pipeline.distillation.align import align
-from pipeline.distillation.generator import Generator
+from pipeline.distillation.generator import Generator, rebuild
 from pipeline.distillation.precision import at_least_float32
 
 
@@ -36,7 +36,8 @@ class MaskedGenerative(nn.Module):
     ) -> Float[Tensor, ""]:
         """The loss for given draws from [0, 1), without its weight."""
         kept = (uniform <= 1 - self.hidden_share).to(student.dtype)
-        return squared_distance(self.generator(self.align(student) * kept), teacher)
+        rebuilt = rebuild(self.align, self.generator, student, kept, torch.zeros_like(kept))
+        return squared_distance(rebuilt, teacher)
 
 
 @at_least_float32

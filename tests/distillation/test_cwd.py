@@ -52,3 +52,28 @@ def test_divergence_survives_a_cell_far_below_the_maximum() -> None:
     student = torch.zeros(1, 1, 2, 2)
     student[..., 0, 0] = -1e5
     assert torch.isfinite(channel_divergence(student, torch.randn(1, 1, 2, 2), 4.0))
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_costs_rounding_only(dtype: torch.dtype, layout: torch.memory_format) -> None:
+    """Gradients of 1e-8 that fp16 cannot hold come back multiplied by what the loss is scaled with."""
+    torch.manual_seed(0)
+    student, teacher = (torch.randn(2, 64, 32, 32).to(dtype).to(memory_format=layout) for _ in range(2))
+    exact, half = student.double().requires_grad_(), student.requires_grad_()
+    scale = 2.0**16
+    ours, expected = channel_divergence(half, teacher, 4.0), channel_divergence(exact, teacher.double(), 4.0)
+    assert ours.item() == pytest.approx(expected.item(), rel=1e-5)
+    (scale * ours).backward()
+    (scale * expected).backward()
+    assert half.grad is not None
+    assert exact.grad is not None
+    error = (half.grad.double() - exact.grad).norm() / exact.grad.norm()
+    assert error < (0.003 if dtype == torch.bfloat16 else 0.001)
+
+
+def test_gradient_is_that_of_its_value() -> None:
+    torch.manual_seed(0)
+    student = torch.randn(2, 3, 4, 5, dtype=torch.float64, requires_grad=True)
+    teacher = torch.randn(2, 3, 4, 5, dtype=torch.float64)
+    assert torch.autograd.gradcheck(lambda maps: channel_divergence(maps, teacher, 4.0), student)
