@@ -33,10 +33,10 @@ def check_python() -> Finding:
 def check_torch() -> Finding:
     import torch
 
-    from pipeline.training.device import autocast_dtype, best_device
+    from pipeline.training.device import best_device, resolved_precision
 
     device = best_device()
-    precision = "bf16" if autocast_dtype("auto", device) else "fp32"
+    precision = resolved_precision("auto", device.type)
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     computes = (torch.ones(2, device=device) + 1).sum().item() == 4
     return Finding(computes, True, f"torch {torch.__version__} on {name}; auto precision is {precision}")

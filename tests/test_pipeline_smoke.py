@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -154,6 +155,44 @@ def test_a_training_killed_hard_goes_on(profile: Path) -> None:
         assert not list((profile / "scratch/teacher").glob("*/state.safetensors"))
     finally:
         (profile / "params.yaml").write_text(params)
+
+
+def test_a_killed_training_ends_in_the_same_bytes(profile: Path, tmp_path: Path) -> None:
+    """With a loader process, the teacher's layers beside it, and killed twice, wherever it happens to be."""
+    params = (profile / "params.yaml").read_text().replace("iterations: 6", "iterations: 60")
+    params = params.replace("workers: 0", "workers: 1")
+    command = [sys.executable, "-m", "stages.student", "pspnet_r18_gdd"]
+    for name in ("whole", "cut"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "params.yaml").write_text(params)
+        for folder in ("data", "own"):
+            (tmp_path / name / folder).symlink_to(profile / folder)
+        (tmp_path / name / "artifacts").mkdir()
+        (tmp_path / name / "artifacts/teacher").symlink_to(profile / "artifacts/teacher")
+    whole, cut = (tmp_path / name for name in ("whole", "cut"))
+    assert run(command, whole).returncode == 0
+    seen = 0
+    for _ in range(2):
+        trainer = subprocess.Popen(
+            command, cwd=cut, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )  # fmt: skip
+        while (changed := _last_change(cut / "scratch/pspnet_r18_gdd")) <= seen:
+            assert trainer.poll() is None, trainer.communicate()
+            time.sleep(0.01)
+        seen = changed
+        time.sleep(random.uniform(0.0, 0.3))
+        os.killpg(trainer.pid, signal.SIGKILL)
+        trainer.wait()
+    done = run(command, cut)
+    assert done.returncode == 0, done.stderr
+    assert "pspnet_r18_gdd: resuming at iteration" in done.stdout + done.stderr
+    file = "artifacts/students/pspnet_r18_gdd/checkpoint.safetensors"
+    assert (cut / file).read_bytes() == (whole / file).read_bytes()
+
+
+def _last_change(folder: Path) -> float:
+    return max((state.stat().st_mtime for state in folder.glob("*/state.safetensors")), default=0)
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,7 @@ DOORS: dict[str, set[str]] = {
     "onnx": {"pipeline/deploy/onnx_export.py", "pipeline/doctor.py"},
     "matplotlib": {"pipeline/measure/pictures.py", "pipeline/reporting", "pipeline/comparison/charts.py"},
     "scipy": {"pipeline/comparison/gain.py"},
+    "lightning": {"pipeline/training"},
     "cv2": {"pipeline/data", "pipeline/preparation", "pipeline/curation"},
 }
 TENSORRT_DOORS = {"pipeline/deploy/engine.py", "pipeline/runtime/tensorrt_runner.py", "pipeline/doctor.py"}

@@ -58,7 +58,7 @@ def _train(trial: Trial, params: Params, places: Places) -> None:
         name=trial.name,
         run=trial.run,
         methods=params.methods,
-        training=params.training,
+        training=replace(params.training, devices=1),  # trials are compared by time and memory of one device
         classes=places.classes,
         samples=places.samples,
         teacher=places.teacher,

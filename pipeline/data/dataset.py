@@ -7,7 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Float, Int64, UInt8
+from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
@@ -26,10 +26,14 @@ class Batch(NamedTuple):
     labels: UInt8[Tensor, "n H W"]  # train ids
     ids: list[str]
 
-    def on(self, device: torch.device) -> tuple[Float[Tensor, "n 3 H W"], Int64[Tensor, "n H W"]]:
-        """RGB in 0..1 and train ids as the network and the loss want them."""
-        image = self.image.to(device, non_blocking=True).float().div_(255)
-        return image.contiguous(memory_format=torch.channels_last), self.labels.to(device, non_blocking=True).long()
+    def on(self, device: torch.device) -> tuple[UInt8[Tensor, "n 3 H W"], UInt8[Tensor, "n H W"]]:
+        """Bytes travel, a quarter of what float32 would be; the host does not wait for them."""
+        return self.image.to(device, non_blocking=True), self.labels.to(device, non_blocking=True)
+
+
+def network_input(image: UInt8[Tensor, "n 3 H W"]) -> Float[Tensor, "n 3 H W"]:
+    """RGB in 0..1, channels last."""
+    return image.float().div_(255).contiguous(memory_format=torch.channels_last)
 
 
 class TrainingDraws(Dataset[tuple[np.ndarray, np.ndarray, str]]):
@@ -43,30 +47,47 @@ class TrainingDraws(Dataset[tuple[np.ndarray, np.ndarray, str]]):
         self.augmentation = augmentation
         self.seed = seed
 
-    def __getitem__(self, draw: int) -> tuple[np.ndarray, np.ndarray, str]:
+    def sample(self, draw: int) -> Sample:
         epoch, position = divmod(draw, len(self.samples))
         order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.samples))
-        sample = self.samples[order[position]]
+        return self.samples[order[position]]
+
+    def __getitem__(self, draw: int) -> tuple[np.ndarray, np.ndarray, str]:
+        sample = self.sample(draw)
         random = np.random.default_rng([self.seed, 1, draw])
         image, labels = self.augmentation(read_image(sample.image), read_mask(sample.mask), random)
         return image, labels, sample.id
 
 
-def training_batches(
-    draws: TrainingDraws, batch_size: int, start: int, iterations: int, workers: int
-) -> Iterator[Batch]:
-    """Batches of the iterations start, ..., iterations - 1.
+class Share(NamedTuple):
+    """What of every batch one process loads, and in how many parts."""
+
+    batch_size: int  # of all processes together
+    parts: int = 1  # differentiated one after the other, their gradients added up
+    process: int = 0
+    processes: int = 1
+
+    def draws(self, iteration: int) -> Iterator[list[int]]:
+        """The numbers of the draws of each part; over the processes and parts every draw of the batch comes once."""
+        size = self.batch_size // (self.parts * self.processes)
+        first = iteration * self.batch_size + self.process * size
+        for part in range(self.parts):
+            begin = first + part * size * self.processes
+            yield list(range(begin, begin + size))
+
+
+def training_batches(draws: TrainingDraws, share: Share, start: int, iterations: int, workers: int) -> Iterator[Batch]:
+    """The parts of the batches of the iterations start, ..., iterations - 1.
 
     Raises:
         LoaderError: /dev/shm is too small for the loader processes, or one of them was killed.
         ImageError: a sample can no longer be read.
     """
     if workers:
-        _require_shared_memory(draws.augmentation, batch_size, workers)
+        _require_shared_memory(draws.augmentation, share.batch_size // (share.parts * share.processes), workers)
     loader: Iterable[Batch] = DataLoader(  # type: ignore[reportAssignmentType]: the collated type
         draws,  # type: ignore[reportArgumentType]
-        sampler=range(start * batch_size, iterations * batch_size),
-        batch_size=batch_size,
+        batch_sampler=[part for iteration in range(start, iterations) for part in share.draws(iteration)],
         num_workers=workers,
         collate_fn=_collate,
         worker_init_fn=_one_thread,

@@ -11,6 +11,7 @@ from models.segmenter import SegmentationOutput
 from pipeline.data.classes import IGNORE_INDEX
 from pipeline.distillation.cells import labels_at_cells
 from pipeline.distillation.precision import at_least_float32
+from pipeline.training.processes import drawn_by_the_first, gathered, mean_over_processes
 
 
 class PixelToPixel(nn.Module):
@@ -58,7 +59,7 @@ class MemoryDraws(NamedTuple):
 
     pixel_columns: Int64[Tensor, " pixels"]  # of every class's queue, that serve as contrast
     region_columns: Int64[Tensor, " regions"]
-    order: list[Int64[Tensor, " members"]]  # for each (image, class that occurs): which of its cells are kept
+    order: list[Int64[Tensor, " members"]]  # for each (image of all processes, class that occurs): which cells are kept
 
 
 class PixelToMemory(nn.Module):
@@ -114,10 +115,14 @@ class PixelToMemory(nn.Module):
 
     def draw(self, labels: Int64[Tensor, "n h w"]) -> MemoryDraws:
         device = labels.device
+        lengths = [len(members) for _, _, members in _classes_in(gathered(labels))]
+        orders = [torch.randperm(length, device=device) for length in lengths]
+        if orders:  # every process keeps the same cells of all processes, so that their queues stay one
+            orders = list(drawn_by_the_first(torch.cat(orders)).split(lengths))
         return MemoryDraws(
             torch.randperm(self.pixels.shape[1], device=device)[: self.pixel_contrast],
             torch.randperm(self.regions.shape[1], device=device)[: self.region_contrast],
-            [torch.randperm(len(members), device=device) for _, _, members in _classes_in(labels)],
+            orders,
         )
 
     def terms(
@@ -129,7 +134,7 @@ class PixelToMemory(nn.Module):
     ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
         """The terms of the cells and of the regions for given draws; fills the queues."""
         direction = F.normalize(teacher.to(self.pixels.dtype), dim=1)
-        self._remember(direction, labels, draws.order)
+        self._remember(gathered(direction), gathered(labels), draws.order)
         labelled = labels.flatten() != IGNORE_INDEX
         anchors = self.project(student).transpose(0, 1).flatten(1).T[labelled]
         seen = direction.transpose(0, 1).flatten(1).T[labelled]
@@ -137,7 +142,9 @@ class PixelToMemory(nn.Module):
             memory_divergence(anchors, seen, queue[:, columns].flatten(0, 1), self.temperature)
             for queue, columns in ((self.pixels, draws.pixel_columns), (self.regions, draws.region_columns))
         )
-        return pixel, region
+        # A mean over this process's cells, as its share of the mean over those of all.
+        share = len(anchors) / mean_over_processes(anchors.new_tensor(float(len(anchors)))).clamp(min=1)
+        return share * pixel, share * region
 
     @torch.no_grad()
     def _remember(

@@ -39,7 +39,7 @@ class DistillationObjective(SupervisedObjective):
         # shorten the student's steps, and the gain would compare learning rates.
         return (self.network, *(method for method in self.methods.values() if any(True for _ in method.parameters())))
 
-    def forward(self, image: Float[Tensor, "n 3 H W"], labels: Int64[Tensor, "n H W"]) -> Loss:
+    def compare(self, image: Float[Tensor, "n 3 H W"], labels: Int64[Tensor, "n H W"]) -> Loss:
         with torch.no_grad():
             teacher = self.teacher(image)
         student = self.network(image)
@@ -48,13 +48,13 @@ class DistillationObjective(SupervisedObjective):
         terms = [self.weights[name] * method(student, teacher, labels) for name, method in self.methods.items()]
         distill = torch.stack(terms).sum()
         return Loss(
-            task.task, distill, {**task.terms, "distill": distill.detach()}, compare(student.logits, teacher.logits)
+            task.task, distill, {**task.terms, "distill": distill.detach()}, watched(student.logits, teacher.logits)
         )
 
 
 @torch.no_grad()
 @at_least_float32
-def compare(student: Float[Tensor, "n k h w"], teacher: Float[Tensor, "n k h w"]) -> dict[str, Tensor]:
+def watched(student: Float[Tensor, "n k h w"], teacher: Float[Tensor, "n k h w"]) -> dict[str, Tensor]:
     """Whether distillation does what it is for: a term that falls without more agreement is a finding.
 
     Returns:

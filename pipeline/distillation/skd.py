@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from models.segmenter import SegmentationOutput
 from pipeline.distillation.precision import at_least_float32
+from pipeline.training.processes import process_count
 
 
 class SoftLabels(nn.Module):
@@ -14,7 +15,8 @@ class SoftLabels(nn.Module):
     def forward(
         self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Int64[Tensor, "n H W"]
     ) -> Float[Tensor, ""]:
-        return soft_cross_entropy(student.logits, teacher.logits)
+        # The gradients of several processes are averaged: without the factor it would not grow with the whole batch.
+        return process_count() * soft_cross_entropy(student.logits, teacher.logits)
 
 
 class PairWise(nn.Module):

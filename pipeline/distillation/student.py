@@ -19,7 +19,7 @@ from pipeline.errors import SegdistillError
 from pipeline.params import MethodsParams, RunParams, TrainingParams
 from pipeline.training.augmentation import augmentation_of
 from pipeline.training.curve import write_curve
-from pipeline.training.device import best_device, precision_name
+from pipeline.training.device import launch, precision_name
 from pipeline.training.loop import fit
 from pipeline.training.network import describe_weights, new_network, save_network
 from pipeline.training.objective import SupervisedObjective
@@ -48,6 +48,7 @@ def train_student(
         NothingInherited: layers are to be inherited and none matches.
         SampleListError: unlabelled images are to be learned from and there are none.
     """
+    fabric = launch(training.devices, training.precision)
     inputs = {"classes": sha256(classes), "samples": sha256(samples)}
     if run.has_teacher:
         inputs["teacher"] = sha256(teacher)
@@ -58,7 +59,6 @@ def train_student(
         share = inherit_layers(segmenter, load_teacher(teacher, design.class_names))
         beginning += f"; then {100 * share:.1f} % of all parameters from the teacher"
     objective = student_objective(run, methods, training, segmenter, design.class_names, teacher)
-    device = best_device()
     lessons = read_samples(samples, "train")
     if run.unlabelled_share:
         lessons += choose_unlabelled(
@@ -66,27 +66,28 @@ def train_student(
             load_teacher(teacher, design.class_names),
             run.unlabelled_share,
             training.batch_size,
-            device,
+            fabric.device,
         )
-    with scratch_folder(scratch, name, identity) as folder:
+    with scratch_folder(scratch, name, identity, fabric.is_global_zero) as folder:
         curve = fit(
             objective,
             TrainingDraws(lessons, augmentation_of(training), run.seed),
             training,
+            fabric,
             name=name,
             iterations=run.iterations,
             learning_rate=run.learning_rate,
             momentum_shift=run.momentum_shift,
-            device=device,
             scratch=folder,
         )
         facts = {
             "backbone_weights": beginning,
             "method": run.method,
-            "precision": precision_name(training.precision, device),
+            "precision": precision_name(training.precision, fabric),
         }
-        write_curve(out / "training.csv", curve)
-        save_network(segmenter, design, facts, out / "checkpoint.safetensors")
+        if fabric.is_global_zero:
+            write_curve(out / "training.csv", curve)
+            save_network(segmenter, design, facts, out / "checkpoint.safetensors")
 
 
 def student_objective(

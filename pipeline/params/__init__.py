@@ -81,7 +81,7 @@ class NetworkParams:
 class TrainingParams:
     crop_height: Count  # pixels
     crop_width: Count  # pixels
-    batch_size: Annotated[int, Field(ge=2)]
+    batch_size: Annotated[int, Field(ge=2)]  # of one update, over all processes and parts
     scale_min: Positive  # of the random resize, 1 = native size
     scale_max: Positive
     flip_probability: Fraction
@@ -97,7 +97,13 @@ class TrainingParams:
     max_gradient_norm: Positive  # a longer gradient is shortened to this: the network and the method each for itself
     auxiliary_weight: NonNegative
     cross_entropy_mean: Literal["all_pixels", "labelled_pixels"]
-    precision: Literal["fp32", "bf16", "auto"]  # auto: bf16 where the machine computes it natively
+    accumulate: Count  # parts that each process differentiates one after the other; BatchNorm sees a part at a time
+    precision: Literal["fp32", "bf16", "fp16", "auto"]  # auto: bf16 where the machine computes it natively
+    devices: Count | Literal["auto"]  # GPUs, or processes without one; auto: all GPUs, or one. torchrun overrides it
+    on_bad_loss: Literal[
+        "stop", "skip"
+    ]  # where a loss is NaN, infinite or a leap: end, or leave the update out and count
+    spike_factor: Annotated[float, Field(ge=0)]  # a loss so many times above its running mean is a leap; 0: none is
     workers: Index  # data loader processes
     log_every: Count  # iterations
     checkpoint_every: Count  # iterations

@@ -1,6 +1,49 @@
-"""Where training runs and in which precision."""
+"""Where training runs, in how many processes and in which precision: the only door to Lightning Fabric."""
+
+import os
+from typing import Literal
 
 import torch
+from lightning.fabric import Fabric
+from lightning.fabric.plugins import MixedPrecision, Precision
+from lightning.fabric.strategies.ddp import DDPStrategy
+
+from pipeline.errors import SegdistillError
+
+
+class MachineError(SegdistillError):
+    """What the parameters ask for cannot be done on this machine."""
+
+
+def launch(devices: int | Literal["auto"], precision: str) -> Fabric:
+    """Join the processes of one training; where they do not run yet, start those of this machine.
+
+    Under `torchrun` the processes are there already, over one machine or several, and their number is torchrun's.
+
+    Args:
+        devices: GPUs, or processes where there is none; `auto` is all GPUs, or one process.
+
+    Raises:
+        MachineError: fewer GPUs than asked for, or a precision that this device does not train in.
+    """
+    kind = best_device().type
+    present = torch.cuda.device_count() if kind == "cuda" else None
+    nodes = 1
+    if "LOCAL_WORLD_SIZE" in os.environ:
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        nodes = int(os.environ["WORLD_SIZE"]) // devices
+    elif devices == "auto":
+        devices = present or 1
+    if present is not None and devices > present:
+        raise MachineError(f"training.devices is {devices}, this machine has {present} GPU(s); set it to auto")
+    several = devices * nodes > 1
+    # BatchNorms and queues are kept equal by what fills them; copying them in every forward would cost more.
+    strategy = DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True) if several else "auto"
+    fabric = Fabric(
+        accelerator=kind, devices=devices, num_nodes=nodes, strategy=strategy, plugins=_plugin(precision, kind)
+    )
+    fabric.launch()
+    return fabric
 
 
 def best_device() -> torch.device:
@@ -8,20 +51,34 @@ def best_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-def autocast_dtype(precision: str, device: torch.device) -> torch.dtype | None:
-    """The type that convolutions run in, or None for float32; `auto` is bf16 where the machine multiplies in it."""
+def resolved_precision(precision: str, kind: str) -> str:
+    """fp32, bf16 or fp16; `auto` is bf16 where the device multiplies in it."""
     if precision == "auto":
-        precision = "bf16" if _computes_bf16(device) else "fp32"
-    return torch.bfloat16 if precision == "bf16" else None
+        return "bf16" if _computes_bf16(kind) else "fp32"
+    return precision
 
 
-def precision_name(precision: str, device: torch.device) -> str:
+def precision_name(precision: str, fabric: Fabric) -> str:
     """What `precision` came to on this device, for the record."""
-    return f"{'fp32' if autocast_dtype(precision, device) is None else 'bf16 autocast'} on {device.type}"
+    kind = fabric.device.type
+    resolved = resolved_precision(precision, kind)
+    several = f", {fabric.world_size} processes" if fabric.world_size > 1 else ""
+    return f"{resolved if resolved == 'fp32' else f'{resolved} autocast'} on {kind}{several}"
 
 
-def _computes_bf16(device: torch.device) -> bool:
-    if device.type == "cuda":
+def _plugin(precision: str, kind: str) -> Precision:
+    resolved = resolved_precision(precision, kind)
+    if resolved == "fp32":
+        return Precision()
+    if resolved == "bf16":
+        return MixedPrecision("bf16-mixed", kind)
+    if kind == "cpu":
+        raise MachineError("training.precision is fp16, which needs a GPU; on a CPU take auto, bf16 or fp32")
+    return MixedPrecision("16-mixed", kind, torch.amp.GradScaler(kind))
+
+
+def _computes_bf16(kind: str) -> bool:
+    if kind == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     capabilities = torch.cpu.get_capabilities()
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))

@@ -1,6 +1,7 @@
 """Distillation-Oriented Trainer (DOT), arXiv 2307.08436: an optimizer."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
@@ -9,9 +10,9 @@ from torch import Tensor, nn
 class DistillationOriented(torch.optim.Optimizer):
     """SGD with two momentum buffers: the gradient of the distillation keeps more of its own past than the task's.
 
-    Two backward passes make an iteration: after that of the distillation `keep_distill_gradients` puts its gradients
-    aside, after that of the task `step` applies both. Weight decay goes with the task; a parameter that one of the two
-    alone reaches is stepped as by SGD.
+    Two backward passes make an iteration: that of the distillation inside `distill_gradients`, that of the task
+    outside; `step` applies both. Weight decay goes with the task; a parameter that one of the two alone reaches is
+    stepped as by SGD.
 
     In the long run a constant distillation gradient counts (1 - momentum) / (1 - momentum - shift) times as much
     as with SGD: 4 times at momentum 0.9 and shift 0.075.
@@ -31,21 +32,32 @@ class DistillationOriented(torch.optim.Optimizer):
         super().__init__(
             parameters, {"lr": learning_rate, "momentum": momentum, "weight_decay": weight_decay, "shift": shift}
         )
-        self._distill_gradients: dict[Tensor, Tensor] = {}
+        self._aside: dict[Tensor, Tensor] = {}
+        self.found_inf: Tensor | None = None  # as of torch's fused optimizers: 1 makes a step do nothing
 
-    def keep_distill_gradients(self) -> None:
-        """Put the gradients aside, so that the next backward pass begins with none."""
+    @contextmanager
+    def distill_gradients(self) -> Iterator[None]:
+        """Inside, `grad` of the parameters holds the gradients of the distillation, outside those of the task."""
+        self._exchange()
+        yield
+        self._exchange()
+
+    def _exchange(self) -> None:
         for group in self.param_groups:
             for parameter in group["params"]:
+                waiting = self._aside.pop(parameter, None)
                 if parameter.grad is not None:
-                    self._distill_gradients[parameter] = parameter.grad
-                    parameter.grad = None
+                    self._aside[parameter] = parameter.grad
+                parameter.grad = waiting
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[reportIncompatibleMethodOverride]: it takes no closure
+        void = self.found_inf is not None and bool(self.found_inf)  # the one place where a step waits for the device
         for group in self.param_groups:
             for parameter in group["params"]:
-                self._step(parameter, self._distill_gradients.pop(parameter, None), group)
+                distill = self._aside.pop(parameter, None)
+                if not void:
+                    self._step(parameter, distill, group)
 
     def _step(self, parameter: nn.Parameter, distill: Tensor | None, group: dict[str, float]) -> None:
         task, state = parameter.grad, self.state[parameter]

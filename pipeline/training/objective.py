@@ -4,11 +4,13 @@ from typing import NamedTuple
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
 from models.segmenter import SegmentationOutput, Segmenter, upsample
 from pipeline.data.classes import IGNORE_INDEX
+from pipeline.data.dataset import network_input
+from pipeline.training.processes import mean_over_processes
 
 
 class Loss(NamedTuple):
@@ -18,6 +20,10 @@ class Loss(NamedTuple):
     distill: Float[Tensor, ""] | None  # weighted; None where there is no teacher
     terms: dict[str, Tensor]
     watched: dict[str, Tensor]
+
+    def detached(self) -> "Loss":
+        distill = None if self.distill is None else self.distill.detach()
+        return self._replace(task=self.task.detach(), distill=distill)
 
     @property
     def total(self) -> Float[Tensor, ""]:
@@ -33,7 +39,11 @@ class SupervisedObjective(nn.Module):
         self.auxiliary_weight = auxiliary_weight
         self.mean = mean
 
-    def forward(self, image: Float[Tensor, "n 3 H W"], labels: Int64[Tensor, "n H W"]) -> Loss:
+    def forward(self, image: UInt8[Tensor, "n 3 H W"], labels: UInt8[Tensor, "n H W"]) -> Loss:
+        """RGB as it comes from a file, and train ids."""
+        return self.compare(network_input(image), labels.long())
+
+    def compare(self, image: Float[Tensor, "n 3 H W"], labels: Int64[Tensor, "n H W"]) -> Loss:
         return self.task_loss(self.network(image), labels)
 
     def limited_apart(self) -> tuple[nn.Module, ...]:
@@ -57,5 +67,7 @@ def cross_entropy(logits: Float[Tensor, "n k h w"], labels: Int64[Tensor, "n H W
     """
     scores = upsample(logits.to(torch.promote_types(logits.dtype, torch.float32)), *labels.shape[-2:])
     total = F.cross_entropy(scores, labels, ignore_index=IGNORE_INDEX, reduction="sum")
-    divisor = labels.numel() if mean == "all_pixels" else (labels != IGNORE_INDEX).sum().clamp(min=1)
-    return total / divisor
+    if mean == "all_pixels":
+        return total / labels.numel()
+    labelled = mean_over_processes((labels != IGNORE_INDEX).sum().to(total.dtype))
+    return total / labelled.clamp(min=1)

@@ -18,14 +18,22 @@ class TrainingProgress(AbstractContextManager["TrainingProgress"]):
     A bar in a log file is silence for hours, so where stderr is no terminal it prints one line every few seconds.
     """
 
-    def __init__(self, name: str, start: int, iterations: int, clock: Callable[[], float] = time.monotonic):
+    def __init__(
+        self,
+        name: str,
+        start: int,
+        iterations: int,
+        shown: bool,
+        clock: Callable[[], float] = time.monotonic,
+    ):
         self.name = name
         self.start = start
         self.iterations = iterations
         self.clock = clock
         self.begun = self.last_line = clock()
         self.lap_begun, self.lap_start = self.begun, start
-        self.interactive = sys.stderr.isatty()
+        self.shown = shown
+        self.interactive = shown and sys.stderr.isatty()
         self.bar = Progress(
             TextColumn("{task.description}"), BarColumn(), TextColumn("{task.completed}/{task.total}"),
             TextColumn("{task.fields[rate]:.2f} it/s"), TimeRemainingColumn(), TextColumn("{task.fields[terms]}"),
@@ -35,7 +43,7 @@ class TrainingProgress(AbstractContextManager["TrainingProgress"]):
 
     def __enter__(self) -> "TrainingProgress":
         self.bar.start()
-        if self.start and self.start < self.iterations:
+        if self.shown and 0 < self.start < self.iterations:
             self.bar.console.print(f"{self.name}: resuming at iteration {self.start} of {self.iterations}")
         return self
 
@@ -61,7 +69,7 @@ class TrainingProgress(AbstractContextManager["TrainingProgress"]):
         text = "  ".join(f"{name} {value:.4f}" for name, value in terms.items())
         self.bar.update(self.task, completed=iteration, rate=rate, terms=text)
         due = self.clock() - self.last_line >= SECONDS_BETWEEN_LINES or iteration == self.iterations
-        if not self.interactive and due:
+        if self.shown and not self.interactive and due:
             left = (self.iterations - iteration) / max(rate, 1e-9)
             print(
                 f"{self.name}: {iteration}/{self.iterations}  {rate:.2f} it/s  {left / 60:.1f} min left  {text}",

@@ -11,7 +11,7 @@ import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from pipeline.data.files import replacing
 from pipeline.errors import SegdistillError
+from pipeline.training.guard import LossGuard
 
 BUFFERS = ("momentum_buffer", "distill_buffer")  # what SGD and DOT remember of a parameter
 CODE = ("models", "pipeline/data", "pipeline/training", "pipeline/distillation")
@@ -32,6 +33,7 @@ class TrainingBusy(SegdistillError):
 class Progress(NamedTuple):
     iteration: int  # the next one to run
     curve: list[dict[str, float]]
+    precision: dict[str, Any]  # state of the loss's scale in fp16; empty otherwise
 
 
 def fingerprint(**determinants: object) -> str:
@@ -45,15 +47,21 @@ def fingerprint(**determinants: object) -> str:
 
 
 @contextmanager
-def scratch_folder(parent: Path, name: str, identity: str) -> Iterator[Path]:
+def scratch_folder(parent: Path, name: str, identity: str, first: bool) -> Iterator[Path]:
     """The folder of one training, locked while it runs and removed when it is finished.
 
     States of the same name with another identity are stale and are removed first.
+
+    Args:
+        first: whether this is the training's first process, which does that; the others read only.
 
     Raises:
         TrainingBusy: another process holds the lock (DVC's own trainer survives when only dvc is killed).
     """
     folder = parent / name / identity
+    if not first:
+        yield folder
+        return
     folder.mkdir(parents=True, exist_ok=True)
     with (parent / name / "lock").open("w") as lock:
         try:
@@ -69,38 +77,43 @@ def scratch_folder(parent: Path, name: str, identity: str) -> Iterator[Path]:
         shutil.rmtree(folder)
 
 
-def save_progress(path: Path, modules: nn.Module, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
+def save_progress(
+    path: Path, objective: nn.Module, guard: LossGuard, optimizer: torch.optim.Optimizer, progress: Progress
+) -> None:
     """Write weights, momentum and the curve so far; a crash meanwhile leaves the previous state whole."""
-    tensors = {f"module.{name}": tensor for name, tensor in _trained(modules).items()}
+    tensors = {f"module.{name}": tensor for name, tensor in _trained(objective).items()}
+    tensors |= {f"guard.{name}": tensor for name, tensor in guard.state_dict().items()}
     for index, parameter in enumerate(_parameters(optimizer)):
         for buffer in BUFFERS:
             if optimizer.state[parameter].get(buffer) is not None:
                 tensors[f"{buffer}.{index}"] = optimizer.state[parameter][buffer]
-    header = {"iteration": str(progress.iteration), "curve": json.dumps(progress.curve)}
+    header = {"progress": json.dumps(progress._asdict())}
     with replacing(path) as temporary:
         save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, temporary, header)
 
 
-def load_progress(path: Path, modules: nn.Module, optimizer: torch.optim.Optimizer) -> Progress:
-    """Fill modules and optimizer from a saved state; without one, or with a damaged one, training starts anew."""
+def load_progress(path: Path, objective: nn.Module, guard: LossGuard, optimizer: torch.optim.Optimizer) -> Progress:
+    """Fill all three from a saved state; without one, or with a damaged one, training starts anew."""
     if not path.is_file():
-        return Progress(0, [])
+        return Progress(0, [], {})
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata()
+            progress = Progress(**json.loads(file.metadata()["progress"]))
             saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
         print(f"{path} is damaged ({error}): training starts from the beginning", flush=True)
-        return Progress(0, [])
+        return Progress(0, [], {})
     with torch.no_grad():
-        for name, tensor in _trained(modules).items():
+        for name, tensor in _trained(objective).items():
             tensor.copy_(saved[f"module.{name}"])
+        for name, tensor in guard.state_dict().items():
+            tensor.copy_(saved[f"guard.{name}"])
         for index, parameter in enumerate(_parameters(optimizer)):
             for buffer in BUFFERS:
                 if f"{buffer}.{index}" in saved:
                     kept = torch.empty_like(parameter).copy_(saved[f"{buffer}.{index}"])
                     optimizer.state[parameter][buffer] = kept
-    return Progress(int(header["iteration"]), json.loads(header["curve"]))
+    return progress
 
 
 def _trained(modules: nn.Module) -> dict[str, Tensor]:

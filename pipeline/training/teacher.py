@@ -9,7 +9,7 @@ from pipeline.data.samples import read_samples
 from pipeline.params import TeacherParams, TrainingParams
 from pipeline.training.augmentation import augmentation_of
 from pipeline.training.curve import write_curve
-from pipeline.training.device import best_device, precision_name
+from pipeline.training.device import launch, precision_name
 from pipeline.training.loop import fit
 from pipeline.training.network import describe_weights, new_network, save_network
 from pipeline.training.objective import SupervisedObjective
@@ -20,25 +20,26 @@ def train_teacher(
     teacher: TeacherParams, training: TrainingParams, classes: Path, samples: Path, scratch: Path, out: Path
 ) -> None:
     """Write out/checkpoint.safetensors and out/training.csv."""
+    fabric = launch(training.devices, training.precision)
     identity = fingerprint(teacher=teacher, training=training, classes=sha256(classes), samples=sha256(samples))
     segmenter, design = new_network(teacher.network, ClassTable.load(classes), teacher.seed)
-    device = best_device()
-    with scratch_folder(scratch, "teacher", identity) as folder:
+    with scratch_folder(scratch, "teacher", identity, fabric.is_global_zero) as folder:
         curve = fit(
             SupervisedObjective(segmenter, training.auxiliary_weight, training.cross_entropy_mean),
             TrainingDraws(read_samples(samples, "train"), augmentation_of(training), teacher.seed),
             training,
+            fabric,
             name="teacher",
             iterations=teacher.iterations,
             learning_rate=teacher.learning_rate,
             momentum_shift=0.0,
-            device=device,
             scratch=folder,
         )
         facts = {
             "backbone_weights": describe_weights(teacher.network.weights),
             "method": "none",
-            "precision": precision_name(training.precision, device),
+            "precision": precision_name(training.precision, fabric),
         }
-        write_curve(out / "training.csv", curve)
-        save_network(segmenter, design, facts, out / "checkpoint.safetensors")
+        if fabric.is_global_zero:
+            write_curve(out / "training.csv", curve)
+            save_network(segmenter, design, facts, out / "checkpoint.safetensors")

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline.comparison.code import ROOT
-from pipeline.data.dataset import LoaderError, TrainingDraws, evaluation_batches, training_batches
+from pipeline.data.dataset import LoaderError, Share, TrainingDraws, evaluation_batches, training_batches
 from pipeline.data.files import DiskFull, replacing, sha256, write_json, write_text
 from pipeline.data.images import ImageError, read_image, read_mask
 from pipeline.data.samples import Sample, SampleListError, read_samples, write_samples
@@ -103,7 +103,7 @@ def test_a_small_shared_memory_is_named_before_the_workers_die(tmp_path: Path, m
     real = os.statvfs("/")
     monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((*real[:3], 1, 1, *real[5:])))
     with pytest.raises(LoaderError, match=r"/dev/shm has 0 MB free.*set training.workers to 0"):
-        training_batches(_draws(write_toy_samples(tmp_path)), 4, 0, 2, workers=2)
+        training_batches(_draws(write_toy_samples(tmp_path)), Share(4), 0, 2, workers=2)
 
 
 def test_a_sample_that_vanished_is_one_message_also_from_a_worker(tmp_path: Path) -> None:
@@ -111,7 +111,7 @@ def test_a_sample_that_vanished_is_one_message_also_from_a_worker(tmp_path: Path
     for sample in draws.samples:
         sample.image.unlink()
     with pytest.raises(ImageError, match=r"image_\d.png cannot be read") as raised:
-        next(training_batches(draws, 2, 0, 2, workers=1))
+        next(training_batches(draws, Share(2), 0, 2, workers=1))
     assert "Traceback" not in str(raised.value)
 
 

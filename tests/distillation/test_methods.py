@@ -11,7 +11,7 @@ from models.segmenter import SegmentationOutput, Segmenter
 from pipeline.comparison.code import ROOT
 from pipeline.distillation import METHODS
 from pipeline.distillation.dist import ComparesAuxiliaryHeads, NoAuxiliaryHead
-from pipeline.distillation.objective import DistillationObjective, compare, resized_to
+from pipeline.distillation.objective import DistillationObjective, resized_to, watched
 from pipeline.params import MethodsParams, load_params
 from tests.distillation.outputs import random_labels, random_output
 from tests.toy import toy_segmenter
@@ -129,7 +129,7 @@ def test_several_methods_add_up_by_their_weights(params: MethodsParams) -> None:
         torch.manual_seed(0)  # dropout
         methods = {name: METHODS[name](params, student, teacher) for name in names}
         objective = DistillationObjective(student, teacher, methods, weights, 0.4, "all_pixels").train()
-        return objective(image, labels).terms["distill"].item()
+        return objective.compare(image, labels).terms["distill"].item()
 
     assert distill(["kd", "at"]) == pytest.approx(distill(["kd"]) + distill(["at"]), rel=1e-5)
     assert distill(["kd"]) > 0
@@ -139,5 +139,5 @@ def test_agreement_and_entropies_are_what_they_say() -> None:
     sure, torn = torch.tensor([9.0, -900.0, -900.0]), torch.tensor([5.0, 5.0, -900.0])
     student = torch.stack([sure, torn]).T.reshape(1, 3, 1, 2)
     teacher = torch.stack([sure, sure.flip(0)]).T.reshape(1, 3, 1, 2)
-    watched = {name: value.item() for name, value in compare(student, teacher).items()}
-    assert watched == pytest.approx({"agreement": 0.5, "student_entropy": math.log(2) / 2, "teacher_entropy": 0.0})
+    shown = {name: value.item() for name, value in watched(student, teacher).items()}
+    assert shown == pytest.approx({"agreement": 0.5, "student_entropy": math.log(2) / 2, "teacher_entropy": 0.0})

@@ -1,5 +1,7 @@
 """DOT: the authors' trajectory, and plain SGD where only one gradient comes."""
 
+from contextlib import nullcontext
+
 import pytest
 import torch
 from torch import Tensor, nn
@@ -22,8 +24,8 @@ def test_agrees_with_the_authors_at_every_step(vector: Vector) -> None:
         assert task.item() == pytest.approx(arrays["loss_task"][i].item(), rel=1e-10)
         assert distill.item() == pytest.approx(arrays["loss_kd"][i].item(), rel=1e-10)
         optimizer.zero_grad(set_to_none=True)
-        distill.backward(retain_graph=True)
-        optimizer.keep_distill_gradients()
+        with optimizer.distill_gradients():
+            distill.backward(retain_graph=True)
         task.backward()
         optimizer.step()
         for name, parameter in (("p1", p1), ("p2", p2), ("p3", p3)):
@@ -35,10 +37,10 @@ def _after(optimizer_of: type[torch.optim.Optimizer], kept: bool, **settings: fl
     parameter = nn.Parameter(torch.tensor([1.0, -2.0]))
     optimizer = optimizer_of([parameter], **settings)  # type: ignore[reportCallIssue]
     for scale in (1.0, 0.5, -2.0):
-        parameter.grad = scale * torch.tensor([0.3, 0.1])
-        if kept:
-            optimizer.keep_distill_gradients()  # type: ignore[reportAttributeAccessIssue]
+        with optimizer.distill_gradients() if kept else nullcontext():  # type: ignore[reportAttributeAccessIssue]
+            parameter.grad = scale * torch.tensor([0.3, 0.1])
         optimizer.step()
+        parameter.grad = None
     return parameter.detach()
 
 

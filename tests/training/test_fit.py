@@ -18,6 +18,7 @@ from pipeline.distillation.objective import DistillationObjective
 from pipeline.params import TrainingParams, load_params
 from pipeline.training.augmentation import augmentation_of
 from pipeline.training.curve import write_curve
+from pipeline.training.device import MachineError, launch
 from pipeline.training.loop import STATE, Curve, TrainingDiverged, fit
 from pipeline.training.objective import SupervisedObjective
 from pipeline.training.optimizer import polynomial_rate
@@ -55,9 +56,8 @@ def _fit(
 ):
     objective = objective or _supervised()
     curve = fit(
-        objective, draws, training, name="toy", iterations=iterations, learning_rate=rate,
-        momentum_shift=momentum_shift, device=torch.device("cpu"),
-        scratch=scratch,
+        objective, draws, training, launch(1, training.precision), name="toy", iterations=iterations,
+        learning_rate=rate, momentum_shift=momentum_shift, scratch=scratch,
     )  # fmt: skip
     return objective, curve
 
@@ -97,6 +97,40 @@ def _distilling() -> DistillationObjective:
     student = _supervised().network
     method = GenerativeDenoise(student.backbone_channels, teacher.backbone_channels, 4.0, 1.0)
     return DistillationObjective(student, teacher, {"gdd": method}, {"gdd": 1.0}, 0.4, "all_pixels")
+
+
+class WithoutStatistics(SupervisedObjective):
+    """BatchNorm sees one part of a batch at a time, dropout draws for each: without both, parts add up to the whole."""
+
+    def train(self, mode: bool = True) -> "WithoutStatistics":
+        super().train(mode)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d | nn.Dropout2d):
+                module.eval()
+        return self
+
+
+def test_accumulated_parts_are_the_whole_batch(training: TrainingParams, draws: TrainingDraws, tmp_path: Path) -> None:
+    curves = []
+    for accumulate in (1, 2):
+        accumulating = replace(training, batch_size=4, accumulate=accumulate, log_every=1)
+        objective = WithoutStatistics(_supervised().network, 0.4, "all_pixels")
+        curves.append(_fit(accumulating, draws, tmp_path / str(accumulate), 4, rate=0.01, objective=objective)[1])
+    for whole, accumulated in zip(*curves, strict=True):
+        assert accumulated["total"] == pytest.approx(whole["total"], rel=1e-4)
+
+
+@pytest.mark.parametrize(("batch_size", "accumulate"), [(3, 2), (2, 2)])
+def test_a_batch_that_cannot_be_shared_is_refused(
+    training: TrainingParams, draws: TrainingDraws, tmp_path: Path, batch_size: int, accumulate: int
+) -> None:
+    with pytest.raises(MachineError, match=f"batch_size {batch_size} cannot be shared"):
+        _fit(replace(training, batch_size=batch_size, accumulate=accumulate), draws, tmp_path, 1)
+
+
+def test_half_precision_on_a_cpu_is_refused() -> None:
+    with pytest.raises(MachineError, match="fp16, which needs a GPU"):
+        launch(1, "fp16")
 
 
 @pytest.mark.parametrize(("make", "shift"), [(_supervised, 0.0), (_distilling, 0.0), (_distilling, 0.05)])
@@ -148,7 +182,7 @@ def test_a_state_holds_no_teacher_and_a_damaged_one_starts_anew(
 def test_a_diverged_loss_stops_and_names_the_samples(
     training: TrainingParams, draws: TrainingDraws, tmp_path: Path
 ) -> None:
-    with pytest.raises(TrainingDiverged, match=r"not finite at iteration \d+ .*toy_\d.*Lower the learning_rate"):
+    with pytest.raises(TrainingDiverged, match=r"at iteration \d+ .*toy_\d.*Lower the learning_rate"):
         _fit(training, draws, tmp_path, iterations=20, rate=1e20)
 
 
@@ -167,14 +201,14 @@ def test_another_parameter_is_another_training(training: TrainingParams, tmp_pat
     assert one != other == fingerprint(training=replace(training, momentum=0.8))
     stale = tmp_path / "run" / other
     stale.mkdir(parents=True)
-    with scratch_folder(tmp_path, "run", one) as folder:
+    with scratch_folder(tmp_path, "run", one, True) as folder:
         assert folder.is_dir()
         assert not stale.exists()
     assert not folder.exists()
 
 
 def test_progress_survives_a_failure(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), scratch_folder(tmp_path, "run", "a") as folder:
+    with pytest.raises(RuntimeError), scratch_folder(tmp_path, "run", "a", True) as folder:
         (folder / STATE).touch()
         raise RuntimeError
     assert (folder / STATE).is_file()
@@ -186,7 +220,7 @@ def test_two_trainers_of_one_run_are_refused(tmp_path: Path) -> None:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with (
             pytest.raises(TrainingBusy, match="run is being trained by another process"),
-            scratch_folder(tmp_path, "run", "a"),
+            scratch_folder(tmp_path, "run", "a", True),
         ):
             pass
 
@@ -199,7 +233,7 @@ def test_the_schedule_is_mmsegs() -> None:
 
 def test_the_progress_line_counts_from_where_it_resumed(capsys: pytest.CaptureFixture[str]) -> None:
     ticks = iter([0.0, 10.0, 20.0, 20.0, 20.0, 20.0])
-    progress = TrainingProgress("run", 50, 100, clock=lambda: next(ticks))
+    progress = TrainingProgress("run", 50, 100, True, clock=lambda: next(ticks))
     assert progress.rate(60) == pytest.approx(1.0)
     progress.interactive = False
     progress.show(90, {"task": 0.5})

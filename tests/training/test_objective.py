@@ -42,7 +42,8 @@ def test_a_crop_without_any_label_costs_nothing(mean: str) -> None:
 
 
 def _batch() -> tuple[torch.Tensor, torch.Tensor]:
-    return torch.rand(2, 3, 48, 64), torch.randint(0, 3, (2, 48, 64))
+    image, labels = torch.randint(0, 256, (2, 3, 48, 64)), torch.randint(0, 3, (2, 48, 64))
+    return image.to(torch.uint8), labels.to(torch.uint8)
 
 
 def _distillation() -> tuple[DistillationObjective, Segmenter]:

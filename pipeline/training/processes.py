@@ -1,0 +1,77 @@
+"""What several processes of one training have to agree on, so that together they do what one would do."""
+
+import torch
+import torch.distributed as dist
+import torch.distributed.nn.functional as differentiable
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+def process_count() -> int:
+    return dist.get_world_size() if dist.is_initialized() else 1
+
+
+def gathered(rows: Tensor) -> Tensor:
+    """The rows of all processes, in their order and without a gradient; every process must give equally many."""
+    if process_count() == 1:
+        return rows
+    parts = [torch.empty_like(rows, memory_format=torch.contiguous_format) for _ in range(process_count())]
+    dist.all_gather(parts, rows.contiguous())
+    return torch.cat(parts)
+
+
+def drawn_by_the_first(draws: Tensor) -> Tensor:
+    """The first process's random numbers for all."""
+    if process_count() > 1:
+        dist.broadcast(draws, src=0)
+    return draws
+
+
+def mean_over_processes(value: Tensor) -> Tensor:
+    """Without a gradient."""
+    if process_count() == 1:
+        return value
+    total = value.detach().clone()
+    dist.all_reduce(total)
+    return total / process_count()
+
+
+def with_joint_statistics(module: nn.Module, kind: str) -> None:
+    """Let every BatchNorm inside normalize by the images of all processes; names and tensors stay what they are."""
+    for name, child in module.named_children():
+        if isinstance(child, nn.BatchNorm2d):
+            joint = nn.SyncBatchNorm.convert_sync_batchnorm(child) if kind == "cuda" else JointBatchNorm.of(child)
+            setattr(module, name, joint)
+        else:
+            with_joint_statistics(child, kind)
+
+
+class JointBatchNorm(nn.BatchNorm2d):
+    """SyncBatchNorm where PyTorch's own, which is for GPUs, cannot run."""
+
+    @classmethod
+    def of(cls, norm: nn.BatchNorm2d) -> "JointBatchNorm":
+        joint = cls(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+        joint.load_state_dict(norm.state_dict())
+        return joint.train(norm.training).requires_grad_(norm.weight.requires_grad)
+
+    def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+        if not self.training:
+            return super().forward(input)
+        x = input.to(torch.promote_types(input.dtype, torch.float32))
+        cells = x.numel() // x.shape[1] * process_count()
+        mean = differentiable.all_reduce(x.sum(dim=(0, 2, 3))) / cells
+        centered = x - mean[:, None, None]
+        variance = differentiable.all_reduce(centered.square().sum(dim=(0, 2, 3))) / cells
+        self._remember(mean.detach(), variance.detach() * cells / (cells - 1))
+        scale = self.weight * (variance + self.eps).rsqrt()
+        return torch.addcmul(self.bias[:, None, None], centered, scale[:, None, None]).to(input.dtype)
+
+    def _remember(self, mean: Float[Tensor, " c"], variance: Float[Tensor, " c"]) -> None:
+        assert self.running_mean is not None
+        assert self.running_var is not None
+        assert self.num_batches_tracked is not None
+        assert self.momentum is not None
+        self.num_batches_tracked += 1
+        self.running_mean.lerp_(mean, self.momentum)
+        self.running_var.lerp_(variance, self.momentum)

@@ -1,0 +1,79 @@
+"""Trainings for `torchrun` to start in several processes: -m tests.training.several SAMPLES OUT METHOD...
+
+Noise, dropout and permutations are taken out, because each process has its own; the rest must be as in one process.
+"""
+
+import json
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from lightning.fabric import Fabric
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from pipeline.comparison.code import ROOT
+from pipeline.data.dataset import TrainingDraws
+from pipeline.data.samples import read_samples
+from pipeline.distillation import METHODS
+from pipeline.distillation.objective import DistillationObjective
+from pipeline.params import load_params
+from pipeline.training.augmentation import augmentation_of
+from pipeline.training.device import launch
+from pipeline.training.loop import Curve, fit
+from pipeline.training.objective import SupervisedObjective
+from tests.toy import toy_segmenter
+
+PARAMS = load_params(ROOT / "params.yaml")
+TRAINING = replace(
+    PARAMS.training, crop_height=48, crop_width=64, batch_size=4, workers=0, log_every=1, precision="fp32",
+    cross_entropy_mean="labelled_pixels",
+)  # fmt: skip
+
+
+def main() -> None:
+    samples, out, methods = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
+    fabric = launch(1, "fp32")  # under torchrun: as many as torchrun started
+    _without_chance()
+    for method in methods:
+        objective = _objective(method)
+        curve = _fit(objective, method, samples, fabric, out / "scratch" / method)
+        if fabric.is_global_zero:
+            state = {name: tensor for name, tensor in objective.state_dict().items() if not name.startswith("teacher.")}
+            save_file({name: tensor.contiguous() for name, tensor in state.items()}, out / f"{method}.safetensors")
+            (out / f"{method}.json").write_text(json.dumps(curve))
+
+
+def _without_chance() -> None:
+    def zeros(like: Tensor, **_: object) -> Tensor:
+        return torch.zeros_like(like)
+
+    torch.randn_like = torch.rand_like = zeros
+    torch.randint = lambda _high, size, device=None: torch.full(size, 300, device=device)
+    torch.randperm = lambda length, device=None: torch.arange(length, device=device)
+
+
+def _objective(method: str) -> SupervisedObjective:
+    torch.manual_seed(0)
+    teacher, student = toy_segmenter()[0], toy_segmenter()[0]
+    for module in student.modules():
+        if isinstance(module, nn.Dropout2d):
+            module.p = 0.0
+    if method == "none":
+        return SupervisedObjective(student, 0.4, TRAINING.cross_entropy_mean)
+    name = method.removesuffix("_dot")
+    chosen = {name: METHODS[name](PARAMS.methods, student, teacher)}
+    return DistillationObjective(student, teacher, chosen, {name: 1.0}, 0.4, TRAINING.cross_entropy_mean)
+
+
+def _fit(objective: SupervisedObjective, method: str, samples: Path, fabric: Fabric, scratch: Path) -> Curve:
+    draws = TrainingDraws(read_samples(samples, "train"), augmentation_of(TRAINING), 0)
+    return fit(
+        objective, draws, TRAINING, fabric, name=method, iterations=4, learning_rate=0.02,
+        momentum_shift=0.05 if method.endswith("_dot") else 0.0, scratch=scratch,
+    )  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

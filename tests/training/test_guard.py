@@ -1,0 +1,87 @@
+"""Bad losses: noticed, never learned from, named or counted."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from pipeline.comparison.code import ROOT
+from pipeline.data.dataset import TrainingDraws
+from pipeline.data.samples import read_samples
+from pipeline.params import TrainingParams, load_params
+from pipeline.training.augmentation import augmentation_of
+from pipeline.training.device import launch
+from pipeline.training.guard import WARM_UP, LossGuard
+from pipeline.training.loop import TrainingDiverged, fit
+from pipeline.training.objective import Loss, SupervisedObjective
+from tests.toy import toy_segmenter, write_toy_samples
+
+
+class OneBadLoss(SupervisedObjective):
+    """A loss that is multiplied with `factor` in one iteration, as a broken sample would do it."""
+
+    def __init__(self, at: int, factor: float):
+        torch.manual_seed(0)
+        super().__init__(toy_segmenter()[0], 0.4, "all_pixels")
+        self.at, self.factor, self.calls = at, factor, 0
+
+    def compare(self, image: Tensor, labels: Tensor) -> Loss:
+        bad = self.calls == self.at
+        self.calls += 1
+        loss = super().compare(image * torch.nan if bad and self.factor != self.factor else image, labels)
+        return loss._replace(task=loss.task * self.factor) if bad else loss
+
+
+@pytest.fixture
+def training() -> TrainingParams:
+    return replace(
+        load_params(ROOT / "params.yaml").training,
+        crop_height=48, crop_width=64, batch_size=2, workers=0, log_every=5, checkpoint_every=50, precision="fp32",
+    )  # fmt: skip
+
+
+def _fit(training: TrainingParams, objective: SupervisedObjective, folder: Path, shift: float = 0.0):
+    samples = read_samples(write_toy_samples(folder / "toy"), "train")
+    return fit(
+        objective, TrainingDraws(samples, augmentation_of(training), 0), training, launch(1, "fp32"), name="toy",
+        iterations=WARM_UP + 10, learning_rate=0.01, momentum_shift=shift, scratch=folder / "scratch",
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(("at", "factor"), [(0, torch.nan), (7, torch.nan), (7, torch.inf), (WARM_UP + 3, 1e4)])
+def test_a_bad_loss_is_skipped_and_counted_and_leaves_no_trace(
+    training: TrainingParams, tmp_path: Path, at: int, factor: float
+) -> None:
+    training = replace(training, on_bad_loss="skip")
+    objective = OneBadLoss(at, factor)
+    curve = _fit(training, objective, tmp_path)
+    assert [row["skipped"] for row in curve] == [float(row["iteration"] > at) for row in curve]
+    state = objective.network.state_dict()
+    assert all(tensor.isfinite().all() for tensor in state.values())
+    assert curve[-1]["task"] < curve[0]["task"] or at == 0
+
+
+@pytest.mark.parametrize(("at", "factor"), [(7, torch.nan), (WARM_UP + 3, 1e4)])
+def test_or_it_ends_the_training_with_the_names_of_the_samples(
+    training: TrainingParams, tmp_path: Path, at: int, factor: float
+) -> None:
+    with pytest.raises(TrainingDiverged, match=rf"at iteration {at} .*samples of this batch: toy_\d+, toy_\d+\."):
+        _fit(training, OneBadLoss(at, factor), tmp_path)
+
+
+def test_a_leap_counts_only_where_it_is_asked_for(training: TrainingParams, tmp_path: Path) -> None:
+    curve = _fit(replace(training, spike_factor=0.0), OneBadLoss(WARM_UP + 3, 100.0), tmp_path)
+    assert curve[-1]["skipped"] == 0
+
+
+def test_the_usual_loss_is_that_of_the_accepted_ones() -> None:
+    guard = LossGuard(spike_factor=2.0)
+    for iteration in range(WARM_UP):
+        guard.judge(iteration, torch.tensor(3.0), torch.tensor(True))
+    assert guard.weight_of(torch.tensor(5.9)) == 1
+    assert guard.weight_of(torch.tensor(6.1)).isnan()
+    guard.judge(WARM_UP, torch.tensor(torch.nan), torch.tensor(False))
+    assert guard.weight_of(torch.tensor(5.9)) == 1
+    assert (int(guard.refused), int(guard.first_refused)) == (1, WARM_UP)
