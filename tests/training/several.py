@@ -8,6 +8,7 @@ import sys
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 from lightning.fabric import Fabric
 from safetensors.torch import save_file
@@ -35,7 +36,7 @@ TRAINING = replace(
 def main() -> None:
     samples, out, methods = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
     fabric = launch(1, "fp32")  # under torchrun: as many as torchrun started
-    _without_chance()
+    without_chance(pytest.MonkeyPatch())
     for method in methods:
         objective = _objective(method)
         curve = _fit(objective, method, samples, fabric, out / "scratch" / method)
@@ -45,13 +46,16 @@ def main() -> None:
             (out / f"{method}.json").write_text(json.dumps(curve))
 
 
-def _without_chance() -> None:
+def without_chance(patch: pytest.MonkeyPatch) -> None:
+    """Take out what is random in the methods."""
+
     def zeros(like: Tensor, **_: object) -> Tensor:
         return torch.zeros_like(like)
 
-    torch.randn_like = torch.rand_like = zeros
-    torch.randint = lambda _high, size, device=None: torch.full(size, 300, device=device)
-    torch.randperm = lambda length, device=None: torch.arange(length, device=device)
+    patch.setattr(torch, "randn_like", zeros)
+    patch.setattr(torch, "rand_like", zeros)
+    patch.setattr(torch, "randint", lambda _high, size, device=None: torch.full(size, 300, device=device))
+    patch.setattr(torch, "randperm", lambda length, device=None: torch.arange(length, device=device))
 
 
 def _objective(method: str) -> SupervisedObjective:

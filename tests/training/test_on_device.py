@@ -1,0 +1,71 @@
+"""What must hold on whatever device trains: on a GPU where there is one (benchmarks/gpu.sh runs it), else the CPU."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from models.segmenter import SegmentationOutput
+from pipeline.comparison.code import ROOT
+from pipeline.data.dataset import TrainingDraws
+from pipeline.data.samples import read_samples
+from pipeline.distillation import METHODS
+from pipeline.distillation.objective import DistillationObjective
+from pipeline.params import load_params
+from pipeline.training.augmentation import augmentation_of
+from pipeline.training.device import best_device, launch
+from pipeline.training.loop import fit
+from tests.distillation.outputs import random_labels
+from tests.toy import toy_segmenter, write_toy_samples
+from tests.training.several import without_chance
+
+PARAMS = load_params(ROOT / "params.yaml")
+DEVICE = best_device()
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_says_on_the_device_what_it_says_in_float64(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Loss and gradient of the student's maps, in float32, against the CPU."""
+    torch.manual_seed(0)
+    labels = random_labels(48, 64)
+    without_chance(monkeypatch)
+    student, teacher = toy_segmenter()[0], toy_segmenter()[0]
+    wide = student.backbone_channels
+    shapes = [(2, 3, 6, 8), (2, 3, 6, 8), (2, student.head_channels, 6, 8), (2, wide, 6, 8)]
+    ours, theirs = ([torch.randn(*shape) for shape in shapes] for _ in range(2))
+
+    def result(kind: torch.dtype, device: torch.device) -> list[Tensor]:
+        leaves = [maps.to(device, kind).requires_grad_() for maps in ours]
+        fixed = [maps.to(device, kind) for maps in theirs]
+        torch.manual_seed(1)
+        method = METHODS[name](PARAMS.methods, student.to(device, kind), teacher).to(device, kind)
+        loss = method(SegmentationOutput(*leaves), SegmentationOutput(*fixed), labels.to(device))
+        gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
+        return [tensor.double().cpu() for tensor in (loss, *gradients) if tensor is not None]
+
+    exact, found = result(torch.float64, torch.device("cpu")), result(torch.float32, DEVICE)
+    for ours_, theirs_ in zip(found, exact, strict=True):
+        assert (ours_ - theirs_).norm() <= 0.01 * theirs_.norm() + 1e-7
+
+
+PRECISIONS = ["fp32", "bf16", "fp16"] if DEVICE.type == "cuda" else ["fp32", "bf16"]
+
+
+@pytest.mark.parametrize("precision", PRECISIONS)
+def test_a_distilled_toy_learns_in_every_precision(precision: str, tmp_path: Path) -> None:
+    training = replace(
+        PARAMS.training, crop_height=48, crop_width=64, batch_size=4, workers=0, log_every=5, precision=precision
+    )
+    torch.manual_seed(0)
+    teacher, student = toy_segmenter()[0], toy_segmenter()[0]
+    chosen = {"gdd": METHODS["gdd"](PARAMS.methods, student, teacher)}
+    objective = DistillationObjective(student, teacher, chosen, {"gdd": 1.0}, 0.4, "all_pixels")
+    draws = TrainingDraws(read_samples(write_toy_samples(tmp_path), "train"), augmentation_of(training), 0)
+    curve = fit(
+        objective, draws, training, launch(1, precision), name="toy", iterations=30, learning_rate=0.05,
+        momentum_shift=0.0, scratch=tmp_path / "scratch",
+    )  # fmt: skip
+    assert curve[-1]["task"] < 0.9 * curve[0]["task"]
+    assert curve[-1]["skipped"] <= (5 if precision == "fp16" else 0)
