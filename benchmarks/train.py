@@ -4,6 +4,7 @@ Every case runs in a process of its own, so that its peak memory is its own; pla
 """
 
 import argparse
+import json
 import multiprocessing
 import resource
 import sys
@@ -53,26 +54,36 @@ class Case:
 
 def main() -> None:
     arguments = _arguments()
-    results = []
+    record = _begun(arguments)
+    known = {(row["architecture"], row["method"]) for row in record["cases"]}
     print(f"{'student':10} {'method':7} {'plain':>12} {'ours':>12} {'ratio':>6} {'of peak':>8} {'memory':>15}")
-    peak = _in_process(matrix_peak)
+    peak = record["matrix_peak_flops"]
     for architecture in arguments.students:
         for method in arguments.methods:
+            if (architecture, method) in known:
+                continue
             sizes = {name: getattr(arguments, name) for name in ("teacher", "height", "width", "batch_size", "steps")}
             case = Case(form="plain", architecture=architecture, method=method, warm_up=arguments.warm_up, **sizes)
             plain, ours = (_in_process(measure, replace(case, form=form)) for form in ("plain", "ours"))
             row = compared(case, plain, ours, peak["bf16"])
-            results.append(row)
+            record["cases"].append(row)
+            write_json(arguments.out, record)
             print(
                 f"{architecture:10} {method:7} {plain['images_per_s']:9.2f}/s  {ours['images_per_s']:9.2f}/s  "
                 f"{row['ratio']:5.2f}x {100 * row['share_of_peak']:7.1f}% "
                 f"{ours['peak_memory_bytes'] / 1e9:6.2f}/{plain['peak_memory_bytes'] / 1e9:.2f} GB",
                 flush=True,
             )
-    record = {"command": " ".join(["python -m benchmarks.train", *sys.argv[1:]]), "machine": machine_record(),
-              "matrix_peak_flops": peak, "cases": results}  # fmt: skip
-    write_json(arguments.out, record)
     print(f"wrote {arguments.out}")
+
+
+def _begun(arguments: argparse.Namespace) -> dict[str, Any]:
+    """A new record, or with --resume the one that an earlier call left unfinished."""
+    if arguments.resume and arguments.out.is_file():
+        return json.loads(arguments.out.read_text())
+    command = " ".join(["python -m benchmarks.train", *sys.argv[1:]])
+    peak = _in_process(matrix_peak)
+    return {"command": command, "machine": machine_record(), "matrix_peak_flops": peak, "cases": []}
 
 
 def compared(case: Case, plain: dict[str, Any], ours: dict[str, Any], peak: float) -> dict[str, Any]:
@@ -121,14 +132,14 @@ def measure(case: Case) -> dict[str, Any]:
 
 
 def matrix_peak() -> dict[str, float]:
-    """The best of thirty products of square matrices, in operations per second: what this machine can multiply."""
+    """The best of ten products of square matrices, in operations per second: what this machine can multiply."""
     device = best_device()
     size = 8192 if device.type == "cuda" else 4096
     rates = {}
     for name, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
         a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
         best = float("inf")
-        for _ in range(30):
+        for _ in range(11):
             _wait(device)
             start = time.perf_counter()
             torch.mm(a, b)
@@ -199,6 +210,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--batch-size", type=int, default=16 if gpu else 8)
     parser.add_argument("--warm-up", type=int, default=5 if gpu else 3)
     parser.add_argument("--steps", type=int, default=30 if gpu else 5)
+    parser.add_argument("--resume", action="store_true", help="keep the cases that --out has already")
     parser.add_argument("--out", type=Path, default=Path("reports/speed/train.json"))
     return parser.parse_args()
 

@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# Everything that needs a GPU, on a machine that has PyTorch, torchvision, timm and lightning and no package index.
+#
+#   benchmarks/gpu.sh OUT [SECONDS]
+#
+# in slots: what is finished is not repeated, so the same command again goes on. OUT gets what there is to keep.
+#   WHEELS=folder   of packages that the machine lacks (benchmarks/wheels.sh fetches them where there is an index)
+#   PROFILE=folder  to train and judge; none: no training. With CamVid: profiles/camvid, its images linked to data/raw
+#   BENCH="..."     further arguments of benchmarks.train
+# Without a GPU it runs all the same, on the CPU: that is the dry run.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+out=$(realpath -m "${1:?usage: benchmarks/gpu.sh OUT [SECONDS]}")
+deadline=$((SECONDS + ${2:-570}))
+marks=scratch/gpu
+mkdir -p "$out" "$marks"
+
+if [ -n "${WHEELS:-}" ]; then
+  site=$(realpath -m "$marks/site")
+  [ -d "$site" ] || python3 -m pip install -q --no-index --no-deps --no-compile --target "$site" "$WHEELS"/*.whl
+  export PYTHONPATH="$site:${PYTHONPATH:-}"
+fi
+export PYTHONPATH="$PWD:${PYTHONPATH:-}"
+
+python3 - <<'PY' | tee "$out/machine.txt"
+import torch
+name = torch.cuda.get_device_name() if torch.cuda.is_available() else "no GPU: a dry run on the CPU"
+print(f"torch {torch.__version__}, {name}")
+PY
+
+# A step runs once; killed at the end of the slot it is repeated in the next one.
+step() {
+  local name=$1 left=$((deadline - SECONDS))
+  shift
+  if [ -e "$marks/$name.done" ]; then echo "$name: done in an earlier slot"; return; fi
+  if [ "$left" -le 10 ]; then echo "$name: the slot is over"; return; fi
+  echo "== $name ($left s left)"
+  local status=0
+  timeout --signal=INT --kill-after=10 "$left" "$@" 2>&1 | tee "$out/$name.log" || status=$?
+  case $status in
+    0) touch "$marks/$name.done" ;;
+    124 | 137) echo "$name: cut off at the end of the slot" ;;
+    *) echo "$name failed with status $status"; exit "$status" ;;
+  esac
+}
+
+step correctness python3 -m pytest -q -p no:cacheprovider tests/training/test_on_device.py
+# shellcheck disable=SC2086
+step bench_train python3 -m benchmarks.train --resume --out "$out/train.json" ${BENCH:-}
+if [ -n "${PROFILE:-}" ]; then
+  step train python3 -m benchmarks.slot "$PROFILE" --seconds $((deadline - SECONDS - 15)) --out "$out/profile"
+  # A slot that ran out of time ends well and is not done.
+  if ! grep -qs "all runs are trained and judged" "$out/train.log"; then rm -f "$marks/train.done"; fi
+fi
+ls "$marks"/*.done
