@@ -12,10 +12,10 @@ export PYTHONUNBUFFERED := 1
 PROFILE ?= camvid-cpu
 UNIT_WORKERS ?= 2
 
-.PHONY: help setup lock demo test lint unit smoke camvid compare predict report doctor clean
+.PHONY: help setup lock demo test lint unit smoke camvid compare bench-train predict report doctor clean
 
 help:  ## this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | awk -F'\t' '{printf "  make %-9s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
 
 $(STAMP): requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else f"segdistill needs Python 3.11 or 3.12, {sys.executable} is {v[0]}.{v[1]}. Point PYTHON at one: make PYTHON=python3.11 setup")'
@@ -61,6 +61,9 @@ SPLIT ?=
 compare: setup  ## which method gains: make compare [METHODS="none gdd cwd"] [SEEDS=3] [SPLIT=val] [PROFILE=camvid-cpu]
 	cd $(if $(filter undefined file,$(origin PROFILE)),.,profiles/$(PROFILE)) && dvc repro teacher && \
 	  PYTHONPATH=$(CURDIR) python -m pipeline.comparison $(METHODS) --seeds $(SEEDS) $(if $(SPLIT),--split $(SPLIT))
+
+bench-train: setup  ## images per second of the training step, beside a plain one (BENCH="--methods gdd" ...)
+	PYTHONPATH=$(CURDIR) python -m benchmarks.train $(BENCH)
 
 RUN ?= pspnet_r18_gdd
 predict: setup  ## segment one picture: make predict IMAGE=<file> [RUN=pspnet_r18_gdd]

@@ -65,6 +65,8 @@ def main() -> None:
             sizes = {name: getattr(arguments, name) for name in ("teacher", "height", "width", "batch_size", "steps")}
             case = Case(form="plain", architecture=architecture, method=method, warm_up=arguments.warm_up, **sizes)
             plain, ours = (_in_process(measure, replace(case, form=form)) for form in ("plain", "ours"))
+            # A machine that others share is slower in one minute than in another: the best of all that was seen.
+            peak["bf16"] = max(peak["bf16"], plain["matrix_flops_per_s"], ours["matrix_flops_per_s"])
             row = compared(case, plain, ours, peak["bf16"])
             record["cases"].append(row)
             write_json(arguments.out, record)
@@ -82,7 +84,7 @@ def _begun(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.resume and arguments.out.is_file():
         return json.loads(arguments.out.read_text())
     command = " ".join(["python -m benchmarks.train", *sys.argv[1:]])
-    peak = _in_process(matrix_peak)
+    peak = _in_process(matrix_peak, 20)
     return {"command": command, "machine": machine_record(), "matrix_peak_flops": peak, "cases": []}
 
 
@@ -128,18 +130,18 @@ def measure(case: Case) -> dict[str, Any]:
     flops = counter.get_total_flops()
     typical = median(seconds)
     return {"seconds": seconds, "images_per_s": case.batch_size / typical, "peak_memory_bytes": memory,
-            "flops": flops, "flops_per_s": flops / typical}  # fmt: skip
+            "flops": flops, "flops_per_s": flops / typical, "matrix_flops_per_s": matrix_peak(5)["bf16"]}  # fmt: skip
 
 
-def matrix_peak() -> dict[str, float]:
-    """The best of ten products of square matrices, in operations per second: what this machine can multiply."""
+def matrix_peak(products: int) -> dict[str, float]:
+    """The best of so many products of square matrices, in operations per second: what this machine can multiply."""
     device = best_device()
     size = 8192 if device.type == "cuda" else 4096
     rates = {}
     for name, dtype in (("bf16", torch.bfloat16), ("fp32", torch.float32)):
         a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
         best = float("inf")
-        for _ in range(11):
+        for _ in range(products + 1):
             _wait(device)
             start = time.perf_counter()
             torch.mm(a, b)

@@ -2,7 +2,6 @@
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as differentiable
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -46,12 +45,28 @@ def with_joint_statistics(module: nn.Module, kind: str) -> None:
             with_joint_statistics(child, kind)
 
 
+class _JointSum(torch.autograd.Function):
+    """Sum over the processes; the gradient of what all of them see is the sum of theirs."""
+
+    @staticmethod
+    def forward(ctx, part: Tensor) -> Tensor:
+        total = part.clone()
+        dist.all_reduce(total)
+        return total
+
+    @staticmethod
+    def backward(ctx, gradient: Tensor) -> Tensor:  # type: ignore[reportIncompatibleMethodOverride]
+        total = gradient.contiguous().clone()
+        dist.all_reduce(total)
+        return total
+
+
 class JointBatchNorm(nn.BatchNorm2d):
     """SyncBatchNorm where PyTorch's own, which is for GPUs, cannot run."""
 
     @classmethod
     def of(cls, norm: nn.BatchNorm2d) -> "JointBatchNorm":
-        joint = cls(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats)
+        joint = cls(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats).to(norm.weight)
         joint.load_state_dict(norm.state_dict())
         return joint.train(norm.training).requires_grad_(norm.weight.requires_grad)
 
@@ -60,9 +75,9 @@ class JointBatchNorm(nn.BatchNorm2d):
             return super().forward(input)
         x = input.to(torch.promote_types(input.dtype, torch.float32))
         cells = x.numel() // x.shape[1] * process_count()
-        mean = differentiable.all_reduce(x.sum(dim=(0, 2, 3))) / cells
+        mean = _JointSum.apply(x.sum(dim=(0, 2, 3))) / cells
         centered = x - mean[:, None, None]
-        variance = differentiable.all_reduce(centered.square().sum(dim=(0, 2, 3))) / cells
+        variance = _JointSum.apply(centered.square().sum(dim=(0, 2, 3))) / cells
         self._remember(mean.detach(), variance.detach() * cells / (cells - 1))
         scale = self.weight * (variance + self.eps).rsqrt()
         return torch.addcmul(self.bias[:, None, None], centered, scale[:, None, None]).to(input.dtype)

@@ -1,6 +1,7 @@
 """Trainings for `torchrun` to start in several processes: -m tests.training.several SAMPLES OUT METHOD...
 
 Noise, dropout and permutations are taken out, because each process has its own; the rest must be as in one process.
+All is computed in float64: in float32 a few iterations make another training of two orders of summation.
 """
 
 import json
@@ -15,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pipeline.comparison.code import ROOT
-from pipeline.data.dataset import TrainingDraws
+from pipeline.data.dataset import TrainingDraws, network_input
 from pipeline.data.samples import read_samples
 from pipeline.distillation import METHODS
 from pipeline.distillation.objective import DistillationObjective
@@ -36,9 +37,11 @@ TRAINING = replace(
 def main() -> None:
     samples, out, methods = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
     fabric = launch(1, "fp32")  # under torchrun: as many as torchrun started
-    without_chance(pytest.MonkeyPatch())
+    patch = pytest.MonkeyPatch()
+    without_chance(patch)
+    patch.setattr("pipeline.training.objective.network_input", lambda image: network_input(image).double())
     for method in methods:
-        objective = _objective(method)
+        objective = _objective(method).double()
         curve = _fit(objective, method, samples, fabric, out / "scratch" / method)
         if fabric.is_global_zero:
             state = {name: tensor for name, tensor in objective.state_dict().items() if not name.startswith("teacher.")}

@@ -1,0 +1,73 @@
+"""The plain step computes what ours does, so that the ratio compares two ways to one result; and slots end in time."""
+
+import time
+from pathlib import Path
+
+import pytest
+import torch
+
+from benchmarks.plain import PlainCWD, PlainGDD, PlainStep
+from benchmarks.slot import run_slot, stages
+from benchmarks.train import Case, compared
+from pipeline.distillation.cwd import ChannelWise
+from pipeline.distillation.gdd import GenerativeDenoise
+from pipeline.training.objective import SupervisedObjective
+from tests.small_profile import write_small_profile
+from tests.toy import toy_segmenter
+
+
+def test_the_plain_methods_are_ours() -> None:
+    torch.manual_seed(0)
+    student, teacher = toy_segmenter()[0].eval(), toy_segmenter()[0].eval()
+    image, labels = torch.rand(2, 3, 48, 64), torch.zeros(2, 48, 64, dtype=torch.long)
+    ours, theirs = student(image), teacher(image)
+    plain = PlainGDD(student, teacher)
+    gdd = GenerativeDenoise(student.backbone_channels, teacher.backbone_channels, 4.0, 1.0)
+    gdd.generator.load_state_dict(plain.generation.state_dict())
+    plain.align = gdd.align  # of equal channels there is none
+    results = []
+    for method in (plain, lambda s, t: 145.0 * gdd(s, t, labels)):
+        torch.manual_seed(1)  # the same noise
+        results.append(method(ours, theirs).item())
+    assert results[0] == pytest.approx(results[1], rel=1e-4)
+    assert PlainCWD()(ours, theirs).item() == pytest.approx(
+        3.0 * ChannelWise(4.0)(ours, theirs, labels).item(), rel=1e-2
+    )
+
+
+def test_the_plain_step_minimizes_our_task_loss() -> None:
+    student, teacher = toy_segmenter()[0], toy_segmenter()[0]
+    image = torch.randint(0, 256, (2, 3, 48, 64)).to(torch.uint8)
+    labels = torch.randint(0, 3, (2, 48, 64)).to(torch.uint8)
+    objective = SupervisedObjective(student, 0.4, "all_pixels").train()
+    torch.manual_seed(0)
+    expected = objective(image, labels).total.item()
+    torch.manual_seed(0)
+    assert PlainStep(student, teacher, None)(image.float() / 255, labels.long()).item() == pytest.approx(
+        expected, rel=1e-5
+    )
+
+
+def test_a_row_says_how_many_times_as_fast() -> None:
+    case = Case(form="plain", architecture="pspnet", method="gdd", teacher="resnet50", height=180, width=240,
+                batch_size=8, warm_up=1, steps=1)  # fmt: skip
+    plain = {"images_per_s": 2.0, "peak_memory_bytes": 400, "flops_per_s": 1e9}
+    ours = {"images_per_s": 5.0, "peak_memory_bytes": 100, "flops_per_s": 3e9}
+    row = compared(case, plain, ours, 6e9)
+    assert (row["ratio"], row["memory_ratio"], row["share_of_peak"]) == (2.5, 0.25, 0.5)
+
+
+def test_a_slot_ends_in_time_and_the_next_one_goes_on(tmp_path: Path) -> None:
+    write_small_profile(tmp_path, ["pspnet_r18"])
+    assert stages(["a"]) == [
+        ("prepare",), ("curate",), ("teacher",), ("evaluate", "teacher"), ("student", "a"), ("evaluate", "a"),
+    ]  # fmt: skip
+    marks = tmp_path / "scratch/slots"
+    begun = time.monotonic()
+    assert not run_slot(tmp_path, begun + 0.5)
+    assert time.monotonic() - begun < 5
+    assert not list(marks.iterdir())
+    for stage in stages(["pspnet_r18"])[1:]:
+        (marks / "_".join(stage)).touch()
+    assert run_slot(tmp_path, time.monotonic() + 120)  # only `prepare` was left
+    assert (tmp_path / "data/prepared/samples.csv").is_file()
