@@ -12,10 +12,10 @@ export PYTHONUNBUFFERED := 1
 PROFILE ?= camvid-cpu
 UNIT_WORKERS ?= 2
 
-.PHONY: help setup lock demo test lint unit smoke camvid compare bench-train predict report doctor clean
+.PHONY: help setup lock demo test lint unit smoke camvid compare bench-train bench-data bench-determinism bench-growth predict report doctor clean
 
 help:  ## this list
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | awk -F'\t' '{printf "  make %-11s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
 
 $(STAMP): requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else f"segdistill needs Python 3.11 or 3.12, {sys.executable} is {v[0]}.{v[1]}. Point PYTHON at one: make PYTHON=python3.11 setup")'
@@ -61,6 +61,15 @@ SPLIT ?=
 compare: setup  ## which method gains: make compare [METHODS="none gdd cwd"] [SEEDS=3] [SPLIT=val] [PROFILE=camvid-cpu]
 	cd $(if $(filter undefined file,$(origin PROFILE)),.,profiles/$(PROFILE)) && dvc repro teacher && \
 	  PYTHONPATH=$(CURDIR) python -m pipeline.comparison $(METHODS) --seeds $(SEEDS) $(if $(SPLIT),--split $(SPLIT))
+
+bench-data: setup  ## does the loader keep up with the step? on the data of PROFILE, or the embedded
+	PYTHONPATH=$(CURDIR) python -m benchmarks.data --profile $(if $(filter undefined file,$(origin PROFILE)),.,profiles/$(PROFILE)) $(BENCH)
+
+bench-growth: setup  ## what more images, larger batches and crops cost (BENCH="--images 1000")
+	PYTHONPATH=$(CURDIR) python -m benchmarks.growth $(BENCH)
+
+bench-determinism: setup  ## does a training end in the same bytes again, and what does it cost to be sure?
+	PYTHONPATH=$(CURDIR) python -m benchmarks.determinism $(BENCH)
 
 bench-train: setup  ## images per second of the training step, beside a plain one (BENCH="--methods gdd" ...)
 	PYTHONPATH=$(CURDIR) python -m benchmarks.train $(BENCH)

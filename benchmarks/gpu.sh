@@ -47,7 +47,10 @@ step() {
 step correctness python3 -m pytest -q -p no:cacheprovider tests/training/test_on_device.py
 # shellcheck disable=SC2086
 step bench_train python3 -m benchmarks.train --resume --out "$out/train.json" ${BENCH:-}
+step determinism python3 -m benchmarks.determinism --out "$out/determinism.json"
+step growth python3 -m benchmarks.growth --images --out "$out/growth.json"
 if [ -n "${PROFILE:-}" ]; then
+  step data python3 -m benchmarks.data --profile "$PROFILE" --out "$out/data.json"
   step train python3 -m benchmarks.slot "$PROFILE" --seconds $((deadline - SECONDS - 15)) --out "$out/profile"
   # A slot that ran out of time ends well and is not done.
   if ! grep -qs "all runs are trained and judged" "$out/train.log"; then rm -f "$marks/train.done"; fi

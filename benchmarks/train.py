@@ -6,7 +6,6 @@ Every case runs in a process of its own, so that its peak memory is its own; pla
 import argparse
 import json
 import multiprocessing
-import resource
 import sys
 import time
 from collections.abc import Callable
@@ -16,17 +15,20 @@ from statistics import median
 from typing import Any
 
 import torch
+from lightning.fabric import Fabric
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.plain import PlainCWD, PlainDiffKD, PlainGDD, PlainStep
 from models.build import Design, build_segmenter
-from pipeline.data.dataset import Batch, network_input
+from models.folding import fold_batchnorms
+from pipeline.data.dataset import TrainingBatch, network_input
+from pipeline.data.distortion import distort
 from pipeline.data.files import write_json
 from pipeline.distillation import METHODS
 from pipeline.distillation.objective import DistillationObjective
-from pipeline.measure.machine import machine_record
+from pipeline.measure.machine import machine_record, peak_memory_bytes
 from pipeline.params import load_params
-from pipeline.training.device import best_device, launch
+from pipeline.training.device import best_device, launch, wait_for
 from pipeline.training.guard import LossGuard
 from pipeline.training.objective import SupervisedObjective
 from pipeline.training.optimizer import Stepper, make_optimizer
@@ -64,7 +66,7 @@ def main() -> None:
                 continue
             sizes = {name: getattr(arguments, name) for name in ("teacher", "height", "width", "batch_size", "steps")}
             case = Case(form="plain", architecture=architecture, method=method, warm_up=arguments.warm_up, **sizes)
-            plain, ours = (_in_process(measure, replace(case, form=form)) for form in ("plain", "ours"))
+            plain, ours = (in_process(measure, replace(case, form=form)) for form in ("plain", "ours"))
             # A machine that others share is slower in one minute than in another: the best of all that was seen.
             peak["bf16"] = max(peak["bf16"], plain["matrix_flops_per_s"], ours["matrix_flops_per_s"])
             row = compared(case, plain, ours, peak["bf16"])
@@ -84,7 +86,7 @@ def _begun(arguments: argparse.Namespace) -> dict[str, Any]:
     if arguments.resume and arguments.out.is_file():
         return json.loads(arguments.out.read_text())
     command = " ".join(["python -m benchmarks.train", *sys.argv[1:]])
-    peak = _in_process(matrix_peak, 20)
+    peak = in_process(matrix_peak, 20)
     return {"command": command, "machine": machine_record(), "matrix_peak_flops": peak, "cases": []}
 
 
@@ -104,27 +106,21 @@ def measure(case: Case) -> dict[str, Any]:
     """Median time of a step, operations that it really does (two for a multiply-accumulate), and peak memory."""
     torch.manual_seed(0)
     device = best_device()
-    step = _ours(case) if case.form == "ours" else _plain(case, device)
-    images = torch.randint(0, 256, (case.batch_size, 3, case.height, case.width), dtype=torch.uint8)
-    labels = torch.randint(0, len(CLASSES), (case.batch_size, case.height, case.width), dtype=torch.uint8)
+    step = our_step(case, launch(1, "auto", False))[0] if case.form == "ours" else _plain(case, device)
+    batch = random_batch(case)
     if device.type == "cuda":
-        images, labels = images.pin_memory(), labels.pin_memory()
+        batch = batch._replace(image=batch.image.pin_memory(), labels=batch.labels.pin_memory())
         torch.cuda.reset_peak_memory_stats()
-    batch = Batch(images, labels, [""] * case.batch_size)
     for _ in range(case.warm_up):
         step(batch)
     seconds = []
     for _ in range(case.steps):
-        _wait(device)
+        wait_for(device)
         start = time.perf_counter()
         step(batch)
-        _wait(device)
+        wait_for(device)
         seconds.append(time.perf_counter() - start)
-    memory = (
-        torch.cuda.max_memory_allocated()
-        if device.type == "cuda"
-        else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    )
+    memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else peak_memory_bytes()
     with FlopCounterMode(display=False) as counter:
         step(batch)
     flops = counter.get_total_flops()
@@ -142,23 +138,31 @@ def matrix_peak(products: int) -> dict[str, float]:
         a, b = (torch.randn(size, size, device=device).to(dtype) for _ in range(2))
         best = float("inf")
         for _ in range(products + 1):
-            _wait(device)
+            wait_for(device)
             start = time.perf_counter()
             torch.mm(a, b)
-            _wait(device)
+            wait_for(device)
             best = min(best, time.perf_counter() - start)
         rates[name] = 2 * size**3 / best
     return rates
 
 
-def _ours(case: Case):
+def random_batch(case: Case) -> TrainingBatch:
+    images = torch.randint(0, 256, (case.batch_size, 3, case.height, case.width), dtype=torch.uint8)
+    labels = torch.randint(0, len(CLASSES), (case.batch_size, case.height, case.width), dtype=torch.uint8)
+    strengths = torch.tensor([16.0, 1.2, 0.8, 9.0]).repeat(case.batch_size, 1)  # as much work as any
+    return TrainingBatch(images, labels, strengths, [""] * case.batch_size)
+
+
+def our_step(case: Case, fabric: Fabric) -> tuple[Callable[[TrainingBatch], object], SupervisedObjective]:
+    """What trains a batch, as the loop does it, and the objective that is trained."""
     params = load_params(ROOT / "params.yaml")
-    fabric = launch(1, "auto")
     student, teacher = _networks(case)
     if case.method == "none":
         objective = SupervisedObjective(student, 0.4, "all_pixels")
     else:
         teacher.auxiliary_head = None
+        fold_batchnorms(teacher)
         method = METHODS[case.method](params.methods, student, teacher)
         objective = DistillationObjective(
             student, teacher, {case.method: method}, {case.method: WEIGHTS[case.method]}, 0.4, "all_pixels"
@@ -167,7 +171,7 @@ def _ours(case: Case):
     objective.train()
     optimizer = make_optimizer(objective.parameters(), 0.01, 0.9, 5e-4, 0.0, fused=True)
     stepper = Stepper(fabric, objective, optimizer, LossGuard(10.0).to(fabric.device), 10.0)
-    return lambda batch: stepper.step(0, [batch])
+    return lambda batch: stepper.step(0, [batch]), objective
 
 
 def _plain(case: Case, device: torch.device):
@@ -175,9 +179,9 @@ def _plain(case: Case, device: torch.device):
     method = None if case.method == "none" else PLAIN[case.method](student, teacher).to(device)
     step = PlainStep(student, teacher, method)
 
-    def run(batch: Batch) -> None:
-        image, labels = batch.on(device)
-        step(network_input(image).contiguous(), labels.long())
+    def run(batch: TrainingBatch) -> None:
+        image, labels, strengths = batch.on(device)
+        step(distort(network_input(image), strengths).contiguous(), labels.long())
 
     return run
 
@@ -191,12 +195,7 @@ def _networks(case: Case):
     return build_segmenter(student), build_segmenter(teacher)
 
 
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize()
-
-
-def _in_process(function: Callable[..., dict[str, Any]], *arguments: object) -> dict[str, Any]:
+def in_process(function: Callable[..., dict[str, Any]], *arguments: object) -> dict[str, Any]:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments)
 

@@ -30,6 +30,7 @@ class AtrousPyramidHead(nn.Module):
     def forward(self, features: Float[Tensor, "n c h w"]) -> tuple[Tensor, Tensor]:
         """Returns (head features, logits)."""
         pooled = self.image_pool(features.mean(dim=(2, 3), keepdim=True))
-        context = pooled.expand(-1, -1, *features.shape[-2:])  # what bilinear resizing of one pixel comes to
+        height, width = features.shape[-2:]
+        context = pooled.expand(-1, -1, height, width)  # what bilinear resizing of one pixel comes to
         fused = self.fuse(torch.cat([context, *(branch(features) for branch in self.branches)], dim=1))
         return fused, self.classifier(fused)

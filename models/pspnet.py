@@ -1,11 +1,11 @@
 """Pyramid pooling head (PSPNet, arXiv 1612.01105; geometry of mmseg's PSPHead)."""
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.heads import Classifier, ConvBNReLU
+from models.resize import bilinear
 
 BINS = (1, 2, 3, 6)
 
@@ -24,9 +24,9 @@ class PyramidPoolingHead(nn.Module):
 
     def forward(self, features: Float[Tensor, "n c h w"]) -> tuple[Tensor, Tensor]:
         """Returns (head features, logits)."""
-        size = features.shape[-2:]
+        height, width = features.shape[-2:]
         pyramid = [
-            F.interpolate(branch(pool_to_bins(features, bins)), size=size, mode="bilinear", align_corners=False)
+            bilinear(branch(pool_to_bins(features, bins)), height, width)
             for bins, branch in zip(BINS, self.branches, strict=True)
         ]
         fused = self.fuse(torch.cat([features, *pyramid], dim=1))

@@ -7,7 +7,6 @@ feature map (H and W divided by the output stride).
 from typing import NamedTuple
 
 import torch
-import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
@@ -61,8 +60,3 @@ class Segmenter(nn.Module):
         head_features, logits = self.head(stage4)
         auxiliary = None if self.auxiliary_head is None else self.auxiliary_head(stage3)
         return SegmentationOutput(logits, auxiliary, head_features, stage4)
-
-
-def upsample(logits: Float[Tensor, "n k h w"], height: int, width: int) -> Float[Tensor, "n k H W"]:
-    """Class scores at the size of the image: bilinear, align_corners=False, as in mmseg."""
-    return F.interpolate(logits, size=(height, width), mode="bilinear", align_corners=False)

@@ -4,7 +4,8 @@ import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from models.segmenter import Segmenter, upsample
+from models.resize import bilinear
+from models.segmenter import Segmenter
 
 
 class LogitsGraph(nn.Module):
@@ -19,7 +20,7 @@ class LogitsGraph(nn.Module):
     def forward(self, image: UInt8[Tensor, "n H W 3"]) -> Float[Tensor, "n k H W"]:
         # Cast before the permute: TensorRT refuses to transpose uint8.
         rgb = image.float().permute(0, 3, 1, 2) / 255
-        return upsample(self.segmenter(rgb).logits.float(), image.shape[1], image.shape[2])
+        return bilinear(self.segmenter(rgb).logits.float(), image.shape[1], image.shape[2])
 
 
 class LabelsGraph(LogitsGraph):

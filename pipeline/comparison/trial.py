@@ -4,7 +4,6 @@ import csv
 import hashlib
 import inspect
 import json
-import resource
 import shutil
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, replace
@@ -21,7 +20,7 @@ from pipeline.data.classes import ClassTable
 from pipeline.data.files import sha256, write_json
 from pipeline.distillation.student import student_objective, train_student
 from pipeline.measure.evaluate import RunFacts, evaluate_checkpoint
-from pipeline.measure.machine import machine_record
+from pipeline.measure.machine import machine_record, peak_memory_bytes
 from pipeline.params import Params, Split
 from pipeline.training.device import best_device
 from pipeline.training.network import new_network
@@ -65,7 +64,7 @@ def _train(trial: Trial, params: Params, places: Places) -> None:
         scratch=places.scratch,
         out=folder,
     )
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024  # before anything else takes memory
+    peak = peak_memory_bytes()  # before anything else takes memory
     gpu_peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
     objective = _fresh_objective(trial, params, places)
     with (folder / "training.csv").open(newline="") as file:

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -11,6 +11,7 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
+from pipeline.data.decoded import DecodedPairs
 from pipeline.data.images import read_image, read_mask
 from pipeline.data.samples import Sample
 from pipeline.data.transforms import Augmentation
@@ -22,13 +23,24 @@ class LoaderError(SegdistillError):
 
 
 class Batch(NamedTuple):
+    """Whole images."""
+
     image: UInt8[Tensor, "n 3 H W"]  # RGB
     labels: UInt8[Tensor, "n H W"]  # train ids
     ids: list[str]
 
-    def on(self, device: torch.device) -> tuple[UInt8[Tensor, "n 3 H W"], UInt8[Tensor, "n H W"]]:
-        """Bytes travel, a quarter of what float32 would be; the host does not wait for them."""
-        return self.image.to(device, non_blocking=True), self.labels.to(device, non_blocking=True)
+
+class TrainingBatch(NamedTuple):
+    """Crops, and how their colors are to be changed."""
+
+    image: UInt8[Tensor, "n 3 H W"]
+    labels: UInt8[Tensor, "n H W"]
+    distortion: Float[Tensor, "n 4"]
+    ids: list[str]
+
+    def on(self, device: torch.device) -> list[Tensor]:
+        """All but the ids. Bytes travel, a quarter of what float32 would be; the host does not wait for them."""
+        return [tensor.to(device, non_blocking=True) for tensor in (self.image, self.labels, self.distortion)]
 
 
 def network_input(image: UInt8[Tensor, "n 3 H W"]) -> Float[Tensor, "n 3 H W"]:
@@ -36,27 +48,36 @@ def network_input(image: UInt8[Tensor, "n 3 H W"]) -> Float[Tensor, "n 3 H W"]:
     return image.float().div_(255).contiguous(memory_format=torch.channels_last)
 
 
-class TrainingDraws(Dataset[tuple[np.ndarray, np.ndarray, str]]):
+Draw = tuple[np.ndarray, np.ndarray, np.ndarray, str]
+"""Image, labels, distortion, sample id."""
+
+
+class TrainingDraws(Dataset[Draw]):
     """Draw number i is a fixed function of (samples, seed, i): which sample, which crop, which distortion.
 
     So the data order is the same for every run with one seed, however many workers load it and wherever it resumes.
     """
 
-    def __init__(self, samples: Sequence[Sample], augmentation: Augmentation, seed: int):
+    def __init__(self, pairs: DecodedPairs, samples: Sequence[Sample], augmentation: Augmentation, seed: int):
+        self.pairs = pairs
         self.samples = samples
         self.augmentation = augmentation
         self.seed = seed
+        self._epoch = -1
+        self._order = np.empty(0, dtype=np.int64)  # of the samples in that epoch; drawing it takes as long as a crop
 
     def sample(self, draw: int) -> Sample:
         epoch, position = divmod(draw, len(self.samples))
-        order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.samples))
-        return self.samples[order[position]]
+        if self._epoch != epoch:
+            self._epoch = epoch
+            self._order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.samples))
+        return self.samples[self._order[position]]
 
-    def __getitem__(self, draw: int) -> tuple[np.ndarray, np.ndarray, str]:
+    def __getitem__(self, draw: int) -> Draw:
         sample = self.sample(draw)
         random = np.random.default_rng([self.seed, 1, draw])
-        image, labels = self.augmentation(read_image(sample.image), read_mask(sample.mask), random)
-        return image, labels, sample.id
+        image, labels, distortion = self.augmentation(*self.pairs.read(sample), random)
+        return image, labels, distortion, sample.id
 
 
 class Share(NamedTuple):
@@ -67,16 +88,22 @@ class Share(NamedTuple):
     process: int = 0
     processes: int = 1
 
+    @property
+    def images(self) -> int:
+        """In one part."""
+        return self.batch_size // (self.parts * self.processes)
+
     def draws(self, iteration: int) -> Iterator[list[int]]:
         """The numbers of the draws of each part; over the processes and parts every draw of the batch comes once."""
-        size = self.batch_size // (self.parts * self.processes)
-        first = iteration * self.batch_size + self.process * size
+        first = iteration * self.batch_size + self.process * self.images
         for part in range(self.parts):
-            begin = first + part * size * self.processes
-            yield list(range(begin, begin + size))
+            begin = first + part * self.images * self.processes
+            yield list(range(begin, begin + self.images))
 
 
-def training_batches(draws: TrainingDraws, share: Share, start: int, iterations: int, workers: int) -> Iterator[Batch]:
+def training_batches(
+    draws: TrainingDraws, share: Share, start: int, iterations: int, workers: int
+) -> Iterator[TrainingBatch]:
     """The parts of the batches of the iterations start, ..., iterations - 1.
 
     Raises:
@@ -84,8 +111,8 @@ def training_batches(draws: TrainingDraws, share: Share, start: int, iterations:
         ImageError: a sample can no longer be read.
     """
     if workers:
-        _require_shared_memory(draws.augmentation, share.batch_size // (share.parts * share.processes), workers)
-    loader: Iterable[Batch] = DataLoader(  # type: ignore[reportAssignmentType]: the collated type
+        _require_shared_memory(draws.augmentation, share.images, workers)
+    loader: Iterable[TrainingBatch] = DataLoader(  # type: ignore[reportAssignmentType]: the collated type
         draws,  # type: ignore[reportArgumentType]
         batch_sampler=[part for iteration in range(start, iterations) for part in share.draws(iteration)],
         num_workers=workers,
@@ -102,14 +129,14 @@ def evaluation_batches(samples: Sequence[Sample], batch_size: int) -> Iterator[B
     for sample in samples:
         image, labels = read_image(sample.image), read_mask(sample.mask)
         if pending and (len(pending) == batch_size or pending[0][1].shape != labels.shape):
-            yield _collate(pending)
+            yield Batch(*_stacked(pending))
             pending = []
         pending.append((image, labels, sample.id))
     if pending:
-        yield _collate(pending)
+        yield Batch(*_stacked(pending))
 
 
-def _with_own_errors(loader: Iterable[Batch]) -> Iterator[Batch]:
+def _with_own_errors(loader: Iterable[TrainingBatch]) -> Iterator[TrainingBatch]:
     """What a loader process says, without the tracebacks of two processes around it."""
     try:
         yield from loader
@@ -124,10 +151,15 @@ def _with_own_errors(loader: Iterable[Batch]) -> Iterator[Batch]:
         ) from error
 
 
-def _collate(draws: Sequence[tuple[np.ndarray, np.ndarray, str]]) -> Batch:
-    images = torch.from_numpy(np.stack([image for image, _, _ in draws])).permute(0, 3, 1, 2)
-    labels = torch.from_numpy(np.stack([labels for _, labels, _ in draws]))
-    return Batch(images, labels, [sample_id for _, _, sample_id in draws])
+def _collate(draws: Sequence[Draw]) -> TrainingBatch:
+    return TrainingBatch(*_stacked(draws))
+
+
+def _stacked(rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Rows of image, further arrays, id to columns; channels go where PyTorch has them."""
+    *columns, ids = zip(*rows, strict=True)
+    images, *others = (torch.from_numpy(np.stack(column)) for column in columns)
+    return [images.permute(0, 3, 1, 2), *others, list(ids)]
 
 
 def _one_thread(_worker: int) -> None:

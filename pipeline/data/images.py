@@ -37,6 +37,19 @@ def read_mask(path: Path) -> np.ndarray:
     return _decode(path, None)
 
 
+def image_size(path: Path) -> tuple[int, int]:
+    """(width, height) from the header of a picture, without decoding it.
+
+    Raises:
+        ImageError: missing, or not an image.
+    """
+    try:
+        with Image.open(path) as file:
+            return file.size
+    except READ_ERRORS as error:
+        raise ImageError(f"{path} cannot be read: {error}") from error
+
+
 def _decode(path: Path, mode: str | None) -> np.ndarray:
     try:
         with Image.open(path) as file:

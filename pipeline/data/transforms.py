@@ -1,6 +1,7 @@
-"""What training does to an image and its labels together: random scale, crop, flip, photometric distortion.
+"""What training does to an image and its labels together: random scale, crop, flip; and what to do to the colors.
 
 The order and the ranges are mmseg's (the field's common recipe). All randomness comes from the generator passed in.
+The colors are changed in batch, on the device that trains (pipeline/data/distortion.py).
 """
 
 from dataclasses import dataclass
@@ -9,6 +10,7 @@ import cv2
 import numpy as np
 
 from pipeline.data.classes import IGNORE_INDEX
+from pipeline.data.distortion import NEUTRAL
 
 CROP_ATTEMPTS = 10
 
@@ -30,13 +32,13 @@ class Augmentation:
 
     def __call__(
         self, image: np.ndarray, labels: np.ndarray, random: np.random.Generator
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """uint8 (H, W, 3) and uint8 (H, W) in; the same of size crop_height x crop_width out."""
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """uint8 (H, W, 3) and (H, W) in; the same of size crop_height x crop_width out, and what `distort` takes."""
         image, labels = self._scale(image, labels, random.uniform(self.scale_min, self.scale_max))
         image, labels = self._crop(image, labels, random)
         if random.random() < self.flip_probability:
             image, labels = image[:, ::-1], labels[:, ::-1]
-        return self._distort(image, random), np.ascontiguousarray(labels)
+        return np.ascontiguousarray(image), np.ascontiguousarray(labels), self._distortion(random)
 
     def _scale(self, image: np.ndarray, labels: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
         height, width = (max(1, round(side * factor)) for side in labels.shape)
@@ -67,20 +69,8 @@ class Augmentation:
         edges = ((0, missing_rows), (0, missing_columns))
         return np.pad(image, (*edges, (0, 0))), np.pad(labels, edges, constant_values=IGNORE_INDEX)
 
-    def _distort(self, image: np.ndarray, random: np.random.Generator) -> np.ndarray:
+    def _distortion(self, random: np.random.Generator) -> np.ndarray:
         """Brightness, contrast, saturation, hue, each with probability one half."""
         chosen = random.random(4) < 0.5
-        strength = random.uniform(-1.0, 1.0, size=4)
-        pixels = image.astype(np.float32)
-        if chosen[0]:
-            pixels += strength[0] * self.brightness
-        if chosen[1]:
-            pixels *= 1.0 + strength[1] * self.contrast
-        if chosen[2] or chosen[3]:
-            hsv = cv2.cvtColor(np.clip(pixels, 0, 255) / 255, cv2.COLOR_RGB2HSV)  # hue in degrees, the rest in 0..1
-            if chosen[2]:
-                hsv[..., 1] = np.clip(hsv[..., 1] * (1.0 + strength[2] * self.saturation), 0, 1)
-            if chosen[3]:
-                hsv[..., 0] = (hsv[..., 0] + strength[3] * self.hue) % 360
-            pixels = cv2.cvtColor(hsv, cv2.COLOR_HSV2RGB) * 255
-        return np.clip(pixels, 0, 255).astype(np.uint8)
+        strength = random.uniform(-1.0, 1.0, size=4) * (self.brightness, self.contrast, self.saturation, self.hue)
+        return np.where(chosen, NEUTRAL + strength, NEUTRAL).astype(np.float32)

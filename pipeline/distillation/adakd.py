@@ -34,7 +34,7 @@ class AdaptivelyWeighted(nn.Module):
     def forward(
         self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Int64[Tensor, "n H W"]
     ) -> Float[Tensor, ""]:
-        share = min(1.0, self.iteration.item() / self.ramp_iterations)
+        share = (self.iteration / self.ramp_iterations).clamp(max=1)  # stays on the device
         self.iteration += 1
         at_cells = labels_at_cells(labels, *student.logits.shape[-2:])
         weights = image_weights(teacher.logits, at_cells, self.contrast * (1 - 2 * share))
@@ -43,7 +43,7 @@ class AdaptivelyWeighted(nn.Module):
 
 @at_least_float32
 def image_weights(
-    teacher: Float[Tensor, "n k h w"], labels: Int64[Tensor, "n h w"], contrast: float
+    teacher: Float[Tensor, "n k h w"], labels: Int64[Tensor, "n h w"], contrast: float | Float[Tensor, ""]
 ) -> Float[Tensor, " n"]:
     """exp(-1/sqrt(d)) with d = exp(-contrast * (loss of the image - mean loss of the batch)), divided by its mean.
 
@@ -54,7 +54,7 @@ def image_weights(
     labelled = (labels != IGNORE_INDEX).flatten(1).sum(dim=1)
     known = labelled > 0
     loss = loss / labelled.clamp(min=1)
-    average = loss[known].mean() if known.any() else loss.mean()
+    average = (loss * known).sum() / known.sum().clamp(min=1)  # 0 where none is known: then so are all losses
     difficulty = torch.exp(-contrast * (torch.where(known, loss, average) - average))
     weights = torch.exp(-difficulty.rsqrt())
     return weights / weights.mean()

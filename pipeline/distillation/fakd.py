@@ -54,7 +54,7 @@ class AugmentedFeatures(nn.Module):
     ) -> Float[Tensor, ""]:
         at_cells = labels_at_cells(labels, *student.head_features.shape[-2:])
         self._observe(student.head_features.detach(), at_cells)
-        share = min(1.0, self.iteration.item() / self.ramp_iterations)
+        share = (self.iteration / self.ramp_iterations).clamp(max=1)  # stays on the device
         self.iteration += 1
         classifier = self.classifier()
         return augmented_cross_entropy(

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
+from models.resize import bilinear
 from models.segmenter import SegmentationOutput, Segmenter
 from pipeline.distillation.precision import at_least_float32
 from pipeline.training.objective import Loss, SupervisedObjective
@@ -75,6 +76,6 @@ def resized_to(student: SegmentationOutput, teacher: SegmentationOutput) -> Segm
     def resized(theirs: Tensor | None, ours: Tensor | None) -> Tensor | None:
         if theirs is None or ours is None or theirs.shape[-2:] == ours.shape[-2:]:
             return theirs
-        return F.interpolate(theirs, size=ours.shape[-2:], mode="bilinear", align_corners=False)
+        return bilinear(theirs, *ours.shape[-2:])
 
     return SegmentationOutput(*map(resized, teacher, student))  # type: ignore[reportArgumentType]

@@ -5,9 +5,9 @@ from pathlib import Path
 import torch
 
 from models.checkpoint import load_checkpoint
+from models.folding import fold_batchnorms
 from models.segmenter import Segmenter
 from pipeline.data.classes import ClassTable
-from pipeline.data.dataset import TrainingDraws
 from pipeline.data.files import sha256
 from pipeline.data.samples import UNLABELLED, read_samples
 from pipeline.distillation import METHODS
@@ -17,9 +17,9 @@ from pipeline.distillation.objective import DistillationObjective
 from pipeline.distillation.unlabelled import choose_unlabelled
 from pipeline.errors import SegdistillError
 from pipeline.params import MethodsParams, RunParams, TrainingParams
-from pipeline.training.augmentation import augmentation_of
 from pipeline.training.curve import write_curve
 from pipeline.training.device import launch, precision_name
+from pipeline.training.draws import training_draws
 from pipeline.training.loop import fit
 from pipeline.training.network import describe_weights, new_network, save_network
 from pipeline.training.objective import SupervisedObjective
@@ -48,7 +48,7 @@ def train_student(
         NothingInherited: layers are to be inherited and none matches.
         SampleListError: unlabelled images are to be learned from and there are none.
     """
-    fabric = launch(training.devices, training.precision)
+    fabric = launch(training.devices, training.precision, training.deterministic)
     inputs = {"classes": sha256(classes), "samples": sha256(samples)}
     if run.has_teacher:
         inputs["teacher"] = sha256(teacher)
@@ -71,7 +71,7 @@ def train_student(
     with scratch_folder(scratch, name, identity, fabric.is_global_zero) as folder:
         curve = fit(
             objective,
-            TrainingDraws(lessons, augmentation_of(training), run.seed),
+            training_draws(lessons, training, run.seed, scratch),
             training,
             fabric,
             name=name,
@@ -105,7 +105,7 @@ def student_objective(
     """
     if not run.distill:
         return SupervisedObjective(segmenter, training.auxiliary_weight, training.cross_entropy_mean)
-    frozen = load_teacher(teacher, class_names)
+    frozen = fold_batchnorms(load_teacher(teacher, class_names))
     torch.manual_seed(run.seed)  # the methods' own weights; the student's were drawn before, equal to the baseline's
     chosen = {name: METHODS[name](methods, segmenter, frozen) for name in run.distill}
     if not any(isinstance(method, ComparesAuxiliaryHeads) for method in chosen.values()):

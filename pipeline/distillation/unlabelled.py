@@ -27,8 +27,14 @@ def choose_unlabelled(
     sureness: dict[str, float] = {}
     batches = evaluation_batches(samples, batch_size)
     for batch in track(batches, "asking the teacher", total=math.ceil(len(samples) / batch_size)):
-        image, _ = batch.on(device)
-        surest = teacher(network_input(image)).logits.float().softmax(dim=1).amax(dim=1).flatten(1).mean(dim=1)
+        surest = (
+            teacher(network_input(batch.image.to(device)))
+            .logits.float()
+            .softmax(dim=1)
+            .amax(dim=1)
+            .flatten(1)
+            .mean(dim=1)
+        )
         sureness.update(zip(batch.ids, surest.tolist(), strict=True))
     wanted = max(1, round(share * len(samples)))
     chosen = set(sorted(sureness, key=lambda sample_id: (-sureness[sample_id], sample_id))[:wanted])

@@ -23,6 +23,17 @@ def machine_record() -> dict[str, object]:
     }
 
 
+def peak_memory_bytes() -> int:
+    """The most memory that this program has held; what the process was before it became this program does not count."""
+    status = Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.is_file() else ():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    import resource  # systems without /proc; there the parent's may be counted in
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+
+
 def _cpu_name() -> str:
     for line in Path("/proc/cpuinfo").read_text().splitlines():
         if line.startswith("model name"):

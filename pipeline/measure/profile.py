@@ -4,7 +4,6 @@ Two sessions in one process keep threads spinning on the same cores and slow eac
 """
 
 import multiprocessing
-import resource
 from collections.abc import Callable
 from dataclasses import fields
 from multiprocessing.connection import Connection
@@ -15,7 +14,7 @@ from pipeline.data.images import read_image
 from pipeline.data.samples import read_samples
 from pipeline.errors import SegdistillError
 from pipeline.measure.latency import Protocol, measure_latency
-from pipeline.measure.machine import machine_record
+from pipeline.measure.machine import machine_record, peak_memory_bytes
 from pipeline.params import ProfileParams
 from pipeline.runtime import RunnerUnavailable, open_runner
 
@@ -92,7 +91,7 @@ def _measure(sender: Connection, artifact: Path, profile: ProfileParams, images:
 
 def _record(boundary: str, call: Callable[[int], object], protocol: Protocol) -> dict[str, object]:
     latency = measure_latency(call, 1, protocol)
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024  # of the process so far
+    peak_mb = peak_memory_bytes() / 2**20  # of the process so far
     return {
         "boundary": boundary,
         "status": "measured",

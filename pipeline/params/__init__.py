@@ -99,12 +99,15 @@ class TrainingParams:
     cross_entropy_mean: Literal["all_pixels", "labelled_pixels"]
     accumulate: Count  # parts that each process differentiates one after the other; BatchNorm sees a part at a time
     precision: Literal["fp32", "bf16", "fp16", "auto"]  # auto: bf16 where the machine computes it natively
+    compile: Literal["auto", "always", "never"]  # networks; auto: on a GPU, where a trial finds them faster compiled
+    deterministic: bool  # on a GPU too the same bytes every time; what has no such form is named in a warning
     devices: Count | Literal["auto"]  # GPUs, or processes without one; auto: all GPUs, or one. torchrun overrides it
     on_bad_loss: Literal[
         "stop", "skip"
     ]  # where a loss is NaN, infinite or a leap: end, or leave the update out and count
     spike_factor: Annotated[float, Field(ge=0)]  # a loss so many times above its running mean is a leap; 0: none is
     workers: Index  # data loader processes
+    decoded_gib: NonNegative  # of disk for images decoded in advance, under scratch; 0: decode every time
     log_every: Count  # iterations
     checkpoint_every: Count  # iterations
 

@@ -20,13 +20,14 @@ class MachineError(SegdistillError):
     """What the parameters ask for cannot be done on this machine."""
 
 
-def launch(devices: int | Literal["auto"], precision: str) -> Fabric:
+def launch(devices: int | Literal["auto"], precision: str, deterministic: bool) -> Fabric:
     """Join the processes of one training; where they do not run yet, start those of this machine.
 
     Under `torchrun` the processes are there already, over one machine or several, and their number is torchrun's.
 
     Args:
         devices: GPUs, or processes where there is none; `auto` is all GPUs, or one process.
+        deterministic: let PyTorch take the slower form of what otherwise differs from run to run.
 
     Raises:
         MachineError: fewer GPUs than asked for, or a precision that this device does not train in.
@@ -48,6 +49,9 @@ def launch(devices: int | Literal["auto"], precision: str) -> Fabric:
         accelerator=kind, devices=devices, num_nodes=nodes, strategy=strategy, plugins=_plugin(precision, kind)
     )
     fabric.launch()
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS has no such form
+    torch.use_deterministic_algorithms(deterministic, warn_only=True)
     if kind == "cpu":
         _keep_memory()
     return fabric
@@ -66,6 +70,12 @@ def _keep_memory() -> None:
 def best_device() -> torch.device:
     """The first GPU, or the CPU."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def wait_for(device: torch.device) -> None:
+    """Until all that was asked of it is done; to time it."""
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
 
 
 def resolved_precision(precision: str, kind: str) -> str:

@@ -63,7 +63,7 @@ class Statistics:
             tensor
             for norm in norms
             if norm.training
-            for tensor in (norm.running_mean, norm.running_var)
+            for tensor in (norm.running_mean, norm.running_var, norm.num_batches_tracked)
             if tensor is not None
         ]
         self.before = [tensor.clone() for tensor in self.live]

@@ -11,6 +11,7 @@ from lightning.fabric import Fabric
 from pipeline.data.dataset import Share, TrainingDraws, training_batches
 from pipeline.errors import SegdistillError
 from pipeline.params import TrainingParams
+from pipeline.training.compilation import compile_networks
 from pipeline.training.device import MachineError
 from pipeline.training.guard import LossGuard, Statistics
 from pipeline.training.objective import Loss, SupervisedObjective
@@ -61,6 +62,7 @@ def fit(
     if fabric.world_size > 1:
         with_joint_statistics(objective, fabric.device.type)
     objective.train()
+    fabric.print(f"{name}: {compile_networks(objective, training, fabric, share.images)}")
     scaled = bool(fabric.strategy.precision.state_dict())
     if scaled and momentum_shift:
         raise MachineError("momentum_shift (DOT) does not go with precision fp16; take bf16 or fp32")

@@ -7,9 +7,11 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int64, UInt8
 from torch import Tensor, nn
 
-from models.segmenter import SegmentationOutput, Segmenter, upsample
+from models.resize import bilinear
+from models.segmenter import SegmentationOutput, Segmenter
 from pipeline.data.classes import IGNORE_INDEX
 from pipeline.data.dataset import network_input
+from pipeline.data.distortion import distort
 from pipeline.training.processes import mean_over_processes
 
 
@@ -39,9 +41,11 @@ class SupervisedObjective(nn.Module):
         self.auxiliary_weight = auxiliary_weight
         self.mean = mean
 
-    def forward(self, image: UInt8[Tensor, "n 3 H W"], labels: UInt8[Tensor, "n H W"]) -> Loss:
-        """RGB as it comes from a file, and train ids."""
-        return self.compare(network_input(image), labels.long())
+    def forward(
+        self, image: UInt8[Tensor, "n 3 H W"], labels: UInt8[Tensor, "n H W"], distortion: Float[Tensor, "n 4"]
+    ) -> Loss:
+        """RGB as it comes from a file, train ids, and what `distort` takes."""
+        return self.compare(distort(network_input(image), distortion), labels.long())
 
     def compare(self, image: Float[Tensor, "n 3 H W"], labels: Int64[Tensor, "n H W"]) -> Loss:
         return self.task_loss(self.network(image), labels)
@@ -65,8 +69,9 @@ def cross_entropy(logits: Float[Tensor, "n k h w"], labels: Int64[Tensor, "n H W
         mean: `all_pixels` divides by the number of all pixels, as mmseg 0.20 does (so a crop that is half unlabelled
             weighs half); `labelled_pixels` divides by the labelled ones, as PyTorch does (0 where there are none).
     """
-    scores = upsample(logits.to(torch.promote_types(logits.dtype, torch.float32)), *labels.shape[-2:])
-    total = F.cross_entropy(scores, labels, ignore_index=IGNORE_INDEX, reduction="sum")
+    scores = bilinear(logits.to(torch.promote_types(logits.dtype, torch.float32)), *labels.shape[-2:])
+    # Summed here: PyTorch's own sum over pixels has another order in every run on a GPU.
+    total = F.cross_entropy(scores, labels, ignore_index=IGNORE_INDEX, reduction="none").sum()
     if mean == "all_pixels":
         return total / labels.numel()
     labelled = mean_over_processes((labels != IGNORE_INDEX).sum().to(total.dtype))

@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 
-from pipeline.data.dataset import Batch
+from pipeline.data.dataset import TrainingBatch
 from pipeline.training.dot import DistillationOriented
 from pipeline.training.guard import LossGuard
 from pipeline.training.objective import Loss, SupervisedObjective
@@ -87,7 +87,7 @@ class Stepper:
         self.max_gradient_norm = max_gradient_norm
         self.scaled = bool(fabric.strategy.precision.state_dict())
 
-    def step(self, iteration: int, parts: Sequence[Batch]) -> tuple[list[Loss], Bool[Tensor, ""]]:
+    def step(self, iteration: int, parts: Sequence[TrainingBatch]) -> tuple[list[Loss], Bool[Tensor, ""]]:
         """Apply the mean gradient of the parts, if it and every loss are what they should be.
 
         Returns:

@@ -3,13 +3,12 @@
 from pathlib import Path
 
 from pipeline.data.classes import ClassTable
-from pipeline.data.dataset import TrainingDraws
 from pipeline.data.files import sha256
 from pipeline.data.samples import read_samples
 from pipeline.params import TeacherParams, TrainingParams
-from pipeline.training.augmentation import augmentation_of
 from pipeline.training.curve import write_curve
 from pipeline.training.device import launch, precision_name
+from pipeline.training.draws import training_draws
 from pipeline.training.loop import fit
 from pipeline.training.network import describe_weights, new_network, save_network
 from pipeline.training.objective import SupervisedObjective
@@ -20,13 +19,13 @@ def train_teacher(
     teacher: TeacherParams, training: TrainingParams, classes: Path, samples: Path, scratch: Path, out: Path
 ) -> None:
     """Write out/checkpoint.safetensors and out/training.csv."""
-    fabric = launch(training.devices, training.precision)
+    fabric = launch(training.devices, training.precision, training.deterministic)
     identity = fingerprint(teacher=teacher, training=training, classes=sha256(classes), samples=sha256(samples))
     segmenter, design = new_network(teacher.network, ClassTable.load(classes), teacher.seed)
     with scratch_folder(scratch, "teacher", identity, fabric.is_global_zero) as folder:
         curve = fit(
             SupervisedObjective(segmenter, training.auxiliary_weight, training.cross_entropy_mean),
-            TrainingDraws(read_samples(samples, "train"), augmentation_of(training), teacher.seed),
+            training_draws(read_samples(samples, "train"), training, teacher.seed, scratch),
             training,
             fabric,
             name="teacher",

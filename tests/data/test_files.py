@@ -14,7 +14,7 @@ from pipeline.data.files import DiskFull, replacing, sha256, write_json, write_t
 from pipeline.data.images import ImageError, read_image, read_mask
 from pipeline.data.samples import Sample, SampleListError, read_samples, write_samples
 from pipeline.params import load_params
-from pipeline.training.augmentation import augmentation_of
+from pipeline.training.draws import training_draws
 from tests.toy import write_toy_samples
 
 
@@ -96,7 +96,7 @@ def test_a_foreign_sample_list_is_refused(tmp_path: Path, text: str, complaint: 
 
 def _draws(samples: Path) -> TrainingDraws:
     training = load_params(ROOT / "params.yaml").training
-    return TrainingDraws(read_samples(samples, "train"), augmentation_of(training), seed=0)
+    return training_draws(read_samples(samples, "train"), training, 0, samples.parent)
 
 
 def test_a_small_shared_memory_is_named_before_the_workers_die(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

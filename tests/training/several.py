@@ -16,13 +16,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from pipeline.comparison.code import ROOT
-from pipeline.data.dataset import TrainingDraws, network_input
+from pipeline.data.dataset import network_input
 from pipeline.data.samples import read_samples
 from pipeline.distillation import METHODS
 from pipeline.distillation.objective import DistillationObjective
 from pipeline.params import load_params
-from pipeline.training.augmentation import augmentation_of
 from pipeline.training.device import launch
+from pipeline.training.draws import training_draws
 from pipeline.training.loop import Curve, fit
 from pipeline.training.objective import SupervisedObjective
 from tests.toy import toy_segmenter
@@ -36,7 +36,7 @@ TRAINING = replace(
 
 def main() -> None:
     samples, out, methods = Path(sys.argv[1]), Path(sys.argv[2]), sys.argv[3:]
-    fabric = launch(1, "fp32")  # under torchrun: as many as torchrun started
+    fabric = launch(1, "fp32", False)  # under torchrun: as many as torchrun started
     patch = pytest.MonkeyPatch()
     without_chance(patch)
     patch.setattr("pipeline.training.objective.network_input", lambda image: network_input(image).double())
@@ -75,7 +75,7 @@ def _objective(method: str) -> SupervisedObjective:
 
 
 def _fit(objective: SupervisedObjective, method: str, samples: Path, fabric: Fabric, scratch: Path) -> Curve:
-    draws = TrainingDraws(read_samples(samples, "train"), augmentation_of(TRAINING), 0)
+    draws = training_draws(read_samples(samples, "train"), TRAINING, 0, scratch)
     return fit(
         objective, draws, TRAINING, fabric, name=method, iterations=4, learning_rate=0.02,
         momentum_shift=0.05 if method.endswith("_dot") else 0.0, scratch=scratch,

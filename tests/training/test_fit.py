@@ -16,9 +16,9 @@ from pipeline.data.samples import read_samples
 from pipeline.distillation.gdd import GenerativeDenoise
 from pipeline.distillation.objective import DistillationObjective
 from pipeline.params import TrainingParams, load_params
-from pipeline.training.augmentation import augmentation_of
 from pipeline.training.curve import write_curve
 from pipeline.training.device import MachineError, launch
+from pipeline.training.draws import training_draws
 from pipeline.training.loop import STATE, Curve, TrainingDiverged, fit
 from pipeline.training.objective import SupervisedObjective
 from pipeline.training.optimizer import polynomial_rate
@@ -37,7 +37,7 @@ def training() -> TrainingParams:
 
 @pytest.fixture
 def draws(tmp_path: Path, training: TrainingParams) -> TrainingDraws:
-    return TrainingDraws(read_samples(write_toy_samples(tmp_path / "toy"), "train"), augmentation_of(training), seed=0)
+    return training_draws(read_samples(write_toy_samples(tmp_path / "toy"), "train"), training, 0, tmp_path)
 
 
 def _supervised() -> SupervisedObjective:
@@ -56,8 +56,8 @@ def _fit(
 ):
     objective = objective or _supervised()
     curve = fit(
-        objective, draws, training, launch(1, training.precision), name="toy", iterations=iterations,
-        learning_rate=rate, momentum_shift=momentum_shift, scratch=scratch,
+        objective, draws, training, launch(1, training.precision, training.deterministic), name="toy",
+        iterations=iterations, learning_rate=rate, momentum_shift=momentum_shift, scratch=scratch,
     )  # fmt: skip
     return objective, curve
 
@@ -130,7 +130,7 @@ def test_a_batch_that_cannot_be_shared_is_refused(
 
 def test_half_precision_on_a_cpu_is_refused() -> None:
     with pytest.raises(MachineError, match="fp16, which needs a GPU"):
-        launch(1, "fp16")
+        launch(1, "fp16", False)
 
 
 @pytest.mark.parametrize(("make", "shift"), [(_supervised, 0.0), (_distilling, 0.0), (_distilling, 0.05)])
@@ -189,11 +189,10 @@ def test_a_diverged_loss_stops_and_names_the_samples(
 def test_draws_do_not_depend_on_order_or_workers(training: TrainingParams, draws: TrainingDraws) -> None:
     first = [draws[i] for i in range(6)]
     again = [draws[i] for i in reversed(range(6))][::-1]
-    for (image, labels, sample), (image2, labels2, sample2) in zip(first, again, strict=True):
+    for (*arrays, sample), (*arrays2, sample2) in zip(first, again, strict=True):
         assert sample == sample2
-        assert (image == image2).all()
-        assert (labels == labels2).all()
-    assert {draws[i][2] for i in range(4)} == {sample.id for sample in draws.samples}
+        assert all((array == array2).all() for array, array2 in zip(arrays, arrays2, strict=True))
+    assert {draws[i][3] for i in range(4)} == {sample.id for sample in draws.samples}
 
 
 def test_another_parameter_is_another_training(training: TrainingParams, tmp_path: Path) -> None:

@@ -8,11 +8,10 @@ import torch
 from torch import Tensor
 
 from pipeline.comparison.code import ROOT
-from pipeline.data.dataset import TrainingDraws
 from pipeline.data.samples import read_samples
 from pipeline.params import TrainingParams, load_params
-from pipeline.training.augmentation import augmentation_of
 from pipeline.training.device import launch
+from pipeline.training.draws import training_draws
 from pipeline.training.guard import WARM_UP, LossGuard
 from pipeline.training.loop import TrainingDiverged, fit
 from pipeline.training.objective import Loss, SupervisedObjective
@@ -45,7 +44,7 @@ def training() -> TrainingParams:
 def _fit(training: TrainingParams, objective: SupervisedObjective, folder: Path, shift: float = 0.0):
     samples = read_samples(write_toy_samples(folder / "toy"), "train")
     return fit(
-        objective, TrainingDraws(samples, augmentation_of(training), 0), training, launch(1, "fp32"), name="toy",
+        objective, training_draws(samples, training, 0, folder), training, launch(1, "fp32", False), name="toy",
         iterations=WARM_UP + 10, learning_rate=0.01, momentum_shift=shift, scratch=folder / "scratch",
     )  # fmt: skip
 

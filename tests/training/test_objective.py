@@ -5,6 +5,7 @@ import torch
 
 from models.segmenter import SegmentationOutput, Segmenter
 from pipeline.data.classes import IGNORE_INDEX
+from pipeline.data.distortion import NEUTRAL
 from pipeline.distillation.gdd import GenerativeDenoise
 from pipeline.distillation.objective import DistillationObjective
 from pipeline.training.objective import SupervisedObjective, cross_entropy
@@ -41,9 +42,9 @@ def test_a_crop_without_any_label_costs_nothing(mean: str) -> None:
     assert cross_entropy(torch.randn(1, 3, 4, 4), labels, mean).item() == 0
 
 
-def _batch() -> tuple[torch.Tensor, torch.Tensor]:
+def _batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     image, labels = torch.randint(0, 256, (2, 3, 48, 64)), torch.randint(0, 3, (2, 48, 64))
-    return image.to(torch.uint8), labels.to(torch.uint8)
+    return image.to(torch.uint8), labels.to(torch.uint8), torch.tensor([NEUTRAL, NEUTRAL])
 
 
 def _distillation() -> tuple[DistillationObjective, Segmenter]:

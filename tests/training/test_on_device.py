@@ -1,5 +1,6 @@
 """What must hold on whatever device trains: on a GPU where there is one (benchmarks/gpu.sh runs it), else the CPU."""
 
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,14 +10,14 @@ from torch import Tensor
 
 from models.segmenter import SegmentationOutput
 from pipeline.comparison.code import ROOT
-from pipeline.data.dataset import TrainingDraws
 from pipeline.data.samples import read_samples
 from pipeline.distillation import METHODS
 from pipeline.distillation.objective import DistillationObjective
 from pipeline.params import load_params
-from pipeline.training.augmentation import augmentation_of
 from pipeline.training.device import best_device, launch
+from pipeline.training.draws import training_draws
 from pipeline.training.loop import fit
+from pipeline.training.objective import SupervisedObjective
 from tests.distillation.outputs import random_labels
 from tests.toy import toy_segmenter, write_toy_samples
 from tests.training.several import without_chance
@@ -62,10 +63,36 @@ def test_a_distilled_toy_learns_in_every_precision(precision: str, tmp_path: Pat
     teacher, student = toy_segmenter()[0], toy_segmenter()[0]
     chosen = {"gdd": METHODS["gdd"](PARAMS.methods, student, teacher)}
     objective = DistillationObjective(student, teacher, chosen, {"gdd": 1.0}, 0.4, "all_pixels")
-    draws = TrainingDraws(read_samples(write_toy_samples(tmp_path), "train"), augmentation_of(training), 0)
+    draws = training_draws(read_samples(write_toy_samples(tmp_path), "train"), training, 0, tmp_path)
     curve = fit(
-        objective, draws, training, launch(1, precision), name="toy", iterations=30, learning_rate=0.05,
+        objective, draws, training, launch(1, precision, False), name="toy", iterations=30, learning_rate=0.05,
         momentum_shift=0.0, scratch=tmp_path / "scratch",
     )  # fmt: skip
     assert curve[-1]["task"] < 0.9 * curve[0]["task"]
     assert curve[-1]["skipped"] <= (5 if precision == "fp16" else 0)
+
+
+@pytest.mark.parametrize("method", ["none", "gdd"])
+def test_a_deterministic_training_ends_in_the_same_bytes(method: str, tmp_path: Path) -> None:
+    samples = read_samples(write_toy_samples(tmp_path), "train")
+    training = replace(
+        PARAMS.training, crop_height=48, crop_width=64, batch_size=4, workers=0, log_every=5, deterministic=True
+    )
+    ends = []
+    for _ in range(2):
+        torch.manual_seed(0)
+        student, teacher = toy_segmenter()[0], toy_segmenter()[0]
+        objective = SupervisedObjective(student, 0.4, "all_pixels")
+        if method != "none":
+            chosen = {method: METHODS[method](PARAMS.methods, student, teacher)}
+            objective = DistillationObjective(student, teacher, chosen, {method: 1.0}, 0.4, "all_pixels")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # PyTorch warns of what has no deterministic form
+            draws, fabric = training_draws(samples, training, 0, tmp_path), launch(1, "auto", True)
+            fit(
+                objective, draws, training, fabric, name="toy", iterations=6, learning_rate=0.05, momentum_shift=0.0,
+                scratch=tmp_path / "scratch",
+            )  # fmt: skip
+        ends.append({name: tensor.cpu() for name, tensor in objective.state_dict().items()})
+    torch.use_deterministic_algorithms(False)
+    assert all(torch.equal(ends[0][name], ends[1][name]) for name in ends[0])

@@ -1,0 +1,125 @@
+"""make bench-data: images per second of the loader beside what the step needs, on the data of a profile.
+
+Decoding every time and reading decoded pairs, with no, one and more loader processes; and how busy the step keeps the
+device when the loader feeds it.
+"""
+
+import argparse
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from pipeline.data.classes import ClassTable
+from pipeline.data.dataset import Share, TrainingBatch, TrainingDraws, training_batches
+from pipeline.data.files import write_json
+from pipeline.data.samples import read_samples
+from pipeline.errors import SegdistillError
+from pipeline.measure.machine import machine_record
+from pipeline.params import Params, load_params
+from pipeline.training.device import launch, wait_for
+from pipeline.training.draws import training_draws
+from pipeline.training.guard import LossGuard
+from pipeline.training.network import new_network
+from pipeline.training.objective import SupervisedObjective
+from pipeline.training.optimizer import Stepper, make_optimizer
+
+
+def main() -> None:
+    arguments = _arguments()
+    out = arguments.out.resolve()
+    os.chdir(arguments.profile)
+    if not Path("data/curated/samples.csv").is_file():
+        raise SegdistillError(f"{arguments.profile} has no data/curated/samples.csv; run dvc repro curate there first")
+    params = load_params()
+    record = {"command": f"python -m benchmarks.data --profile {arguments.profile}", "machine": machine_record()}
+    stepper = _stepper(params)
+    with tempfile.TemporaryDirectory(dir="scratch" if Path("scratch").is_dir() else None) as folder:
+        cases = list(_cases(params, stepper, Path(folder), arguments))
+    write_json(out, {**record, "crop": [params.training.crop_height, params.training.crop_width], "cases": cases})
+    print(f"wrote {arguments.out}")
+
+
+def _cases(params: Params, stepper: Stepper, folder: Path, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
+    samples = read_samples(Path("data/curated/samples.csv"), "train")
+    print(f"{'pairs':>8} {'workers':>8} {'loader':>10} {'step':>10} {'together':>10} {'busy':>6}")
+    for gib in (0.0, params.training.decoded_gib):
+        for workers in arguments.workers:
+            training = replace(params.training, decoded_gib=gib, workers=workers)
+            draws = training_draws(samples, training, 0, folder)
+            if gib:
+                for sample in draws.samples:  # as from the second epoch on
+                    draws.pairs.read(sample)
+            row = _measured(draws, training.batch_size, workers, stepper, arguments.iterations)
+            row = {"pairs": "decoded before" if gib else "decoded each time", "workers": workers, **row}
+            print(
+                f"{'before' if gib else 'each time':>9} {workers:7} {row['loader_images_per_s']:8.1f}/s "
+                f"{row['step_images_per_s']:8.1f}/s {row['together_images_per_s']:8.1f}/s {100 * row['busy']:5.0f}%",
+                flush=True,
+            )
+            yield row
+
+
+def _measured(
+    draws: TrainingDraws, batch_size: int, workers: int, stepper: Stepper, iterations: int
+) -> dict[str, float]:
+    """Images per second of the loader alone, of the step alone, and of both; busy is together by step."""
+    device = stepper.fabric.device
+
+    def batches() -> Iterator[TrainingBatch]:
+        return training_batches(draws, Share(batch_size), 0, iterations + 1, workers)
+
+    loading = batches()
+    one = next(loading)  # the processes start
+    start = time.perf_counter()
+    loaded = sum(len(batch.ids) for batch in loading) / (time.perf_counter() - start)
+    seconds = []
+    for iteration in range(iterations):
+        wait_for(device)
+        start = time.perf_counter()
+        stepper.step(iteration, [one])
+        wait_for(device)
+        seconds.append(time.perf_counter() - start)
+    stepped = batch_size / median(seconds)
+    feeding = batches()
+    stepper.step(0, [next(feeding)])
+    wait_for(device)
+    start = time.perf_counter()
+    for iteration, batch in enumerate(feeding):
+        stepper.step(iteration, [batch])
+    wait_for(device)
+    together = iterations * batch_size / (time.perf_counter() - start)
+    return {"loader_images_per_s": loaded, "step_images_per_s": stepped, "together_images_per_s": together,
+            "busy": together / stepped}  # fmt: skip
+
+
+def _stepper(params: Params) -> Stepper:
+    """The step of the profile's first baseline: the fastest there is, so the one that needs most images."""
+    fabric = launch(1, params.training.precision, params.training.deterministic)
+    run = next(run for run in params.runs.values() if not run.distill)
+    segmenter, _ = new_network(run.network, ClassTable.load(Path("data/prepared/classes.json")), run.seed)
+    objective = SupervisedObjective(segmenter, params.training.auxiliary_weight, params.training.cross_entropy_mean)
+    objective.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[reportCallIssue]
+    objective.train()
+    optimizer = make_optimizer(objective.parameters(), 0.001, 0.9, 5e-4, 0.0, fused=True)
+    return Stepper(fabric, objective, optimizer, LossGuard(0.0).to(fabric.device), 10.0)
+
+
+def _arguments() -> argparse.Namespace:
+    cores = len(os.sched_getaffinity(0))
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--profile", type=Path, default=Path())
+    parser.add_argument("--workers", type=int, nargs="+", default=sorted({0, 1, 2, cores}))
+    parser.add_argument("--iterations", type=int, default=30)
+    parser.add_argument("--out", type=Path, default=Path("reports/speed/data.json"))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,79 @@
+"""make bench-determinism: does a training end in the same bytes again, and what does it cost to be sure of it?
+
+Each case trains twice, in processes of its own, on the same random batches; with and without training.deterministic.
+"""
+
+import argparse
+import sys
+import time
+from hashlib import sha256
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import torch
+
+from benchmarks.train import Case, in_process, our_step, random_batch
+from pipeline.data.files import write_json
+from pipeline.measure.machine import machine_record
+from pipeline.training.device import launch, wait_for
+
+
+def main() -> None:
+    arguments = _arguments()
+    record: dict[str, Any] = {
+        "command": " ".join(["python -m benchmarks.determinism", *sys.argv[1:]]),
+        "machine": machine_record(),
+        "cases": [],
+    }
+    print(f"{'method':8} {'deterministic':>14} {'images/s':>9} {'same bytes again'}")
+    for method in arguments.methods:
+        for deterministic in (False, True):
+            case = Case(form="ours", architecture=arguments.student, method=method, teacher=arguments.teacher,
+                        height=arguments.height, width=arguments.width, batch_size=arguments.batch_size, warm_up=2,
+                        steps=arguments.steps)  # fmt: skip
+            runs = [in_process(train, case, deterministic) for _ in range(2)]
+            same = runs[0]["digest"] == runs[1]["digest"]
+            rate = max(run["images_per_s"] for run in runs)
+            record["cases"].append(
+                {"method": method, "deterministic": deterministic, "images_per_s": rate, "same_bytes": same}
+            )
+            print(f"{method:8} {deterministic!s:>14} {rate:9.2f} {'yes' if same else 'no'}", flush=True)
+            write_json(arguments.out, record)
+    print(f"wrote {arguments.out}")
+
+
+def train(case: Case, deterministic: bool) -> dict[str, Any]:
+    """Images per second, and what all weights came to."""
+    torch.manual_seed(0)
+    fabric = launch(1, "auto", deterministic)
+    step, objective = our_step(case, fabric)
+    batches = [random_batch(case) for _ in range(case.warm_up + case.steps)]
+    seconds = []
+    for batch in batches:
+        start = time.perf_counter()
+        step(batch)
+        wait_for(fabric.device)
+        seconds.append(time.perf_counter() - start)
+    digest = sha256()
+    for tensor in objective.state_dict().values():
+        digest.update(tensor.cpu().contiguous().numpy().tobytes())
+    return {"images_per_s": case.batch_size / median(seconds[case.warm_up :]), "digest": digest.hexdigest()}
+
+
+def _arguments() -> argparse.Namespace:
+    gpu = torch.cuda.is_available()
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--student", default="pspnet", choices=["pspnet", "deeplabv3"])
+    parser.add_argument("--methods", nargs="+", default=["none", "gdd", "cwd"])
+    parser.add_argument("--teacher", default="resnet101" if gpu else "resnet50")
+    parser.add_argument("--height", type=int, default=512 if gpu else 96)
+    parser.add_argument("--width", type=int, default=512 if gpu else 128)
+    parser.add_argument("--batch-size", type=int, default=16 if gpu else 8)
+    parser.add_argument("--steps", type=int, default=20 if gpu else 6)
+    parser.add_argument("--out", type=Path, default=Path("reports/speed/determinism.json"))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,142 @@
+"""make bench-growth: what more images, larger batches and larger crops cost.
+
+The stages before training run as they are, on folders of so many tiny images that differ; the training step in
+processes of its own.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from ruamel.yaml import YAML
+
+from benchmarks.train import ROOT, Case, in_process, measure
+from pipeline.data.files import write_json
+from pipeline.data.samples import read_samples
+from pipeline.measure.machine import machine_record
+from pipeline.params import load_params
+from pipeline.training.draws import training_draws
+
+HEIGHT, WIDTH = 24, 32
+SPLITS = {"train": 0.8, "val": 0.1, "test": 0.1}
+CLASSES = """\
+classes:
+  - {name: dark, color: [0, 0, 0], ids: [0]}
+  - {name: light, color: [9, 9, 9], ids: [1]}
+void: [255]
+"""
+SMALLEST = (2, 96, 128)
+"""Batch, height, width from which the step grows."""
+
+
+def main() -> None:
+    arguments = _arguments()
+    record: dict[str, Any] = {
+        "command": " ".join(["python -m benchmarks.growth", *sys.argv[1:]]),
+        "machine": machine_record(),
+        "images": [],
+        "steps": [],
+    }
+    for count in arguments.images:
+        with tempfile.TemporaryDirectory() as folder:
+            record["images"].append(_stages(Path(folder), count))
+        print(record["images"][-1], flush=True)
+        write_json(arguments.out, record)
+    for batch_size, height, width in _sizes(arguments.doublings):
+        for method in ("none", "gdd"):
+            row = _step(method, batch_size, height, width)
+            record["steps"].append(row)
+            print(row, flush=True)
+            write_json(arguments.out, record)
+    print(f"wrote {arguments.out}")
+
+
+def _stages(folder: Path, count: int) -> dict[str, Any]:
+    """Seconds and peak memory of prepare and curate, and of what a training does before its first iteration."""
+    _draw_dataset(folder / "raw", count)
+    yaml = YAML(typ="safe", pure=True)
+    params = yaml.load((ROOT / "params.yaml").read_text())
+    params["dataset"] |= {"adapter": "folder", "source": "raw"}
+    with (folder / "params.yaml").open("w") as file:
+        yaml.dump(params, file)
+    row: dict[str, Any] = {"count": count, "prepare": _run(folder, "prepare"), "curate": _run(folder, "curate")}
+    os.chdir(folder)
+    start = time.perf_counter()
+    samples = read_samples(Path("data/curated/samples.csv"), "train")
+    row["read_list_seconds"] = time.perf_counter() - start
+    start = time.perf_counter()
+    draws = training_draws(samples, load_params().training, 0, Path("scratch"))
+    row["look_up_decoded_seconds"] = time.perf_counter() - start
+    start = time.perf_counter()
+    for draw in range(1000):
+        draws.sample(draw)
+    row["choose_1000_samples_seconds"] = time.perf_counter() - start
+    os.chdir(ROOT)
+    return row
+
+
+def _run(folder: Path, stage: str) -> dict[str, float]:
+    """The stage as its own program, which says its peak at its end."""
+    program = f"""
+from pipeline.measure.machine import peak_memory_bytes
+from stages.{stage} import main
+main()
+print(peak_memory_bytes())
+"""
+    start = time.perf_counter()
+    done = subprocess.run([sys.executable, "-c", program], cwd=folder, stdout=subprocess.PIPE, text=True, check=True,
+                          env={**os.environ, "PYTHONPATH": str(ROOT)})  # fmt: skip
+    return {"seconds": time.perf_counter() - start, "peak_memory_bytes": int(done.stdout.split()[-1])}
+
+
+def _draw_dataset(folder: Path, count: int) -> None:
+    """Noise: no two images are alike, and none is flat."""
+    random = np.random.default_rng(0)
+    folder.mkdir(parents=True)
+    (folder / "classes.yaml").write_text(CLASSES)
+    for split, share in SPLITS.items():
+        for kind in ("images", "masks"):
+            (folder / kind / split).mkdir(parents=True)
+        for index in range(round(share * count)):
+            Image.fromarray(random.integers(0, 256, (HEIGHT, WIDTH, 3), dtype=np.uint8)).save(
+                folder / f"images/{split}/{index:06}.png", compress_level=0
+            )
+            Image.fromarray(random.integers(0, 2, (HEIGHT, WIDTH), dtype=np.uint8)).save(
+                folder / f"masks/{split}/{index:06}.png", compress_level=1
+            )
+
+
+def _sizes(doublings: int) -> list[tuple[int, int, int]]:
+    """The smallest; then its batch doubled so often; then its crop's area doubled twice so often."""
+    batch, height, width = SMALLEST
+    batches = [(batch * 2**power, height, width) for power in range(doublings + 1)]
+    return batches + [(batch, height * 2**power, width * 2**power) for power in range(1, doublings // 2 + 1)]
+
+
+def _step(method: str, batch_size: int, height: int, width: int) -> dict[str, Any]:
+    teacher = "resnet101" if torch.cuda.is_available() else "resnet50"
+    case = Case(form="ours", architecture="pspnet", method=method, teacher=teacher, height=height, width=width,
+                batch_size=batch_size, warm_up=2, steps=5)  # fmt: skip
+    result = in_process(measure, case)
+    return {"method": method, "batch_size": batch_size, "height": height, "width": width,
+            "images_per_s": result["images_per_s"], "peak_memory_bytes": result["peak_memory_bytes"]}  # fmt: skip
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, nargs="*", default=[1_000, 10_000, 100_000])
+    parser.add_argument("--doublings", type=int, default=4, help="of the batch; the crop's sides double half as often")
+    parser.add_argument("--out", type=Path, default=Path("reports/speed/growth.json").resolve())
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""A frozen network without its BatchNorms: their scale and shift in the convolutions before them."""
+
+import torch
+from torch import nn
+from torch.fx.experimental.optimization import fuse
+
+from models.segmenter import Segmenter
+
+
+def fold_batchnorms(segmenter: Segmenter) -> Segmenter:
+    """Fold in place, part by part, for evaluation only; the outputs stay the same up to rounding.
+
+    A part whose forward cannot be traced keeps its BatchNorms.
+    """
+    segmenter.eval()
+    segmenter.backbone.network = _folded(segmenter.backbone.network)
+    segmenter.head = _folded(segmenter.head)
+    return segmenter
+
+
+def _folded(part: nn.Module) -> nn.Module:
+    try:
+        with torch.no_grad():  # as it will run: the forward may ask
+            return fuse(part)
+    except Exception:  # tracing runs a forward on what are no tensors: whatever it does with them may fail
+        return part

@@ -1,0 +1,26 @@
+"""Bilinear resizing, in a form whose gradient is the same in every run where PyTorch is told that it must be."""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from torch import Tensor
+
+
+def bilinear(maps: Float[Tensor, "n c h w"], height: int, width: int) -> Float[Tensor, "n c H W"]:
+    """Half-pixel centers, edges repeated (align_corners=False), as mmseg.
+
+    On a GPU the gradient of PyTorch's kernel adds up in whatever order its threads arrive. Under
+    `torch.use_deterministic_algorithms` this is two matrix products instead.
+    """
+    if torch.are_deterministic_algorithms_enabled() and torch.is_grad_enabled():
+        rows, columns = bilinear_weights(maps.shape[-2], height), bilinear_weights(maps.shape[-1], width)
+        with torch.autocast(maps.device.type, enabled=False):  # which would multiply float32 maps in 16 bits
+            return rows.to(maps) @ maps @ columns.to(maps).T
+    return F.interpolate(maps, size=(height, width), mode="bilinear", align_corners=False)
+
+
+def bilinear_weights(cells: int, size: int) -> Float[Tensor, "size cells"]:
+    """Row i holds how much of each cell is in place i of the resized line: of its two neighbours, or of the edge."""
+    position = ((torch.arange(size, dtype=torch.float64) + 0.5) * cells / size - 0.5).clamp(0, cells - 1)
+    distance = (position[:, None] - torch.arange(cells, dtype=torch.float64)).abs()
+    return (1 - distance).clamp(min=0)

@@ -1,0 +1,97 @@
+"""Decoded pairs of image and mask, kept on disk as they lie in memory, so that each is decoded once."""
+
+import warnings
+from collections.abc import Sequence
+from hashlib import sha256
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.data.files import DiskFull, replacing
+from pipeline.data.images import ImageError, image_size, read_image, read_mask
+from pipeline.data.samples import Sample
+
+Pair = tuple[np.ndarray, np.ndarray]
+NUMPY_HEADER = 128  # bytes
+
+
+class DecodedPairs:
+    """Reads pairs, and keeps the first ones of the list that fit into the limit; the others are decoded every time.
+
+    One file for each pair, memory-mapped: processes that read the same pair share one copy, and the system drops it
+    when memory is short. A pair whose image or mask was written anew has another name, so it is never out of date.
+
+    Args:
+        folder: for the files; trainings may share it.
+        limit_bytes: of the folder. What others left there goes first, the oldest before.
+
+    Raises:
+        ImageError: an image cannot be read.
+    """
+
+    def __init__(self, folder: Path, samples: Sequence[Sample], limit_bytes: int):
+        self.folder = folder
+        self.names: dict[str, str] = {}
+        room = limit_bytes
+        for sample in samples if room else ():
+            width, height = image_size(sample.image)
+            needed = width * height * 4 + NUMPY_HEADER
+            if needed > room:
+                break
+            room -= needed
+            self.names[sample.id] = _name(sample)
+        _make_room(folder, set(self.names.values()), room)
+
+    def read(self, sample: Sample) -> Pair:
+        """uint8 (H, W, 3) RGB and uint8 (H, W) train ids, both for reading only.
+
+        Raises:
+            ImageError: as `read_image` and `read_mask`.
+        """
+        name = self.names.get(sample.id)
+        if name is None:
+            return _decoded(sample)
+        path = self.folder / name
+        try:
+            pair = np.load(path, mmap_mode="r")
+        except (OSError, ValueError, EOFError):  # not there yet, or damaged
+            return self._keep(path, sample)
+        height, width = pair.shape[0] // 4, pair.shape[1]
+        return pair[: 3 * height].reshape(height, width, 3), pair[3 * height :]
+
+    def _keep(self, path: Path, sample: Sample) -> Pair:
+        image, mask = _decoded(sample)
+        if image.shape[:2] == mask.shape:
+            try:
+                with replacing(path) as temporary, temporary.open("wb") as file:
+                    np.save(file, np.concatenate([image.reshape(-1, mask.shape[1]), mask]))
+            except (OSError, DiskFull) as error:
+                warnings.warn(f"decoded images are no longer kept: {error}", stacklevel=2)
+                self.names.clear()
+        return image, mask
+
+
+def _decoded(sample: Sample) -> Pair:
+    return read_image(sample.image), read_mask(sample.mask)
+
+
+def _name(sample: Sample) -> str:
+    try:
+        files = [(path.absolute(), path.stat()) for path in (sample.image, sample.mask)]
+    except OSError as error:
+        raise ImageError(f"sample {sample.id} cannot be read: {error}") from error
+    states = [(path, state.st_mtime_ns, state.st_size) for path, state in files]
+    return f"{sha256(repr(states).encode()).hexdigest()[:32]}.npy"
+
+
+def _make_room(folder: Path, wanted: set[str], room: int) -> None:
+    """Remove what is not wanted, the oldest first, until it fits into the room that the wanted ones leave."""
+    others = (
+        [(path.stat(), path) for path in folder.glob("*.npy") if path.name not in wanted] if folder.is_dir() else []
+    )
+    excess = sum(state.st_size for state, _ in others) - room
+    for state, path in sorted(others, key=lambda other: other[0].st_mtime_ns):
+        if excess <= 0:
+            return
+        path.unlink(missing_ok=True)
+        excess -= state.st_size

@@ -1,0 +1,90 @@
+"""Pairs kept decoded: the same pixels, within the limit, never out of date, and no harm where the disk is bad."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.data import decoded
+from pipeline.data.decoded import DecodedPairs
+from pipeline.data.images import ImageError, read_image, read_mask
+from pipeline.data.samples import Sample, read_samples
+from tests.toy import write_toy_samples
+
+ONE = 48 * 64 * 4 + 128
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> list[Sample]:
+    return read_samples(write_toy_samples(tmp_path / "toy"))
+
+
+def _assert_same(pairs: DecodedPairs, samples: list[Sample]) -> None:
+    for sample in samples:
+        image, mask = pairs.read(sample)
+        assert np.array_equal(image, read_image(sample.image))
+        assert np.array_equal(mask, read_mask(sample.mask))
+
+
+def _size(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.iterdir())
+
+
+def test_the_second_reading_decodes_nothing(
+    samples: list[Sample], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pairs = DecodedPairs(tmp_path / "decoded", samples, 2**20)
+    _assert_same(pairs, samples)
+    monkeypatch.setattr(decoded, "_decoded", lambda sample: pytest.fail(f"{sample.id} was decoded again"))
+    _assert_same(pairs, samples)
+    _assert_same(DecodedPairs(tmp_path / "decoded", samples, 2**20), samples)
+
+
+@pytest.mark.parametrize("kept", [0, 3, 8])
+def test_the_limit_is_kept(samples: list[Sample], tmp_path: Path, kept: int) -> None:
+    pairs = DecodedPairs(tmp_path / "decoded", samples, kept * ONE + 100)
+    _assert_same(pairs, samples)
+    assert (_size(tmp_path / "decoded") if kept else 0) == kept * ONE
+
+
+def test_what_others_left_makes_room(samples: list[Sample], tmp_path: Path) -> None:
+    first = DecodedPairs(tmp_path / "decoded", samples[:4], 5 * ONE)
+    _assert_same(first, samples[:4])
+    second = DecodedPairs(tmp_path / "decoded", samples[4:7], 5 * ONE)
+    _assert_same(second, samples[4:7])
+    assert _size(tmp_path / "decoded") == 5 * ONE
+    _assert_same(first, samples)
+
+
+def test_a_new_image_is_not_the_old_one(samples: list[Sample], tmp_path: Path) -> None:
+    _assert_same(DecodedPairs(tmp_path / "decoded", samples, 2**20), samples)
+    Image.fromarray(255 - read_image(samples[0].image)).save(samples[0].image)
+    os.utime(samples[0].image, ns=(1, 1))
+    _assert_same(DecodedPairs(tmp_path / "decoded", samples, 2**20), samples)
+
+
+def test_a_damaged_file_is_decoded_again(samples: list[Sample], tmp_path: Path) -> None:
+    pairs = DecodedPairs(tmp_path / "decoded", samples, 2**20)
+    _assert_same(pairs, samples)
+    for path, content in zip((tmp_path / "decoded").iterdir(), (b"", b"\x93NUMPY", b"x" * 300), strict=False):
+        path.write_bytes(content)
+    _assert_same(pairs, samples)
+
+
+def test_a_folder_that_cannot_be_written_is_named_and_does_without(samples: list[Sample], tmp_path: Path) -> None:
+    (tmp_path / "decoded").write_text("a file")
+    pairs = DecodedPairs(tmp_path / "decoded", samples, 2**20)
+    with pytest.warns(UserWarning, match="decoded images are no longer kept"):
+        pairs.read(samples[0])
+    _assert_same(pairs, samples)
+
+
+def test_missing_files_are_named(samples: list[Sample], tmp_path: Path) -> None:
+    samples[1].mask.unlink()
+    with pytest.raises(ImageError, match="toy_1"):
+        DecodedPairs(tmp_path / "decoded", samples, 2**20)
+    samples[0].image.write_bytes(b"no image")
+    with pytest.raises(ImageError, match=r"image_0\.png"):
+        DecodedPairs(tmp_path / "decoded", samples, 2**20)
