@@ -1,20 +1,27 @@
-"""The plain step computes what ours does, so that the ratio compares two ways to one result; and slots end in time."""
+"""The plain step computes what ours does, so that the ratio compares two ways to one result; slots end in time; and the
+other benchmarks measure what they say.
+"""
 
+import json
+import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 import torch
 
+from benchmarks.determinism import train
 from benchmarks.plain import PlainCWD, PlainGDD, PlainStep
 from benchmarks.slot import run_slot, stages
 from benchmarks.train import Case, compared
+from pipeline.comparison.code import ROOT
 from pipeline.data.distortion import NEUTRAL
 from pipeline.distillation.cwd import ChannelWise
 from pipeline.distillation.gdd import GenerativeDenoise
 from pipeline.training.objective import SupervisedObjective
 from tests.small_profile import write_small_profile
-from tests.toy import toy_segmenter
+from tests.toy import toy_segmenter, write_toy_samples
 
 
 def test_the_plain_methods_are_ours() -> None:
@@ -50,8 +57,7 @@ def test_the_plain_step_minimizes_our_task_loss() -> None:
 
 
 def test_a_row_says_how_many_times_as_fast() -> None:
-    case = Case(form="plain", architecture="pspnet", method="gdd", teacher="resnet50", height=180, width=240,
-                batch_size=8, warm_up=1, steps=1)  # fmt: skip
+    case = _case("plain")
     plain = {"images_per_s": 2.0, "peak_memory_bytes": 400, "flops_per_s": 1e9}
     ours = {"images_per_s": 5.0, "peak_memory_bytes": 100, "flops_per_s": 3e9}
     row = compared(case, plain, ours, 6e9)
@@ -72,3 +78,45 @@ def test_a_slot_ends_in_time_and_the_next_one_goes_on(tmp_path: Path) -> None:
         (marks / "_".join(stage)).touch()
     assert run_slot(tmp_path, time.monotonic() + 120)  # only `prepare` was left
     assert (tmp_path / "data/prepared/samples.csv").is_file()
+
+
+def test_growth_runs_the_stages_themselves(tmp_path: Path) -> None:
+    record = _run("growth", tmp_path, "--images", "100", "300", "--doublings", "-1")
+    assert [row["count"] for row in record["images"]] == [100, 300]
+    for row in record["images"]:
+        for stage in ("prepare", "curate"):
+            assert row[stage]["seconds"] > 0
+            assert 20e6 < row[stage]["peak_memory_bytes"] < 1e9
+
+
+def test_the_loader_is_timed_beside_the_step(tmp_path: Path) -> None:
+    write_small_profile(tmp_path, ["pspnet_r18"])
+    samples = write_toy_samples(tmp_path / "data/curated")
+    (tmp_path / "data/prepared").mkdir()
+    (samples.parent / "classes.json").rename(tmp_path / "data/prepared/classes.json")
+    record = _run("data", tmp_path, "--profile", str(tmp_path), "--workers", "0", "1", "--iterations", "2")
+    assert [(row["pairs"], row["workers"]) for row in record["cases"]] == [
+        ("decoded each time", 0), ("decoded each time", 1), ("decoded before", 0), ("decoded before", 1),
+    ]  # fmt: skip
+    for row in record["cases"]:
+        assert row["busy"] == pytest.approx(row["together_images_per_s"] / row["step_images_per_s"])
+
+
+def test_a_training_is_told_from_another() -> None:
+    case = _case("ours")
+    digests = [train(case, False)["digest"] for _ in range(2)]
+    other = train(_case("ours", batch_size=3), False)["digest"]
+    assert digests[0] == digests[1] != other
+
+
+def _case(form: str, batch_size: int = 2) -> Case:
+    return Case(form=form, architecture="pspnet", method="none", teacher="resnet10t", height=48, width=64,
+                batch_size=batch_size, warm_up=1, steps=1)  # fmt: skip
+
+
+def _run(name: str, folder: Path, *arguments: str) -> dict:
+    out = folder / f"{name}.json"
+    command = [sys.executable, "-m", f"benchmarks.{name}", "--out", str(out), *arguments]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    return json.loads(out.read_text())

@@ -1,7 +1,9 @@
 """Decoded pairs of image and mask, kept on disk as they lie in memory, so that each is decoded once."""
 
+import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
@@ -86,12 +88,17 @@ def _name(sample: Sample) -> str:
 
 def _make_room(folder: Path, wanted: set[str], room: int) -> None:
     """Remove what is not wanted, the oldest first, until it fits into the room that the wanted ones leave."""
-    others = (
-        [(path.stat(), path) for path in folder.glob("*.npy") if path.name not in wanted] if folder.is_dir() else []
-    )
-    excess = sum(state.st_size for state, _ in others) - room
-    for state, path in sorted(others, key=lambda other: other[0].st_mtime_ns):
+    others = sorted((state.st_mtime_ns, state.st_size, path) for path, state in _files(folder, wanted))
+    excess = sum(size for _, size, _ in others) - room
+    for _, size, path in others:
         if excess <= 0:
             return
         path.unlink(missing_ok=True)
-        excess -= state.st_size
+        excess -= size
+
+
+def _files(folder: Path, wanted: set[str]) -> Iterator[tuple[Path, os.stat_result]]:
+    for path in folder.glob("*.npy"):
+        with suppress(FileNotFoundError):  # another process makes room as well
+            if path.name not in wanted:
+                yield path, path.stat()

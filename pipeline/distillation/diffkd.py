@@ -5,6 +5,8 @@ The authors' classification code is the source; their segmentation code is not p
 """
 
 from collections.abc import Callable
+from functools import cache
+from math import sqrt
 from typing import NamedTuple
 
 import torch
@@ -122,8 +124,7 @@ class KnowledgeDiffusion(nn.Module):
 
     def forward(self, student: Float[Tensor, "n c h w"], teacher: Float[Tensor, "n b h w"]) -> Float[Tensor, ""]:
         translated = self.translate(student)
-        noise = torch.randn_like(translated)
-        teacher_noise = torch.randn_like(translated)
+        noise, teacher_noise = _noise_like(translated), _noise_like(translated)
         step = torch.randint(NOISE_STEPS, (len(student),), device=student.device)
         terms = self.terms(translated, teacher, noise, teacher_noise, step)
         return terms.distance + terms.noise_error + terms.reconstruction
@@ -160,12 +161,9 @@ class KnowledgeDiffusion(nn.Module):
         """Five deterministic steps (DDIM), and a projection."""
         kept = self.adapter(translated)
         latent = kept * translated + (1 - kept) * noise
-        for step in SAMPLED_STEPS:
-            now = self.alphas[step]
-            later = self.alphas[step - STRIDE] if step >= STRIDE else torch.ones_like(now)
+        for step, (of_latent, of_noise) in zip(SAMPLED_STEPS, denoising_steps(), strict=True):
             predicted = self.denoiser(latent, torch.full((len(latent),), step, device=latent.device))
-            clean = (latent - (1 - now).sqrt() * predicted) / now.sqrt()
-            latent = later.sqrt() * clean + (1 - later).sqrt() * predicted
+            latent = (of_latent * latent).add(predicted, alpha=of_noise)
         return self.project(latent)
 
     def noise_error(
@@ -217,8 +215,31 @@ class DiffusedLogits(ComparesAuxiliaryHeads):
         return self.main(student.logits, teacher.logits) + self.auxiliary_weight * auxiliary
 
 
+def _noise_like(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+    """Drawn in float32 and in the order of channels-last maps in memory: in 16 bits, or across that order, PyTorch draws
+    one number after the other on a CPU.
+    """
+    kind = torch.promote_types(maps.dtype, torch.float32)
+    return torch.randn_like(maps.permute(0, 2, 3, 1), dtype=kind).permute(0, 3, 1, 2)
+
+
 def _correlation_distance(student: Tensor, teacher: Tensor) -> Tensor:
     return correlation_distance(student, teacher, 1.0, 1.0)
+
+
+@cache
+def denoising_steps() -> list[tuple[float, float]]:
+    """DDIM's step for each of SAMPLED_STEPS, as factors of the latent and of the noise that is predicted in it.
+
+    The clean latent is (latent - sqrt(1 - now) * noise) / sqrt(now); the next one is sqrt(later) * clean +
+    sqrt(1 - later) * noise. Multiplied out, each step reads and writes the maps once instead of four times.
+    """
+    alphas = noise_schedule().tolist()
+    factors = []
+    for step in SAMPLED_STEPS:
+        now, later = alphas[step], alphas[step - STRIDE] if step >= STRIDE else 1.0
+        factors.append((sqrt(later / now), sqrt(1 - later) - sqrt(later * (1 - now) / now)))
+    return factors
 
 
 def noise_schedule() -> Float[Tensor, " steps"]:
