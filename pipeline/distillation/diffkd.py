@@ -216,8 +216,9 @@ class DiffusedLogits(ComparesAuxiliaryHeads):
 
 
 def _noise_like(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
-    """Drawn in float32 and in the order of channels-last maps in memory: in 16 bits, or across that order, PyTorch draws
-    one number after the other on a CPU.
+    """Drawn in float32 and in the order in which channels-last maps lie in memory.
+
+    In 16 bits, or across that order, PyTorch draws one number after the other on a CPU.
     """
     kind = torch.promote_types(maps.dtype, torch.float32)
     return torch.randn_like(maps.permute(0, 2, 3, 1), dtype=kind).permute(0, 3, 1, 2)
