@@ -50,6 +50,7 @@ step bench_train python3 -m benchmarks.train --resume --out "$out/train.json" ${
 step determinism python3 -m benchmarks.determinism --out "$out/determinism.json"
 step growth python3 -m benchmarks.growth --images --out "$out/growth.json"
 if [ -n "${PROFILE:-}" ]; then
+  step lists bash -c 'cd "$0" && python3 -m stages.prepare && python3 -m stages.curate' "$PROFILE"
   step data python3 -m benchmarks.data --profile "$PROFILE" --out "$out/data.json"
   step train python3 -m benchmarks.slot "$PROFILE" --seconds $((deadline - SECONDS - 15)) --out "$out/profile"
   # A slot that ran out of time ends well and is not done.
