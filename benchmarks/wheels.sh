@@ -1,12 +1,21 @@
 #!/usr/bin/env bash
-# Fetch what benchmarks/gpu.sh may lack on its machine, in the versions of the lock:  benchmarks/wheels.sh FOLDER
+# Fetch what benchmarks/gpu.sh needs beside PyTorch, torchvision, timm, lightning and what these bring, in the versions of the
+# lock:  benchmarks/wheels.sh FOLDER   (PYTHON_VERSION=3.12: that of the machine). About 80 MB: the folder may travel in pieces.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=${1:?usage: benchmarks/wheels.sh FOLDER}
-wanted=$(grep -oE '^(pydantic|pydantic-core|annotated-types|typing-inspection|ruamel-yaml|beartype|wadler-lindig|jaxtyping)==[^ ;]+' requirements.lock)
-platforms=()
+version=${PYTHON_VERSION:-3.12}
+names="pydantic pydantic-core annotated-types typing-inspection ruamel-yaml beartype wadler-lindig jaxtyping
+  opencv-python-headless rich markdown-it-py mdurl pygments
+  matplotlib contourpy cycler fonttools kiwisolver pyparsing python-dateutil six
+  pytest pluggy iniconfig packaging hypothesis sortedcontainers"
+if [ "$version" = 3.11 ]; then other=">= '3.12'"; else other="< '3.12'"; fi
+# shellcheck disable=SC2086
+wanted=$(printf '^%s== ' $names | sed 's/ $//; s/ /|/g')
+wanted=$(grep -E "$wanted" requirements.lock | grep -vF "python_full_version $other" | grep -oE '^[^ ;]+')
+platforms=(--platform manylinux2014_x86_64)
 for tag in 2_28 2_27 2_17; do platforms+=(--platform "manylinux_${tag}_x86_64"); done
 # shellcheck disable=SC2086
-python3 -m pip download -q --no-deps --only-binary=:all: --python-version "${PYTHON_VERSION:-3.12}" --implementation cp \
-  "${platforms[@]}" --platform manylinux2014_x86_64 -d "$folder" $wanted
+python3 -m pip download -q --no-deps --only-binary=:all: --python-version "$version" --implementation cp \
+  "${platforms[@]}" -d "$folder" $wanted
 ls -s "$folder"
