@@ -14,21 +14,19 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-import torch
-
+from benchmarks.record import begun
+from benchmarks.train import stepper_of
 from pipeline.data.classes import ClassTable
 from pipeline.data.dataset import Share, TrainingBatch, TrainingDraws, training_batches
 from pipeline.data.files import write_json
 from pipeline.data.samples import read_samples
 from pipeline.errors import SegdistillError
-from pipeline.measure.machine import machine_record
 from pipeline.params import Params, load_params
 from pipeline.training.device import launch, wait_for
 from pipeline.training.draws import training_draws
-from pipeline.training.guard import LossGuard
 from pipeline.training.network import new_network
 from pipeline.training.objective import SupervisedObjective
-from pipeline.training.optimizer import Stepper, make_optimizer
+from pipeline.training.optimizer import Stepper
 
 
 def main() -> None:
@@ -38,11 +36,10 @@ def main() -> None:
     if not Path("data/curated/samples.csv").is_file():
         raise SegdistillError(f"{arguments.profile} has no data/curated/samples.csv; run dvc repro curate there first")
     params = load_params()
-    record = {"command": f"python -m benchmarks.data --profile {arguments.profile}", "machine": machine_record()}
     stepper = _stepper(params)
     with tempfile.TemporaryDirectory(dir="scratch" if Path("scratch").is_dir() else None) as folder:
         cases = list(_cases(params, stepper, Path(folder), arguments))
-    write_json(out, {**record, "crop": [params.training.crop_height, params.training.crop_width], "cases": cases})
+    write_json(out, {**begun(), "crop": [params.training.crop_height, params.training.crop_width], "cases": cases})
     print(f"wrote {arguments.out}")
 
 
@@ -105,10 +102,7 @@ def _stepper(params: Params) -> Stepper:
     run = next(run for run in params.runs.values() if not run.distill)
     segmenter, _ = new_network(run.network, ClassTable.load(Path("data/prepared/classes.json")), run.seed)
     objective = SupervisedObjective(segmenter, params.training.auxiliary_weight, params.training.cross_entropy_mean)
-    objective.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[reportCallIssue]
-    objective.train()
-    optimizer = make_optimizer(objective.parameters(), 0.001, 0.9, 5e-4, 0.0, fused=True)
-    return Stepper(fabric, objective, optimizer, LossGuard(0.0).to(fabric.device), 10.0)
+    return stepper_of(objective, fabric)
 
 
 def _arguments() -> argparse.Namespace:

@@ -4,7 +4,6 @@ Each case trains twice, in processes of its own, on the same random batches; wit
 """
 
 import argparse
-import sys
 import time
 from hashlib import sha256
 from pathlib import Path
@@ -13,19 +12,15 @@ from typing import Any
 
 import torch
 
+from benchmarks.record import begun
 from benchmarks.train import Case, in_process, our_step, random_batch
 from pipeline.data.files import write_json
-from pipeline.measure.machine import machine_record
 from pipeline.training.device import launch, wait_for
 
 
 def main() -> None:
     arguments = _arguments()
-    record: dict[str, Any] = {
-        "command": " ".join(["python -m benchmarks.determinism", *sys.argv[1:]]),
-        "machine": machine_record(),
-        "cases": [],
-    }
+    record: dict[str, Any] = {**begun(), "cases": []}
     print(f"{'method':8} {'deterministic':>14} {'images/s':>9} {'same bytes again'}")
     for method in arguments.methods:
         for deterministic in (False, True):

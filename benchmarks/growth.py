@@ -10,6 +10,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,10 @@ import torch
 from PIL import Image
 from ruamel.yaml import YAML
 
+from benchmarks.record import begun
 from benchmarks.train import ROOT, Case, in_process, measure
 from pipeline.data.files import write_json
 from pipeline.data.samples import read_samples
-from pipeline.measure.machine import machine_record
 from pipeline.params import load_params
 from pipeline.training.draws import training_draws
 
@@ -39,12 +40,7 @@ SMALLEST = (2, 96, 128)
 
 def main() -> None:
     arguments = _arguments()
-    record: dict[str, Any] = {
-        "command": " ".join(["python -m benchmarks.growth", *sys.argv[1:]]),
-        "machine": machine_record(),
-        "images": [],
-        "steps": [],
-    }
+    record: dict[str, Any] = {**begun(), "images": [], "steps": []}
     for count in arguments.images:
         with tempfile.TemporaryDirectory() as folder:
             record["images"].append(_stages(Path(folder), count))
@@ -68,18 +64,17 @@ def _stages(folder: Path, count: int) -> dict[str, Any]:
     with (folder / "params.yaml").open("w") as file:
         yaml.dump(params, file)
     row: dict[str, Any] = {"count": count, "prepare": _run(folder, "prepare"), "curate": _run(folder, "curate")}
-    os.chdir(folder)
-    start = time.perf_counter()
-    samples = read_samples(Path("data/curated/samples.csv"), "train")
-    row["read_list_seconds"] = time.perf_counter() - start
-    start = time.perf_counter()
-    draws = training_draws(samples, load_params().training, 0, Path("scratch"))
-    row["look_up_decoded_seconds"] = time.perf_counter() - start
-    start = time.perf_counter()
-    for draw in range(1000):
-        draws.sample(draw)
-    row["choose_1000_samples_seconds"] = time.perf_counter() - start
-    os.chdir(ROOT)
+    with chdir(folder):
+        start = time.perf_counter()
+        samples = read_samples(Path("data/curated/samples.csv"), "train")
+        row["read_list_seconds"] = time.perf_counter() - start
+        start = time.perf_counter()
+        draws = training_draws(samples, load_params().training, 0, Path("scratch"))
+        row["look_up_decoded_seconds"] = time.perf_counter() - start
+        start = time.perf_counter()
+        for draw in range(1000):
+            draws.sample(draw)
+        row["choose_1000_samples_seconds"] = time.perf_counter() - start
     return row
 
 
@@ -134,7 +129,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--images", type=int, nargs="*", default=[1_000, 10_000, 100_000])
     parser.add_argument("--doublings", type=int, default=4, help="of the batch; the crop's sides double half as often")
-    parser.add_argument("--out", type=Path, default=Path("reports/speed/growth.json").resolve())
+    parser.add_argument("--out", type=Path, default=Path("reports/speed/growth.json"))
     return parser.parse_args()
 
 

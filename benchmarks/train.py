@@ -6,7 +6,6 @@ Every case runs in a process of its own, so that its peak memory is its own; pla
 import argparse
 import json
 import multiprocessing
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -19,6 +18,7 @@ from lightning.fabric import Fabric
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.plain import PlainCWD, PlainDiffKD, PlainGDD, PlainStep
+from benchmarks.record import begun
 from models.build import Design, build_segmenter
 from models.folding import fold_batchnorms
 from pipeline.data.dataset import TrainingBatch, network_input
@@ -26,7 +26,7 @@ from pipeline.data.distortion import distort
 from pipeline.data.files import write_json
 from pipeline.distillation import METHODS
 from pipeline.distillation.objective import DistillationObjective
-from pipeline.measure.machine import machine_record, peak_memory_bytes
+from pipeline.measure.machine import peak_memory_bytes
 from pipeline.params import load_params
 from pipeline.training.device import best_device, launch, wait_for
 from pipeline.training.guard import LossGuard
@@ -85,9 +85,7 @@ def _begun(arguments: argparse.Namespace) -> dict[str, Any]:
     """A new record, or with --resume the one that an earlier call left unfinished."""
     if arguments.resume and arguments.out.is_file():
         return json.loads(arguments.out.read_text())
-    command = " ".join(["python -m benchmarks.train", *sys.argv[1:]])
-    peak = in_process(matrix_peak, 20)
-    return {"command": command, "machine": machine_record(), "matrix_peak_flops": peak, "cases": []}
+    return {**begun(), "matrix_peak_flops": in_process(matrix_peak, 20), "cases": []}
 
 
 def compared(case: Case, plain: dict[str, Any], ours: dict[str, Any], peak: float) -> dict[str, Any]:
@@ -167,11 +165,16 @@ def our_step(case: Case, fabric: Fabric) -> tuple[Callable[[TrainingBatch], obje
         objective = DistillationObjective(
             student, teacher, {case.method: method}, {case.method: WEIGHTS[case.method]}, 0.4, "all_pixels"
         )
+    stepper = stepper_of(objective, fabric)
+    return lambda batch: stepper.step(0, [batch]), objective
+
+
+def stepper_of(objective: SupervisedObjective, fabric: Fabric) -> Stepper:
+    """Set up as by the loop."""
     objective.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[reportCallIssue]
     objective.train()
     optimizer = make_optimizer(objective.parameters(), 0.01, 0.9, 5e-4, 0.0, fused=True)
-    stepper = Stepper(fabric, objective, optimizer, LossGuard(10.0).to(fabric.device), 10.0)
-    return lambda batch: stepper.step(0, [batch]), objective
+    return Stepper(fabric, objective, optimizer, LossGuard(10.0).to(fabric.device), 10.0)
 
 
 def _plain(case: Case, device: torch.device):

@@ -2,10 +2,13 @@
 other benchmarks measure what they say.
 """
 
+import ast
 import json
+import re
 import subprocess
 import sys
 import time
+from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
@@ -15,7 +18,7 @@ from benchmarks.determinism import train
 from benchmarks.plain import PlainCWD, PlainGDD, PlainStep
 from benchmarks.slot import run_slot, stages
 from benchmarks.train import Case, compared
-from pipeline.comparison.code import ROOT
+from pipeline.comparison.code import ROOT, closure
 from pipeline.data.distortion import NEUTRAL
 from pipeline.distillation.cwd import ChannelWise
 from pipeline.distillation.gdd import GenerativeDenoise
@@ -107,6 +110,38 @@ def test_a_training_is_told_from_another() -> None:
     digests = [train(case, False)["digest"] for _ in range(2)]
     other = train(_case("ours", batch_size=3), False)["digest"]
     assert digests[0] == digests[1] != other
+
+
+def test_a_bare_machine_gets_what_a_slot_imports() -> None:
+    there = {
+        "torch",
+        "torchvision",
+        "timm",
+        "lightning",
+        "onnx",
+        "onnxruntime-gpu",
+        "numpy",
+        "pillow",
+        "safetensors",
+        "jinja2",
+    }
+    fetched = set(re.search(r'names="([^"]*)"', (ROOT / "benchmarks/wheels.sh").read_text())[1].split())  # type: ignore[reportOptionalSubscript]
+    begun = [*(ROOT / "benchmarks").glob("*.py"), ROOT / "tests/conftest.py", *(ROOT / "tests/training").glob("*.py")]
+    begun += [ROOT / f"stages/{name}.py" for name in ("prepare", "curate", "teacher", "student", "evaluate")]
+    files = set().union(*(closure(file) for file in begun))
+    modules = {name for file in files for name in _imported_at_once(file)} - sys.stdlib_module_names
+    distributions = {
+        re.sub("[._]", "-", name).lower() for module in modules for name in packages_distributions().get(module, [])
+    }
+    assert {"pydantic", "opencv-python-headless"} <= distributions
+    assert distributions <= there | fetched
+
+
+def _imported_at_once(file: Path) -> set[str]:
+    """Top names of what a file imports when it is imported itself, not only when a function runs."""
+    body = ast.parse(file.read_text()).body
+    plain = {alias.name for node in body if isinstance(node, ast.Import) for alias in node.names}
+    return {name.partition(".")[0] for name in plain | {n.module or "" for n in body if isinstance(n, ast.ImportFrom)}}
 
 
 def _case(form: str, batch_size: int = 2) -> Case:

@@ -1,5 +1,6 @@
 """A toy that every test may use: colored rectangles as a dataset, and networks of a few channels."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,8 +8,10 @@ from PIL import Image
 
 from models.build import Design, build_segmenter
 from models.segmenter import Segmenter
+from pipeline.comparison.code import ROOT
 from pipeline.data.classes import ClassTable, LabelClass
 from pipeline.data.samples import Sample, write_samples
+from pipeline.params import TrainingParams, load_params
 
 TOY_CLASSES = ClassTable(
     "toy",
@@ -32,6 +35,12 @@ TOY_DESIGN = Design(
 def toy_segmenter(architecture: str = "pspnet") -> tuple[Segmenter, Design]:
     design = Design(**{**TOY_DESIGN.__dict__, "architecture": architecture})
     return build_segmenter(design), design
+
+
+def toy_training(**changes: object) -> TrainingParams:
+    """The default's, at the toy's size, in this process and in float32."""
+    settled = {"crop_height": 48, "crop_width": 64, "batch_size": 4, "workers": 0, "log_every": 5, "precision": "fp32"}
+    return replace(load_params(ROOT / "params.yaml").training, **{**settled, **changes})  # type: ignore[reportArgumentType]
 
 
 def toy_pair(seed: int, height: int = 48, width: int = 64) -> tuple[np.ndarray, np.ndarray]:

@@ -6,7 +6,6 @@ All is computed in float64: in float32 a few iterations make another training of
 
 import json
 import sys
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -25,13 +24,10 @@ from pipeline.training.device import launch
 from pipeline.training.draws import training_draws
 from pipeline.training.loop import Curve, fit
 from pipeline.training.objective import SupervisedObjective
-from tests.toy import toy_segmenter
+from tests.toy import toy_segmenter, toy_training
 
 PARAMS = load_params(ROOT / "params.yaml")
-TRAINING = replace(
-    PARAMS.training, crop_height=48, crop_width=64, batch_size=4, workers=0, log_every=1, precision="fp32",
-    cross_entropy_mean="labelled_pixels",
-)  # fmt: skip
+TRAINING = toy_training(log_every=1, cross_entropy_mean="labelled_pixels")
 
 
 def main() -> None:

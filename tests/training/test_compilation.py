@@ -5,17 +5,14 @@ from dataclasses import replace
 import pytest
 import torch
 
-from pipeline.comparison.code import ROOT
 from pipeline.distillation.objective import DistillationObjective
-from pipeline.params import TrainingParams, load_params
+from pipeline.params import TrainingParams
 from pipeline.training import compilation
 from pipeline.training.compilation import compile_networks
 from pipeline.training.device import launch
-from tests.toy import toy_segmenter
+from tests.toy import toy_segmenter, toy_training
 
-TRAINING = replace(
-    load_params(ROOT / "params.yaml").training, crop_height=32, crop_width=48, precision="fp32", compile="always"
-)
+TRAINING = toy_training(compile="always")
 
 
 @pytest.fixture
@@ -28,11 +25,9 @@ def objective() -> DistillationObjective:
 def test_what_is_compiled_is_the_same_function(
     objective: DistillationObjective, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        compilation, "BACKEND", "aot_eager"
-    )  # traced and differentiated by the compiler, not translated
+    monkeypatch.setattr(compilation, "BACKEND", "aot_eager")  # traced and differentiated, not translated
     before = {name: tensor.clone() for name, tensor in objective.state_dict().items()}
-    image = torch.rand(2, 3, 32, 48).contiguous(memory_format=torch.channels_last)
+    image = torch.rand(2, 3, 48, 64).contiguous(memory_format=torch.channels_last)
     torch.manual_seed(1)
     eager = objective.network.eval()(image)
     objective.train()
@@ -52,7 +47,7 @@ def test_a_compiler_that_fails_is_named(objective: DistillationObjective, monkey
     assert said.startswith("not compiled: ")
     assert "no-such-compiler" in said or "CppCompiler" in said
     assert objective.network._compiled_call_impl is None
-    objective.network(torch.rand(2, 3, 32, 48))
+    objective.network(torch.rand(2, 3, 48, 64))
 
 
 def test_auto_keeps_what_is_faster(objective: DistillationObjective, monkeypatch: pytest.MonkeyPatch) -> None:

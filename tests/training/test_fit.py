@@ -10,12 +10,11 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from pipeline.comparison.code import ROOT
 from pipeline.data.dataset import TrainingDraws
 from pipeline.data.samples import read_samples
 from pipeline.distillation.gdd import GenerativeDenoise
 from pipeline.distillation.objective import DistillationObjective
-from pipeline.params import TrainingParams, load_params
+from pipeline.params import TrainingParams
 from pipeline.training.curve import write_curve
 from pipeline.training.device import MachineError, launch
 from pipeline.training.draws import training_draws
@@ -24,15 +23,12 @@ from pipeline.training.objective import SupervisedObjective
 from pipeline.training.optimizer import polynomial_rate
 from pipeline.training.progress import TrainingProgress
 from pipeline.training.resume import TrainingBusy, fingerprint, scratch_folder
-from tests.toy import toy_segmenter, write_toy_samples
+from tests.toy import toy_segmenter, toy_training, write_toy_samples
 
 
 @pytest.fixture
 def training() -> TrainingParams:
-    return replace(
-        load_params(ROOT / "params.yaml").training,
-        crop_height=48, crop_width=64, batch_size=2, workers=0, log_every=2, checkpoint_every=3, precision="fp32",
-    )  # fmt: skip
+    return toy_training(batch_size=2, log_every=2, checkpoint_every=3)
 
 
 @pytest.fixture

@@ -7,15 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.comparison.code import ROOT
 from pipeline.data.samples import read_samples
-from pipeline.params import TrainingParams, load_params
+from pipeline.params import TrainingParams
 from pipeline.training.device import launch
 from pipeline.training.draws import training_draws
 from pipeline.training.guard import WARM_UP, LossGuard
 from pipeline.training.loop import TrainingDiverged, fit
 from pipeline.training.objective import Loss, SupervisedObjective
-from tests.toy import toy_segmenter, write_toy_samples
+from tests.toy import toy_segmenter, toy_training, write_toy_samples
 
 
 class OneBadLoss(SupervisedObjective):
@@ -35,10 +34,7 @@ class OneBadLoss(SupervisedObjective):
 
 @pytest.fixture
 def training() -> TrainingParams:
-    return replace(
-        load_params(ROOT / "params.yaml").training,
-        crop_height=48, crop_width=64, batch_size=2, workers=0, log_every=5, checkpoint_every=50, precision="fp32",
-    )  # fmt: skip
+    return toy_training(batch_size=2)
 
 
 def _fit(training: TrainingParams, objective: SupervisedObjective, folder: Path, shift: float = 0.0):

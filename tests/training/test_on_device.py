@@ -1,7 +1,6 @@
 """What must hold on whatever device trains: on a GPU where there is one (benchmarks/gpu.sh runs it), else the CPU."""
 
 import warnings
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from pipeline.training.draws import training_draws
 from pipeline.training.loop import fit
 from pipeline.training.objective import SupervisedObjective
 from tests.distillation.outputs import random_labels
-from tests.toy import toy_segmenter, write_toy_samples
+from tests.toy import toy_segmenter, toy_training, write_toy_samples
 from tests.training.several import without_chance
 
 PARAMS = load_params(ROOT / "params.yaml")
@@ -56,9 +55,7 @@ PRECISIONS = ["fp32", "bf16", "fp16"] if DEVICE.type == "cuda" else ["fp32", "bf
 
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_a_distilled_toy_learns_in_every_precision(precision: str, tmp_path: Path) -> None:
-    training = replace(
-        PARAMS.training, crop_height=48, crop_width=64, batch_size=4, workers=0, log_every=5, precision=precision
-    )
+    training = toy_training(precision=precision)
     torch.manual_seed(0)
     teacher, student = toy_segmenter()[0], toy_segmenter()[0]
     chosen = {"gdd": METHODS["gdd"](PARAMS.methods, student, teacher)}
@@ -75,9 +72,7 @@ def test_a_distilled_toy_learns_in_every_precision(precision: str, tmp_path: Pat
 @pytest.mark.parametrize("method", ["none", "gdd"])
 def test_a_deterministic_training_ends_in_the_same_bytes(method: str, tmp_path: Path) -> None:
     samples = read_samples(write_toy_samples(tmp_path), "train")
-    training = replace(
-        PARAMS.training, crop_height=48, crop_width=64, batch_size=4, workers=0, log_every=5, deterministic=True
-    )
+    training = toy_training(precision="auto", deterministic=True)
     ends = []
     for _ in range(2):
         torch.manual_seed(0)
