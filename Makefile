@@ -11,8 +11,10 @@ export PYTHONUNBUFFERED := 1
 
 PROFILE ?= camvid-cpu
 UNIT_WORKERS ?= 2
+# The folder of the profile that was asked for; the root where none was.
+HERE = $(if $(filter undefined file,$(origin PROFILE)),.,profiles/$(PROFILE))
 
-.PHONY: help setup lock demo test lint unit smoke camvid compare bench-train bench-data bench-determinism bench-growth predict report doctor clean
+.PHONY: help setup lock demo test lint unit smoke camvid compare inspect inspect-apply bench-train bench-data bench-determinism bench-growth bench-curation bench-mistakes bench-shifts predict report doctor clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -59,11 +61,30 @@ METHODS ?=
 SEEDS ?= 3
 SPLIT ?=
 compare: setup  ## which method gains: make compare [METHODS="none gdd cwd"] [SEEDS=3] [SPLIT=val] [PROFILE=camvid-cpu]
-	cd $(if $(filter undefined file,$(origin PROFILE)),.,profiles/$(PROFILE)) && dvc repro teacher && \
+	cd $(HERE) && dvc repro teacher && \
 	  PYTHONPATH=$(CURDIR) python -m pipeline.comparison $(METHODS) --seeds $(SEEDS) $(if $(SPLIT),--split $(SPLIT))
 
+PORT ?= 5151
+ADDRESS ?= 127.0.0.1
+inspect: setup  ## look at samples and predictions in FiftyOne: make inspect [PROFILE=camvid-cpu] [PORT=5151] [ADDRESS=127.0.0.1]
+	@cd $(HERE) && \
+	  PYTHONPATH=$(CURDIR) exec python -m pipeline.inspection open --address $(ADDRESS) --port $(PORT)
+
+inspect-apply: setup  ## write what was tagged drop or fix_label in FiftyOne into review.csv [PROFILE=camvid-cpu]
+	@cd $(HERE) && \
+	  PYTHONPATH=$(CURDIR) exec python -m pipeline.inspection apply
+
+bench-curation: setup  ## what curation costs for so many images, and for a few more (BENCH="--images 1000")
+	PYTHONPATH=$(CURDIR) python -m benchmarks.curation $(BENCH)
+
+bench-mistakes: setup  ## are planted label mistakes found? [PROFILE=camvid-cpu] (BENCH="--seed 1")
+	PYTHONPATH=$(CURDIR) python -m benchmarks.mistakes --profile $(HERE) $(BENCH)
+
+bench-shifts: setup  ## are masks found that were moved? [PROFILE=camvid-cpu] (BENCH="--split train")
+	PYTHONPATH=$(CURDIR) python -m benchmarks.shifts --profile $(HERE) $(BENCH)
+
 bench-data: setup  ## does the loader keep up with the step? on the data of PROFILE, or the embedded
-	PYTHONPATH=$(CURDIR) python -m benchmarks.data --profile $(if $(filter undefined file,$(origin PROFILE)),.,profiles/$(PROFILE)) $(BENCH)
+	PYTHONPATH=$(CURDIR) python -m benchmarks.data --profile $(HERE) $(BENCH)
 
 bench-growth: setup  ## what more images, larger batches and crops cost (BENCH="--images 1000")
 	PYTHONPATH=$(CURDIR) python -m benchmarks.growth $(BENCH)
@@ -86,4 +107,4 @@ doctor: setup  ## what of all this works on this machine
 	@python -m pipeline.doctor
 
 clean:  ## remove what stages and tests wrote (not .venv, not DVC's cache)
-	rm -rf data artifacts scratch reports/index.html reports/pictures reports/curation.md .pytest_cache .ruff_cache .hypothesis
+	rm -rf data artifacts scratch reports/index.html reports/pictures reports/curation reports/curation.md .pytest_cache .ruff_cache .hypothesis

@@ -45,11 +45,12 @@ def main() -> None:
 
 def _cases(params: Params, stepper: Stepper, folder: Path, arguments: argparse.Namespace) -> Iterator[dict[str, Any]]:
     samples = read_samples(Path("data/curated/samples.csv"), "train")
+    classes = ClassTable.load(Path("data/prepared/classes.json"))
     print(f"{'pairs':>8} {'workers':>8} {'loader':>10} {'step':>10} {'together':>10} {'busy':>6}")
     for gib in (0.0, params.training.decoded_gib):
         for workers in arguments.workers:
             training = replace(params.training, decoded_gib=gib, workers=workers)
-            draws = training_draws(samples, training, 0, folder)
+            draws = training_draws(samples, classes, training, 0, folder)
             if gib:
                 for sample in draws.samples:  # as from the second epoch on
                     draws.pairs.read(sample)

@@ -6,6 +6,7 @@ processes of its own.
 
 import argparse
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -21,6 +22,7 @@ from ruamel.yaml import YAML
 
 from benchmarks.record import begun
 from benchmarks.train import ROOT, Case, in_process, measure
+from pipeline.data.classes import ClassTable
 from pipeline.data.files import write_json
 from pipeline.data.samples import read_samples
 from pipeline.params import load_params
@@ -63,13 +65,15 @@ def _stages(folder: Path, count: int) -> dict[str, Any]:
     params["dataset"] |= {"adapter": "folder", "source": "raw"}
     with (folder / "params.yaml").open("w") as file:
         yaml.dump(params, file)
+    shutil.copy(ROOT / "review.csv", folder)
     row: dict[str, Any] = {"count": count, "prepare": _run(folder, "prepare"), "curate": _run(folder, "curate")}
     with chdir(folder):
         start = time.perf_counter()
         samples = read_samples(Path("data/curated/samples.csv"), "train")
+        classes = ClassTable.load(Path("data/prepared/classes.json"))
         row["read_list_seconds"] = time.perf_counter() - start
         start = time.perf_counter()
-        draws = training_draws(samples, load_params().training, 0, Path("scratch"))
+        draws = training_draws(samples, classes, load_params().training, 0, Path("scratch"))
         row["look_up_decoded_seconds"] = time.perf_counter() - start
         start = time.perf_counter()
         for draw in range(1000):

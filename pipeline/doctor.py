@@ -80,16 +80,19 @@ def check_tensorrt() -> Finding:
 
 
 def check_mongod() -> Finding:
-    uri = os.environ.get("FIFTYONE_DATABASE_URI")
-    spec = find_spec("fiftyone")
-    if uri:
-        return Finding(
-            True, False, f"FiftyOne's database: {uri.split('@')[-1]} (from FIFTYONE_DATABASE_URI, not tried)"
-        )
-    if spec is None:
-        return Finding(False, False, "FiftyOne: not installed; the static report has the pictures")
-    mongod = [Path(folder, "db/bin/mongod") for folder in spec.submodule_search_locations or []]
-    return Finding(any(m.is_file() for m in mongod), False, "FiftyOne with a database server of its own")
+    purpose = "`make inspect`"
+    if find_spec("fiftyone") is None:
+        return Finding(False, False, f"FiftyOne: not installed; {purpose} needs it, the report has pictures without it")
+    from pipeline.inspection.mongod import URI_VARIABLE, DatabaseError, find_mongod, require_answer
+
+    uri = os.environ.get(URI_VARIABLE)
+    try:
+        if uri:
+            require_answer(uri)
+            return Finding(True, False, f"FiftyOne's database: {uri.split('@')[-1]} (from {URI_VARIABLE}); {purpose}")
+        return check_command(str(find_mongod()), f"FiftyOne's database; {purpose}", needed=False)
+    except DatabaseError as error:
+        return Finding(False, False, f"FiftyOne's database: {error}")
 
 
 def check_command(name: str, purpose: str, needed: bool) -> Finding:
@@ -97,9 +100,8 @@ def check_command(name: str, purpose: str, needed: bool) -> Finding:
     if path is None:
         return Finding(False, needed, f"{name}: not found; {purpose}")
     run = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
-    return Finding(
-        run.returncode == 0, needed, f"{name}: {(run.stdout or run.stderr).strip().splitlines()[0][:80]}; {purpose}"
-    )
+    said = (run.stdout or run.stderr).strip().splitlines() or [f"status {run.returncode}"]
+    return Finding(run.returncode == 0, needed, f"{Path(name).name}: {said[0][:80]}; {purpose}")
 
 
 def check_remotes() -> Finding:
@@ -134,7 +136,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     lambda: check_command("dvc", "runs the stages", needed=True),
     check_remotes,
     check_mongod,
-    lambda: check_command("chromium", "for screenshots of the report", needed=False),
+    lambda: check_command("chromium", "the tests of the App look through it", needed=False),
     check_disk,
     check_shared_memory,
 )

@@ -1,7 +1,8 @@
 """Stage curate: decide which samples may be used, with a reason for each that may not.
 
-reads   data/prepared and the images that its sample list names
-writes  data/curated/samples.csv, data/curated/rejected.csv, data/curated/statistics.json, reports/curation.md
+reads   data/prepared, the images and masks that its sample list names, review.csv
+writes  data/curated/samples.csv (what to use), data/curated/decisions.csv (every sample, with reasons),
+        data/curated/statistics.json, reports/curation.md, reports/curation
 """
 
 from pathlib import Path
@@ -12,11 +13,16 @@ from pipeline.params import load_params
 
 
 def main() -> None:
+    params = load_params()
     curate_dataset(
-        curation=load_params().curation,
+        curation=params.curation,
+        source=Path(params.dataset.source),
         prepared=Path("data/prepared"),
+        review=Path("review.csv"),
+        scratch=Path("scratch"),
         out=Path("data/curated"),
         report=Path("reports/curation.md"),
+        pictures=Path("reports/curation"),
     )
 
 

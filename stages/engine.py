@@ -1,6 +1,7 @@
 """Stage engine: TensorRT engines of one run, for the compute capabilities and precisions in the parameters.
 
-reads   artifacts/export/RUN, artifacts/students/RUN, artifacts/evaluation/RUN/predictions, data/curated/samples.csv
+reads   artifacts/export/RUN, artifacts/students/RUN, artifacts/evaluation/RUN/predictions,
+        data/prepared/classes.json, data/curated/samples.csv and the images and masks that it lists
 writes  artifacts/engine/RUN/ (*.engine, model_fp16.onnx), reports/metrics/engine/RUN.json
 """
 
@@ -23,6 +24,7 @@ def main() -> None:
         params.engine,
         params.export,
         params.evaluation.split,
+        classes=Path("data/prepared/classes.json"),
         samples=Path("data/curated/samples.csv"),
         checkpoint=Path("artifacts/students") / name / "checkpoint.safetensors",
         graph=Path("artifacts/export") / name / "model.onnx",

@@ -1,6 +1,7 @@
 """Stage export: a run's checkpoint becomes ONNX, compared with PyTorch on the whole evaluation split.
 
-reads   artifacts/students/RUN/checkpoint.safetensors, artifacts/evaluation/RUN/predictions, data/curated/samples.csv
+reads   artifacts/students/RUN/checkpoint.safetensors, artifacts/evaluation/RUN/predictions, data/prepared/classes.json,
+        data/curated/samples.csv and the images and masks that it lists
 writes  artifacts/export/RUN/model.onnx, artifacts/export/RUN/logits.onnx, reports/metrics/export/RUN.json
 """
 
@@ -22,6 +23,7 @@ def main() -> None:
         name,
         params.export,
         params.evaluation.split,
+        classes=Path("data/prepared/classes.json"),
         samples=Path("data/curated/samples.csv"),
         checkpoint=Path("artifacts/students") / name / "checkpoint.safetensors",
         predictions=Path("artifacts/evaluation") / name / "predictions",

@@ -1,7 +1,7 @@
-"""Stage prepare: a raw dataset becomes one sample list, one class table and masks of train ids.
+"""Stage prepare: a raw dataset becomes one sample list and one class table.
 
-reads   dataset.source of params.yaml (for streets: draws the images)
-writes  data/prepared/samples.csv, data/prepared/classes.json, data/prepared/masks
+reads   dataset.source of params.yaml
+writes  data/prepared/samples.csv, data/prepared/classes.json; for streets the images, data/prepared/raw
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from pipeline.preparation.prepare import prepare_dataset
 
 
 def main() -> None:
-    prepare_dataset(dataset=load_params().dataset, out=Path("data/prepared"))
+    prepare_dataset(dataset=load_params().dataset, scratch=Path("scratch"), out=Path("data/prepared"))
 
 
 if __name__ == "__main__":

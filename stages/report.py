@@ -1,6 +1,7 @@
 """Stage report: the files of all other stages become one page.
 
-reads   data/prepared/classes.json, data/curated, artifacts/{teacher,students,evaluation,release}, reports/metrics
+reads   data/prepared/classes.json, data/curated, reports/metrics,
+        artifacts/{teacher,students,evaluation,inspection,release}
 writes  reports/index.html, reports/summary.json, reports/pictures/
 """
 
@@ -18,12 +19,14 @@ def main() -> None:
         params.report,
         params.runs,
         split=params.evaluation.split,
+        view_samples=params.inspection.view_samples,
         folders=Folders(
             prepared=Path("data/prepared"),
             curated=Path("data/curated"),
             teacher=Path("artifacts/teacher"),
             students=Path("artifacts/students"),
             evaluation=Path("artifacts/evaluation"),
+            inspection=Path("artifacts/inspection"),
             release=Path("artifacts/release"),
             metrics=Path("reports/metrics"),
         ),

@@ -24,7 +24,7 @@ RUN: dict[str, Any] = {"iterations": 6, "network": {"output_stride": 16, "head_c
 
 
 def write_small_profile(folder: Path, runs: list[str], **changes: Any) -> None:
-    """Write dvc.yaml and params.yaml: the default's with the numbers of SMALL and `changes` in their places."""
+    """Write dvc.yaml, review.csv and params.yaml: the default's, with the numbers of SMALL and then `changes`."""
     folder.mkdir(parents=True, exist_ok=True)
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
@@ -37,7 +37,8 @@ def write_small_profile(folder: Path, runs: list[str], **changes: Any) -> None:
         _merge(params, section)
     with (folder / "params.yaml").open("w") as file:
         yaml.dump(params, file)
-    (folder / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
+    for name in ("dvc.yaml", "review.csv"):
+        (folder / name).write_bytes((ROOT / name).read_bytes())
 
 
 def _merge(into: dict[str, Any], changes: dict[str, Any]) -> None:

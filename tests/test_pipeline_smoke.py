@@ -14,6 +14,7 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
+from pipeline.data.samples import read_decisions
 from tests.small_profile import environment, repro, run, write_small_profile
 from tests.toy import TOY_CLASSES, toy_pair
 
@@ -43,7 +44,7 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_own_dataset(folder / "own")
     write_small_profile(
         folder, ["pspnet_r18", "pspnet_r18_gdd"], dataset={"adapter": "folder", "source": "own"},
-        curation={"near_duplicate_distance": 0.0001, "leakage": "warn"},
+        curation={"rules": {"leakage": {"policy": "warn"}}},
     )  # fmt: skip
     done = repro(folder)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
@@ -67,9 +68,11 @@ def test_every_number_of_the_summary_is_there(profile: Path) -> None:
 
 
 def test_the_broken_image_was_rejected_with_its_reason(profile: Path) -> None:
-    assert (
-        "train_4,train,own/images/train/4.png,unreadable_image" in (profile / "data/curated/rejected.csv").read_text()
-    )
+    decisions = {d.sample.id: d for d in read_decisions(profile / "data/curated/decisions.csv")}
+    broken = decisions.pop("train_4")
+    assert (broken.decision, broken.rules[0]) == ("drop", "unreadable_image")
+    assert {decision.decision for decision in decisions.values()} == {"keep"}
+    assert "train_4" not in (profile / "data/curated/samples.csv").read_text()
 
 
 def test_the_report_opens_offline(profile: Path) -> None:

@@ -28,8 +28,15 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline/deploy": {
         "pipeline/measure", "pipeline/runtime", "pipeline/data", "pipeline/params", "pipeline/errors.py", "models",
     },
-    "pipeline/reporting": {"pipeline/data", "pipeline/params", "pipeline/errors.py"},
-    "pipeline/doctor.py": {"pipeline/training"},
+    "pipeline/inspection": {
+        "pipeline/measure", "pipeline/runtime", "pipeline/data", "pipeline/params", "pipeline/errors.py",
+        "pipeline/door.py", "pipeline/curation/review.py", "models",
+    },
+    "pipeline/reporting": {
+        "pipeline/data", "pipeline/params", "pipeline/errors.py", "pipeline/inspection/records.py",
+        "pipeline/inspection/views.py",
+    },
+    "pipeline/doctor.py": {"pipeline/training", "pipeline/inspection/mongod.py"},
     "pipeline/door.py": {"pipeline/errors.py", "models/errors.py"},
     "pipeline/comparison": {
         "pipeline/distillation", "pipeline/training", "pipeline/measure", "pipeline/reporting", "pipeline/data",
@@ -47,7 +54,9 @@ DOORS: dict[str, set[str]] = {
     "matplotlib": {"pipeline/measure/pictures.py", "pipeline/reporting", "pipeline/comparison/charts.py"},
     "scipy": {"pipeline/comparison/gain.py"},
     "lightning": {"pipeline/training"},
-    "cv2": {"pipeline/data", "pipeline/preparation", "pipeline/curation"},
+    "cv2": {"pipeline/data", "pipeline/preparation", "pipeline/curation", "pipeline/inspection"},
+    "fiftyone": {"pipeline/inspection/app.py", "pipeline/inspection/dataset.py"},
+    "pymongo": {"pipeline/inspection/mongod.py"},
 }
 TENSORRT_DOORS = {"pipeline/deploy/engine.py", "pipeline/runtime/tensorrt_runner.py", "pipeline/doctor.py"}
 

@@ -10,6 +10,7 @@ from models.build import Design, build_segmenter
 from models.segmenter import Segmenter
 from pipeline.comparison.code import ROOT
 from pipeline.data.classes import ClassTable, LabelClass
+from pipeline.data.files import sha256
 from pipeline.data.samples import Sample, write_samples
 from pipeline.params import TrainingParams, load_params
 
@@ -61,11 +62,12 @@ def write_toy_samples(folder: Path, count: int = 8) -> Path:
     for index in range(count):
         image, labels = toy_pair(index)
         split = {0: "val", 1: "val", 2: "test", 3: "test"}.get(index, "train")
-        sample = Sample(f"toy_{index}", split, f"s{index}", folder / f"image_{index}.png", folder / f"mask_{index}.png")
+        image_file, mask_file = folder / f"image_{index}.png", folder / f"mask_{index}.png"
         folder.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(image).save(sample.image)
-        Image.fromarray(labels).save(sample.mask)
-        samples.append(sample)
+        Image.fromarray(image).save(image_file)
+        Image.fromarray(labels).save(mask_file)
+        digests = sha256(image_file), sha256(mask_file)
+        samples.append(Sample(f"toy_{index}", split, f"s{index}", image_file, mask_file, *digests))
     TOY_CLASSES.save(folder / "classes.json")
     write_samples(folder / "samples.csv", samples)
     return folder / "samples.csv"

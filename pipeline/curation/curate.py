@@ -1,147 +1,161 @@
 """Which samples may teach and judge: rules for each sample, and a comparison of all with all."""
 
-import csv
-import io
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
-import numpy as np
-
-from pipeline.curation.duplicates import Look, SplitPair, compare_splits, exact_copies
-from pipeline.curation.measurement import ImageMeasurement, MaskMeasurement, Measurement, measure_samples
+from pipeline.curation.class_fit import require_fitting_masks
+from pipeline.curation.duplicates import Look, compare_splits
+from pipeline.curation.evidence import write_evidence
+from pipeline.curation.groups import (
+    class_imbalance,
+    exact_duplicates,
+    leaks,
+    missing_classes,
+    near_duplicate_findings,
+    near_duplicates,
+    shared_sequences,
+)
+from pipeline.curation.measuring.measure import measure_samples
+from pipeline.curation.measuring.record import ImageMeasurement, MaskMeasurement
+from pipeline.curation.objections import CurationError, objections_to
 from pipeline.curation.report import curation_report
-from pipeline.curation.rules import Rejection, objection
-from pipeline.curation.statistics import Findings, affected_samples, split_statistics, statistics_json
+from pipeline.curation.review import Remark, read_review
+from pipeline.curation.rules import Case, Finding, case_of, lies_inside, object_to
+from pipeline.curation.statistics import Findings, split_statistics, statistics_json
 from pipeline.data.classes import ClassTable
 from pipeline.data.files import write_json, write_text
-from pipeline.data.samples import SPLITS, Sample, read_samples, write_samples
-from pipeline.errors import SegdistillError
+from pipeline.data.samples import SPLITS, Decision, Sample, read_samples, write_decisions, write_samples
 from pipeline.params import CurationParams
-
-NAMED = 3
-"""How many leaking pairs an error names."""
+from pipeline.params.curation import RulesParams
 
 
-class CurationError(SegdistillError):
-    """A dataset on which nothing should be trained or measured."""
+def curate_dataset(
+    curation: CurationParams,
+    source: Path,
+    prepared: Path,
+    review: Path,
+    scratch: Path,
+    out: Path,
+    report: Path,
+    pictures: Path,
+) -> None:
+    """Decide which samples may be used.
 
+    Writes `out`/decisions.csv (every sample with its decision and the reasons), `out`/statistics.json and, last,
+    `out`/samples.csv with the samples to use; `report` (Markdown) and its `pictures` in any case, so that a refused
+    dataset can be looked into.
 
-def curate_dataset(curation: CurationParams, prepared: Path, out: Path, report: Path) -> None:
-    """Keep the samples that may be used.
-
-    Writes `out`/rejected.csv (one reason per dropped sample), `out`/statistics.json and, last, `out`/samples.csv;
-    `report` (Markdown) in any case, so that a refused dataset can be looked into.
+    Args:
+        source: folder of the dataset; a link that leads out of it is a finding.
+        review: what people said about samples.
+        scratch: where measurements are kept from one time to the next.
 
     Raises:
-        CurationError: splits share near-duplicates and curation.leakage is `block`, or a split has no sample left.
+        CurationError: a rule whose policy is `block` found something, a split has no sample left, or the masks do not
+            go with the class table.
+        ReviewError, SampleListError, ClassTableError: an input is missing or damaged.
     """
     (out / "samples.csv").unlink(missing_ok=True)
     classes = ClassTable.load(prepared / "classes.json")
     samples = read_samples(prepared / "samples.csv")
-    measurements = measure_samples(samples)
-    kept, findings = examine(samples, measurements, classes, curation.near_duplicate_distance, curation.leakage)
-    objections = [*_blocking_leakage(findings, report), *_empty_splits(findings)]
-    write_text(report, curation_report(findings, objections))
+    remarks = valid_remarks(read_review(review), samples)
+    measurements = measure_samples(samples, classes, curation.max_megapixels, scratch / "measurements.sqlite")
+    require_fitting_masks(samples, measurements, classes)
+    roots = [source.resolve(), prepared.resolve()]
+    lookup, known = classes.lookup(), classes.known_raw_ids()
+    cases = [
+        case_of(s, m, lookup, known, len(classes.classes), remarks.get(s.id), lies_inside(s, roots))
+        for s, m in zip(samples, measurements, strict=True)
+    ]
+    findings = examine(cases, classes, curation.rules)
+    objections = objections_to(findings, report)
+    evidence = write_evidence(findings, classes, pictures)
+    write_text(report, curation_report(findings, objections, evidence, report))
     if objections:
         raise CurationError("\n".join(objections))
-    write_text(out / "rejected.csv", _rejected_csv(findings.rejections))
+    dropped = {finding.sample.id for finding in findings.dropped if finding.sample is not None}
+    kept = [sample for sample in samples if sample.id not in dropped]
+    write_decisions(out / "decisions.csv", decisions(findings, dropped))
     write_json(out / "statistics.json", statistics_json(findings))
     write_samples(out / "samples.csv", kept)
     print(f"kept {len(kept)} of {len(samples)} samples; the reasons for the others are in {report}")
 
 
-def examine(
-    samples: Sequence[Sample], measurements: Sequence[Measurement], classes: ClassTable, distance: float, policy: str
-) -> tuple[list[Sample], Findings]:
-    """Decide on every sample; nothing is read or written here.
-
-    Args:
-        samples: the prepared list.
-        measurements: one for each sample.
-        classes: of the dataset.
-        distance: cosine distance of thumbnails below which two images are one.
-        policy: for near-duplicates across splits; with `drop` the sample of the later split goes.
-
-    Returns:
-        the samples to keep, in their order, and all that was found.
-    """
-    class_count = len(classes.classes)
-    verdicts = [objection(s, m, class_count) for s, m in zip(samples, measurements, strict=True)]
-    rejections = [verdict for verdict in verdicts if verdict is not None]
-    usable = [_look(s, m) for s, m, v in zip(samples, measurements, verdicts, strict=True) if v is None]
-    looks = [look for look, _ in usable]
-    pixels = {look.id: mask_pixels for look, mask_pixels in usable}
+def examine(cases: Sequence[Case], classes: ClassTable, rules: RulesParams) -> Findings:
+    """All that the rules find; nothing is read or written here."""
+    samples = [case.sample for case in cases]
     by_id = {sample.id: sample for sample in samples}
-
-    copies = exact_copies(looks)
-    rejections += [
-        Rejection(by_id[copy], "exact_duplicate", f"same pixels and same mask as {original}")
-        for copy, original in copies.items()
+    found = [finding for case in cases for finding in object_to(case, rules)]
+    dropped = _dropped(found)
+    looks = [
+        _look(case) for case in cases if case.sample.id not in dropped and isinstance(case.image, ImageMeasurement)
     ]
-    split_pairs = compare_splits([look for look in looks if look.id not in copies], distance)
-    if policy == "drop":
-        rejections += _leaks(split_pairs, by_id)
 
-    dropped = {rejection.sample.id for rejection in rejections}
+    copies = exact_duplicates(looks, by_id, rules.exact_duplicate)
+    again = {finding.sample.id for finding in copies if finding.sample is not None}
+    looks = [look for look in looks if look.id not in again]
+    split_pairs = compare_splits(looks, rules.leakage.below)
+    twins = near_duplicates(looks, rules.near_duplicate.below)
+    found += copies
+    found += leaks(split_pairs, by_id, rules.leakage)
+    found += shared_sequences(split_pairs, (by_id[look.id] for look in looks), rules.shared_sequence)
+    found += near_duplicate_findings(twins, by_id, rules.near_duplicate)
+
+    dropped = _dropped(found)
     kept = [sample for sample in samples if sample.id not in dropped]
+    labelled = {case.sample.id: case.labelled for case in cases}
+    sizes = {c.sample.id: int(c.mask.pixels.sum()) for c in cases if isinstance(c.mask, MaskMeasurement)}
     splits = {
-        split: split_statistics(kept, pixels, split, class_count)
+        split: split_statistics(kept, labelled, sizes, split, len(classes.classes))
         for split in SPLITS
         if any(sample.split == split for sample in samples)
     }
-    return kept, Findings(classes.names, policy, distance, rejections, split_pairs, splits)
+    found += missing_classes(splits, classes.names, rules.missing_class)
+    found += class_imbalance(splits, classes.names, rules.class_imbalance)
+    policies = {name: limits["policy"] for name, limits in asdict(rules).items()}
+    return Findings(classes.names, policies, rules.leakage.below, samples, found, twins, split_pairs, splits)
 
 
-def _look(sample: Sample, measurement: Measurement) -> tuple[Look, np.ndarray]:
-    """What duplicates are found by, and the pixels of each train id, of a sample that no rule objects to."""
-    image, mask = measurement
-    assert isinstance(image, ImageMeasurement)
-    assert isinstance(mask, MaskMeasurement)
-    return Look(sample.id, sample.split, sample.sequence, image.digest, mask.digest, image.thumbnail), mask.pixels
-
-
-def _leaks(split_pairs: Sequence[SplitPair], samples: Mapping[str, Sample]) -> list[Rejection]:
-    """The samples of later splits that have a near-duplicate in an earlier one, each once."""
-    leaks: dict[str, Rejection] = {}
-    for pair in split_pairs:
-        for near in pair.leaking:
-            reason = f"nearly the same image as {near.earlier} of split {pair.earlier} (distance {near.distance:.4f})"
-            leaks.setdefault(near.later, Rejection(samples[near.later], "leakage", reason))
-    return list(leaks.values())
-
-
-def _blocking_leakage(findings: Findings, report: Path) -> list[str]:
-    leaking = [pair for pair in findings.split_pairs if pair.leaking]
-    if findings.policy != "block" or not leaking:
-        return []
-    counts = ", ".join(f"{pair.name} {pair.pair_count}" for pair in leaking)
-    worst = sorted((near for pair in leaking for near in pair.leaking), key=lambda near: near.distance)[:NAMED]
-    examples = ", ".join(f"{near.earlier} = {near.later} ({near.distance:.4f})" for near in worst)
-    affected = ", ".join(f"{n} of {split}" for split, n in affected_samples(findings.split_pairs).items() if n)
+def decisions(findings: Findings, dropped: set[str]) -> list[Decision]:
+    """The whole sample list with what was found about each sample; what leaves it out comes first."""
+    about: dict[str, list[Finding]] = {sample.id: [] for sample in findings.samples}
+    for finding in sorted(findings.found, key=lambda finding: finding.policy != "drop"):
+        if finding.sample is not None:
+            about[finding.sample.id].append(finding)
     return [
-        f"splits share near-duplicates, so that accuracy would be measured on what was trained on. Pairs closer than "
-        f"{findings.distance}: {counts}; samples affected: {affected}; the nearest: {examples}. {report} lists more. "
-        f"Mend the splits, or set curation.leakage in params.yaml to drop (the sample of the later split goes) or to "
-        f"warn (nothing goes); curation.near_duplicate_distance says what counts as the same image"
+        Decision(
+            sample,
+            "drop" if sample.id in dropped else "keep",
+            [finding.rule for finding in about[sample.id]],
+            [finding.reason for finding in about[sample.id]],
+        )
+        for sample in findings.samples
     ]
 
 
-def _empty_splits(findings: Findings) -> list[str]:
-    messages = []
-    for split in [name for name, statistics in findings.splits.items() if not statistics.samples]:
-        lost = [rejection for rejection in findings.rejections if rejection.sample.split == split]
-        counts = ", ".join(f"{rule} {n}" for rule, n in Counter(rejection.rule for rejection in lost).items())
-        messages.append(
-            f"no sample of split {split} is left, all {len(lost)} were rejected: {counts}. "
-            f"The first, {lost[0].sample.id}: {lost[0].reason}"
-        )
-    return messages
+def valid_remarks(remarks: Sequence[Remark], samples: Sequence[Sample]) -> dict[str, Remark]:
+    """By sample id, the remarks whose image and mask are still those that were looked at; the others are named."""
+    by_id = {sample.id: sample for sample in samples}
+    valid: dict[str, Remark] = {}
+    for remark in remarks:
+        sample = by_id.get(remark.id)
+        if sample is None:
+            print(f"review: {remark.id} is not in the dataset; its remark {remark.verdict} does nothing")
+        elif (sample.image_sha256, sample.mask_sha256) != (remark.image_sha256, remark.mask_sha256):
+            print(f"review: {remark.id} has changed since it was tagged {remark.verdict}, and is used again")
+        else:
+            valid[remark.id] = remark
+    return valid
 
 
-def _rejected_csv(rejections: Sequence[Rejection]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["id", "split", "image", "rule", "reason"])
-    writer.writerows([r.sample.id, r.sample.split, r.sample.image.as_posix(), r.rule, r.reason] for r in rejections)
-    return text.getvalue()
+def _dropped(found: Sequence[Finding]) -> set[str]:
+    return {finding.sample.id for finding in found if finding.policy == "drop" and finding.sample is not None}
+
+
+def _look(case: Case) -> Look:
+    """What duplicates are found by, of a sample that no rule left out."""
+    assert isinstance(case.image, ImageMeasurement)
+    mask = case.mask.digest if isinstance(case.mask, MaskMeasurement) else ""
+    sample = case.sample
+    return Look(sample.id, sample.split, sample.sequence, case.image.digest, mask, case.image.thumbnail)

@@ -1,4 +1,4 @@
-"""Samples that occur twice: exact copies within a split, and near-duplicates across splits (leakage)."""
+"""Samples that occur twice: within a split, exactly or nearly, and across splits, which is leakage."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.data.samples import SPLITS, UNLABELLED
 
-BLOCK = 1024
+BLOCK = 512
 """Rows of the distance matrix that are held at once."""
 
 
@@ -24,7 +24,7 @@ class Look(NamedTuple):
 
 
 class NearPair(NamedTuple):
-    """A sample of a later split and what comes nearest to it in an earlier one."""
+    """A sample and what comes nearest to it among the earlier ones."""
 
     earlier: str  # ids
     later: str
@@ -57,6 +57,30 @@ def exact_copies(looks: Sequence[Look]) -> dict[str, str]:
     return copies
 
 
+def near_copies(looks: Sequence[Look], distance: float) -> list[NearPair]:
+    """Samples of one split that could go without a look being lost, each with what stays in its place.
+
+    Samples are taken in their order, and one that is near to none that stayed stays. So the first of two stays, and
+    of a slow drive every frame does that is far enough from the last one that stayed: not only the very first.
+    """
+    stays = np.zeros(len(looks), dtype=bool)
+    found: list[NearPair] = []
+    for start, distances in _distance_blocks(looks, looks, only_before=True):
+        rows = range(start, start + len(distances))
+        earlier = np.where(stays[None, :start], distances[:, :start], np.inf)
+        partners = earlier.argmin(axis=1) if start else np.zeros(len(distances), dtype=np.int64)
+        nearest = earlier.min(axis=1) if start else np.full(len(distances), np.inf)
+        for offset, row in enumerate(rows):
+            partner, gap = int(partners[offset]), float(nearest[offset])
+            here = np.where(stays[start:row], distances[offset, start:row], np.inf)
+            if here.size and here.min() < gap:
+                partner, gap = start + int(here.argmin()), float(here.min())
+            stays[row] = gap >= distance
+            if not stays[row]:
+                found.append(_pair(looks[partner], looks[row], gap))
+    return found
+
+
 def compare_splits(looks: Sequence[Look], distance: float) -> list[SplitPair]:
     """Compare every sample of every split with every sample of the others.
 
@@ -72,15 +96,12 @@ def _compare(earlier: list[Look], later: list[Look], distance: float) -> SplitPa
     pair_count = 0
     nearest: list[NearPair] = []
     leaking: list[NearPair] = []
-    for rows, distances, equal in _distance_blocks(earlier, later):
-        is_one = equal | (distances < distance)
-        pair_count += int(is_one.sum())
-        for row, look in enumerate(rows):
-            # Equal pixels come first, also where both thumbnails show nothing and are as far apart as any.
-            partner = int(np.argmin(distances[row]))
-            pair = NearPair(earlier[partner].id, look.id, round(float(distances[row, partner]), 6))
+    for start, distances in _distance_blocks(earlier, later, only_before=False):
+        pair_count += int(np.count_nonzero(distances < distance))
+        for row, partner in enumerate(distances.argmin(axis=1).tolist()):
+            pair = _pair(earlier[partner], later[start + row], float(distances[row, partner]))
             nearest.append(pair)
-            if is_one[row].any():
+            if distances[row, partner] < distance:
                 leaking.append(pair)
     sequences = {look.sequence for look in earlier} & {look.sequence for look in later}
     return SplitPair(
@@ -93,13 +114,28 @@ def _compare(earlier: list[Look], later: list[Look], distance: float) -> SplitPa
     )
 
 
-def _distance_blocks(earlier: list[Look], later: list[Look]) -> Iterator[tuple[list[Look], np.ndarray, np.ndarray]]:
-    """Blocks of the matrix later x earlier: the rows' looks, cosine distances, and where the pixels are equal."""
-    thumbnails = np.stack([look.thumbnail for look in earlier])
-    digests = np.array([look.image_digest for look in earlier])
-    for start in range(0, len(later), BLOCK):
-        rows = later[start : start + BLOCK]
-        equal = np.array([look.image_digest for look in rows])[:, None] == digests[None, :]
-        distances = np.clip(1 - np.stack([look.thumbnail for look in rows]) @ thumbnails.T, 0, 2)
-        distances[equal] = 0
-        yield rows, distances, equal
+def _pair(earlier: Look, later: Look, distance: float) -> NearPair:
+    return NearPair(earlier.id, later.id, round(max(distance, 0.0), 6))
+
+
+def _distance_blocks(
+    columns: Sequence[Look], rows: Sequence[Look], only_before: bool
+) -> Iterator[tuple[int, np.ndarray]]:
+    """Blocks of the matrix rows x columns of cosine distances: number of the first row, float32 (b, columns).
+
+    With `only_before`, the columns beyond the block's last row are left out.
+
+    Equal pixels are a little less than 0 apart, so that they are below any distance, also where both thumbnails show
+    nothing and are as far apart as any.
+    """
+    if not rows:
+        return
+    thumbnails = np.stack([look.thumbnail for look in columns])
+    _, codes = np.unique([look.image_digest for look in [*columns, *rows]], return_inverse=True)
+    of_columns, of_rows = codes[: len(columns)], codes[len(columns) :]
+    for start in range(0, len(rows), BLOCK):
+        block = np.stack([look.thumbnail for look in rows[start : start + BLOCK]])
+        end = start + BLOCK if only_before else len(columns)
+        distances = np.clip(1 - block @ thumbnails[:end].T, 0, 2)
+        distances[of_rows[start : start + BLOCK, None] == of_columns[None, :end]] = -1e-9
+        yield start, distances

@@ -1,75 +1,111 @@
 """What curation found, for people: a Markdown page."""
 
-from collections.abc import Iterable, Sequence
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 from pipeline.curation.duplicates import SplitPair
+from pipeline.curation.evidence import Evidence
+from pipeline.curation.rules import Finding
 from pipeline.curation.statistics import (
     Findings,
     SplitStatistics,
-    affected_samples,
+    found_per_rule,
     nearest_pairs,
     rejected_per_rule,
 )
-from pipeline.data.samples import UNLABELLED
 
-POLICIES = {
-    "block": "Policy `block`: any such pair stops the pipeline.",
-    "drop": "Policy `drop`: the sample of the later split was rejected; the numbers below are from before.",
-    "warn": "Policy `warn`: nothing was done about them.",
+LISTED = 20
+"""Findings of one rule that are listed; all of them stand in decisions.csv."""
+
+MEANINGS = {
+    "reviewed_drop": "tagged `drop` by a person (review.csv)",
+    "reviewed_label": "tagged `fix_label` by a person, mask unchanged since",
+    "unreadable_image": "no picture, or none that can be read",
+    "unreadable_mask": "the same of the mask",
+    "truncated_image": "the file begins as a picture and ends too early, or is damaged within",
+    "truncated_mask": "the same of the mask",
+    "too_large": "more pixels than `max_megapixels`; not decoded",
+    "unusable_mode": "an image of more than 8 bits a channel, a mask of other than one channel of 8 bits",
+    "size_mismatch": "image and mask differ in size",
+    "unknown_ids": "ids that the class table does not know",
+    "nothing_labelled": "the whole mask is void",
+    "converted_mode": "the image is not RGB and is turned into it",
+    "wrong_suffix": "the file's name promises another format",
+    "lossy_mask": "the mask is stored in a format that changes ids",
+    "rotated": "EXIF asks to turn the image; the mask may be drawn for either view",
+    "outside_dataset": "a link that leads out of the dataset's folder",
+    "mostly_void": "too little of the mask is labelled",
+    "single_class": "the mask shows one class only",
+    "shifted_mask": "borders of the mask fit the edges of the image better elsewhere",
+    "frayed_borders": "label noise along borders",
+    "blank": "the image is all but one color",
+    "overexposed": "too much white",
+    "underexposed": "too much black",
+    "blurred": "blurred (Crété's measure)",
+    "exact_duplicate": "the same pixels and mask twice in a split",
+    "near_duplicate": "nearly the same image twice in a split: it shows nothing new",
+    "leakage": "nearly the same image in two splits: accuracy is measured on what was trained on",
+    "shared_sequence": "frames of one sequence in two splits",
+    "missing_class": "a class that a split shows too rarely to be measured there",
+    "class_imbalance": "a class that is rare in train",
 }
 
 
-def curation_report(findings: Findings, objections: Sequence[str]) -> str:
-    """The whole page; `objections` are the reasons why the dataset was refused, none if it was not."""
+def curation_report(
+    findings: Findings, objections: Sequence[str], evidence: Mapping[str, Sequence[Evidence]], page: Path
+) -> str:
+    """The whole page.
+
+    Args:
+        objections: the reasons why the dataset was refused, none if it was not.
+        evidence: pictures by rule.
+        page: where it will lie, for links to the pictures.
+    """
+    found = {
+        rule: [finding for finding in findings.found if finding.rule == rule]
+        for rule, count in found_per_rule(findings).items()
+        if count
+    }
     sections = [
         "# Curation",
         _summary(findings, objections),
-        "## Warnings\n\n" + (_bullets(warnings(findings)) or "None."),
-        "## Rejected samples\n\n" + _rejected(findings),
+        "## Rules\n\n" + _rules(findings),
+        *(_rule(rule, members, evidence.get(rule, ()), page) for rule, members in found.items()),
         "## Classes\n\n" + _classes(findings),
-        "## Leakage between splits\n\n" + _leakage(findings),
+        "## Distances between splits\n\n" + _distances(findings),
     ]
     return "\n\n".join(sections) + "\n"
-
-
-def warnings(findings: Findings) -> list[str]:
-    """What does not stop the pipeline and yet limits what its numbers mean."""
-    empty = [
-        f"Split {split}: no pixel of class {name}; nothing can be said about it there."
-        for split, statistics in findings.splits.items()
-        for name, pixels in zip(findings.class_names, statistics.pixels, strict=True)
-        if statistics.samples and not pixels and split != UNLABELLED
-    ]
-    shared = [
-        f"Splits {pair.earlier} and {pair.later} share {len(pair.shared_sequences)} "
-        f"sequence(s): {', '.join(pair.shared_sequences[:8])}{' ...' if len(pair.shared_sequences) > 8 else ''}."
-        for pair in findings.split_pairs
-        if pair.shared_sequences
-    ]
-    leaking = [
-        f"{count} sample(s) of split {split} have a near-duplicate in an earlier split"
-        f"{' and were rejected' if findings.policy == 'drop' else ''}."
-        for split, count in affected_samples(findings.split_pairs).items()
-        if count
-    ]
-    return empty + leaking + shared
 
 
 def _summary(findings: Findings, objections: Sequence[str]) -> str:
     kept = sum(statistics.samples for statistics in findings.splits.values())
     splits = ", ".join(f"{split} {statistics.samples}" for split, statistics in findings.splits.items())
-    counts = f"Kept {kept} samples ({splits}), rejected {len(findings.rejections)}."
+    counts = f"Kept {kept} samples ({splits}), left out {len(findings.dropped)}."
     if not objections:
         return counts
     return f"**Refused.** Nothing may be trained on this dataset:\n\n{_bullets(objections)}\n\n{counts}"
 
 
-def _rejected(findings: Findings) -> str:
-    counts = _table(["rule", "samples"], rejected_per_rule(findings.rejections).items())
-    if not findings.rejections:
-        return counts
-    rows = [(r.sample.id, r.sample.split, r.rule, r.reason) for r in findings.rejections]
-    return counts + "\n\n" + _table(["id", "split", "rule", "reason"], rows)
+def _rules(findings: Findings) -> str:
+    """Every rule, also those that found nothing: that they were asked is part of the evidence."""
+    left_out = rejected_per_rule(findings)
+    rows = [
+        (rule, findings.policies[rule], count, left_out[rule], MEANINGS[rule])
+        for rule, count in found_per_rule(findings).items()
+    ]
+    explanation = (
+        "A finding of policy `drop` leaves the sample out, one of `warn` only says so, one of `block` refuses the "
+        "dataset. A sample is counted as left out by the first rule that says so. Files stay where they are."
+    )
+    return f"{explanation}\n\n{_table(['rule', 'policy', 'found', 'left out', 'what it means'], rows)}"
+
+
+def _rule(rule: str, found: Sequence[Finding], evidence: Sequence[Evidence], page: Path) -> str:
+    rows = [(*((f.sample.id, f.sample.split) if f.sample else ("the dataset", "")), f.reason) for f in found[:LISTED]]
+    more = f"\n\nand {len(found) - LISTED} more, in `data/curated/decisions.csv`." if len(found) > LISTED else ""
+    pictures = "".join(f"\n\n![{_cell(e.caption)}]({_link(e.file, page)})\n{_cell(e.caption)}" for e in evidence)
+    return f"## {rule}: {MEANINGS[rule]}\n\n{_table(['sample', 'split', 'reason'], rows)}{more}{pictures}"
 
 
 def _classes(findings: Findings) -> str:
@@ -93,12 +129,12 @@ def _void_share(statistics: SplitStatistics) -> str:
     return _percent(statistics.void_pixels, sum(statistics.pixels) + statistics.void_pixels)
 
 
-def _leakage(findings: Findings) -> str:
+def _distances(findings: Findings) -> str:
     if not findings.split_pairs:
         return "Fewer than two splits have usable samples, so there is nothing to compare."
     explanation = (
-        f"Two images count as one if their thumbnails are closer than {findings.distance} "
-        f"(cosine distance; `curation.near_duplicate_distance`). {POLICIES[findings.policy]}"
+        f"Two images count as one if their thumbnails are closer than {findings.distance} (cosine distance; "
+        f"`curation.rules.leakage.below`). The numbers are from before any sample was left out for that."
     )
     header = ["splits", "pairs", "samples of the later split affected", "shared sequences"]
     pairs = _table(header, [_pair_row(pair) for pair in findings.split_pairs])
@@ -113,6 +149,10 @@ def _pair_row(pair: SplitPair) -> tuple[str, int, int, str]:
 
 def _percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.2f} %" if whole else "n/a"
+
+
+def _link(file: Path, page: Path) -> str:
+    return Path(os.path.relpath(file, page.parent)).as_posix()
 
 
 def _bullets(lines: Iterable[str]) -> str:

@@ -13,10 +13,7 @@ from pipeline.errors import SegdistillError
 IGNORE_INDEX = 255
 """Train id of a pixel nobody labelled: it enters no loss and no metric."""
 
-OUTSIDE_TABLE = 254
-"""What `prepare` writes for a raw id that the class table does not know; `curate` rejects such masks."""
-
-MAX_CLASSES = OUTSIDE_TABLE
+MAX_CLASSES = IGNORE_INDEX
 
 
 class ClassTableError(SegdistillError):
@@ -61,13 +58,22 @@ class ClassTable:
     def names(self) -> list[str]:
         return [c.name for c in self.classes]
 
-    def to_train_ids(self, raw: np.ndarray) -> np.ndarray:
-        """Translate raw ids, uint8 (H, W), into train ids: unlabelled -> 255, ids not in the table -> 254."""
-        lookup = np.full(256, OUTSIDE_TABLE, dtype=np.uint8)
-        lookup[list(self.void_raw_ids)] = IGNORE_INDEX
+    def lookup(self) -> np.ndarray:
+        """Train id of every raw id, uint8 (256,); IGNORE_INDEX for void, and for what the table does not know."""
+        train_ids = np.full(256, IGNORE_INDEX, dtype=np.uint8)
         for train_id, label_class in enumerate(self.classes):
-            lookup[list(label_class.raw_ids)] = train_id
-        return lookup[raw]
+            train_ids[list(label_class.raw_ids)] = train_id
+        return train_ids
+
+    def known_raw_ids(self) -> np.ndarray:
+        """Which raw ids are a class or void, bool (256,)."""
+        known = self.lookup() != IGNORE_INDEX
+        known[list(self.void_raw_ids)] = True
+        return known
+
+    def to_train_ids(self, raw: np.ndarray) -> np.ndarray:
+        """Translate raw ids, uint8 (H, W), into train ids; an id that is not in the table is as good as void."""
+        return self.lookup()[raw]
 
     def palette(self) -> np.ndarray:
         """Colors for every uint8 value, (256, 3) RGB; whatever is not a class is black."""
@@ -87,7 +93,7 @@ class ClassTable:
                 for c in table["classes"]
             )
             return cls(table["dataset"], classes, tuple(table["void_raw_ids"]))
-        except (OSError, json.JSONDecodeError, KeyError, TypeError, IndexError) as error:
+        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
             raise ClassTableError(
                 f"{path} is not a class table ({error}); run the prepare stage to write it"
             ) from error

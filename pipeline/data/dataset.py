@@ -12,7 +12,7 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from pipeline.data.decoded import DecodedPairs
-from pipeline.data.images import read_image, read_mask
+from pipeline.data.images import read_image
 from pipeline.data.samples import Sample
 from pipeline.data.transforms import Augmentation
 from pipeline.errors import SegdistillError
@@ -26,15 +26,14 @@ class Batch(NamedTuple):
     """Whole images."""
 
     image: UInt8[Tensor, "n 3 H W"]  # RGB
-    labels: UInt8[Tensor, "n H W"]  # train ids
     ids: list[str]
 
 
 class TrainingBatch(NamedTuple):
     """Crops, and how their colors are to be changed."""
 
-    image: UInt8[Tensor, "n 3 H W"]
-    labels: UInt8[Tensor, "n H W"]
+    image: UInt8[Tensor, "n 3 H W"]  # RGB
+    labels: UInt8[Tensor, "n H W"]  # train ids
     distortion: Float[Tensor, "n 4"]
     ids: list[str]
 
@@ -125,13 +124,13 @@ def training_batches(
 
 def evaluation_batches(samples: Sequence[Sample], batch_size: int) -> Iterator[Batch]:
     """Whole images in list order; a batch ends early where the next image has another size."""
-    pending: list[tuple[np.ndarray, np.ndarray, str]] = []
+    pending: list[tuple[np.ndarray, str]] = []
     for sample in samples:
-        image, labels = read_image(sample.image), read_mask(sample.mask)
-        if pending and (len(pending) == batch_size or pending[0][1].shape != labels.shape):
+        image = read_image(sample.image)
+        if pending and (len(pending) == batch_size or pending[0][0].shape != image.shape):
             yield Batch(*_stacked(pending))
             pending = []
-        pending.append((image, labels, sample.id))
+        pending.append((image, sample.id))
     if pending:
         yield Batch(*_stacked(pending))
 

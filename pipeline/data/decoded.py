@@ -9,8 +9,10 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.data.classes import ClassTable
 from pipeline.data.files import DiskFull, replacing
-from pipeline.data.images import ImageError, image_size, read_image, read_mask
+from pipeline.data.images import ImageError, image_size, read_image
+from pipeline.data.labels import read_labels
 from pipeline.data.samples import Sample
 
 Pair = tuple[np.ndarray, np.ndarray]
@@ -31,8 +33,9 @@ class DecodedPairs:
         ImageError: an image cannot be read.
     """
 
-    def __init__(self, folder: Path, samples: Sequence[Sample], limit_bytes: int):
+    def __init__(self, folder: Path, samples: Sequence[Sample], classes: ClassTable, limit_bytes: int):
         self.folder = folder
+        self.classes = classes
         self.names: dict[str, str] = {}
         room = limit_bytes
         for sample in samples if room else ():
@@ -41,18 +44,18 @@ class DecodedPairs:
             if needed > room:
                 break
             room -= needed
-            self.names[sample.id] = _name(sample)
+            self.names[sample.id] = _name(sample, classes)
         _make_room(folder, set(self.names.values()), room)
 
     def read(self, sample: Sample) -> Pair:
         """uint8 (H, W, 3) RGB and uint8 (H, W) train ids, both for reading only.
 
         Raises:
-            ImageError: as `read_image` and `read_mask`.
+            ImageError: as `read_image` and `read_labels`.
         """
         name = self.names.get(sample.id)
         if name is None:
-            return _decoded(sample)
+            return self._decoded(sample)
         path = self.folder / name
         try:
             pair = np.load(path, mmap_mode="r")
@@ -62,7 +65,7 @@ class DecodedPairs:
         return pair[: 3 * height].reshape(height, width, 3), pair[3 * height :]
 
     def _keep(self, path: Path, sample: Sample) -> Pair:
-        image, mask = _decoded(sample)
+        image, mask = self._decoded(sample)
         if image.shape[:2] == mask.shape:
             try:
                 with replacing(path) as temporary, temporary.open("wb") as file:
@@ -72,18 +75,17 @@ class DecodedPairs:
                 self.names.clear()
         return image, mask
 
+    def _decoded(self, sample: Sample) -> Pair:
+        return read_image(sample.image), read_labels(sample, self.classes)
 
-def _decoded(sample: Sample) -> Pair:
-    return read_image(sample.image), read_mask(sample.mask)
 
-
-def _name(sample: Sample) -> str:
+def _name(sample: Sample, classes: ClassTable) -> str:
     try:
-        files = [(path.absolute(), path.stat()) for path in (sample.image, sample.mask)]
+        files = [(path.absolute(), path.stat()) for path in (sample.image, sample.mask) if path is not None]
     except OSError as error:
         raise ImageError(f"sample {sample.id} cannot be read: {error}") from error
     states = [(path, state.st_mtime_ns, state.st_size) for path, state in files]
-    return f"{sha256(repr(states).encode()).hexdigest()[:32]}.npy"
+    return f"{sha256(repr(states).encode() + classes.lookup().tobytes()).hexdigest()[:32]}.npy"
 
 
 def _make_room(folder: Path, wanted: set[str], room: int) -> None:

@@ -7,7 +7,7 @@ from PIL import Image, UnidentifiedImageError
 
 from pipeline.errors import SegdistillError
 
-READ_ERRORS = (OSError, UnidentifiedImageError, SyntaxError, ValueError, Image.DecompressionBombError)
+READ_ERRORS = (OSError, UnidentifiedImageError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError)
 """What pillow raises for files that are damaged, truncated, hostile or not images at all."""
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from models.checkpoint import load_checkpoint
 from models.shipping import LabelsGraph, to_half
+from pipeline.data.classes import ClassTable
 from pipeline.data.files import sha256, write_json
 from pipeline.data.samples import Sample, read_samples
 from pipeline.deploy.engine import Engine, build_engines
@@ -19,6 +20,7 @@ def build_run_engines(
     engine: EngineParams,
     export: ExportParams,
     split: str,
+    classes: Path,
     samples: Path,
     checkpoint: Path,
     graph: Path,
@@ -39,7 +41,7 @@ def build_run_engines(
         graphs["fp16"] = out / "model_fp16.onnx"
         half = LabelsGraph(to_half(segmenter))
         export_graph(half, design, (export.height, export.width), export.opset, export.max_nodes, graphs["fp16"])
-    gate = _Gate(name, chosen, predictions, segmenter.classes, engine)
+    gate = _Gate(name, chosen, predictions, ClassTable.load(classes), engine)
 
     records: list[dict[str, object]] = []
     fp16_onnx: dict[str, object] | None = None
@@ -56,7 +58,7 @@ def build_run_engines(
 class _Gate:
     """Parity over the full split against the checkpoint's predictions, blocking."""
 
-    def __init__(self, name: str, samples: list[Sample], predictions: Path, classes: int, engine: EngineParams):
+    def __init__(self, name: str, samples: list[Sample], predictions: Path, classes: ClassTable, engine: EngineParams):
         self.name = name
         self.samples = samples
         self.predictions = predictions

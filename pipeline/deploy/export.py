@@ -9,6 +9,7 @@ import torch
 from models.checkpoint import load_checkpoint
 from models.segmenter import Segmenter
 from models.shipping import LogitsGraph
+from pipeline.data.classes import ClassTable
 from pipeline.data.files import sha256, write_json
 from pipeline.data.images import read_image
 from pipeline.data.samples import Sample, read_samples
@@ -23,6 +24,7 @@ def export_run(
     name: str,
     export: ExportParams,
     split: str,
+    classes: Path,
     samples: Path,
     checkpoint: Path,
     predictions: Path,
@@ -42,7 +44,7 @@ def export_run(
     )
     logits = largest_logit_difference(segmenter, out / "logits.onnx", chosen[: export.logit_images])
     with OnnxRunner(out / "model.onnx", available_threads()) as runner:
-        parity = measure_parity(runner, chosen, predictions, segmenter.classes, name)
+        parity = measure_parity(runner, chosen, predictions, ClassTable.load(classes), name)
     write_json(
         metrics,
         {

@@ -53,7 +53,8 @@ def train_student(
     if run.has_teacher:
         inputs["teacher"] = sha256(teacher)
     identity = fingerprint(run=run, methods=methods, training=training, **inputs)
-    segmenter, design = new_network(run.network, ClassTable.load(classes), run.seed)
+    table = ClassTable.load(classes)
+    segmenter, design = new_network(run.network, table, run.seed)
     beginning = describe_weights(run.network.weights)
     if run.inherit_layers:
         share = inherit_layers(segmenter, load_teacher(teacher, design.class_names))
@@ -71,7 +72,7 @@ def train_student(
     with scratch_folder(scratch, name, identity, fabric.is_global_zero) as folder:
         curve = fit(
             objective,
-            training_draws(lessons, training, run.seed, scratch),
+            training_draws(lessons, table, training, run.seed, scratch),
             training,
             fabric,
             name=name,

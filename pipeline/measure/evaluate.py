@@ -15,6 +15,7 @@ from pipeline.data.classes import ClassTable
 from pipeline.data.dataset import evaluation_batches
 from pipeline.data.files import replacing, write_json, write_text
 from pipeline.data.images import read_mask, write_mask
+from pipeline.data.labels import read_labels
 from pipeline.data.samples import Sample, read_samples
 from pipeline.measure.accuracy import ConfusionMatrix
 from pipeline.measure.cost import deployed_parameters, multiply_accumulates
@@ -52,7 +53,7 @@ def evaluate_checkpoint(
     chosen = read_samples(samples, evaluation.split)
     with open_runner(checkpoint, available_threads()) as runner:
         predict(runner, chosen, evaluation.batch_size, out / "predictions", facts.name)
-    confusion, per_image = score_predictions(chosen, out / "predictions", len(table.classes))
+    confusion, per_image = score_predictions(chosen, out / "predictions", table)
 
     segmenter, design, recorded = load_checkpoint(checkpoint)
     iou = confusion.iou_per_class()
@@ -94,14 +95,14 @@ def predict(runner: Runner, samples: Sequence[Sample], batch_size: int, out: Pat
 
 
 def score_predictions(
-    samples: Sequence[Sample], predictions: Path, classes: int
+    samples: Sequence[Sample], predictions: Path, classes: ClassTable
 ) -> tuple[ConfusionMatrix, list[list[object]]]:
     """The confusion matrix of all images, and for each image its id, mIoU and pixel accuracy (blank if unlabelled)."""
-    whole = ConfusionMatrix(classes)
+    whole = ConfusionMatrix(len(classes.classes))
     rows: list[list[object]] = []
     for sample in samples:
-        single = ConfusionMatrix(classes)
-        single.add(read_mask(sample.mask), read_mask(predictions / f"{sample.id}.png"))
+        single = ConfusionMatrix(len(classes.classes))
+        single.add(read_labels(sample, classes), read_mask(predictions / f"{sample.id}.png"))
         whole.counts += single.counts
         scores = (single.miou(), single.pixel_accuracy())
         rows.append([sample.id, *("" if math.isnan(score) else f"{score:.6f}" for score in scores)])

@@ -7,7 +7,9 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from pipeline.data.images import read_image, read_mask
+from pipeline.data.classes import ClassTable
+from pipeline.data.images import image_size, read_image, read_mask
+from pipeline.data.labels import read_labels
 from pipeline.data.samples import Sample
 from pipeline.errors import SegdistillError
 from pipeline.measure.accuracy import ConfusionMatrix
@@ -41,7 +43,7 @@ def require_size(samples: Sequence[Sample], height: int, width: int) -> None:
         ParityError: an image of the split has another size.
     """
     for sample in samples:
-        found = read_mask(sample.mask).shape
+        found = image_size(sample.image)[::-1]
         if found != (height, width):
             raise ParityError(
                 f"{sample.image} has {found[0]}x{found[1]} pixels, the exported graph takes {height}x{width}; "
@@ -49,17 +51,19 @@ def require_size(samples: Sequence[Sample], height: int, width: int) -> None:
             )
 
 
-def measure_parity(runner: Runner, samples: Sequence[Sample], reference: Path, classes: int, name: str) -> Parity:
+def measure_parity(
+    runner: Runner, samples: Sequence[Sample], reference: Path, classes: ClassTable, name: str
+) -> Parity:
     """Run an artifact over all samples and compare with the predictions that its source made.
 
     Args:
         reference: folder of the source's predictions, one PNG of train ids for each sample id.
     """
-    ours, theirs = ConfusionMatrix(classes), ConfusionMatrix(classes)
+    ours, theirs = ConfusionMatrix(len(classes.classes)), ConfusionMatrix(len(classes.classes))
     agreements: list[float] = []
     for sample in track(samples, f"{name}: parity"):
         prediction = runner.run(read_image(sample.image)[None])[0]
-        expected, labels = read_mask(reference / f"{sample.id}.png"), read_mask(sample.mask)
+        expected, labels = read_mask(reference / f"{sample.id}.png"), read_labels(sample, classes)
         agreements.append(float((prediction == expected).mean()))
         ours.add(labels, prediction)
         theirs.add(labels, expected)

@@ -6,6 +6,7 @@ out of the stages' `deps`. The file is read with the parser that DVC uses (YAML 
 
 import difflib
 import json
+import re
 from collections.abc import Collection
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.errors import SegdistillError
+from pipeline.params.curation import CurationParams
 from pipeline.params.methods import MethodsParams
 from pipeline.params.sections import Count, Fraction, Index, Name, NonNegative, Positive, section
 
@@ -42,16 +44,32 @@ class StreetsParams:
 
 
 @section
-class DatasetParams:
-    adapter: Literal["streets", "camvid", "cityscapes", "folder"]
-    source: str  # folder of the raw data, relative to this profile; for streets the renderer's own code
-    streets: StreetsParams  # read by the streets adapter only
+class SplitParams:
+    by: Literal["folders", "sequences"]  # as they lie in train, val and test; or whole sequences, by the shares below
+    val_share: Fraction  # of the labelled images
+    test_share: Fraction
+    seed: Index
+    sequence_pattern: str  # regular expression whose first group is an image's sequence; empty: its folder
+
+    @model_validator(mode="after")
+    def _something_is_left_to_train_on(self) -> "SplitParams":
+        if self.val_share + self.test_share >= 1:
+            raise ValueError(f"val_share {self.val_share} and test_share {self.test_share} leave nothing to train on")
+        try:
+            groups = re.compile(self.sequence_pattern).groups
+        except re.error as error:
+            raise ValueError(f"sequence_pattern is no regular expression: {error}") from error
+        if self.sequence_pattern and not groups:
+            raise ValueError(f"sequence_pattern {self.sequence_pattern!r} has no group, such as in '(.+)_[0-9]+'")
+        return self
 
 
 @section
-class CurationParams:
-    near_duplicate_distance: NonNegative  # cosine distance of normalized thumbnails below which two images are one
-    leakage: Literal["block", "drop", "warn"]  # near-duplicates across splits: stop, drop the later one, only report
+class DatasetParams:
+    adapter: Literal["streets", "camvid", "cityscapes", "folder"]
+    source: str  # folder of the raw data, relative to this profile; for streets the renderer's own code
+    split: SplitParams  # read by the folder adapter only
+    streets: StreetsParams  # read by the streets adapter only
 
 
 @section
@@ -215,6 +233,14 @@ class EvaluationParams:
 
 
 @section
+class InspectionParams:
+    boundary_pixels: Count  # a pixel no further from another label than this is at a boundary
+    min_confidence: Fraction  # of the teacher, in each pixel that it holds to be mislabelled
+    min_region_pixels: Count  # smaller regions are no mistakes of the label
+    view_samples: Count  # of each view in the report
+
+
+@section
 class ExportParams:
     height: Count  # pixels; the exported graph has this one size
     width: Count
@@ -262,6 +288,7 @@ class Params:
     methods: MethodsParams
     comparison: ComparisonParams
     evaluation: EvaluationParams
+    inspection: InspectionParams
     export: ExportParams
     engine: EngineParams
     profile: ProfileParams

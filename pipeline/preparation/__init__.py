@@ -21,6 +21,6 @@ ADAPTERS: dict[str, Callable[[DatasetParams, Path], RawDataset]] = {
     "streets": _streets,
     "camvid": lambda dataset, _: read_camvid(Path(dataset.source)),
     "cityscapes": lambda dataset, _: read_cityscapes(Path(dataset.source)),
-    "folder": lambda dataset, _: read_folder(Path(dataset.source)),
+    "folder": lambda dataset, _: read_folder(Path(dataset.source), dataset.split),
 }
 """What `dataset.adapter` may name. The second argument is where an adapter that makes its images may put them."""

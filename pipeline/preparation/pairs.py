@@ -3,16 +3,17 @@
 import hashlib
 import os
 import re
+import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from PIL import Image
 
 from pipeline.preparation.adapter import PrepareError
 
-LITTER = ("thumbs.db", "desktop.ini")
+LITTER = ("thumbs.db", "desktop.ini", "icon\r")
 """Files that operating systems leave in folders of pictures, beside hidden ones."""
 
 ID_LENGTH = 100
@@ -28,7 +29,9 @@ class Pair(NamedTuple):
     mask: Path | None
 
 
-def pair_files(images: Path, masks: Path, image_ending: str, mask_ending: str) -> list[Pair]:
+def pair_files(
+    images: Path, masks: Path, image_ending: str, mask_ending: str, leave_out: str | None = None
+) -> list[Pair]:
     """Pair the pictures below two folders, in the order of their keys.
 
     Args:
@@ -38,6 +41,7 @@ def pair_files(images: Path, masks: Path, image_ending: str, mask_ending: str) -
             without both.
         mask_ending: what follows the key in the name of its mask, suffix included. Files below `masks` that end
             otherwise are none of ours (Cityscapes keeps polygons and colors beside the masks).
+        leave_out: a subfolder of `images` whose files are none of ours either.
 
     Raises:
         PrepareError: no such folder, nothing in it, a file that is no picture, two images of one key, an image without
@@ -45,14 +49,18 @@ def pair_files(images: Path, masks: Path, image_ending: str, mask_ending: str) -
     """
     require_folder(images, "images")
     require_folder(masks, "masks")
-    by_key = _unique_keys(images, image_ending)
+    by_key = _unique_keys(images, image_ending, leave_out)
     wanted = {key + mask_ending for key in by_key}
     present = {path.as_posix() for path in files_below(masks)}
-    complain(f"images in {images} have no mask; looked for in {masks}:", sorted(wanted - present))
+    missing, lone = sorted(wanted - present), sorted(n for n in present - wanted if n.endswith(mask_ending))
+    alike = {unicodedata.normalize("NFC", name) for name in lone}
     complain(
-        f"masks in {masks} have no image in {images}; found",
-        sorted(name for name in present - wanted if name.endswith(mask_ending)),
+        f"masks in {masks} are called like their images in letters that only look the same (Unicode forms NFC and "
+        f"NFD); rename them to",
+        [ascii(name) for name in missing if unicodedata.normalize("NFC", name) in alike],
     )
+    complain(f"images in {images} have no mask; looked for in {masks}:", missing)
+    complain(f"masks in {masks} have no image in {images}; found", lone)
     return [Pair(key, images / by_key[key], masks / (key + mask_ending)) for key in sorted(by_key)]
 
 
@@ -64,18 +72,22 @@ def lone_images(images: Path, masks: Path) -> list[Pair]:
     """
     if masks.exists():
         raise PrepareError(f"{masks} is there, but images of {images} carry no labels; move both to another split")
-    by_key = _unique_keys(images, "")
+    by_key = _unique_keys(images, "", None)
     return [Pair(key, images / by_key[key], None) for key in sorted(by_key)]
 
 
 def require_folder(folder: Path, holds: str) -> None:
     """Raises PrepareError where there is no such folder, and says how far the path does exist."""
-    if folder.is_dir():
+    if os.path.isdir(folder):
         return
-    parent = next((p for p in folder.parents if p.is_dir()), Path())
-    found = ", ".join(sorted(p.name for p in parent.iterdir() if not p.name.startswith("."))[:8]) or "nothing"
+    parent = next((p for p in folder.parents if os.path.isdir(p)), Path())
+    obstacle = parent / folder.relative_to(parent).parts[0]
+    if os.path.lexists(obstacle):
+        what = f"{obstacle} is a file, or a link that leads nowhere"
+    else:
+        what = f"{parent.absolute()} holds {', '.join(entries(parent)[:8]) or 'nothing'}"
     raise PrepareError(
-        f"no folder {folder} ({holds} are looked for there); {parent.absolute()} holds {found}. "
+        f"no folder {folder} ({holds} are looked for there); {what}. "
         f"Set dataset.source in params.yaml to the folder that holds the dataset, relative to the profile's folder"
     )
 
@@ -86,20 +98,80 @@ def require_one_split(source: Path, names: Iterable[str]) -> None:
     complain(f"frames below {source} occur in more than one place; keep each in one split:", twice)
 
 
+def entries(folder: Path) -> list[str]:
+    """Names in a folder, sorted; without hidden ones and what operating systems strew about.
+
+    Raises:
+        PrepareError: it cannot be listed.
+    """
+    try:
+        return sorted(_visible(os.listdir(folder)))
+    except OSError as error:
+        _cannot_list(error)
+
+
 def files_below(folder: Path) -> list[Path]:
-    """All files, relative to `folder`, sorted; without hidden files and what operating systems strew about."""
-    found = []
-    for parent, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(parent, n) for n in names if not n.startswith(".") and n.lower() not in LITTER]
+    """All files, relative to `folder`, sorted; without hidden files and what operating systems strew about.
+
+    Raises:
+        PrepareError: a folder that cannot be listed, or is by way of links the same as one above it or another one
+            here; a name that is not UTF-8 or not one line; or something that is no file: a link that leads nowhere, a
+            pipe, a device.
+    """
+    found = [Path(parent, name) for parent, names in _folders_below(folder) for name in names]
+    names = [path.relative_to(folder).as_posix() for path in found]
+    complain(f"names of files in {folder} are not UTF-8; rename them:", [n for n in names if not _is_utf8(n)])
+    complain(
+        f"names in {folder} hold control characters, such as line breaks; rename them:",
+        [name for name in names if any(unicodedata.category(letter) == "Cc" for letter in name)],
+    )
+    complain(
+        f"entries of {folder} are no files (links that lead nowhere, pipes, devices); remove them:",
+        [name for name, path in zip(names, found, strict=True) if not path.is_file()],
+    )
     return sorted(path.relative_to(folder) for path in found)
+
+
+def _folders_below(folder: Path) -> Iterator[tuple[str, list[str]]]:
+    """Every folder and the names of its files.
+
+    Each is listed once: a tree of links may have no end, or millions of entries on a disk that holds a few.
+    """
+    root = Path(os.path.realpath(folder))
+    reached = {place: place for place in (root, *root.parents)}
+    for parent, folders, names in os.walk(folder, followlinks=True, onerror=_cannot_list):
+        folders[:] = sorted(_visible(folders))
+        again: list[str] = []
+        for place in (Path(parent, name) for name in folders):
+            first = reached.setdefault(Path(os.path.realpath(place)), place)
+            if first is not place:
+                again.append(f"{place} = {first}")
+        complain(f"folders in {parent} are links to others that are listed, or lie above; remove the links:", again)
+        yield parent, _visible(names)
+
+
+def _visible(names: Iterable[str]) -> list[str]:
+    return [name for name in names if not name.startswith(".") and name.lower() not in LITTER]
+
+
+def _cannot_list(error: OSError) -> NoReturn:
+    raise PrepareError(f"cannot list {error.filename}: {error.strerror}; mend its permissions") from error
+
+
+def _is_utf8(name: str) -> bool:
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def complain(what: str, offenders: Sequence[str]) -> None:
     """Raises PrepareError if there is any offender: how many, what, and the first few by name."""
     if offenders:
+        named = ", ".join(name if name.isprintable() else ascii(name) for name in offenders[:NAMED])
         more = f" and {len(offenders) - NAMED} more" if len(offenders) > NAMED else ""
-        raise PrepareError(f"{len(offenders)} {what} {', '.join(offenders[:NAMED])}{more}")
+        raise PrepareError(f"{len(offenders)} {what} {named}{more}")
 
 
 def unique_ids(names: Iterable[str]) -> dict[str, str]:
@@ -120,8 +192,8 @@ def _hashed(base: str, name: str) -> str:
     return f"{base[: ID_LENGTH - 11]}-{digest}".lstrip("-")
 
 
-def _unique_keys(images: Path, ending: str) -> dict[str, Path]:
-    files = files_below(images)
+def _unique_keys(images: Path, ending: str, leave_out: str | None) -> dict[str, Path]:
+    files = [path for path in files_below(images) if path.parts[0] != leave_out]
     readable = _readable_suffixes()
     complain(
         f"files in {images} are no pictures (hidden files are ignored); move them elsewhere or convert them:",

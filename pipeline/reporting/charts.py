@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 INK, MUTED, GRID = "#1c2733", "#5c6b7a", "#dfe5ea"
 TEACHER_COLOR = "#3d4854"
-SPLIT_COLORS = {"train": "#1b4f72", "val": "#5fa8d3", "test": "#e69f00"}
+SPLIT_COLORS = {"train": "#1b4f72", "val": "#5fa8d3", "test": "#e69f00", "unlabelled": "#a9b4be"}
 FAMILY_HUES = ("#0072b2", "#d55e00", "#009e73", "#b5488a", "#a87900", "#3a9bd0")
 """After Okabe and Ito: told apart with any kind of color vision; two of them darkened to be readable as text."""
 

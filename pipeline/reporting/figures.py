@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from pipeline.reporting.charts import MUTED, SPLIT_COLORS, Chart, draw, rows_from_top
+from pipeline.reporting.charts import DOTS_PER_INCH, MUTED, SPLIT_COLORS, Chart, draw, rows_from_top
 from pipeline.reporting.tables import Curve
 
 SMOOTHING_WINDOWS = 25  # the thick line averages over one part in so many of a curve
@@ -31,6 +31,25 @@ def class_balance(names: Sequence[str], shares: Mapping[str, Sequence[float]]) -
         axes.legend(loc="lower right")
 
     return draw((6.4, 0.9 + 0.145 * len(names) * (1 + len(shares))), paint)
+
+
+def sample_map(places: Mapping[str, Sequence[tuple[float, float]]]) -> Chart:
+    """A dot for each sample in the plane of its features, colored by split; no axis has a unit."""
+
+    def paint(figure: Figure) -> None:
+        figure.set_dpi(DOTS_PER_INCH)  # that of the dots, which are pixels in the SVG too: there may be thousands
+        axes = figure.add_subplot()
+        for split, members in places.items():
+            across, up = np.array(members).T
+            axes.scatter(
+                across, up, s=16, c=SPLIT_COLORS[split], alpha=0.75, linewidths=0, label=f"{split} ({len(members)})",
+                rasterized=True,
+            )  # fmt: skip
+        axes.set_aspect("equal", "datalim")
+        axes.set(xticks=[], yticks=[], xlabel="first component", ylabel="second component")
+        axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=len(places))
+
+    return draw((8.6, 4.2), paint)
 
 
 def training(curves: Mapping[str, Curve], colors: Mapping[str, str]) -> Chart:

@@ -1,10 +1,12 @@
 """What the page says beside the charts: dataset shares, frequent confusions, and reasons as numbered notes."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from pipeline.data.samples import SPLITS
+from pipeline.inspection.records import InspectedSample
 from pipeline.reporting.material import Material, Run
 from pipeline.reporting.records import Engine, Statistics
 
@@ -42,6 +44,15 @@ def void_shares(statistics: Statistics) -> dict[str, float | None]:
         total = sum(entry.pixels) + entry.void_pixels
         shares[split] = entry.void_pixels / total if total else None
     return shares
+
+
+def places_by_split(samples: Iterable[InspectedSample]) -> dict[str, list[tuple[float, float]]]:
+    """Where the samples of each split lie in the plot of the teacher's features; splits in the order of the stages."""
+    places: dict[str, list[tuple[float, float]]] = {split: [] for split in SPLITS}
+    for sample in samples:
+        if sample.position is not None:
+            places[sample.split].append(sample.position)
+    return {split: members for split, members in places.items() if members}
 
 
 def most_confused(confusion: np.ndarray, names: Sequence[str]) -> list[Confused]:

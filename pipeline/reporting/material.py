@@ -1,6 +1,6 @@
 """Everything the report is made from, read and checked before a line of it is written."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,10 +8,11 @@ import numpy as np
 
 from pipeline.data.classes import ClassTable
 from pipeline.data.samples import Sample, read_samples
+from pipeline.inspection.records import InspectedSample, read_inspected
 from pipeline.params import RunParams
 from pipeline.reporting.reading import corrupt, read_bytes, read_record
 from pipeline.reporting.records import Engines, Evaluation, Export, Profile, Release, Statistics
-from pipeline.reporting.tables import Curve, Rejection, read_confusion, read_curve, read_image_scores, read_rejections
+from pipeline.reporting.tables import Curve, read_confusion, read_curve, read_image_scores
 
 TEACHER = "teacher"
 PNG_MARK = b"\x89PNG\r\n\x1a\n"
@@ -27,6 +28,7 @@ class Folders:
     students: Path
     evaluation: Path
     release: Path
+    inspection: Path
     metrics: Path
 
 
@@ -66,9 +68,14 @@ class Material:
     classes: ClassTable
     samples: dict[str, Sample]  # of the evaluation split, by id
     statistics: Statistics
-    rejections: list[Rejection]
     teacher: Judged
     runs: dict[str, Run]
+    inspected: list[InspectedSample]  # all samples, the rejected ones too
+
+    @property
+    def rejected(self) -> list[InspectedSample]:
+        """The samples that curation left out; the first rule of each is the one that did."""
+        return [sample for sample in self.inspected if sample.decision == "drop"]
 
     @property
     def distilled(self) -> list[Run]:
@@ -86,7 +93,8 @@ def gather(runs: Mapping[str, RunParams], split: str, folders: Folders) -> Mater
 
     Raises:
         ReportError: a file is missing, damaged or made for other classes or another split.
-        ClassTableError, SampleListError: the same for the class table and the sample list.
+        ClassTableError, SampleListError, InspectionError: the same for the class table, the sample list and what was
+            inspected.
     """
     classes = ClassTable.load(folders.prepared / "classes.json")
     statistics = read_record(Statistics, folders.curated / "statistics.json", "curate")
@@ -96,10 +104,17 @@ def gather(runs: Mapping[str, RunParams], split: str, folders: Folders) -> Mater
         classes=classes,
         samples={sample.id: sample for sample in read_samples(folders.curated / "samples.csv", split)},
         statistics=statistics,
-        rejections=read_rejections(folders.curated / "rejected.csv", "curate"),
         teacher=_judged(TEACHER, "teacher", folders.teacher, split, classes.names, folders),
         runs={name: _run(name, run, split, classes.names, folders) for name, run in runs.items()},
+        inspected=_inspected(folders.inspection / "samples.jsonl", runs),
     )
+
+
+def _inspected(path: Path, runs: Collection[str]) -> list[InspectedSample]:
+    inspected = read_inspected(path)
+    if others := {name for sample in inspected for name in sample.networks} - {TEACHER, *runs}:
+        raise corrupt(path, "inspect", f"it judges {', '.join(sorted(others))}, which params.yaml does not name")
+    return inspected
 
 
 def _run(name: str, params: RunParams, split: str, names: Sequence[str], folders: Folders) -> Run:

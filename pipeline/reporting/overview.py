@@ -45,13 +45,14 @@ def tiles(summary: Summary, material: Material) -> list[Tile]:
 
 
 def stage_facts(summary: Summary, material: Material) -> list[StageFact]:
-    """The ten stages in order."""
+    """The stages in order."""
     curated = sum(split.samples for split in material.statistics.splits.values())
-    rejected = len({rejection.id for rejection in material.rejections})
+    rejected = len(material.rejected)
     teacher, best = material.teacher.evaluation, summary.best
     engines = [engine for run in summary.runs for engine in run.engines]
     built = sum(engine.status == "built" for engine in engines)
     released = sum(run.release == "released" for run in summary.runs)
+    looked_at = sum(sample.hardness is not None for sample in material.inspected)
     least = min(run.onnx_pixel_agreement for run in summary.runs)
     return [
         StageFact("prepare", f"{count(curated + rejected)} images, {len(material.classes.classes)} classes"),
@@ -59,6 +60,7 @@ def stage_facts(summary: Summary, material: Material) -> list[StageFact]:
         StageFact("teacher", f"{teacher.architecture}, {percent(teacher.miou)}"),
         StageFact("student", f"{counted(len(summary.runs), 'run')}, {len(material.distilled)} distilled"),
         StageFact("evaluate", f"{count(teacher.images)} {teacher.split} images"),
+        StageFact("inspect", f"{count(looked_at)} images looked at"),
         StageFact("export", f"parity {agreement(least)}"),
         StageFact("engine", f"{built} of {len(engines)} built"),
         StageFact("profile", f"best: {milliseconds(best.latency_p50_ms)}"),

@@ -9,6 +9,7 @@ import jinja2
 
 from pipeline.reporting import findings, overview, wording
 from pipeline.reporting.charts import TEACHER_COLOR, Chart
+from pipeline.reporting.gallery import Wall
 from pipeline.reporting.material import Material
 from pipeline.reporting.pictures import Row, encode_panel
 from pipeline.reporting.summary import Summary
@@ -26,6 +27,8 @@ class Drawings(NamedTuple):
     per_class: Chart  # all families in one, for a file
     per_class_by_family: Mapping[str, Chart]
     grids: Mapping[str, Sequence[Row]]
+    map: Chart  # of all samples that were inspected
+    walls: Sequence[Wall]
 
 
 def render_page(summary: Summary, material: Material, drawings: Drawings, colors: Mapping[str, str]) -> str:

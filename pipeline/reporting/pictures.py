@@ -13,6 +13,7 @@ from PIL import Image
 
 from pipeline.data.classes import ClassTable
 from pipeline.data.images import ImageError, read_image, read_mask
+from pipeline.data.labels import read_labels
 from pipeline.data.samples import Sample
 from pipeline.reporting.charts import MUTED, STYLE, to_png
 from pipeline.reporting.material import TEACHER, Judged, Material, Run
@@ -102,13 +103,20 @@ def grid_png(rows: Sequence[Row], classes: ClassTable) -> bytes:
         return to_png(figure)
 
 
+def shrink(panel: Panel, max_width: int) -> Panel:
+    """Make a picture at most so many pixels wide."""
+    height, width = panel.picture.shape[:2]
+    if width <= max_width:
+        return panel
+    # Colors of classes must not be mixed into colors that mean another class.
+    resampling = Image.Resampling.LANCZOS if panel.is_photo else Image.Resampling.NEAREST
+    small = Image.fromarray(panel.picture).resize((max_width, max(1, round(height * max_width / width))), resampling)
+    return panel._replace(picture=np.asarray(small))
+
+
 def encode_panel(panel: Panel) -> tuple[str, bytes]:
     """Make a picture small enough for a page: its media type and bytes."""
-    picture = Image.fromarray(panel.picture)
-    if picture.width > MAX_WIDTH:
-        size = (MAX_WIDTH, round(picture.height * MAX_WIDTH / picture.width))
-        # Colors of classes must not be mixed into colors that mean another class.
-        picture = picture.resize(size, Image.Resampling.LANCZOS if panel.is_photo else Image.Resampling.NEAREST)
+    picture = Image.fromarray(shrink(panel, MAX_WIDTH).picture)
     encoded = io.BytesIO()
     if panel.is_photo:
         picture.save(encoded, format="JPEG", quality=JPEG_QUALITY, optimize=True)
@@ -120,7 +128,7 @@ def encode_panel(panel: Panel) -> tuple[str, bytes]:
 def _row(example: Example, sample: Sample, classes: ClassTable, compared: Mapping[str, Judged]) -> Row:
     palette = classes.palette()
     try:
-        image, labels = read_image(sample.image), read_mask(sample.mask)
+        image, labels = read_image(sample.image), read_labels(sample, classes)
         predictions = {name: read_mask(judged.predictions / f"{sample.id}.png") for name, judged in compared.items()}
     except ImageError as error:
         raise ReportError(f"{error}; run `dvc repro` in the profile's folder to make it again") from error

@@ -8,7 +8,8 @@ from pipeline.data.files import replacing, write_json, write_text
 from pipeline.params import ReportParams, RunParams, Split
 from pipeline.reporting import comparison, figures
 from pipeline.reporting.charts import TEACHER_COLOR, run_colors
-from pipeline.reporting.findings import class_shares
+from pipeline.reporting.findings import class_shares, places_by_split
+from pipeline.reporting.gallery import gallery
 from pipeline.reporting.material import TEACHER, Folders, Material, Run, gather
 from pipeline.reporting.page import Drawings, render_page
 from pipeline.reporting.pictures import grid_png, picture_grid
@@ -16,18 +17,23 @@ from pipeline.reporting.summary import Summary, summarize
 
 
 def write_report(
-    report: ReportParams, runs: Mapping[str, RunParams], split: Split, folders: Folders, out: Path
+    report: ReportParams, runs: Mapping[str, RunParams], split: Split, view_samples: int, folders: Folders, out: Path
 ) -> None:
-    """Write out/index.html, out/summary.json and out/pictures/*.png; `split` is the one of the evaluation.
+    """Write out/index.html, out/summary.json and out/pictures/*.png.
+
+    Args:
+        split: that of the evaluation.
+        view_samples: how many samples of each view are shown.
 
     Raises:
-        ReportError, ClassTableError, SampleListError: an input is missing or damaged; nothing is written then.
+        ReportError, ClassTableError, SampleListError, InspectionError: an input is missing or damaged; nothing is
+            written then.
     """
     material = gather(runs, split, folders)
     summary = summarize(report.title, material)
     families = {baseline: [run.name for run in family] for baseline, family in material.families.items()}
     colors = {**run_colors(families), TEACHER: TEACHER_COLOR}
-    drawings = draw_all(summary, material, colors, report.examples)
+    drawings = draw_all(summary, material, colors, report.examples, view_samples)
     page = render_page(summary, material, drawings, colors)
 
     write_json(out / "summary.json", asdict(summary))
@@ -37,9 +43,12 @@ def write_report(
     write_text(out / "index.html", page)
 
 
-def draw_all(summary: Summary, material: Material, colors: Mapping[str, str], examples: int) -> Drawings:
+def draw_all(
+    summary: Summary, material: Material, colors: Mapping[str, str], examples: int, view_samples: int
+) -> Drawings:
     """Draw every chart and picture grid."""
     grids = {run.name: picture_grid(run, material, examples) for run in _shown_in_grids(material)}
+    baselines = {name: run.params.baseline for name, run in material.runs.items()}
     names = material.classes.names
     groups = {baseline: _iou_series(family, material, colors) for baseline, family in material.families.items()}
     curves = {TEACHER: material.teacher.curve, **{name: run.judged.curve for name, run in material.runs.items()}}
@@ -57,6 +66,8 @@ def draw_all(summary: Summary, material: Material, colors: Mapping[str, str], ex
         per_class=comparison.per_class(names, groups),
         per_class_by_family={title: comparison.per_class(names, {title: group}) for title, group in groups.items()},
         grids=grids,
+        map=figures.sample_map(places_by_split(material.inspected)),
+        walls=gallery(material.inspected, baselines, material.classes, view_samples),
     )
 
 
@@ -80,6 +91,7 @@ def _png_files(drawings: Drawings, material: Material) -> dict[str, bytes]:
         "pareto": drawings.pareto,
         "gain": drawings.gain,
         "per_class": drawings.per_class,
+        "map": drawings.map,
     }
     files = {f"{name}.png": chart.png for name, chart in charts.items() if chart is not None}
     grids = {f"grid_{name}.png": grid_png(rows, material.classes) for name, rows in drawings.grids.items() if rows}

@@ -20,15 +20,6 @@ class Curve(NamedTuple):
     agreement: np.ndarray | None  # share of cells, 0..1, to which student and teacher give the same class
 
 
-class Rejection(NamedTuple):
-    """Why one sample was dropped."""
-
-    id: str
-    split: str
-    rule: str
-    reason: str
-
-
 def read_curve(path: Path, stage: str) -> Curve:
     """Read a training curve.
 
@@ -72,15 +63,6 @@ def read_confusion(path: Path, stage: str, names: Sequence[str]) -> np.ndarray:
         return np.array([[int(cell) for cell in row[1:]] for row in rows[1:]], dtype=np.int64).reshape(len(names), -1)
     except ValueError as error:
         raise corrupt(path, stage, str(error)) from error
-
-
-def read_rejections(path: Path, stage: str) -> list[Rejection]:
-    """Read the list of dropped samples.
-
-    Raises:
-        ReportError: missing or other columns.
-    """
-    return [Rejection(*(row[field] for field in Rejection._fields)) for row in _rows(path, stage, Rejection._fields)]
 
 
 def _rows(path: Path, stage: str, needed: Sequence[str]) -> list[dict[str, str]]:

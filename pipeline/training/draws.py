@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 
+from pipeline.data.classes import ClassTable
 from pipeline.data.dataset import TrainingDraws
 from pipeline.data.decoded import DecodedPairs
 from pipeline.data.samples import Sample
@@ -11,12 +12,14 @@ from pipeline.data.transforms import Augmentation
 from pipeline.params import TrainingParams
 
 
-def training_draws(samples: Sequence[Sample], training: TrainingParams, seed: int, scratch: Path) -> TrainingDraws:
+def training_draws(
+    samples: Sequence[Sample], classes: ClassTable, training: TrainingParams, seed: int, scratch: Path
+) -> TrainingDraws:
     """Decoded images are kept under `scratch`, for all trainings together.
 
     Raises:
         ImageError: an image cannot be read.
     """
     augmentation = Augmentation(**{field.name: getattr(training, field.name) for field in fields(Augmentation)})
-    pairs = DecodedPairs(scratch / "decoded-images", samples, round(training.decoded_gib * 2**30))
+    pairs = DecodedPairs(scratch / "decoded-images", samples, classes, round(training.decoded_gib * 2**30))
     return TrainingDraws(pairs, samples, augmentation, seed)

@@ -21,11 +21,12 @@ def train_teacher(
     """Write out/checkpoint.safetensors and out/training.csv."""
     fabric = launch(training.devices, training.precision, training.deterministic)
     identity = fingerprint(teacher=teacher, training=training, classes=sha256(classes), samples=sha256(samples))
-    segmenter, design = new_network(teacher.network, ClassTable.load(classes), teacher.seed)
+    table = ClassTable.load(classes)
+    segmenter, design = new_network(teacher.network, table, teacher.seed)
     with scratch_folder(scratch, "teacher", identity, fabric.is_global_zero) as folder:
         curve = fit(
             SupervisedObjective(segmenter, training.auxiliary_weight, training.cross_entropy_mean),
-            training_draws(read_samples(samples, "train"), training, teacher.seed, scratch),
+            training_draws(read_samples(samples, "train"), table, training, teacher.seed, scratch),
             training,
             fabric,
             name="teacher",

@@ -1,24 +1,50 @@
-"""Measurements and looks made by hand, so that rules and comparisons are tested without files."""
+"""Cases, measurements and looks made by hand, so that rules and comparisons are tested without files."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
+from pipeline.comparison.code import ROOT
 from pipeline.curation.duplicates import Look
-from pipeline.curation.measurement import ImageMeasurement, MaskMeasurement, Measurement
+from pipeline.curation.measuring.record import THUMBNAIL_VALUES, Alignment, ImageMeasurement, MaskMeasurement
+from pipeline.curation.rules import Case
 from pipeline.data.samples import Sample
+from pipeline.params import CurationParams, load_params
+
+CURATION: CurationParams = load_params(ROOT / "profiles/camvid/params.yaml").curation
+PIXELS = 32
 
 
-def sample(name: str, split: str, sequence: str = "s") -> Sample:
-    return Sample(name, split, sequence, Path(f"{name}.jpg"), Path(f"{name}.png"))
+def sample(name: str, split: str = "train", sequence: str = "s") -> Sample:
+    return Sample(name, split, sequence, Path(f"{name}.jpg"), Path(f"{name}.png"), f"{name}-i", f"{name}-m")
 
 
-def measurement(pixels: dict[int, int], size: tuple[int, int] = (4, 8)) -> Measurement:
-    """A readable sample of the default size whose mask holds `pixels`, train id -> count."""
-    counts = np.zeros(256, dtype=np.int64)
-    counts[list(pixels)] = list(pixels.values())
-    image = ImageMeasurement((4, 8), "image", np.zeros(3, dtype=np.float32))
-    return Measurement(image, MaskMeasurement(size, "mask", counts))
+def image(**changes: Any) -> ImageMeasurement:
+    """An image of 4 x 8 pixels with which nothing is wrong."""
+    good = ImageMeasurement(
+        size=(4, 8), format="JPEG", mode="RGB", orientation=1, digest="image",
+        thumbnail=np.zeros(THUMBNAIL_VALUES, dtype=np.float32), contrast=50.0, dark=0.0, bright=0.0, blur=0.2,
+    )  # fmt: skip
+    return good._replace(**changes)
+
+
+def mask(**changes: Any) -> MaskMeasurement:
+    """Its mask: 20 pixels of raw id 0, 8 of raw id 1, 4 of raw id 255."""
+    pixels = np.zeros(256, dtype=np.int64)
+    pixels[[0, 1, 255]] = (20, 8, 4)
+    return MaskMeasurement(size=(4, 8), format="PNG", digest="mask", pixels=pixels, border_noise=0.1)._replace(
+        **changes
+    )
+
+
+def case(**changes: Any) -> Case:
+    """A sample to which no rule objects, but for the changes."""
+    good = Case(
+        sample=sample("a"), image=image(), mask=mask(), shift=Alignment(0, 0, 1.0), unknown=0,
+        labelled=np.array([20, 8]), remark=None, inside=True,
+    )  # fmt: skip
+    return good._replace(**changes)
 
 
 def look(name: str, split: str, degrees: float, sequence: str = "", image: str = "", mask: str = "") -> Look:

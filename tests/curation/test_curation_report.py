@@ -1,17 +1,36 @@
+from pathlib import Path
+
 import pytest
 
 from pipeline.curation.duplicates import NearPair, SplitPair
-from pipeline.curation.report import curation_report, warnings
-from pipeline.curation.rules import Rejection
-from pipeline.curation.statistics import NEAREST, Findings, SplitStatistics, affected_samples, nearest_pairs
+from pipeline.curation.evidence import Evidence
+from pipeline.curation.report import LISTED, curation_report
+from pipeline.curation.rules import Finding
+from pipeline.curation.statistics import (
+    NEAREST,
+    Findings,
+    SplitStatistics,
+    affected_samples,
+    nearest_pairs,
+    rejected_per_rule,
+)
+from pipeline.params.curation import RULE_NAMES
 from tests.curation.measured import sample
 
 NEAR = NearPair("t0", "v0", 0.00312)
+BAD, LEAK = sample("bad", "train"), sample("v0", "val")
 FINDINGS = Findings(
     class_names=["road", "tree"],
-    policy="warn",
+    policies={**dict.fromkeys(RULE_NAMES, "drop"), "leakage": "warn", "missing_class": "warn"},
     distance=0.02,
-    rejections=[Rejection(sample("bad", "train"), "unreadable_image", "bad.jpg cannot be read:\nodd | text")],
+    samples=[BAD, LEAK],
+    found=[
+        Finding("unreadable_image", "drop", BAD, "image: cannot be read:\nodd | text"),
+        Finding("wrong_suffix", "drop", BAD, "the image is called *.png and is GIF"),
+        Finding("leakage", "warn", LEAK, "nearly the same image as t0 of split train (distance 0.0031)"),
+        Finding("missing_class", "warn", None, "split val: no pixel of class tree"),
+    ],
+    near_duplicates=[],
     split_pairs=[SplitPair("train", "val", 2, [NEAR, NearPair("t1", "v1", 0.4)], [NEAR], ["0016E5"])],
     splits={
         "train": SplitStatistics(10, 2, [300, 100], 100, [10, 4]),
@@ -20,13 +39,21 @@ FINDINGS = Findings(
 )
 
 
+def page(findings: Findings = FINDINGS, objections: tuple[str, ...] = ()) -> str:
+    pictures = {"leakage": [Evidence(Path("reports/curation/leakage_1.jpg"), "train t0 | val v0 | distance 0.0031")]}
+    return curation_report(findings, objections, pictures, Path("reports/curation.md"))
+
+
 @pytest.mark.parametrize(
     "line",
     [
-        "Kept 12 samples (train 10, val 2), rejected 1.",
-        "| unreadable_image | 1 |",
-        "| leakage | 0 |",
-        "| bad | train | unreadable_image | bad.jpg cannot be read: odd \\| text |",
+        "Kept 12 samples (train 10, val 2), left out 1.",
+        "| unreadable_image | drop | 1 | 1 | no picture, or none that can be read |",
+        "| wrong_suffix | drop | 1 | 0 | the file's name promises another format |",
+        "| blank | drop | 0 | 0 | the image is all but one color |",
+        "| bad | train | image: cannot be read: odd \\| text |",
+        "| the dataset |  | split val: no pixel of class tree |",
+        "![train t0 \\| val v0 \\| distance 0.0031](curation/leakage_1.jpg)",
         "| class | train: pixels | train: samples | val: pixels | val: samples |",
         "| road | 75.00 % | 10 | 100.00 % | 2 |",
         "| tree | 25.00 % | 4 | 0.00 % | 0 |",
@@ -37,29 +64,35 @@ FINDINGS = Findings(
     ],
 )
 def test_the_page_says(line: str) -> None:
-    assert line in curation_report(FINDINGS, []).splitlines()
+    assert line in page().splitlines()
 
 
-def test_warnings() -> None:
-    assert warnings(FINDINGS) == [
-        "Split val: no pixel of class tree; nothing can be said about it there.",
-        "1 sample(s) of split val have a near-duplicate in an earlier split.",
-        "Splits train and val share 1 sequence(s): 0016E5.",
-    ]
-    assert warnings(FINDINGS._replace(policy="drop"))[1].endswith("and were rejected.")
+def test_every_rule_is_named_also_where_it_found_nothing() -> None:
+    assert all(f"| {rule} | " in page() for rule in RULE_NAMES)
+    assert "## blank" not in page()
 
 
-def test_nothing_to_warn_of() -> None:
-    clean = FINDINGS._replace(split_pairs=[], rejections=[], splits={"train": FINDINGS.splits["train"]})
-    page = curation_report(clean, [])
-    assert "## Warnings\n\nNone." in page
-    assert "Fewer than two splits" in page
+def test_a_rule_with_many_findings_lists_some() -> None:
+    many = [Finding("blurred", "warn", sample(f"s{i}"), "blurred") for i in range(LISTED + 5)]
+    text = page(FINDINGS._replace(found=many))
+    assert text.count("| train | blurred |") == LISTED
+    assert "and 5 more, in `data/curated/decisions.csv`" in text
+
+
+def test_one_split_has_no_distances() -> None:
+    assert "Fewer than two splits" in page(FINDINGS._replace(split_pairs=[]))
 
 
 def test_a_refusal_stands_at_the_top() -> None:
-    page = curation_report(FINDINGS, ["splits share near-duplicates"])
-    assert page.index("**Refused.**") < page.index("- splits share near-duplicates") < page.index("## Warnings")
-    assert "Refused" not in curation_report(FINDINGS, [])
+    text = page(objections=("splits share near-duplicates",))
+    assert text.index("**Refused.**") < text.index("- splits share near-duplicates") < text.index("## Rules")
+    assert "Refused" not in page()
+
+
+def test_a_sample_is_left_out_by_the_first_rule_that_drops_it() -> None:
+    assert [finding.rule for finding in FINDINGS.dropped] == ["unreadable_image"]
+    counts = rejected_per_rule(FINDINGS)
+    assert {rule: count for rule, count in counts.items() if count} == {"unreadable_image": 1}
 
 
 def test_a_sample_that_leaks_twice_is_affected_once() -> None:

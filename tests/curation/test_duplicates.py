@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.curation import duplicates
-from pipeline.curation.duplicates import NearPair, compare_splits, exact_copies
+from pipeline.curation.duplicates import NearPair, compare_splits, exact_copies, near_copies
 from tests.curation.measured import look
 
 CLOSE = 1 - np.cos(np.deg2rad(2.5))  # looks up to 2.5 degrees apart are one
@@ -59,6 +59,31 @@ def test_sequences_that_splits_share() -> None:
 
 def test_one_split_has_nothing_to_compare() -> None:
     assert compare_splits([look("a", "train", 0), look("b", "train", 0)], CLOSE) == []
+
+
+def test_within_a_split_the_first_stays() -> None:
+    looks = [look("a", "train", 0), look("b", "train", 1), look("c", "train", 90), look("d", "train", 91)]
+    assert [(near.earlier, near.later) for near in near_copies(looks, CLOSE)] == [("a", "b"), ("c", "d")]
+
+
+def test_of_a_slow_drive_a_frame_stays_as_soon_as_it_is_far_enough_from_the_last_that_did() -> None:
+    drive = [look(f"f{degree}", "train", degree) for degree in range(10)]
+    gone = {near.later for near in near_copies(drive, CLOSE)}
+    assert [frame.id for frame in drive if frame.id not in gone] == ["f0", "f3", "f6", "f9"]
+
+
+@given(angles=st.lists(st.integers(0, 359), min_size=1, max_size=12), block=st.integers(1, 5))
+def test_near_copies_by_definition(angles: list[int], block: int) -> None:
+    looks = [look(f"l{i}", "train", angle) for i, angle in enumerate(angles)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(duplicates, "BLOCK", block)
+        found = near_copies(looks, CLOSE)
+    stay: list[int] = []
+    for index, angle in enumerate(angles):
+        if all(min(abs(angle - angles[s]), 360 - abs(angle - angles[s])) > 2 for s in stay):
+            stay.append(index)
+    assert {near.later for near in found} == {f"l{i}" for i in range(len(angles)) if i not in stay}
+    assert all(near.earlier in {f"l{s}" for s in stay} for near in found)
 
 
 @given(

@@ -1,57 +1,125 @@
-from pipeline.curation.rules import (
-    RULES,
-    nothing_labelled,
-    objection,
-    size_mismatch,
-    unknown_ids,
-    unreadable_image,
-    unreadable_mask,
-)
-from tests.curation.measured import measurement, sample
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
 
-GOOD = measurement({0: 20, 1: 8, 255: 4})
-NO_IMAGE = GOOD._replace(image="a.jpg cannot be read: truncated")
-NO_MASK = GOOD._replace(mask="a.png cannot be read: truncated")
+import numpy as np
+import pytest
+
+from pipeline.curation.measuring.record import Alignment, MaskMeasurement, Measurement, Problem
+from pipeline.curation.report import MEANINGS
+from pipeline.curation.review import Remark
+from pipeline.curation.rules import RULES, case_of, lies_inside, object_to
+from pipeline.params.curation import RULE_NAMES, RulesParams, ShareParams
+from tests.curation.measured import CURATION, case, image, mask, sample
+
+RULES_PARAMS = CURATION.rules
+
+
+def reasons(**changes: Any) -> dict[str, str]:
+    return {finding.rule: finding.reason for finding in object_to(case(**changes), RULES_PARAMS)}
 
 
 def test_nothing_to_object_to_a_good_sample() -> None:
-    assert [rule(GOOD, 2) for rule in RULES.values()] == [None] * 5
-    assert objection(sample("a", "train"), GOOD, 2) is None
+    assert reasons() == {}
 
 
-def test_unreadable_image() -> None:
-    assert unreadable_image(NO_IMAGE, 2) == "a.jpg cannot be read: truncated"
-    assert unreadable_image(NO_MASK, 2) is None
+def test_nor_to_an_unlabelled_image() -> None:
+    assert reasons(mask=None, labelled=np.zeros(2, dtype=int)) == {}
 
 
-def test_unreadable_mask() -> None:
-    assert unreadable_mask(NO_MASK, 2) == "a.png cannot be read: truncated"
-    assert unreadable_mask(NO_IMAGE, 2) is None
+@pytest.mark.parametrize(
+    ("changes", "rule", "reason"),
+    [
+        ({"remark": Remark("a", "drop", "", "")}, "reviewed_drop", "tagged it `drop`"),
+        ({"remark": Remark("a", "fix_label", "", "")}, "reviewed_label", "tagged it `fix_label`"),
+        ({"image": Problem("unreadable", "the file is empty")}, "unreadable_image", "image: the file is empty"),
+        ({"mask": Problem("unreadable", "no such file")}, "unreadable_mask", "mask: no such file"),
+        ({"image": Problem("truncated", "ends too early")}, "truncated_image", "image: ends too early"),
+        ({"mask": Problem("truncated", "ends too early")}, "truncated_mask", "mask: ends too early"),
+        ({"image": Problem("too_large", "9 x 9 pixels")}, "too_large", "image: 9 x 9 pixels"),
+        ({"mask": Problem("too_large", "9 x 9 pixels")}, "too_large", "mask: 9 x 9 pixels"),
+        ({"image": Problem("mode", "pixel format I;16")}, "unusable_mode", "image: pixel format I;16"),
+        ({"mask": Problem("mode", "pixel format LA")}, "unusable_mode", "mask: pixel format LA"),
+        ({"mask": mask(size=(4, 4))}, "size_mismatch", "the image is 8 x 4 pixels, its mask 4 x 4"),
+        ({"unknown": 4}, "unknown_ids", "4 pixels (12 %) hold an id that the table of 2 classes does not know"),
+        ({"labelled": np.zeros(2, dtype=int)}, "nothing_labelled", "the whole mask is void"),
+        ({"image": image(mode="P")}, "converted_mode", "pixel format P, which is turned into RGB"),
+        ({"image": image(format="PNG")}, "wrong_suffix", "the image is called *.jpg and is PNG"),
+        ({"mask": mask(format="TIFF")}, "wrong_suffix", "the mask is called *.png and is TIFF"),
+        ({"mask": mask(format="JPEG")}, "lossy_mask", "stored as JPEG, which changes ids"),
+        ({"image": image(orientation=6)}, "rotated", "EXIF orientation 6"),
+        ({"inside": False}, "outside_dataset", "leads out of the dataset"),
+        ({"labelled": np.array([8, 7])}, "mostly_void", "53 % of the pixels are not labelled"),
+        ({"labelled": np.array([20, 0])}, "single_class", "all labelled pixels are of one class"),
+        ({"shift": Alignment(3, -4, 1.3)}, "shifted_mask", "moved by +3 pixels to the right and -4 down"),
+        ({"mask": mask(border_noise=0.66)}, "frayed_borders", "66 % of the pixels along borders"),
+        ({"image": image(contrast=0.5)}, "blank", "standard deviation 0.50 grey values"),
+        ({"image": image(bright=0.9)}, "overexposed", "90 % of the image are white"),
+        ({"image": image(dark=0.9)}, "underexposed", "90 % of the image are black"),
+        ({"image": image(blur=0.75)}, "blurred", "0.75 on a scale"),
+    ],
+)
+def test_every_rule_objects_to_what_it_is_for(changes: dict[str, Any], rule: str, reason: str) -> None:
+    found = reasons(**changes)
+    assert reason in found[rule]
+    assert set(found) <= {rule, "wrong_suffix"}, "nothing else is wrong with it"
 
 
-def test_size_mismatch() -> None:
-    assert size_mismatch(measurement({0: 16}, size=(4, 4)), 2) == "the image is 8 x 4 pixels, its mask 4 x 4"
-    assert size_mismatch(NO_IMAGE, 2) is None
-    assert size_mismatch(NO_MASK, 2) is None
+@pytest.mark.parametrize(
+    ("rule", "changes"),
+    [
+        ("mostly_void", {"labelled": np.array([8, 8])}),  # half of 32
+        ("shifted_mask", {"shift": Alignment(0, 0, 9.0)}),
+        ("shifted_mask", {"shift": Alignment(3, -4, 1.04)}),
+        ("frayed_borders", {"mask": mask(border_noise=0.3)}),
+        ("blank", {"image": image(contrast=3.0)}),
+        ("overexposed", {"image": image(bright=0.6)}),
+        ("underexposed", {"image": image(dark=0.6)}),
+        ("blurred", {"image": image(blur=0.5)}),
+        ("wrong_suffix", {"image": image(format="MPO")}),  # what some cameras make of a JPEG
+    ],
+)
+def test_a_limit_itself_is_allowed(rule: str, changes: dict[str, Any]) -> None:
+    assert rule not in reasons(**changes)
 
 
-def test_unknown_ids_are_counted() -> None:
-    assert unknown_ids(measurement({0: 28, 2: 3, 254: 1}), 2) == (
-        "4 pixels (12 %) hold an id that the table of 2 classes does not know"
-    )
-    assert unknown_ids(measurement({0: 28, 2: 4}), 3) is None
-    assert unknown_ids(NO_MASK, 2) is None
+def test_every_rule_has_its_parameters_and_its_line_in_the_report() -> None:
+    assert list(RULES) == [name for name in RULE_NAMES if name in RULES]
+    assert set(MEANINGS) == set(RULE_NAMES)
+    groups = {"exact_duplicate", "near_duplicate", "leakage", "shared_sequence", "missing_class", "class_imbalance"}
+    assert {field.name for field in fields(RulesParams)} - set(RULES) == groups
 
 
-def test_nothing_labelled() -> None:
-    assert nothing_labelled(measurement({255: 32}), 2) == "no pixel is labelled: the whole mask is void"
-    assert nothing_labelled(measurement({255: 31, 1: 1}), 2) is None
-    assert nothing_labelled(NO_MASK, 2) is None
+def test_a_finding_carries_the_policy_of_its_rule() -> None:
+    rules = replace(RULES_PARAMS, mostly_void=ShareParams(policy="block", above=0.2))
+    findings = object_to(case(labelled=np.array([20, 0]), unknown=1), rules)
+    assert [(f.rule, f.policy) for f in findings] == [
+        ("unknown_ids", "drop"),
+        ("mostly_void", "block"),
+        ("single_class", "warn"),
+    ]
 
 
-def test_the_first_rule_that_objects_is_the_reason() -> None:
-    both = measurement({254: 16}, size=(4, 4))
-    rejection = objection(sample("a", "val"), both, 2)
-    assert rejection is not None
-    assert (rejection.sample.id, rejection.rule) == ("a", "size_mismatch")
-    assert list(RULES) == ["unreadable_image", "unreadable_mask", "size_mismatch", "unknown_ids", "nothing_labelled"]
+def test_a_case_sees_the_mask_through_the_class_table() -> None:
+    pixels = np.zeros(256, dtype=np.int64)
+    pixels[[3, 4, 9, 77]] = (10, 5, 2, 1)
+    lookup = np.full(256, 255, dtype=np.uint8)
+    lookup[[3, 4]] = (1, 0)
+    known = lookup != 255
+    known[9] = True
+    found = case_of(sample("a"), Measurement(image(), mask(pixels=pixels), None), lookup, known, 2, None, True)
+    assert found.labelled.tolist() == [5, 10]
+    assert found.unknown == 1
+    assert isinstance(found.mask, MaskMeasurement)
+
+
+def test_a_link_out_of_the_dataset(tmp_path: Path) -> None:
+    (tmp_path / "data").mkdir()
+    (tmp_path / "elsewhere.png").write_bytes(b"x")
+    (tmp_path / "data/inside.png").write_bytes(b"x")
+    (tmp_path / "data/link.png").symlink_to(tmp_path / "elsewhere.png")
+    (tmp_path / "data/alias.png").symlink_to(tmp_path / "data/inside.png")
+    roots = [(tmp_path / "data").resolve()]
+    for name, inside in (("inside", True), ("alias", True), ("link", False)):
+        linked = sample("a")._replace(image=tmp_path / f"data/{name}.png", mask=None)
+        assert lies_inside(linked, roots) == inside

@@ -15,7 +15,7 @@ from pipeline.data.images import ImageError, read_image, read_mask
 from pipeline.data.samples import Sample, SampleListError, read_samples, write_samples
 from pipeline.params import load_params
 from pipeline.training.draws import training_draws
-from tests.toy import write_toy_samples
+from tests.toy import TOY_CLASSES, write_toy_samples
 
 
 def test_a_failure_keeps_the_old_file_and_leaves_no_other(tmp_path: Path) -> None:
@@ -77,7 +77,7 @@ def test_deep_pictures_are_not_clipped_silently(tmp_path: Path) -> None:
 
 
 def test_a_sample_list_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    samples = [Sample("a,b", "train", 's"1', Path("x y/ü.png"), Path("m.png"))]
+    samples = [Sample("a,b", "train", 's"1', Path("x y/ü.png"), Path("m.png"), "1", "2")]
     write_samples(tmp_path / "samples.csv", samples)
     assert read_samples(tmp_path / "samples.csv") == samples
     with pytest.raises(SampleListError, match="no sample in split 'val'"):
@@ -86,7 +86,10 @@ def test_a_sample_list_comes_back_as_it_was_written(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("text", "complaint"),
-    [("id,split\n", "columns"), ("id,split,sequence,image,mask\na,dev,s,i,m\n", "unknown split dev")],
+    [
+        ("id,split\n", "columns"),
+        ("id,split,sequence,image,mask,image_sha256,mask_sha256\na,dev,s,i,m,1,2\n", "unknown split dev"),
+    ],
 )
 def test_a_foreign_sample_list_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
     (tmp_path / "samples.csv").write_text(text)
@@ -96,7 +99,7 @@ def test_a_foreign_sample_list_is_refused(tmp_path: Path, text: str, complaint: 
 
 def _draws(samples: Path) -> TrainingDraws:
     training = load_params(ROOT / "params.yaml").training
-    return training_draws(read_samples(samples, "train"), training, 0, samples.parent)
+    return training_draws(read_samples(samples, "train"), TOY_CLASSES, training, 0, samples.parent)
 
 
 def test_a_small_shared_memory_is_named_before_the_workers_die(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -117,9 +120,8 @@ def test_a_sample_that_vanished_is_one_message_also_from_a_worker(tmp_path: Path
 
 def test_evaluation_sees_every_image_once_and_never_mixes_sizes(tmp_path: Path) -> None:
     samples = read_samples(write_toy_samples(tmp_path))
-    for path in (samples[3].image, samples[3].mask):
-        with Image.open(path) as file:
-            file.resize((32, 32), Image.Resampling.NEAREST).save(path)
+    with Image.open(samples[3].image) as file:
+        file.resize((32, 32)).save(samples[3].image)
     batches = list(evaluation_batches(samples, 2))
     assert [sample_id for batch in batches for sample_id in batch.ids] == [sample.id for sample in samples]
     assert max(len(batch.ids) for batch in batches) == 2

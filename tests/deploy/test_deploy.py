@@ -68,11 +68,11 @@ def test_onnx_does_what_the_checkpoint_does(exported: Path, samples: list[Sample
     with open_runner(exported / "checkpoint.safetensors", 1) as runner:
         predict(runner, samples, 4, tmp_path / "predictions", "toy")
     with open_runner(exported / "model.onnx", 1) as runner:
-        parity = measure_parity(runner, samples, tmp_path / "predictions", 3, "toy")
+        parity = measure_parity(runner, samples, tmp_path / "predictions", TOY_CLASSES, "toy")
     assert parity.images == len(samples)
     assert parity.pixel_agreement >= 0.9999
     require_parity(parity, "toy", 0.9999, 0.01)
-    confusion, rows = score_predictions(samples, tmp_path / "predictions", 3)
+    confusion, rows = score_predictions(samples, tmp_path / "predictions", TOY_CLASSES)
     assert parity.reference_miou == confusion.miou()
     assert len(rows) == len(samples)
     segmenter, _, _ = load_checkpoint(exported / "checkpoint.safetensors")
@@ -123,7 +123,7 @@ def test_parity_blocks_what_disagrees(samples: list[Sample], tmp_path: Path, exp
         def run(self, image: np.ndarray) -> np.ndarray:
             return np.full(image.shape[:3], 2, np.uint8)
 
-    parity = measure_parity(Wrong(), samples, tmp_path / "predictions", 3, "toy")  # type: ignore[arg-type]
+    parity = measure_parity(Wrong(), samples, tmp_path / "predictions", TOY_CLASSES, "toy")  # type: ignore[arg-type]
     with pytest.raises(ParityError, match=r"toy disagrees with its source: .*worst image toy_\d"):
         require_parity(parity, "toy", 0.9999, 0.01)
     close = Parity(

@@ -33,10 +33,9 @@ class Brightness(torch.nn.Module):
 def _unlabelled(folder: Path, levels: list[int]) -> list[Sample]:
     samples = []
     for index, level in enumerate(levels):
-        sample = Sample(f"u{index}", "unlabelled", f"u{index}", folder / f"u{index}.png", folder / f"u{index}_mask.png")
-        Image.fromarray(np.full((48, 64, 3), level, np.uint8)).save(sample.image)
-        Image.fromarray(np.full((48, 64), 255, np.uint8)).save(sample.mask)
-        samples.append(sample)
+        image = folder / f"u{index}.png"
+        Image.fromarray(np.full((48, 64, 3), level, np.uint8)).save(image)
+        samples.append(Sample(f"u{index}", "unlabelled", f"u{index}", image, None, "", ""))
     return samples
 
 

@@ -17,7 +17,7 @@ def test_lists_every_frame_with_split_and_sequence(camvid_tree: Path) -> None:
         ("Seq05VD_f00000", "test", "Seq05VD"),
     ]
     assert samples[0].mask == camvid_tree / "trainannot/0001TP_006690.png"
-    assert all(s.image.is_file() and s.mask.is_file() for s in samples)
+    assert all(s.image.is_file() and s.mask and s.mask.is_file() for s in samples)
 
 
 def test_class_table() -> None:

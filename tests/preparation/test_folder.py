@@ -1,30 +1,44 @@
+import os
+import unicodedata
+from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from pipeline.comparison.code import ROOT
 from pipeline.data.classes import LabelClass
-from pipeline.preparation.adapter import PrepareError
-from pipeline.preparation.folder import read_folder
+from pipeline.params import SplitParams, load_params
+from pipeline.preparation.adapter import PrepareError, RawDataset
+from pipeline.preparation.folder import LARGEST, read_folder
 from tests.preparation.pictures import draw_image, draw_mask
 
 GROUND = "{name: ground, color: [128, 64, 128], ids: [1]}"
 
 
+def default_split(**changes: object) -> SplitParams:
+    return replace(load_params(ROOT / "params.yaml").dataset.split, **changes)  # type: ignore[reportArgumentType]
+
+
+def read(source: Path, **changes: object) -> RawDataset:
+    return read_folder(source, default_split(**changes))
+
+
 def test_lists_splits_sequences_and_classes(folder_tree: Path) -> None:
-    classes, samples = read_folder(folder_tree)
+    classes, samples = read(folder_tree)
     assert [(s.id, s.split, s.sequence) for s in samples] == [
         ("train_drive_1_0001", "train", "drive_1"),
         ("train_yard", "train", "train_yard"),
         ("val_gate", "val", "val_gate"),
     ]
-    assert all(s.image.is_file() and s.mask.is_file() for s in samples)
+    assert all(s.image.is_file() and s.mask and s.mask.is_file() for s in samples)
     assert classes.classes[1] == LabelClass("rest", (0, 0, 142), (2, 3))
     assert classes.void_raw_ids == (9,)
 
 
 def test_unlabelled_images_need_no_masks(folder_tree: Path) -> None:
     draw_image(folder_tree / "images/unlabelled/drive_9/0001.png", 7)
-    sample = read_folder(folder_tree).samples[-1]
+    sample = read(folder_tree).samples[-1]
     assert (sample.id, sample.split, sample.sequence) == ("unlabelled_drive_9_0001", "unlabelled", "drive_9")
     assert sample.image.is_file()
     assert sample.mask is None
@@ -34,14 +48,14 @@ def test_unlabelled_images_with_masks_are_a_contradiction(folder_tree: Path) -> 
     draw_image(folder_tree / "images/unlabelled/a.png", 7)
     draw_mask(folder_tree / "masks/unlabelled/a.png", 1)
     with pytest.raises(PrepareError, match=r"masks/unlabelled is there, but .* carry no labels"):
-        read_folder(folder_tree)
+        read(folder_tree)
 
 
 def test_ids_stay_unique_file_names(folder_tree: Path) -> None:
     for name in ("a b", "a_b", "A_B", "ä", "a" * 150):
         draw_image(folder_tree / f"images/val/{name}.png", 1)
         draw_mask(folder_tree / f"masks/val/{name}.png", 1)
-    ids = [s.id for s in read_folder(folder_tree).samples]
+    ids = [s.id for s in read(folder_tree).samples]
     assert len({i.lower() for i in ids}) == 8
     assert all(len(i) <= 100 and i.isascii() and not set(i) & set("/\\ :") for i in ids)
 
@@ -49,7 +63,7 @@ def test_ids_stay_unique_file_names(folder_tree: Path) -> None:
 def test_a_name_in_two_splits_is_two_samples(folder_tree: Path) -> None:
     draw_image(folder_tree / "images/val/yard.png", 5)
     draw_mask(folder_tree / "masks/val/yard.png", 1)
-    assert [s.id for s in read_folder(folder_tree).samples if "yard" in s.id] == ["train_yard", "val_yard"]
+    assert [s.id for s in read(folder_tree).samples if "yard" in s.id] == ["train_yard", "val_yard"]
 
 
 def test_without_splits_it_says_how_to_lay_it_out(tmp_path: Path, folder_tree: Path) -> None:
@@ -59,19 +73,19 @@ def test_without_splits_it_says_how_to_lay_it_out(tmp_path: Path, folder_tree: P
     with pytest.raises(
         PrepareError, match=r"images holds a\.png, and should hold .*train, val and test.*masks/train/a\.png"
     ):
-        read_folder(flat)
+        read(flat)
 
 
 def test_a_folder_that_is_no_split(folder_tree: Path) -> None:
     (folder_tree / "images/validation").mkdir()
     with pytest.raises(PrepareError, match=r"holds train, val, validation, and should"):
-        read_folder(folder_tree)
+        read(folder_tree)
 
 
 def test_no_classes_file(folder_tree: Path) -> None:
     (folder_tree / "classes.yaml").unlink()
-    with pytest.raises(PrepareError, match=r"cannot read .*classes\.yaml: No such file.*classes\.yaml beside"):
-        read_folder(folder_tree)
+    with pytest.raises(PrepareError, match=r"no file .*classes\.yaml\. .*classes\.yaml beside"):
+        read(folder_tree)
 
 
 @pytest.mark.parametrize(
@@ -94,10 +108,120 @@ def test_no_classes_file(folder_tree: Path) -> None:
         ("void: []\nvoid: []\n", "not plain YAML.*duplicate key"),
         ("classes: [\n", "not plain YAML"),
         ("? [a, b]\n: 1\n", "not plain YAML"),
-        ("classes: &a [*a]\nvoid: []\n", "not plain YAML"),
+        ("classes: &a [*a]\nvoid: []\n", r"has an alias \(\*a\)"),
+        ("classes: " + "[" * 50_000, "more than 10 lists"),
+        (f"classes: [{{name: a, color: [1, 2, 3], ids: [{'9' * 5000}]}}]\nvoid: []\n", "not plain YAML.*4300 digits"),
+        ("classes: [" + "x, " * 50 + "]\nvoid: []\n", r"classes\.0: .*classes.19: .*and 30 more\nIt needs"),
+        ("classes: " + "x" * 9999 + "\nvoid: []\n", r"got 'x{12}\.\.\.x{13}'"),
+        ("#" * LARGEST + "\n", f"has {LARGEST + 1} bytes, more than any class table"),
     ],
 )
 def test_wrong_classes(folder_tree: Path, text: str, complaint: str) -> None:
     (folder_tree / "classes.yaml").write_text(text)
     with pytest.raises(PrepareError, match=rf"(?s)classes\.yaml.*{complaint}"):
-        read_folder(folder_tree)
+        read(folder_tree)
+
+
+def test_a_class_table_in_another_coding(folder_tree: Path) -> None:
+    text = (folder_tree / "classes.yaml").read_text()
+    (folder_tree / "classes.yaml").write_text(text, encoding="utf-16")
+    with pytest.raises(PrepareError, match=r"classes\.yaml is not UTF-8 .*save it as that"):
+        read(folder_tree)
+
+
+def test_a_pipe_for_a_class_table_is_not_waited_for(folder_tree: Path) -> None:
+    (folder_tree / "classes.yaml").unlink()
+    os.mkfifo(folder_tree / "classes.yaml")
+    with pytest.raises(PrepareError, match=r"no file .*classes\.yaml"):
+        read(folder_tree)
+
+
+def test_litter_beside_the_splits_is_no_split(folder_tree: Path) -> None:
+    for name in ("Thumbs.db", "Icon\r", ".DS_Store"):
+        (folder_tree / "images" / name).write_bytes(b"x")
+    assert len(read(folder_tree).samples) == 3
+
+
+def test_a_dataset_without_splits_is_divided_by_sequences(tmp_path: Path, folder_tree: Path) -> None:
+    flat = tmp_path / "flat"
+    for number in range(30):
+        draw_image(flat / f"images/drive_{number // 3}/{number}.png", number)
+        draw_mask(flat / f"masks/drive_{number // 3}/{number}.png", 1, 2)
+    draw_image(flat / "images/unlabelled/new.png", 99)
+    (folder_tree / "classes.yaml").rename(flat / "classes.yaml")
+    samples = read(flat, by="sequences", val_share=0.2, test_share=0.1).samples
+    assert Counter(s.split for s in samples) == {"train": 21, "val": 6, "test": 3, "unlabelled": 1}
+    assert len({(s.sequence, s.split) for s in samples}) == 11
+    with pytest.raises(PrepareError, match=r"images holds drive_0, .*dataset\.split\.by .* is then sequences"):
+        read(flat)
+
+
+def test_a_pattern_finds_the_sequence_in_a_name(folder_tree: Path) -> None:
+    for number in range(4):
+        draw_image(folder_tree / f"images/val/tour7_{number}.png", number + 10)
+        draw_mask(folder_tree / f"masks/val/tour7_{number}.png", 1, 2)
+    samples = read(folder_tree, sequence_pattern="^(tour[0-9]+)_").samples
+    assert Counter(s.sequence for s in samples) == {"tour7": 4, "drive_1": 1, "train_yard": 1, "val_gate": 1}
+
+
+def test_letters_that_only_look_the_same(folder_tree: Path) -> None:
+    draw_image(folder_tree / f"images/val/{unicodedata.normalize('NFC', 'café')}.png", 5)
+    draw_mask(folder_tree / f"masks/val/{unicodedata.normalize('NFD', 'café')}.png", 1)
+    with pytest.raises(PrepareError, match=r"1 masks .*look the same \(Unicode .*rename them to 'caf\\xe9\.png'"):
+        read(folder_tree)
+
+
+def test_a_mask_of_another_suffix_is_missed(folder_tree: Path) -> None:
+    (folder_tree / "masks/val/gate.png").rename(folder_tree / "masks/val/gate.PNG")
+    with pytest.raises(PrepareError, match=r"1 images .*val have no mask.*: gate\.png$"):
+        read(folder_tree)
+
+
+def test_names_are_shown_so_that_they_cannot_disturb_a_terminal(folder_tree: Path) -> None:
+    draw_image(folder_tree / "images/val/red\x1b[31m\n.png", 5)
+    with pytest.raises(PrepareError, match=r"hold control characters.*'red\\x1b\[31m\\n\.png'$"):
+        read(folder_tree)
+
+
+class TestLinks:
+    """Links to folders are followed, each folder once."""
+
+    def test_a_sequence_may_lie_elsewhere(self, folder_tree: Path, tmp_path: Path) -> None:
+        (folder_tree / "images/train/drive_1").rename(tmp_path / "disk_2")
+        (folder_tree / "images/train/drive_1").symlink_to(tmp_path / "disk_2")
+        assert read(folder_tree).samples[0].id == "train_drive_1_0001"
+
+    def test_up_the_tree(self, folder_tree: Path) -> None:
+        for target in ("..", ".", "../..", "/"):
+            link = folder_tree / "images/train/loop"
+            link.symlink_to(target)
+            with pytest.raises(PrepareError, match=r"1 folders in .*train are links .*above; remove .*train/loop = "):
+                read(folder_tree)
+            link.unlink()
+
+    def test_two_that_lead_to_each_other(self, folder_tree: Path) -> None:
+        (folder_tree / "images/val/other").symlink_to("../train")
+        (folder_tree / "images/train/other").symlink_to("../val")
+        with pytest.raises(PrepareError, match=r"folders in .*train/other are links"):
+            read(folder_tree)
+
+    def test_a_few_that_make_millions(self, folder_tree: Path) -> None:
+        folder = folder_tree / "images/train/deep"
+        for level in range(24):
+            (folder / str(level)).mkdir(parents=True)
+        for level in range(23):
+            for name in "ab":
+                (folder / str(level) / name).symlink_to(f"../{level + 1}")
+        with pytest.raises(PrepareError, match=r"are links to others that are listed"):
+            read(folder_tree)
+
+    def test_to_nowhere(self, folder_tree: Path) -> None:
+        (folder_tree / "images/val/gate.png").unlink()
+        (folder_tree / "images/val/gate.png").symlink_to("lost.png")
+        with pytest.raises(PrepareError, match=r"1 entries of .*val are no files \(links .*: gate\.png"):
+            read(folder_tree)
+
+    def test_a_split_that_is_a_link_to_itself(self, folder_tree: Path) -> None:
+        (folder_tree / "images/test").symlink_to("test")
+        with pytest.raises(PrepareError, match=r"no folder .*test \(.*images/test is a file, or a link that leads now"):
+            read(folder_tree)

@@ -45,6 +45,11 @@ def named(dataset: RawDataset, sample_id: str) -> RawSample:
     return next(s for s in dataset.samples if s.id == sample_id)
 
 
+def mask_of(sample: RawSample) -> Path:
+    assert sample.mask is not None
+    return sample.mask
+
+
 def read(path: Path) -> np.ndarray | None:
     data = path.read_bytes()
     return cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED) if data else None
@@ -73,7 +78,7 @@ def test_bytes_do_not_depend_on_what_else_is_drawn(drawn: RawDataset, tmp_path: 
     for sample in fewer.samples:
         before = named(drawn, sample.id)
         assert sample.image.read_bytes() == before.image.read_bytes()
-        assert sample.mask.read_bytes() == before.mask.read_bytes()
+        assert mask_of(sample).read_bytes() == mask_of(before).read_bytes()
 
 
 def test_unlabelled_streets_have_no_masks_and_change_no_others(drawn: RawDataset, tmp_path: Path):
@@ -92,7 +97,7 @@ def test_frames_may_be_drawn_in_any_order(drawn: RawDataset):
         image, mask = sequence_frame(world, SEED, "val", 1, frame, HEIGHT, WIDTH)
         sample = named(drawn, f"val_s01_f{frame:02d}")
         np.testing.assert_array_equal(image, read_good(sample.image)[..., ::-1])
-        np.testing.assert_array_equal(mask, read_good(sample.mask))
+        np.testing.assert_array_equal(mask, read_good(mask_of(sample)))
 
 
 def test_another_seed_is_another_street():
@@ -116,16 +121,16 @@ def test_files_are_what_the_list_says(drawn: RawDataset):
         (split, f"{split}_s{i:02d}") for split, n in (("train", 6), ("val", 2), ("test", 2)) for i in range(n)
     }
     for sample in good(drawn):
-        image, mask = read_good(sample.image), read_good(sample.mask)
+        image, mask = read_good(sample.image), read_good(mask_of(sample))
         assert (image.shape, image.dtype) == ((HEIGHT, WIDTH, 3), np.uint8)
         assert (mask.shape, mask.dtype) == ((HEIGHT, WIDTH), np.uint8)
         assert mask.max() <= VOID
-    written = {p for s in drawn.samples for p in (s.image, s.mask)}
+    written = {p for s in drawn.samples for p in (s.image, mask_of(s))}
     assert {p for p in written.copy().pop().parents[1].rglob("*") if p.is_file()} == written
 
 
 def test_every_class_occurs_and_a_few_dominate(drawn: RawDataset):
-    masks = [read_good(s.mask) for s in good(drawn) if s.split == "train"]
+    masks = [read_good(mask_of(s)) for s in good(drawn) if s.split == "train"]
     shares = np.bincount(np.concatenate(masks).ravel(), minlength=VOID + 1) / (len(masks) * HEIGHT * WIDTH)
     assert (shares > 0).all()
     assert shares[[SKY, BUILDING, ROAD]].sum() > 0.5
@@ -136,7 +141,7 @@ def test_every_class_occurs_and_a_few_dominate(drawn: RawDataset):
 def test_the_sky_is_above_and_the_road_below(drawn: RawDataset):
     rows = np.arange(HEIGHT)[:, None]
     for sample in good(drawn):
-        mask = read_good(sample.mask)
+        mask = read_good(mask_of(sample))
         assert (rows * (mask == ROAD)).sum() / (mask == ROAD).sum() > HEIGHT / 2
         assert not (mask[int(0.65 * HEIGHT) :] == SKY).any()
 
@@ -144,7 +149,7 @@ def test_the_sky_is_above_and_the_road_below(drawn: RawDataset):
 def test_neighboring_frames_are_alike_and_not_the_same(drawn: RawDataset):
     for sequence in ("train_s00", "train_s03", "val_s00"):
         first, second = (named(drawn, f"{sequence}_f{frame:02d}") for frame in (0, 1))
-        changed = (read_good(first.mask) != read_good(second.mask)).mean()
+        changed = (read_good(mask_of(first)) != read_good(mask_of(second))).mean()
         assert 0 < changed < 0.4
         assert (read_good(first.image) != read_good(second.image)).mean() > 0.5
 
@@ -160,10 +165,15 @@ def test_each_defect_is_there_once(drawn: RawDataset):
     broken = {s.id: s for s in drawn.samples if "broken" in s.id}
     assert sorted(broken) == [
         "test_broken_near_copy_of_train",
+        "train_broken_blank_image",
+        "train_broken_blurred_image",
         "train_broken_duplicate_of_train",
         "train_broken_empty_image",
+        "train_broken_frayed_mask",
         "train_broken_mask_of_other_size",
         "train_broken_nothing_labelled",
+        "train_broken_overexposed_image",
+        "train_broken_shifted_mask",
         "train_broken_truncated_image",
         "train_broken_unknown_ids",
         "train_broken_unreadable_mask",
@@ -171,10 +181,10 @@ def test_each_defect_is_there_once(drawn: RawDataset):
     ]
     assert all(s.split == name.split("_")[0] for name, s in broken.items())
     assert broken["train_broken_empty_image"].image.stat().st_size == 0
-    assert read(broken["train_broken_unreadable_mask"].mask) is None
-    assert read_good(broken["train_broken_mask_of_other_size"].mask).shape != (HEIGHT, WIDTH)
-    assert (read_good(broken["train_broken_nothing_labelled"].mask) == VOID).all()
-    assert (read_good(broken["train_broken_unknown_ids"].mask) == UNKNOWN_RAW_ID).any()
+    assert read(mask_of(broken["train_broken_unreadable_mask"])) is None
+    assert read_good(mask_of(broken["train_broken_mask_of_other_size"])).shape != (HEIGHT, WIDTH)
+    assert (read_good(mask_of(broken["train_broken_nothing_labelled"])) == VOID).all()
+    assert (read_good(mask_of(broken["train_broken_unknown_ids"])) == UNKNOWN_RAW_ID).any()
     data = broken["train_broken_truncated_image"].image.read_bytes()
     assert data.startswith(b"\x89PNG")
     assert b"IEND" not in data
@@ -185,7 +195,7 @@ def test_copies_leak_across_splits(drawn: RawDataset):
     copies = {s.image.read_bytes(): s.id for s in train}
     duplicate, copy = (named(drawn, name) for name in ("train_broken_duplicate_of_train", "val_broken_copy_of_train"))
     original = named(drawn, copies[duplicate.image.read_bytes()])
-    assert duplicate.mask.read_bytes() == original.mask.read_bytes()
+    assert mask_of(duplicate).read_bytes() == mask_of(original).read_bytes()
     assert copy.image.read_bytes() in copies
     near = named(drawn, "test_broken_near_copy_of_train")
     assert near.image.read_bytes() not in copies

@@ -4,6 +4,7 @@ import csv
 import json
 import shutil
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,7 +13,8 @@ import pytest
 from PIL import Image
 
 from pipeline.data.classes import ClassTable, LabelClass
-from pipeline.data.samples import Sample, write_samples
+from pipeline.data.samples import Sample, read_samples, write_samples
+from pipeline.inspection.records import InspectedSample, Judgement, Mistake, write_inspected
 from pipeline.params import NetworkParams, ReportParams, RunParams, WeightsParams
 from pipeline.reporting.material import Folders
 
@@ -65,6 +67,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> FakeProfile:
         _write_judged(folders, name, runs.get(name), labels, rng)
     for name in runs:
         _write_deployed(folders, name)
+    _write_inspected(folders, runs, rng)
     return FakeProfile(root, folders, ReportParams(title="Made-up streets", examples=1), runs)
 
 
@@ -73,8 +76,9 @@ def profile(pristine: FakeProfile, tmp_path: Path) -> FakeProfile:
     """A copy that a test may damage."""
     root = tmp_path / "profile"
     shutil.copytree(pristine.root, root)
-    samples = root / "data/curated/samples.csv"
-    samples.write_text(samples.read_text().replace(str(pristine.root), str(root)))
+    for listing in ("data/curated/samples.csv", "artifacts/inspection/samples.jsonl"):
+        text = (root / listing).read_text()
+        (root / listing).write_text(text.replace(str(pristine.root), str(root)))
     return pristine._replace(root=root, folders=_folders(root))
 
 
@@ -86,6 +90,7 @@ def _folders(root: Path) -> Folders:
         students=root / "artifacts/students",
         evaluation=root / "artifacts/evaluation",
         release=root / "artifacts/release",
+        inspection=root / "artifacts/inspection",
         metrics=root / "reports/metrics",
     )
 
@@ -121,15 +126,11 @@ def _write_dataset(root: Path, folders: Folders, rng: np.random.Generator) -> di
         Image.fromarray(image).save(root / "raw" / f"{sample_id}.png")
         Image.fromarray(mask).save(root / "raw" / f"{sample_id}_labels.png")
         path = root / "raw" / sample_id
-        samples.append(Sample(sample_id, "test", "0001TP", path.with_suffix(".png"), Path(f"{path}_labels.png")))
+        samples.append(
+            Sample(sample_id, "test", "0001TP", path.with_suffix(".png"), Path(f"{path}_labels.png"), "", "")
+        )
         labels[sample_id] = mask
     write_samples(folders.curated / "samples.csv", samples)
-    rejected = [
-        ("0016E5_00390", "train", "a.png", "missing_mask", "no mask file beside the image"),
-        ("Seq05VD_f05100", "test", "b.png", "leakage", "0.004 from 0001TP_006690 of split train"),
-        ("Seq05VD_f05130", "test", "c.png", "leakage", "0.006 from 0001TP_006720 of split train"),
-    ]
-    write_rows(folders.curated / "rejected.csv", [("id", "split", "image", "rule", "reason"), *rejected])
     pixels = np.array([6e6, 8e6, 3e5, 1e7, 1.6e6, 4e6, 4e5, 5e5, 2e6, 2.4e5, 9e4])
     splits = {
         split: {
@@ -247,6 +248,53 @@ def _write_deployed(folders: Folders, name: str) -> None:
     reasons = ["parity of fp16 is over its budget"] if rejected else []
     release = {"run": name, "status": "rejected" if rejected else "released", "reasons": reasons, "files": files}
     write_record(folders.release / name / "manifest.json", release)
+
+
+def _write_inspected(folders: Folders, runs: dict[str, RunParams], rng: np.random.Generator) -> None:
+    """The test split, an unlabelled image, and two rejected samples, of which one cannot be read."""
+    samples = read_samples(folders.curated / "samples.csv")
+    inspected = [_inspected(sample, place, folders, runs, rng) for place, sample in enumerate(samples)]
+    box = Mistake(label="car", prediction="road", pixels=280, score=0.02, box=(20, 30, 28, 10))
+    small = replace(box, label="sky", pixels=60, score=0.004, box=(0, 0, 9, 8))
+    inspected[3] = replace(inspected[3], mistake_score=0.02, mistakes=[small, box])
+    inspected[1] = replace(inspected[1], mistake_score=0.004, mistakes=[small])
+    alone = {"mask": None, "mistake_score": None, "mistakes": []}
+    nobody = replace(inspected[0].networks["teacher"], miou=None, pixel_accuracy=None, boundary_error=None)
+    inspected.append(
+        replace(inspected[0], id="0016E5_1", split="unlabelled", hardness=0.9, networks={"teacher": nobody}, **alone)
+    )
+    dropped = replace(inspected[0], decision="drop", hardness=None, position=None, networks={}, **alone)
+    leak = {"rules": ["leakage"], "reasons": ["0.004 from 0001TP_006690 of split train"]}
+    inspected += [
+        replace(dropped, id="Seq05VD_f05100", **leak),
+        replace(dropped, id="Seq05VD_f05130", **leak),
+        replace(dropped, id="0016E5_00390", split="train", image="b.png", size=None, rules=["unreadable_image"],
+                reasons=["no picture at all"]),
+    ]  # fmt: skip
+    write_inspected(folders.inspection / "samples.jsonl", inspected)
+
+
+def _inspected(
+    sample: Sample, place: int, folders: Folders, runs: dict[str, RunParams], rng: np.random.Generator
+) -> InspectedSample:
+    scores = {name: image_score(name, place) + rng.normal(0, 0.02) for name in MIOU}
+    networks = {
+        name: Judgement(
+            prediction=str(folders.evaluation / name / "predictions" / f"{sample.id}.png"),
+            miou=score,
+            pixel_accuracy=0.9,
+            boundary_error=0.4,
+            agreement=rng.uniform(0.6, 0.95) if name in runs else None,
+            gain=score - scores[runs[name].baseline] if name in runs and runs[name].baseline != name else None,
+        )
+        for name, score in scores.items()
+    }
+    x, y = rng.normal(size=2).tolist()
+    return InspectedSample(
+        id=sample.id, split=sample.split, sequence=sample.sequence, image=str(sample.image), mask=str(sample.mask),
+        image_sha256="", mask_sha256="", size=(96, 144), decision="keep", rules=[], reasons=[],
+        hardness=0.1 + 0.05 * place, mistake_score=0.0, mistakes=[], position=(x, y), networks=networks,
+    )  # fmt: skip
 
 
 def _scene(rng: np.random.Generator) -> np.ndarray:

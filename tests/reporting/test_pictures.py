@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from pipeline.data.images import read_mask
+from pipeline.data.labels import read_labels
 from pipeline.reporting.material import gather
 from pipeline.reporting.pictures import MAX_WIDTH, Panel, choose_examples, encode_panel, picture_grid
 from pipeline.reporting.reading import ReportError
@@ -45,7 +46,7 @@ def test_rows_are_ranked_by_the_run_and_show_its_predictions(pristine: FakeProfi
     prediction = read_mask(pristine.folders.evaluation / "pspnet_r18_gdd" / "predictions" / "0001TP_00002.png")
     colors = np.array(list(CLASSES.values()), np.uint8)
     assert (rows[0].panels[4].picture == colors[prediction]).all()
-    labels = read_mask(material.samples["0001TP_00002"].mask)
+    labels = read_labels(material.samples["0001TP_00002"], material.classes)
     assert (rows[0].panels[1].picture[labels == 255] == 0).all()
 
 

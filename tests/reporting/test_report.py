@@ -3,12 +3,14 @@
 import json
 import re
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
+from pipeline.inspection.records import read_inspected, write_inspected
 from pipeline.reporting.reading import ReportError
 from pipeline.reporting.report import write_report
 from tests.reporting.conftest import FakeProfile
@@ -17,13 +19,13 @@ LOADS = {"src", "srcset", "poster", "data", "action", "xlink:href"}
 
 
 def _write(profile: FakeProfile) -> None:
-    write_report(profile.report, profile.runs, "test", profile.folders, profile.out)
+    write_report(profile.report, profile.runs, "test", 2, profile.folders, profile.out)
 
 
 @pytest.fixture(scope="module")
 def written(pristine: FakeProfile, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("reports")
-    write_report(pristine.report, pristine.runs, "test", pristine.folders, out)
+    write_report(pristine.report, pristine.runs, "test", 2, pristine.folders, out)
     return out
 
 
@@ -76,6 +78,7 @@ def test_page_shows_what_the_stages_found(written: Path) -> None:
         "\N{MINUS SIGN}0.6",
         "233 images, 11 classes",
         "3 rejected",
+        "7 images looked at",
         "no GPU on this machine: built ahead of time, not executed",
         "none (from scratch)",
         "pedestrian taken for car",
@@ -89,7 +92,7 @@ def test_page_shows_what_the_stages_found(written: Path) -> None:
 
 def test_pictures_are_files_too(written: Path) -> None:
     names = {path.name for path in (written / "pictures").iterdir()}
-    charts = {"class_balance.png", "training.png", "pareto.png", "gain.png", "per_class.png"}
+    charts = {"class_balance.png", "training.png", "pareto.png", "gain.png", "map.png", "per_class.png"}
     assert names == charts | {"grid_pspnet_r18_gdd.png", "grid_deeplabv3_r18_gdd.png"}
     for path in (written / "pictures").iterdir():
         with Image.open(path) as picture:
@@ -97,9 +100,9 @@ def test_pictures_are_files_too(written: Path) -> None:
 
 
 def test_same_inputs_give_the_same_bytes(pristine: FakeProfile, written: Path, tmp_path: Path) -> None:
-    write_report(pristine.report, pristine.runs, "test", pristine.folders, tmp_path)
+    write_report(pristine.report, pristine.runs, "test", 2, pristine.folders, tmp_path)
     first, second = ({p.name: p.read_bytes() for p in out.rglob("*") if p.is_file()} for out in (written, tmp_path))
-    assert len(first) == 9
+    assert len(first) == 10
     assert first == second
 
 
@@ -110,7 +113,14 @@ def test_a_profile_without_distillation_or_latency_has_a_page(profile: FakeProfi
         record = json.loads(path.read_text())
         record["measurements"] = record["measurements"][-1:]
         path.write_text(json.dumps(record))
-    write_report(profile.report, runs, "test", profile.folders, profile.out)
+    path = profile.folders.inspection / "samples.jsonl"
+    networks = {"teacher", *runs}
+    inspected = [
+        replace(sample, networks={name: of for name, of in sample.networks.items() if name in networks})
+        for sample in read_inspected(path)
+    ]
+    write_inspected(path, inspected)
+    write_report(profile.report, runs, "test", 2, profile.folders, profile.out)
     page = (profile.out / "index.html").read_text(encoding="utf-8")
     assert "No run of this profile is distilled" in page
     assert "No run has a latency" in page
@@ -124,7 +134,6 @@ def test_a_profile_without_distillation_or_latency_has_a_page(profile: FakeProfi
     ("path", "stage"),
     [
         ("data/curated/statistics.json", "curate"),
-        ("data/curated/rejected.csv", "curate"),
         ("artifacts/teacher/training.csv", "teacher"),
         ("artifacts/students/pspnet_r18/training.csv", "student"),
         ("artifacts/evaluation/teacher/per_image.csv", "evaluate"),

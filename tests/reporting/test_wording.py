@@ -82,7 +82,8 @@ def test_overview_is_about_the_best_student_and_all_stages(pristine: FakeProfile
     assert values == ["54.7 %", "+2.6 points", "11.4 ms", "12.40 M"]
     facts = {fact.stage: fact.fact.replace(wording.THIN_SPACE, " ") for fact in stage_facts(summary, material)}
     assert list(facts) == [
-        "prepare", "curate", "teacher", "student", "evaluate", "export", "engine", "profile", "release", "report",
+        "prepare", "curate", "teacher", "student", "evaluate", "inspect",
+        "export", "engine", "profile", "release", "report",
     ]  # fmt: skip
     assert facts["teacher"] == "pspnet, 63.1 %"
     assert facts["engine"] == "8 of 16 built"

@@ -24,7 +24,7 @@ from pipeline.training.device import launch
 from pipeline.training.draws import training_draws
 from pipeline.training.loop import Curve, fit
 from pipeline.training.objective import SupervisedObjective
-from tests.toy import toy_segmenter, toy_training
+from tests.toy import TOY_CLASSES, toy_segmenter, toy_training
 
 PARAMS = load_params(ROOT / "params.yaml")
 TRAINING = toy_training(log_every=1, cross_entropy_mean="labelled_pixels")
@@ -71,7 +71,7 @@ def _objective(method: str) -> SupervisedObjective:
 
 
 def _fit(objective: SupervisedObjective, method: str, samples: Path, fabric: Fabric, scratch: Path) -> Curve:
-    draws = training_draws(read_samples(samples, "train"), TRAINING, 0, scratch)
+    draws = training_draws(read_samples(samples, "train"), TOY_CLASSES, TRAINING, 0, scratch)
     return fit(
         objective, draws, TRAINING, fabric, name=method, iterations=4, learning_rate=0.02,
         momentum_shift=0.05 if method.endswith("_dot") else 0.0, scratch=scratch,

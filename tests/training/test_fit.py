@@ -23,7 +23,7 @@ from pipeline.training.objective import SupervisedObjective
 from pipeline.training.optimizer import polynomial_rate
 from pipeline.training.progress import TrainingProgress
 from pipeline.training.resume import TrainingBusy, fingerprint, scratch_folder
-from tests.toy import toy_segmenter, toy_training, write_toy_samples
+from tests.toy import TOY_CLASSES, toy_segmenter, toy_training, write_toy_samples
 
 
 @pytest.fixture
@@ -33,7 +33,9 @@ def training() -> TrainingParams:
 
 @pytest.fixture
 def draws(tmp_path: Path, training: TrainingParams) -> TrainingDraws:
-    return training_draws(read_samples(write_toy_samples(tmp_path / "toy"), "train"), training, 0, tmp_path)
+    return training_draws(
+        read_samples(write_toy_samples(tmp_path / "toy"), "train"), TOY_CLASSES, training, 0, tmp_path
+    )
 
 
 def _supervised() -> SupervisedObjective:

@@ -14,7 +14,7 @@ from pipeline.training.draws import training_draws
 from pipeline.training.guard import WARM_UP, LossGuard
 from pipeline.training.loop import TrainingDiverged, fit
 from pipeline.training.objective import Loss, SupervisedObjective
-from tests.toy import toy_segmenter, toy_training, write_toy_samples
+from tests.toy import TOY_CLASSES, toy_segmenter, toy_training, write_toy_samples
 
 
 class OneBadLoss(SupervisedObjective):
@@ -39,8 +39,9 @@ def training() -> TrainingParams:
 
 def _fit(training: TrainingParams, objective: SupervisedObjective, folder: Path, shift: float = 0.0):
     samples = read_samples(write_toy_samples(folder / "toy"), "train")
+    draws = training_draws(samples, TOY_CLASSES, training, 0, folder)
     return fit(
-        objective, training_draws(samples, training, 0, folder), training, launch(1, "fp32", False), name="toy",
+        objective, draws, training, launch(1, "fp32", False), name="toy",
         iterations=WARM_UP + 10, learning_rate=0.01, momentum_shift=shift, scratch=folder / "scratch",
     )  # fmt: skip
 

@@ -18,7 +18,7 @@ from pipeline.training.draws import training_draws
 from pipeline.training.loop import fit
 from pipeline.training.objective import SupervisedObjective
 from tests.distillation.outputs import random_labels
-from tests.toy import toy_segmenter, toy_training, write_toy_samples
+from tests.toy import TOY_CLASSES, toy_segmenter, toy_training, write_toy_samples
 from tests.training.several import without_chance
 
 PARAMS = load_params(ROOT / "params.yaml")
@@ -60,7 +60,7 @@ def test_a_distilled_toy_learns_in_every_precision(precision: str, tmp_path: Pat
     teacher, student = toy_segmenter()[0], toy_segmenter()[0]
     chosen = {"gdd": METHODS["gdd"](PARAMS.methods, student, teacher)}
     objective = DistillationObjective(student, teacher, chosen, {"gdd": 1.0}, 0.4, "all_pixels")
-    draws = training_draws(read_samples(write_toy_samples(tmp_path), "train"), training, 0, tmp_path)
+    draws = training_draws(read_samples(write_toy_samples(tmp_path), "train"), TOY_CLASSES, training, 0, tmp_path)
     curve = fit(
         objective, draws, training, launch(1, precision, False), name="toy", iterations=30, learning_rate=0.05,
         momentum_shift=0.0, scratch=tmp_path / "scratch",
@@ -83,7 +83,7 @@ def test_a_deterministic_training_ends_in_the_same_bytes(method: str, tmp_path: 
             objective = DistillationObjective(student, teacher, chosen, {method: 1.0}, 0.4, "all_pixels")
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # PyTorch warns of what has no deterministic form
-            draws, fabric = training_draws(samples, training, 0, tmp_path), launch(1, "auto", True)
+            draws, fabric = training_draws(samples, TOY_CLASSES, training, 0, tmp_path), launch(1, "auto", True)
             fit(
                 objective, draws, training, fabric, name="toy", iterations=6, learning_rate=0.05, momentum_shift=0.0,
                 scratch=tmp_path / "scratch",

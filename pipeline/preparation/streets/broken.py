@@ -87,6 +87,30 @@ def _nothing_labelled(image: np.ndarray, mask: np.ndarray) -> tuple[bytes, bytes
     return encode_png(image), encode_png(np.full_like(mask, VOID))
 
 
+def _shifted_mask(image: np.ndarray, mask: np.ndarray) -> tuple[bytes, bytes]:
+    return encode_png(image), encode_png(np.roll(mask, (mask.shape[0] // 16, mask.shape[1] // 16), axis=(0, 1)))
+
+
+def _frayed_mask(image: np.ndarray, mask: np.ndarray) -> tuple[bytes, bytes]:
+    """As if drawn with a trembling hand: every pixel is one of those up to two rows and columns away."""
+    height, width = mask.shape
+    moves = np.random.default_rng(0).integers(-2, 3, (2, height, width))
+    rows, columns = np.clip(np.indices(mask.shape) + moves, 0, np.array([height - 1, width - 1])[:, None, None])
+    return encode_png(image), encode_png(mask[rows, columns])
+
+
+def _blank_image(image: np.ndarray, mask: np.ndarray) -> tuple[bytes, bytes]:
+    return encode_png(np.full_like(image, 120)), encode_png(mask)
+
+
+def _overexposed_image(image: np.ndarray, mask: np.ndarray) -> tuple[bytes, bytes]:
+    return encode_png(np.clip(image.astype(int) * 3 + 60, 0, 255).astype(np.uint8)), encode_png(mask)
+
+
+def _blurred_image(image: np.ndarray, mask: np.ndarray) -> tuple[bytes, bytes]:
+    return encode_png(cv2.GaussianBlur(image, (0, 0), image.shape[1] / 48)), encode_png(mask)
+
+
 _FILE_DEFECTS = {
     "truncated_image": _truncated_image,
     "empty_image": _empty_image,
@@ -94,6 +118,11 @@ _FILE_DEFECTS = {
     "mask_of_other_size": _mask_of_other_size,
     "unknown_ids": _unknown_ids,
     "nothing_labelled": _nothing_labelled,
+    "shifted_mask": _shifted_mask,
+    "frayed_mask": _frayed_mask,
+    "blank_image": _blank_image,
+    "overexposed_image": _overexposed_image,
+    "blurred_image": _blurred_image,
 }
 
 

@@ -1,0 +1,113 @@
+"""make bench-curation: what `dvc repro curate` costs for so many images, for the same again, and for a hundred more.
+
+The images are generated: smooth random scenes as JPEG with masks as PNG, no two alike.
+"""
+
+import argparse
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+from ruamel.yaml import YAML
+
+from benchmarks.record import begun
+from benchmarks.train import ROOT
+from pipeline.data.files import write_json
+
+HEIGHT, WIDTH = 240, 320
+ADDED = 100
+CLASSES = """\
+classes:
+  - {name: low, color: [90, 90, 90], ids: [0]}
+  - {name: high, color: [200, 60, 60], ids: [1]}
+void: [255]
+"""
+
+
+def main() -> None:
+    arguments = _arguments()
+    record: dict[str, Any] = {**begun(), "image": [HEIGHT, WIDTH], "added": ADDED, "cases": []}
+    print(f"{'images':>8} {'first':>9} {'DVC alone':>10} {'unchanged':>10} {f'{ADDED} more':>9} {'without DVC':>12}")
+    for count in arguments.images:
+        with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+            row = _case(Path(folder), count)
+        record["cases"].append(row)
+        print(
+            f"{count:8} {row['first_s']:8.1f}s {row['nothing_changed_s']:9.1f}s {row['again_s']:9.1f}s "
+            f"{row['more_s']:8.1f}s {row['again_without_dvc_s']:11.1f}s",
+            flush=True,
+        )
+        write_json(arguments.out, record)
+    print(f"wrote {arguments.out}")
+
+
+def _case(folder: Path, count: int) -> dict[str, Any]:
+    """Seconds of each command in a profile of so many images."""
+    _draw(folder / "raw", 0, count)
+    _set_up(folder)
+    repro = ["dvc", "repro", "--quiet", "curate"]
+    row: dict[str, Any] = {"count": count, "first_s": _timed(folder, repro)}
+    row["nothing_changed_s"] = _timed(folder, repro)
+    row["again_s"] = _timed(folder, [*repro, "--force"])
+    row["again_without_dvc_s"] = sum(_timed(folder, ["python", "-m", f"stages.{s}"]) for s in ("prepare", "curate"))
+    _draw(folder / "raw", count, ADDED)
+    row["more_s"] = _timed(folder, repro)
+    tracked = [path for path in (folder / "data").rglob("*") if path.is_file()]
+    row["files_dvc_keeps"] = len(tracked)
+    row["store_bytes"] = sum(path.stat().st_size for path in (folder / "scratch").glob("*.sqlite"))
+    return row
+
+
+def _set_up(folder: Path) -> None:
+    """A profile whose code lies where this file does."""
+    yaml = YAML(typ="safe", pure=True)
+    params = yaml.load((ROOT / "params.yaml").read_text())
+    params["root"] = str(ROOT)
+    params["dataset"] |= {"adapter": "folder", "source": "raw"}
+    with (folder / "params.yaml").open("w") as file:
+        yaml.dump(params, file)
+    for name in ("dvc.yaml", "review.csv"):
+        shutil.copy(ROOT / name, folder / name)
+    subprocess.run(["dvc", "init", "--no-scm", "--quiet"], cwd=folder, check=True)
+
+
+def _timed(folder: Path, command: list[str]) -> float:
+    start = time.perf_counter()
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return time.perf_counter() - start
+
+
+def _draw(folder: Path, first: int, count: int) -> None:
+    """Scenes number `first` and following; a tenth each for val and test."""
+    folder.mkdir(exist_ok=True)
+    (folder / "classes.yaml").write_text(CLASSES)
+    for number in range(first, first + count):
+        random = np.random.default_rng(number)
+        split = {0: "val", 1: "test"}.get(number % 10, "train")
+        coarse = random.integers(0, 256, (12, 16, 3), dtype=np.uint8)
+        image = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+        mask = (image[..., 1] > 128).astype(np.uint8)
+        for kind, picture, suffix in (("images", image, "jpg"), ("masks", mask, "png")):
+            file = folder / kind / split / f"{number:06}.{suffix}"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(picture).save(file, quality=90)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--images", type=int, nargs="*", default=[1_000, 5_000, 25_000])
+    parser.add_argument("--folder", type=Path, help="where the images are drawn; the system's temporary folder if none")
+    parser.add_argument("--out", type=Path, default=Path("reports/speed/curation.json"))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

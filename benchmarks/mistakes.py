@@ -1,0 +1,135 @@
+"""Are wrong labels found? Plant some in a split, score all of its masks, and see where the planted ones stand.
+
+In each of N masks the largest region of one of its classes is given another class, in memory. The teacher's scores then
+rank all masks of the split. A split that the teacher was trained on would tell less: it may know those labels by heart.
+"""
+
+import argparse
+from collections.abc import Mapping, Sequence
+from contextlib import chdir
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+
+from benchmarks.record import begun
+from pipeline.data.classes import IGNORE_INDEX, ClassTable
+from pipeline.data.dataset import evaluation_batches
+from pipeline.data.files import write_json
+from pipeline.data.labels import read_labels
+from pipeline.data.samples import read_samples
+from pipeline.inspection.mistakes import find_mistakes, mistake_score
+from pipeline.inspection.teacher import Teacher
+from pipeline.params import load_params
+from pipeline.runtime import available_threads
+
+
+class Planted(NamedTuple):
+    """A mask in which one region has the wrong class."""
+
+    labels: np.ndarray  # train ids, uint8 (H, W)
+    right: int
+    wrong: int
+    pixels: int
+
+
+def main() -> None:
+    arguments = _arguments()
+    with chdir(arguments.profile):
+        record = measure(arguments.split, arguments.count, arguments.seed)
+    write_json(arguments.out, {**begun(), **record})
+    print(f"{record['found']} of {record['planted']} found among {record['masks']} masks; wrote {arguments.out}")
+
+
+def measure(split: str, count: int, seed: int) -> dict[str, Any]:
+    """Plant, score and rank, in the profile that is the current folder."""
+    params = load_params()
+    table = ClassTable.load(Path("data/prepared/classes.json"))
+    samples = read_samples(Path("data/curated/samples.csv"), split)
+    labels = {sample.id: read_labels(sample, table) for sample in samples}
+    planted = plant_some(labels, count, params.inspection.min_region_pixels, np.random.default_rng(seed))
+    labels |= {sample_id: entry.labels for sample_id, entry in planted.items()}
+
+    teacher = Teacher(Path("artifacts/teacher/checkpoint.safetensors"), table.names, available_threads())
+    scores: dict[str, float] = {}
+    for batch in evaluation_batches(samples, params.evaluation.batch_size):
+        of_batch = [labels[sample_id] for sample_id in batch.ids]
+        for sample_id, of_image, sight in zip(batch.ids, of_batch, teacher.look(batch.image, of_batch), strict=True):
+            mistakes = find_mistakes(
+                sight.opinion,
+                of_image,
+                table.names,
+                params.inspection.min_confidence,
+                params.inspection.min_region_pixels,
+                params.inspection.boundary_pixels,
+            )
+            scores[sample_id] = mistake_score(mistakes, of_image) or 0.0
+    ranks = ranks_of(planted, scores)
+    return {
+        "split": split,
+        "masks": len(scores),
+        "planted": len(planted),
+        "found": sum(rank <= len(planted) for rank in ranks.values()),
+        "precision": sum(rank <= len(planted) for rank in ranks.values()) / len(planted),
+        "precision_by_chance": len(planted) / len(scores),
+        "median_rank": float(np.median(list(ranks.values()))),
+        "cases": [
+            {
+                "id": sample_id,
+                "right": table.names[entry.right],
+                "wrong": table.names[entry.wrong],
+                "pixels": entry.pixels,
+                "score": scores[sample_id],
+                "rank": ranks[sample_id],
+            }
+            for sample_id, entry in planted.items()
+        ],
+    }
+
+
+def plant_some(
+    labels: Mapping[str, np.ndarray], count: int, min_pixels: int, random: np.random.Generator
+) -> dict[str, Planted]:
+    """Plant one mistake in each of `count` masks, which are train ids, uint8 (H, W), by sample id."""
+    present = np.unique(np.concatenate([np.unique(of_image) for of_image in labels.values()]))
+    classes = [int(train_id) for train_id in present if train_id != IGNORE_INDEX]
+    planted: dict[str, Planted] = {}
+    for sample_id in random.permutation(list(labels)).tolist():
+        if len(planted) == count:
+            break
+        mistake = plant(labels[sample_id], classes, min_pixels, random)
+        if mistake is not None:
+            planted[sample_id] = mistake
+    return planted
+
+
+def plant(labels: np.ndarray, classes: Sequence[int], min_pixels: int, random: np.random.Generator) -> Planted | None:
+    """Give the largest region of a random class of a mask another of the classes; None if all regions are too small."""
+    for right in random.permutation(np.unique(labels[labels != IGNORE_INDEX])).tolist():
+        _, regions, boxes, _ = cv2.connectedComponentsWithStats((labels == right).astype(np.uint8), connectivity=8)
+        sizes = boxes[1:, cv2.CC_STAT_AREA]
+        if sizes.max() >= min_pixels:
+            wrong = int(random.choice([train_id for train_id in classes if train_id != right]))
+            relabelled = np.where(regions == 1 + sizes.argmax(), np.uint8(wrong), labels)
+            return Planted(relabelled, right, wrong, int(sizes.max()))
+    return None
+
+
+def ranks_of(chosen: Sequence[str] | Mapping[str, Any], scores: Mapping[str, float]) -> dict[str, int]:
+    """Place of each chosen sample when all are sorted by score, from 1; equals share the worst of their places."""
+    return {sample_id: sum(score >= scores[sample_id] for score in scores.values()) for sample_id in chosen}
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--profile", type=Path, default=Path(), help="folder with params.yaml, data and a teacher")
+    parser.add_argument("--split", default="val")
+    parser.add_argument("--count", type=int, default=20, help="masks in which a mistake is planted")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("reports/speed/mistakes.json"))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""The labels of a sample: its mask as it lies in the dataset, seen through the class table."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.data.classes import IGNORE_INDEX, ClassTable
+from pipeline.data.images import image_size, read_mask
+from pipeline.data.samples import Sample
+
+
+def read_labels(sample: Sample, classes: ClassTable) -> np.ndarray:
+    """Train ids of a sample, uint8 (H, W); all IGNORE_INDEX where it has no mask.
+
+    Raises:
+        ImageError: the mask (without one, the image) cannot be read.
+    """
+    if sample.mask is None:
+        width, height = image_size(sample.image)
+        return np.full((height, width), IGNORE_INDEX, dtype=np.uint8)
+    return read_train_ids(sample.mask, classes)
+
+
+def read_train_ids(mask: Path, classes: ClassTable) -> np.ndarray:
+    """Train ids of a mask of the dataset, uint8 (H, W).
+
+    Raises:
+        ImageError: the mask cannot be read.
+    """
+    return classes.to_train_ids(read_mask(mask))

@@ -1,0 +1,112 @@
+"""What was computed once and need not be again: bytes by key, in one file."""
+
+import sqlite3
+import warnings
+import zlib
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from itertools import islice
+from pathlib import Path
+from types import TracebackType
+
+from pipeline.errors import SegdistillError
+
+AT_ONCE = 500
+"""Keys in one question; SQLite allows 999 in its older versions."""
+
+PATIENCE_S = 60.0
+
+CHECKSUM = 4
+"""Bytes before each value: SQLite notices damaged pages, but not damaged content."""
+
+
+class StoreBusy(SegdistillError):
+    """Another process holds the store."""
+
+
+class Store:
+    """A cache, never a record: whatever is in it can be computed anew, and a damaged file is begun anew.
+
+    Args:
+        path: of the file; its folder is made.
+
+    Raises:
+        StoreBusy: another process has been writing to it for a minute.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._connection = self._open()
+        except sqlite3.OperationalError as error:
+            raise StoreBusy(f"{path} cannot be opened ({error}); is another stage of this profile running?") from error
+        except sqlite3.DatabaseError as error:
+            warnings.warn(f"{path} is damaged ({error}) and is begun anew", stacklevel=2)
+            path.unlink()
+            self._connection = self._open()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+        self._connection.close()
+
+    def get(self, keys: Iterable[str]) -> dict[str, bytes]:
+        """The values of those keys that have one, and that are still what was put."""
+        found: dict[str, bytes] = {}
+        remaining = iter(keys)
+        while asked := list(islice(remaining, AT_ONCE)):
+            places = ",".join("?" * len(asked))
+            for key, entry in self._connection.execute(
+                f"SELECT key, value FROM entries WHERE key IN ({places})", asked
+            ):
+                checksum, value = entry[:CHECKSUM], entry[CHECKSUM:]
+                if checksum == _checksum(value):
+                    found[key] = value
+        return found
+
+    def put(self, entries: Mapping[str, bytes]) -> None:
+        """Add or replace entries, all or none."""
+        rows = [(key, _checksum(value) + value) for key, value in entries.items()]
+        with self._change():
+            self._connection.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?)", rows)
+
+    def forget(self, used: Collection[str]) -> None:
+        """Remove what is not among the used keys, once that is more than the used ones and a few thousand."""
+        (count,) = self._connection.execute("SELECT COUNT(*) FROM entries").fetchone()
+        if count <= 2 * len(used) + 10_000:
+            return
+        keys: Sequence[str] = [key for (key,) in self._connection.execute("SELECT key FROM entries") if key not in used]
+        with self._change():
+            self._connection.executemany("DELETE FROM entries WHERE key = ?", [(key,) for key in keys])
+        self._connection.execute("VACUUM")
+
+    @contextmanager
+    def _change(self) -> Iterator[None]:
+        try:
+            with self._connection:
+                yield
+        except sqlite3.OperationalError as error:
+            raise StoreBusy(
+                f"{self.path} cannot be written ({error}); is the disk full, or another stage of this profile running?"
+            ) from error
+
+    def _open(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(self.path, timeout=PATIENCE_S)
+        try:
+            # Without the rollback journal's flush at every commit; a torn file is found damaged and begun anew.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value BLOB NOT NULL)")
+            (verdict,) = connection.execute("PRAGMA quick_check(1)").fetchone()
+            if verdict != "ok":
+                raise sqlite3.DatabaseError(verdict)
+        except sqlite3.Error:
+            connection.close()
+            raise
+        return connection
+
+
+def _checksum(value: bytes) -> bytes:
+    return zlib.crc32(value).to_bytes(CHECKSUM, "big")

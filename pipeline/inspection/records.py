@@ -1,0 +1,96 @@
+"""What inspection knows of every sample: one line of JSON each, in the order of the sample list."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from pipeline.data.files import write_text
+from pipeline.errors import SegdistillError
+
+TEACHER = "teacher"
+"""Its name among the networks."""
+
+STRICT = ConfigDict(extra="forbid")
+
+
+class InspectionError(SegdistillError):
+    """What was to be inspected is missing or damaged."""
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Mistake:
+    """A connected region in which the teacher is sure that the label is wrong."""
+
+    label: str  # names of classes
+    prediction: str
+    pixels: int
+    score: float  # see mistakes.py
+    box: tuple[int, int, int, int]  # left, top, width, height in pixels
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class Judgement:
+    """What one network made of one sample; None where nothing is labelled, or where it does not apply."""
+
+    prediction: str  # path of the PNG of train ids
+    miou: float | None  # 0..1
+    pixel_accuracy: float | None  # 0..1
+    boundary_error: float | None  # 0..1, see scores.py
+    agreement: float | None  # share of pixels on which the teacher says the same, 0..1; None for the teacher itself
+    gain: float | None  # mIoU minus that of the run's baseline, -1..1; None for the teacher and for baselines
+
+
+@dataclass(frozen=True, kw_only=True, config=STRICT)
+class InspectedSample:
+    """One sample, kept or not."""
+
+    id: str
+    split: str
+    sequence: str
+    image: str  # paths relative to the profile's folder, or absolute
+    mask: str | None  # as it lies in the dataset: raw ids
+    image_sha256: str  # of the files' bytes; empty where there is none, or none that can be read
+    mask_sha256: str
+    size: tuple[int, int] | None  # height, width in pixels; None where the image cannot be read
+    decision: str  # keep or drop
+    rules: list[str]  # those with something to say about it
+    reasons: list[str]  # what each of them says
+    hardness: float | None  # 0..1, see scores.py
+    mistake_score: float | None  # of its worst region, see mistakes.py; 0 where there is none
+    mistakes: list[Mistake]
+    position: tuple[float, float] | None  # in the plot of the teacher's features
+    networks: dict[str, Judgement]  # by run; the teacher is "teacher"
+
+
+ADAPTER = TypeAdapter(InspectedSample)
+
+
+def write_inspected(path: Path, samples: Iterable[InspectedSample]) -> None:
+    """Write JSON Lines atomically; the same samples give the same bytes."""
+    write_text(path, "".join(ADAPTER.dump_json(sample).decode() + "\n" for sample in samples))
+
+
+def read_inspected(path: Path) -> list[InspectedSample]:
+    """Read all lines.
+
+    Raises:
+        InspectionError: no such file, or a line that stage inspect did not write.
+    """
+    try:
+        lines = path.read_bytes().splitlines()  # of text this would part lines at characters that JSON leaves alone
+    except OSError as error:
+        raise InspectionError(f"cannot read {path} ({error.strerror}); run `dvc repro inspect` first") from error
+    samples = []
+    for number, line in enumerate(lines, start=1):
+        try:
+            samples.append(ADAPTER.validate_json(line))
+        except ValidationError as error:
+            complaint = error.errors()[0]
+            where = ".".join(map(str, complaint["loc"])) or "whole line"
+            raise InspectionError(
+                f"{path}, line {number} is not what stage inspect writes ({where}: {complaint['msg']}); "
+                f"delete the file and run `dvc repro inspect`"
+            ) from error
+    return samples

@@ -1,0 +1,48 @@
+"""SHA-256 of every file of a dataset; a file that has not been touched since is not read again."""
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from pipeline.data.files import sha256
+from pipeline.data.store import Store
+
+
+def file_digests(paths: Sequence[Path], store: Path) -> dict[Path, str]:
+    """Hexadecimal SHA-256 by path; empty for a file that cannot be read.
+
+    A file is taken for untouched if its size, time of change and inode are those of the last time, as git and DVC do.
+    """
+    states = {path: _state(path) for path in paths}
+    with Store(store) as known:
+        keys = {path: ascii(path.absolute()) for path, state in states.items() if state}  # also names that are no text
+        values = known.get(keys.values())
+        digests = dict.fromkeys(paths, "")
+        new: list[Path] = []
+        for path, key in keys.items():
+            state, _, digest = values.get(key, b"").decode().rpartition(" ")
+            if digest and state == states[path]:
+                digests[path] = digest
+            else:
+                new.append(path)
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            digests.update(zip(new, pool.map(_digest, new), strict=True))
+        known.put({keys[path]: f"{states[path]} {digests[path]}".encode() for path in new if digests[path]})
+        known.forget(set(keys.values()))
+    return digests
+
+
+def _state(path: Path) -> str:
+    try:
+        state = path.stat()
+    except OSError:
+        return ""
+    return f"{state.st_size} {state.st_mtime_ns} {state.st_ino}"
+
+
+def _digest(path: Path) -> str:
+    try:
+        return sha256(path)
+    except OSError:
+        return ""  # curation says what is wrong with the sample

@@ -1,0 +1,89 @@
+"""A few odd masks are for the rules; a class table that does not go with the masks is an error."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.curation.class_fit import require_fitting_masks
+from pipeline.curation.measuring.measure import measure_sample
+from pipeline.curation.objections import CurationError
+from pipeline.data.samples import Sample
+from pipeline.preparation.camvid import CAMVID_CLASSES
+from tests.preparation.pictures import draw_image, draw_mask
+
+MEGAPIXELS = 1.0
+
+
+@pytest.fixture
+def samples(tmp_path: Path) -> list[Sample]:
+    """Four of CamVid's classes and void, and an unlabelled image."""
+    labelled = [
+        Sample(
+            f"s{number}",
+            "train",
+            "x",
+            draw_image(tmp_path / f"images/{number}.png", number),
+            draw_mask(tmp_path / f"masks/{number}.png", 0, 3, 11),
+            "",
+            "",
+        )
+        for number in range(4)
+    ]
+    return [*labelled, Sample("u", "unlabelled", "x", draw_image(tmp_path / "images/u.png", 9), None, "", "")]
+
+
+def masks(samples: list[Sample]) -> list[Path]:
+    return [sample.mask for sample in samples if sample.mask is not None]
+
+
+def check(samples: list[Sample]) -> None:
+    measured = [measure_sample(sample, CAMVID_CLASSES, MEGAPIXELS) for sample in samples]
+    require_fitting_masks(samples, measured, CAMVID_CLASSES)
+
+
+def test_masks_that_fit(samples: list[Sample]) -> None:
+    check(samples)
+
+
+def test_no_mask_is_usable(samples: list[Sample]) -> None:
+    for mask in masks(samples):
+        Image.open(mask).convert("RGB").save(mask)
+    with pytest.raises(CurationError, match=r"none of the 4 masks can be used; the first.*0\.png.*RGB"):
+        check(samples)
+
+
+def test_no_pixel_belongs_to_a_class(samples: list[Sample]) -> None:
+    for mask in masks(samples):
+        draw_mask(mask, 11, 200)
+    with pytest.raises(
+        CurationError,
+        match=r"no pixel of 4 masks.*hold ids 11, 200; .*'camvid' knows ids 0, 1, .*, 10 as classes and ids 11 as void",
+    ):
+        check(samples)
+
+
+def test_a_few_foreign_ids_are_for_the_rules_many_are_an_error(samples: list[Sample]) -> None:
+    for mask in masks(samples)[:2]:
+        draw_mask(mask, 3, 26)
+    check(samples)
+    draw_mask(masks(samples)[2], 3, 26)
+    with pytest.raises(CurationError, match=r"3 of 4 masks hold ids outside the class table: .*ids 0, 3, 11, 26; "):
+        check(samples)
+
+
+def test_masks_that_cannot_be_read_have_no_say(samples: list[Sample]) -> None:
+    for mask in masks(samples)[:3]:
+        mask.write_bytes(b"no picture")
+    check(samples)
+    draw_mask(masks(samples)[3], 200)
+    with pytest.raises(CurationError, match="no pixel of 1 masks"):
+        check(samples)
+
+
+def test_long_lists_of_ids_are_cut(samples: list[Sample]) -> None:
+    for mask in masks(samples):
+        Image.fromarray(np.arange(20, 148, dtype=np.uint8).reshape(8, 16)).save(mask)
+    with pytest.raises(CurationError, match=r"the masks hold ids 20, 21, .*, 59 \.\.\.; "):
+        check(samples)

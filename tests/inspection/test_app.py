@@ -1,0 +1,353 @@
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from pipeline.curation.review import Remark, ReviewError, read_review, write_review
+from pipeline.inspection.fields import columns, sidebar
+from pipeline.inspection.records import InspectionError
+from pipeline.inspection.views import members, views_of
+from tests.inspection.toy_profile import BASELINE, HEIGHT, STUDENT, WIDTH, ToyProfile
+from tests.toy import TOY_CLASSES
+
+ROOT = Path(__file__).parents[2]
+
+
+class Inspection:
+    """The App's dataset of a toy profile, and what people do with it."""
+
+    def __init__(self, app: ModuleType, profile: ToyProfile):
+        self.app = app
+        self.profile = profile
+
+    def build(self) -> Any:
+        self.dataset = self.app.refresh(self.profile.material())
+        return self.dataset
+
+    def apply(self) -> list[tuple[str, str]]:
+        self.app.apply_tags(self.profile.places.review)
+        return self.review()
+
+    def review(self) -> list[tuple[str, str]]:
+        return [(remark.id, remark.verdict) for remark in read_review(self.profile.places.review)]
+
+    def tag(self, sample: str, *tags: str) -> None:
+        self.dataset.match({"name": sample}).tag_samples(list(tags))
+
+    def untag(self, sample: str, *tags: str) -> None:
+        self.dataset.match({"name": sample}).untag_samples(list(tags))
+
+    def tags(self, sample: str) -> list[str]:
+        return self.one(sample).tags
+
+    def one(self, sample: str) -> Any:
+        return self.dataset.one({"name": sample})
+
+
+@pytest.fixture
+def inspection(app: ModuleType, profile: ToyProfile) -> Iterator[Inspection]:
+    yield Inspection(app, profile)
+    app.fo.delete_datasets("*")
+
+
+def test_every_sample_is_there_with_what_is_known_of_it(inspection: Inspection) -> None:
+    dataset = inspection.build()
+    assert dataset.name == "inspection"
+    assert dataset.values("name") == [sample.id for sample in inspection.profile.samples]
+    assert [tags[0] for tags in dataset.values("tags")] == ["train", "train", "val", "test", "unlabelled"] + [
+        "train"
+    ] * 2
+    sample = inspection.one("toy_2")
+    assert sample.filepath == str(Path("data/raw/toy_2.png").absolute())
+    assert (sample.metadata.width, sample.metadata.height) == (WIDTH, HEIGHT)
+    assert (sample.sequence, sample.decision, sample.hardness) == ("drive_1", "keep", 0.3)
+    assert sample[f"{STUDENT}_gain"] == 0.1
+    assert sample[f"{BASELINE}_miou"] == 0.7
+    assert sample["teacher_pixel_accuracy"] == 0.98
+
+
+def test_what_has_no_value_has_none(inspection: Inspection) -> None:
+    dataset = inspection.build()
+    assert inspection.one("toy_4")[f"{STUDENT}_miou"] is None
+    assert inspection.one("toy_4").ground_truth is None
+    assert inspection.one("toy_4").teacher.mask_path is not None
+    assert {"teacher_agreement", "teacher_gain", f"{BASELINE}_gain"}.isdisjoint(dataset.get_field_schema())
+
+
+def test_rejected_samples_say_why(inspection: Inspection) -> None:
+    inspection.build()
+    broken = inspection.one("broken")
+    assert broken.tags == ["train", "rejected"]
+    assert (broken.decision, broken.rules, broken.reasons) == (
+        "drop",
+        ["unreadable_image"],
+        ["cannot identify image file"],
+    )
+    assert broken.metadata is None
+    assert inspection.one("twin").metadata.width == WIDTH
+
+
+def test_masks_have_names_and_colors(inspection: Inspection) -> None:
+    dataset = inspection.build()
+    assert dataset.default_mask_targets == {1: "ground", 2: "box", 3: "pond", 255: "not in the class table"}
+    scheme = dataset.app_config.color_scheme
+    assert scheme.default_mask_targets_colors[1] == {"intTarget": 2, "color": "#c83c3c"}
+    assert scheme.color_by == "value"
+    ids = np.asarray(Image.open(inspection.one("toy_0").ground_truth.mask_path))
+    assert set(ids.flat) == {0, 1, 2, 3}
+    active = dataset.app_config.active_fields
+    assert active.paths == ["ground_truth", "label_mistakes", "rules"]
+    assert not active.exclude
+
+
+def test_fiftyone_counts_as_we_do(inspection: Inspection) -> None:
+    """Its own evaluation sees every class and leaves void out: the masks are laid out as it needs them."""
+    labelled = inspection.build().match_tags(["train", "val", "test"]).exists("ground_truth")
+    results = labelled.evaluate_segmentations(
+        STUDENT, gt_field="ground_truth", mask_targets={1: "ground", 2: "box", 3: "pond"}, progress=False
+    )
+    expected = np.zeros((3, 3), dtype=int)
+    for sample in inspection.profile.samples[:4]:
+        labels = np.asarray(Image.open(sample.mask)).astype(int)
+        prediction = np.asarray(Image.open(sample.networks[STUDENT].prediction)).astype(int)
+        known = labels != 255
+        expected += np.bincount(3 * labels[known] + prediction[known], minlength=9).reshape(3, 3)
+    assert (results.pixel_confusion_matrix == expected).all()
+
+
+def test_label_mistakes_are_regions(inspection: Inspection) -> None:
+    inspection.build()
+    region = inspection.one("toy_0").label_mistakes.detections[0]
+    assert (region.label, region.confidence, region.pixels) == ("ground -> pond", 0.87, 600)
+    assert region.bounding_box == [10 / WIDTH, 20 / HEIGHT, 30 / WIDTH, 20 / HEIGHT]
+    assert inspection.one("toy_1").label_mistakes is None
+
+
+def test_saved_views_show_what_the_report_shows(inspection: Inspection) -> None:
+    dataset = inspection.build()
+    samples = inspection.profile.samples
+    views = views_of(samples)
+    assert dataset.list_saved_views() == [view.name for view in views]
+    assert len(views) >= 6
+    for view in views:
+        shown = dataset.load_saved_view(view.name).values("name")
+        assert shown == [sample.id for sample in members(view, samples)], view.name
+        assert dataset.get_saved_view_info(view.name)["description"] == view.shows
+
+
+def test_equal_values_stay_in_the_order_of_the_list(inspection: Inspection) -> None:
+    profile = inspection.profile
+    profile.samples = [replace(s, hardness=None if s.hardness is None else 0.5) for s in profile.samples]
+    profile.write()
+    assert inspection.build().load_saved_view("hardest").values("name") == [f"toy_{i}" for i in range(5)]
+
+
+def test_the_sidebar_holds_every_field_once(inspection: Inspection) -> None:
+    dataset = inspection.build()
+    groups = {group.name: group.paths for group in dataset.app_config.sidebar_groups}
+    listed = [path for paths in groups.values() for path in paths]
+    assert sorted(listed) == sorted(set(dataset.get_field_schema()) - {"tags"})
+    assert groups["truth and predictions"] == ["ground_truth", "label_mistakes", "teacher", BASELINE, STUDENT]
+    assert f"{STUDENT}_gain" in groups[f"quality of {STUDENT}"]
+    assert dataset.get_field("hardness").description == "how unsure the teacher is, 0..1"
+    assert "quality of x" not in [group.name for group in sidebar(["x"], ["x"])]
+
+
+def test_the_plot_of_features_and_its_workspace(inspection: Inspection) -> None:
+    dataset = inspection.build()
+    results = dataset.load_brain_results("teacher_features")
+    assert results.points.tolist() == [list(s.position) for s in inspection.profile.samples[:5]]
+    assert list(results.sample_ids) == dataset.values("id")[:5]
+    space = dataset.load_workspace("embeddings")
+    assert [child.children[0].type for child in space.children] == ["Samples", "Embeddings"]
+    assert all(child.active_child == child.children[0].component_id for child in space.children)
+
+
+def test_without_positions_there_is_no_plot(inspection: Inspection) -> None:
+    profile = inspection.profile
+    profile.samples = [replace(sample, position=None) for sample in profile.samples]
+    profile.write()
+    dataset = inspection.build()
+    assert dataset.list_brain_runs() == []
+    assert dataset.list_workspaces() == []
+
+
+def test_fields_of_one_name_are_refused(profile: ToyProfile) -> None:
+    networks = profile.samples[0].networks
+    profile.write(networks={**networks, f"{STUDENT}_miou": networks[STUDENT]})
+    with pytest.raises(InspectionError, match=f"two fields of the App would be called {STUDENT}_miou"):
+        columns(profile.samples)
+
+
+def test_it_is_built_anew_only_after_a_change(inspection: Inspection, capsys: pytest.CaptureFixture[str]) -> None:
+    created = inspection.build().created_at
+    assert "dataset built: 7 samples, 3 networks" in capsys.readouterr().out
+    assert inspection.build().created_at == created
+    assert capsys.readouterr().out == ""
+    inspection.profile.write(hardness=0.9)
+    assert inspection.build().created_at > created
+    assert inspection.one("toy_0").hardness == 0.9
+    created = inspection.dataset.created_at
+    inspection.profile.review(("toy_1", "drop"))
+    assert inspection.build().created_at > created
+    TOY_CLASSES.save(inspection.profile.places.classes)
+    assert inspection.app.fo.list_datasets() == ["inspection"]
+
+
+def test_tags_go_into_the_review_file_and_come_back(inspection: Inspection, capsys: pytest.CaptureFixture[str]) -> None:
+    inspection.build()
+    inspection.tag("toy_1", "drop")
+    inspection.tag("toy_3", "fix_label")
+    assert inspection.apply() == [("toy_1", "drop"), ("toy_3", "fix_label")]
+    assert read_review(Path("review.csv"))[0] == inspection.profile.remark("toy_1", "drop")
+    said = capsys.readouterr().out
+    assert "+ drop toy_1" in said
+    assert "1 drop, 1 fix_label" in said
+    assert "dvc repro" in said
+    inspection.build()
+    assert inspection.tags("toy_1") == ["train", "drop"]
+    inspection.untag("toy_1", "drop")
+    assert inspection.apply() == [("toy_3", "fix_label")]
+    assert "- drop toy_1" in capsys.readouterr().out
+
+
+def test_applying_twice_changes_nothing(inspection: Inspection, capsys: pytest.CaptureFixture[str]) -> None:
+    inspection.build()
+    inspection.tag("toy_1", "drop")
+    inspection.apply()
+    before = Path("review.csv").stat().st_ino
+    inspection.apply()
+    assert Path("review.csv").stat().st_ino == before
+    assert "nothing has changed" in capsys.readouterr().out
+
+
+def test_an_applied_verdict_can_be_taken_back_in_the_file(inspection: Inspection) -> None:
+    inspection.build()
+    inspection.tag("toy_1", "drop")
+    inspection.apply()
+    inspection.profile.review()
+    inspection.build()
+    assert inspection.tags("toy_1") == ["train"]
+    assert inspection.apply() == []
+
+
+def test_tags_that_were_not_applied_survive_a_rebuild(
+    inspection: Inspection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    inspection.profile.review(("toy_0", "drop"), ("toy_2", "drop"))
+    inspection.build()
+    inspection.untag("toy_0", "drop")
+    inspection.tag("toy_1", "fix_label", "look at it with Ann")
+    inspection.profile.review(("toy_0", "drop"), ("toy_2", "fix_label"), ("toy_3", "drop"))
+    for _ in range(2):  # a second rebuild must not take the first one's tags for the file's
+        inspection.profile.write(hardness=float(np.random.default_rng().random()))
+        inspection.build()
+        assert inspection.tags("toy_0") == ["train"]
+        assert inspection.tags("toy_1") == ["train", "fix_label", "look at it with Ann"]
+        assert inspection.tags("toy_2") == ["val", "fix_label"]
+        assert inspection.tags("toy_3") == ["test", "drop"]
+        assert "2 verdict(s) given in the App are not in review.csv" in capsys.readouterr().out
+    assert inspection.apply() == [("toy_1", "fix_label"), ("toy_2", "fix_label"), ("toy_3", "drop")]
+
+
+def test_lines_that_came_after_the_build_stay(inspection: Inspection) -> None:
+    inspection.build()
+    inspection.profile.review(("toy_3", "drop"))
+    inspection.tag("toy_1", "drop")
+    assert inspection.apply() == [("toy_1", "drop"), ("toy_3", "drop")]
+
+
+def test_both_verdicts_on_a_sample_write_nothing(inspection: Inspection) -> None:
+    inspection.build()
+    inspection.tag("toy_0", "drop")
+    inspection.tag("toy_1", "drop", "fix_label")
+    with pytest.raises(InspectionError, match=r"toy_1\. .*remove one of the tags"):
+        inspection.apply()
+    assert inspection.review() == []
+    inspection.untag("toy_1", "drop")
+    assert inspection.apply() == [("toy_0", "drop"), ("toy_1", "fix_label")]
+
+
+def test_remarks_about_other_files_do_nothing_and_stay(
+    inspection: Inspection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = inspection.profile.remark("toy_1", "fix_label")._replace(mask_sha256="of the mask before it was mended")
+    write_review(Path("review.csv"), [old, Remark("elsewhere", "drop", "x", "")])
+    inspection.build()
+    assert "1 remark(s) about files that have changed since do nothing (toy_1)" in capsys.readouterr().out
+    assert inspection.tags("toy_1") == ["train"]
+    assert inspection.apply() == [("elsewhere", "drop"), ("toy_1", "fix_label")]
+    assert "2 of them say nothing about the samples of today" in capsys.readouterr().out
+
+
+def test_a_sample_without_a_readable_image_can_be_judged(inspection: Inspection) -> None:
+    inspection.build()
+    inspection.tag("broken", "drop")
+    assert inspection.apply() == [("broken", "drop")]
+    inspection.build()
+    assert inspection.tags("broken") == ["train", "rejected", "drop"]
+
+
+def test_views_and_workspaces_of_the_user_survive_a_rebuild(
+    inspection: Inspection, capsys: pytest.CaptureFixture[str]
+) -> None:
+    dataset = inspection.build()
+    hard = inspection.app.fo.ViewField("hardness") > 0.25
+    dataset.save_view("mine", dataset.match(hard).match_tags("val"), description="for Ann")
+    dataset.save_view("lost", dataset.select_fields(f"{STUDENT}_gain"))
+    dataset.save_workspace("alone", inspection.app.fo.Space())
+    profile = inspection.profile
+    profile.samples = [
+        replace(s, networks={n: j for n, j in s.networks.items() if n != STUDENT}) for s in profile.samples
+    ]
+    profile.write()
+    dataset = inspection.build()
+    assert dataset.load_saved_view("mine").values("name") == ["toy_2"]
+    assert dataset.get_saved_view_info("mine")["description"] == "for Ann"
+    assert "alone" in dataset.list_workspaces()
+    assert "'lost' that was saved in the App is lost" in capsys.readouterr().out
+    assert f"{STUDENT}: most gained" not in dataset.list_saved_views()
+
+
+def test_applying_before_anything_was_looked_at(inspection: Inspection) -> None:
+    with pytest.raises(InspectionError, match="nothing was looked at here: run `make inspect`"):
+        inspection.apply()
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        ("artifacts/inspection/samples.jsonl", "InspectionError: .*dvc repro inspect"),
+        ("data/prepared/classes.json", "ClassTableError: .*prepare"),
+        ("review.csv", "ReviewError: .*id,verdict,image_sha256,mask_sha256"),
+    ],
+)
+def test_a_missing_input_is_one_message(profile: ToyProfile, file: str, message: str) -> None:
+    Path(file).unlink()
+    run = subprocess.run(
+        [sys.executable, "-m", "pipeline.inspection", "open", "--address", "127.0.0.1", "--port", "5199"],
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 1
+    assert run.stderr.strip().startswith(message.split(":")[0])
+    assert message.split(".*")[1] in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_a_damaged_review_file_is_left_alone(inspection: Inspection) -> None:
+    inspection.build()
+    Path("review.csv").write_text("id,verdict\ntoy_0,drop\n")
+    inspection.tag("toy_1", "drop")
+    with pytest.raises(ReviewError, match="columns"):
+        inspection.apply()
+    assert Path("review.csv").read_text() == "id,verdict\ntoy_0,drop\n"
