@@ -83,7 +83,8 @@ def check_mongod() -> Finding:
     purpose = "`make inspect`"
     if find_spec("fiftyone") is None:
         return Finding(False, False, f"FiftyOne: not installed; {purpose} needs it, the report has pictures without it")
-    from pipeline.inspection.mongod import URI_VARIABLE, DatabaseError, find_mongod, require_answer
+    from pipeline.inspection.database import require_answer
+    from pipeline.inspection.mongod import URI_VARIABLE, DatabaseError, find_mongod
 
     uri = os.environ.get(URI_VARIABLE)
     try:

@@ -3,6 +3,7 @@
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,7 +15,8 @@ import torch
 from PIL import Image
 from safetensors.torch import load_file
 
-from pipeline.data.samples import read_decisions
+from pipeline.curation.review import Remark, write_review
+from pipeline.data.samples import read_decisions, read_samples
 from tests.small_profile import environment, repro, run, write_small_profile
 from tests.toy import TOY_CLASSES, toy_pair
 
@@ -105,6 +107,41 @@ def test_a_second_repro_does_nothing(profile: Path) -> None:
     assert done.returncode == 0
     assert "Data and pipelines are up to date" in done.stdout
     assert "Running stage" not in done.stdout
+
+
+def test_what_was_reviewed_is_left_out_until_it_is_taken_back(profile: Path) -> None:
+    curated = profile / "data/curated/samples.csv"
+    before = curated.read_bytes()
+    sample = read_samples(curated, "train")[0]
+    write_review(profile / "review.csv", [Remark(sample.id, "drop", sample.image_sha256, sample.mask_sha256)])
+    done = repro(profile, "curate")
+    assert done.returncode == 0, done.stderr
+    assert sample.id not in [kept.id for kept in read_samples(curated)]
+    write_review(profile / "review.csv", [])
+    assert repro(profile, "curate").returncode == 0
+    assert curated.read_bytes() == before
+
+
+def test_a_dataset_without_splits_is_divided_by_whole_sequences(tmp_path: Path) -> None:
+    write_own_dataset(tmp_path / "own")
+    for kind in ("images", "masks"):
+        for number, file in enumerate(sorted((tmp_path / "own" / kind).glob("*/[!4].png"))):
+            folder = tmp_path / "own" / kind / f"drive_{number // 2}"
+            folder.mkdir(exist_ok=True)
+            file.rename(folder / f"{number}.png")
+        for split in ("train", "val", "test"):
+            shutil.rmtree(tmp_path / "own" / kind / split)
+    split = {"by": "sequences", "val_share": 0.2, "test_share": 0.3, "seed": 1}
+    write_small_profile(
+        tmp_path, ["pspnet_r18"], dataset={"adapter": "folder", "source": "own", "split": split},
+        curation={"rules": {"leakage": {"policy": "warn"}}},
+    )  # fmt: skip
+    done = repro(tmp_path, "curate")
+    assert done.returncode == 0, done.stderr
+    samples = read_samples(tmp_path / "data/curated/samples.csv")
+    assert len(samples) == 14
+    assert len({(s.sequence, s.split) for s in samples}) == len({s.sequence for s in samples}) == 7
+    assert {s.split for s in samples} == {"train", "val", "test"}
 
 
 def test_a_changed_method_reruns_only_what_it_touches(profile: Path) -> None:

@@ -36,7 +36,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "pipeline/data", "pipeline/params", "pipeline/errors.py", "pipeline/inspection/records.py",
         "pipeline/inspection/views.py",
     },
-    "pipeline/doctor.py": {"pipeline/training", "pipeline/inspection/mongod.py"},
+    "pipeline/doctor.py": {"pipeline/training", "pipeline/inspection/mongod.py", "pipeline/inspection/database.py"},
     "pipeline/door.py": {"pipeline/errors.py", "models/errors.py"},
     "pipeline/comparison": {
         "pipeline/distillation", "pipeline/training", "pipeline/measure", "pipeline/reporting", "pipeline/data",
@@ -56,7 +56,7 @@ DOORS: dict[str, set[str]] = {
     "lightning": {"pipeline/training"},
     "cv2": {"pipeline/data", "pipeline/preparation", "pipeline/curation", "pipeline/inspection"},
     "fiftyone": {"pipeline/inspection/app.py", "pipeline/inspection/dataset.py"},
-    "pymongo": {"pipeline/inspection/mongod.py"},
+    "pymongo": {"pipeline/inspection/mongod.py", "pipeline/inspection/database.py"},
 }
 TENSORRT_DOORS = {"pipeline/deploy/engine.py", "pipeline/runtime/tensorrt_runner.py", "pipeline/doctor.py"}
 

@@ -14,8 +14,8 @@ from pathlib import Path
 from types import ModuleType
 
 from pipeline.door import run_command
+from pipeline.inspection.database import database, fiftyone_environment
 from pipeline.inspection.material import Places, read_material
-from pipeline.inspection.mongod import database, fiftyone_environment
 from pipeline.inspection.records import InspectionError
 
 PLACES = Places(

@@ -1,7 +1,7 @@
 """The FiftyOne App: its dataset kept in line with the files, served, and the way back from its tags.
 
 FiftyOne reads its environment when it is imported, so this module may be imported only after
-`mongod.fiftyone_environment` was put into it.
+`database.fiftyone_environment` was put into it.
 """
 
 import atexit

@@ -6,7 +6,8 @@ from types import ModuleType
 
 import pytest
 
-from pipeline.inspection.mongod import fiftyone_environment, find_mongod, own_server
+from pipeline.inspection.database import fiftyone_environment, own_server
+from pipeline.inspection.mongod import find_mongod
 from tests.inspection.toy_profile import ToyProfile
 
 

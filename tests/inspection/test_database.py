@@ -9,14 +9,8 @@ from pathlib import Path
 import pytest
 from pymongo import MongoClient
 
-from pipeline.inspection.mongod import (
-    DatabaseError,
-    database,
-    fiftyone_environment,
-    find_mongod,
-    own_server,
-    require_answer,
-)
+from pipeline.inspection.database import database, fiftyone_environment, own_server, require_answer
+from pipeline.inspection.mongod import DatabaseError, find_mongod
 
 ROOT = Path(__file__).parents[2]
 
@@ -69,7 +63,7 @@ def test_a_running_server_is_shared_on_demand(tmp_path: Path, monkeypatch: pytes
 def test_the_server_of_a_killed_process_is_ended(share: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("FIFTYONE_DATABASE_URI", raising=False)
     code = (
-        "import time; from pathlib import Path; from pipeline.inspection.mongod import *\n"
+        "import time; from pathlib import Path; from pipeline.inspection.database import *\n"
         f"with own_server(Path({str(tmp_path)!r}), find_mongod()) as uri:\n    print(uri, flush=True); time.sleep(60)"
     )
     process = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
