@@ -1,11 +1,13 @@
 """make bench-curation: what `dvc repro curate` costs for so many images, for the same again, and for a hundred more.
 
-The images are generated: smooth random scenes as JPEG with masks as PNG, no two alike.
+The images are generated: random patches as JPEG with masks as PNG, no two alike.
 """
 
 import argparse
+import os
 import shutil
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -74,12 +76,16 @@ def _set_up(folder: Path) -> None:
         yaml.dump(params, file)
     for name in ("dvc.yaml", "review.csv"):
         shutil.copy(ROOT / name, folder / name)
-    subprocess.run(["dvc", "init", "--no-scm", "--quiet"], cwd=folder, check=True)
+    _timed(folder, ["dvc", "init", "--no-scm", "--quiet"])
 
 
 def _timed(folder: Path, command: list[str]) -> float:
     start = time.perf_counter()
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    done = subprocess.run(
+        command, cwd=folder, env={**os.environ, "PATH": path, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
     if done.returncode:
         raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     return time.perf_counter() - start
@@ -93,7 +99,7 @@ def _draw(folder: Path, first: int, count: int) -> None:
         random = np.random.default_rng(number)
         split = {0: "val", 1: "test"}.get(number % 10, "train")
         coarse = random.integers(0, 256, (12, 16, 3), dtype=np.uint8)
-        image = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_CUBIC)
+        image = cv2.resize(coarse, (WIDTH, HEIGHT), interpolation=cv2.INTER_NEAREST)
         mask = (image[..., 1] > 128).astype(np.uint8)
         for kind, picture, suffix in (("images", image, "jpg"), ("masks", mask, "png")):
             file = folder / kind / split / f"{number:06}.{suffix}"

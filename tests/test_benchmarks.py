@@ -92,6 +92,26 @@ def test_growth_runs_the_stages_themselves(tmp_path: Path) -> None:
             assert 20e6 < row[stage]["peak_memory_bytes"] < 1e9
 
 
+def test_curation_is_timed_with_and_without_anything_new(tmp_path: Path) -> None:
+    record = _run("curation", tmp_path, "--images", "60", "--folder", str(tmp_path))
+    (case,) = record["cases"]
+    assert case["count"] == 60
+    assert case["files_dvc_keeps"] == 5  # class table and lists; no image, no mask
+    assert 0 < case["nothing_changed_s"] < case["again_s"]
+
+
+def test_moved_masks_are_found_and_others_are_not(tmp_path: Path) -> None:
+    write_small_profile(tmp_path, ["pspnet_r18"])
+    samples = write_toy_samples(tmp_path / "data/curated", count=12)
+    (tmp_path / "data/prepared").mkdir()
+    (samples.parent / "classes.json").rename(tmp_path / "data/prepared/classes.json")
+    record = _run("shifts", tmp_path, "--profile", str(tmp_path), "--split", "train")
+    assert record["masks"] == 8
+    found = {row["share"]: row["found"] for row in record["rows"]}
+    assert found[0.0] == 0
+    assert found[0.06] >= 6
+
+
 def test_the_loader_is_timed_beside_the_step(tmp_path: Path) -> None:
     write_small_profile(tmp_path, ["pspnet_r18"])
     samples = write_toy_samples(tmp_path / "data/curated")

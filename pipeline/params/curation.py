@@ -95,7 +95,7 @@ class RulesParams:
 
 @section
 class CurationParams:
-    max_megapixels: Positive  # larger pictures are not decoded
+    max_megapixels: Annotated[float, Field(gt=0, le=178)]  # larger pictures are not decoded; pillow decodes no more
     rules: RulesParams
 
 

@@ -175,6 +175,7 @@ FILES = [
     Kind("16-bit color image", lambda r: deep_color(r / IMAGE), Kept()),
     Kind("16-bit mask", lambda r: relabel(r / MASK, lambda m: m.astype(np.uint16)), Dropped("unusable_mode", "I;16")),
     Kind("float image", lambda r: redraw(r / IMAGE, lambda p: p.convert("F"), ".tif"), Dropped("unusable_mode", "F")),
+    Kind("a program that draws", lambda r: disguise(r / IMAGE, "EPS"), Dropped("unreadable_image", "EPS")),
     Kind("palette mask", lambda r: disguise(r / MASK, "GIF"), Warned("wrong_suffix", "is GIF")),
     Kind(
         "palette image", lambda r: redraw(r / IMAGE, lambda p: p.quantize(200)), Warned("converted_mode", "format P,")

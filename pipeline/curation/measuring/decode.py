@@ -3,7 +3,6 @@
 import hashlib
 import stat
 import struct
-import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -46,10 +45,8 @@ def _decode(path: Path, max_megapixels: float, mode: str | None) -> Decoded | Pr
     try:
         if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe waits for somebody to write into it
             return Problem("unreadable", "no file, but a folder, a pipe or a device")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # pillow's about large pictures and odd metadata; we have our own limit
-            with Image.open(path) as file:
-                return _header_problem(file, max_megapixels, mode) or _pixels(path, file, mode)
+        with Image.open(path) as file:
+            return _header_problem(file, max_megapixels, mode) or _pixels(path, file, mode)
     except Image.DecompressionBombError as error:
         return Problem("too_large", f"the header claims more pixels than pillow decodes ({error})")
     except READ_ERRORS as error:
@@ -59,6 +56,8 @@ def _decode(path: Path, max_megapixels: float, mode: str | None) -> Decoded | Pr
 def _header_problem(file: Image.Image, max_megapixels: float, mode: str | None) -> Problem | None:
     """What the header says against decoding the rest: a small file can claim to hold any number of pixels."""
     width, height = file.size
+    if file.format == "EPS":  # pillow would hand it to Ghostscript, where that is installed
+        return Problem("unreadable", "an EPS file is a program that draws; convert it to PNG")
     if width * height > max_megapixels * 1e6:
         return Problem("too_large", f"{width} x {height} pixels are more than {max_megapixels} million")
     if file.format != "MPO" and getattr(file, "is_animated", False):  # a camera's MPO is a photograph with previews

@@ -1,6 +1,7 @@
 """Measure every sample once: what was measured before is found again by the content of its files."""
 
 import os
+import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from hashlib import sha256
@@ -34,7 +35,8 @@ def measure_samples(
     """
     usual = sha256(f"{max_megapixels} {classes.known_raw_ids().tolist()} {_code()}".encode()).hexdigest()
     keys = [_key(sample, usual) for sample in samples]
-    with Store(store) as known, ThreadPoolExecutor(os.cpu_count()) as pool:
+    # Ignored: pillow's warnings about large pictures and odd metadata. Here, because threads share the filter.
+    with Store(store) as known, ThreadPoolExecutor(os.cpu_count()) as pool, warnings.catch_warnings(action="ignore"):
         stored = known.get(key for key in keys if key)
         new = [(key, sample) for key, sample in zip(keys, samples, strict=True) if key not in stored]
         fresh: dict[Sample, Measurement] = {}
