@@ -27,8 +27,9 @@ PLACES = Places(
 
 
 def open_app(address: str, port: int) -> None:
-    for name in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(name, signal.default_int_handler)  # they end the App as Ctrl-C does
+    # All end the App as Ctrl-C does; also SIGINT itself, which a shell tells what runs in the background to ignore.
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.default_int_handler)
     require_free(address, port)
     material = read_material(PLACES)
     with database(PLACES.scratch, share=False) as uri:
