@@ -21,7 +21,9 @@ from pipeline.inspection.records import InspectedSample, InspectionError
 GROUND_TRUTH = "ground_truth"
 VOID = 0
 OUTSIDE = 255
-"""View id of what the class table does not know; a table has 254 classes at most."""
+"""View id of what the class table does not know."""
+
+MOST_CLASSES = OUTSIDE - 1
 
 WORTH_A_BAR = 50
 """Pictures; fewer are made in no time."""
@@ -53,8 +55,10 @@ def draw_pictures(samples: Sequence[InspectedSample], classes: ClassTable, folde
 
     Raises:
         InspectionError: a prediction, or the mask of a sample that was kept, is missing, damaged or of another size
-            than its image.
+            than its image; or there are more classes than the App has ids for.
     """
+    if len(classes.classes) > MOST_CLASSES:
+        raise InspectionError(f"the App can show {MOST_CLASSES} classes, the dataset has {len(classes.classes)}")
     pictures = [picture for sample in samples for picture in _pictures(sample, classes, folder.resolve())]
     stale = [picture for picture in pictures if not _is_fresh(picture)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding and encoding let other threads run
@@ -101,7 +105,9 @@ def _prediction(sample: InspectedSample, network: str, source: Path, class_count
 
 
 def _ground_truth(mask: Path, size: tuple[int, int] | None, classes: ClassTable) -> np.ndarray:
-    return view_ids(classes.to_train_ids(_sized(read_mask(mask), size, mask)), len(classes.classes))
+    raw = _sized(read_mask(mask), size, mask)
+    ids = view_ids(classes.to_train_ids(raw), len(classes.classes))
+    return np.where(classes.known_raw_ids()[raw], ids, np.uint8(OUTSIDE))
 
 
 def _sized(ids: np.ndarray, size: tuple[int, int] | None, source: Path) -> np.ndarray:

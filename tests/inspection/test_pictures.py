@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from pipeline.data.classes import ClassTable, LabelClass
 from pipeline.data.images import read_mask
 from pipeline.inspection.pictures import draw_pictures, view_ids
 from pipeline.inspection.records import InspectionError
@@ -29,6 +30,21 @@ def test_masks_are_translated_by_the_class_table(profile: ToyProfile) -> None:
     assert (read_mask(drawn["ground_truth"]) == np.where(labels == 255, 0, labels + 1)).all()
     prediction = read_mask(Path(profile.samples[1].networks[STUDENT].prediction))
     assert (read_mask(drawn[STUDENT]) == prediction + 1).all()
+
+
+def test_ids_that_the_class_table_does_not_know_are_seen(profile: ToyProfile) -> None:
+    raw = toy_pair(1, HEIGHT, WIDTH)[1]
+    raw[:3] = 77
+    Image.fromarray(raw).save("data/raw/toy_1_mask.png")
+    shown = read_mask(draw(profile)["toy_1"]["ground_truth"])
+    assert (shown[:3] == 255).all()
+    assert (shown[3:] == np.where(raw == 255, 0, raw + 1)[3:]).all()
+
+
+def test_more_classes_than_the_app_has_ids_for(profile: ToyProfile) -> None:
+    many = tuple(LabelClass(f"c{i}", (i, 0, 0), (i,)) for i in range(255))
+    with pytest.raises(InspectionError, match="can show 254 classes, the dataset has 255"):
+        draw_pictures(profile.samples, ClassTable("many", many, ()), profile.root / "masks")
 
 
 def test_unlabelled_and_rejected_samples_lack_what_they_cannot_have(profile: ToyProfile) -> None:
