@@ -106,5 +106,5 @@ report:  ## where the report lies, and whether it is up to date
 doctor: setup  ## what of all this works on this machine
 	@python -m pipeline.doctor
 
-clean:  ## remove what stages and tests wrote (not .venv, not DVC's cache)
-	rm -rf data artifacts scratch reports/index.html reports/pictures reports/curation reports/curation.md .pytest_cache .ruff_cache .hypothesis
+clean:  ## remove what stages and tests wrote (not .venv, not DVC's cache, not the App's database: tags may wait there)
+	rm -rf data artifacts $(filter-out scratch/inspect,$(wildcard scratch/*)) reports/index.html reports/pictures reports/curation reports/curation.md .pytest_cache .ruff_cache .hypothesis
