@@ -1,8 +1,13 @@
 """Stages end quietly or with one message."""
 
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from models.errors import ModelError
+from pipeline.comparison.code import ROOT
 from pipeline.door import run_command
 from pipeline.errors import SegdistillError
 
@@ -38,3 +43,18 @@ def test_a_defect_of_ours_keeps_its_traceback() -> None:
 
     with pytest.raises(ZeroDivisionError):
         run_command(main)
+
+
+@pytest.mark.parametrize("stage", ["prepare", "curate", "teacher", "inspect", "report"])
+def test_a_stage_ends_with_one_message(stage: str, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", f"stages.{stage}"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert result.stderr.strip().startswith("ParamsError: cannot read ")
+    assert "Traceback" not in result.stderr

@@ -20,7 +20,7 @@ from pipeline.curation.measuring.measure import measure_samples
 from pipeline.curation.measuring.record import ImageMeasurement, MaskMeasurement
 from pipeline.curation.objections import CurationError, objections_to
 from pipeline.curation.report import curation_report
-from pipeline.curation.review import Remark, read_review
+from pipeline.curation.review import Files, Remark, read_review, split_remarks
 from pipeline.curation.rules import Case, Finding, case_of, lies_inside, object_to
 from pipeline.curation.statistics import Findings, split_statistics, statistics_json
 from pipeline.data.classes import ClassTable
@@ -74,7 +74,7 @@ def curate_dataset(
     write_text(report, curation_report(findings, objections, evidence, report))
     if objections:
         raise CurationError("\n".join(objections))
-    dropped = {finding.sample.id for finding in findings.dropped if finding.sample is not None}
+    dropped = _dropped(findings.found)
     kept = [sample for sample in samples if sample.id not in dropped]
     write_decisions(out / "decisions.csv", decisions(findings, dropped))
     write_json(out / "statistics.json", statistics_json(findings))
@@ -136,17 +136,13 @@ def decisions(findings: Findings, dropped: set[str]) -> list[Decision]:
 
 def valid_remarks(remarks: Sequence[Remark], samples: Sequence[Sample]) -> dict[str, Remark]:
     """By sample id, the remarks whose image and mask are still those that were looked at; the others are named."""
-    by_id = {sample.id: sample for sample in samples}
-    valid: dict[str, Remark] = {}
-    for remark in remarks:
-        sample = by_id.get(remark.id)
-        if sample is None:
-            print(f"review: {remark.id} is not in the dataset; its remark {remark.verdict} does nothing")
-        elif (sample.image_sha256, sample.mask_sha256) != (remark.image_sha256, remark.mask_sha256):
-            print(f"review: {remark.id} has changed since it was tagged {remark.verdict}, and is used again")
-        else:
-            valid[remark.id] = remark
-    return valid
+    files = {sample.id: Files(sample.image_sha256, sample.mask_sha256) for sample in samples}
+    holding, outdated, unknown = split_remarks(remarks, files)
+    for remark in outdated:
+        print(f"review: {remark.id} has changed since it was tagged {remark.verdict}, and is used again")
+    for remark in unknown:
+        print(f"review: {remark.id} is not in the dataset; its remark {remark.verdict} does nothing")
+    return {remark.id: remark for remark in holding}
 
 
 def _dropped(found: Sequence[Finding]) -> set[str]:

@@ -6,7 +6,7 @@ and the mask that were looked at: where one of them has changed since, it is out
 
 import csv
 import io
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -26,6 +26,30 @@ class Remark(NamedTuple):
     verdict: str  # one of VERDICTS
     image_sha256: str  # of the files that were looked at
     mask_sha256: str  # empty without a mask
+
+
+class Files(NamedTuple):
+    """Hashes of the files of a sample that people look at."""
+
+    image_sha256: str
+    mask_sha256: str
+
+
+def split_remarks(
+    remarks: Iterable[Remark], files: Mapping[str, Files]
+) -> tuple[list[Remark], list[Remark], list[Remark]]:
+    """Sort remarks by what they are about: these files, files that have changed since, samples that are not here."""
+    holding: list[Remark] = []
+    outdated: list[Remark] = []
+    unknown: list[Remark] = []
+    for remark in remarks:
+        if remark.id not in files:
+            unknown.append(remark)
+        elif files[remark.id] == (remark.image_sha256, remark.mask_sha256):
+            holding.append(remark)
+        else:
+            outdated.append(remark)
+    return holding, outdated, unknown
 
 
 def write_review(path: Path, remarks: Iterable[Remark]) -> None:

@@ -18,19 +18,17 @@ import fiftyone as fo
 import fiftyone.core.session.session as sessions
 from fiftyone.core.odm import database as odm
 
-from pipeline.curation.review import VERDICTS, read_review, write_review
+from pipeline.curation.review import VERDICTS, Files, read_review, split_remarks, write_review
 from pipeline.data.samples import SPLITS
 from pipeline.inspection.dataset import REJECTED, WORKSPACE, Dataset, build
 from pipeline.inspection.fields import networks_of
 from pipeline.inspection.material import Material
 from pipeline.inspection.records import InspectionError
 from pipeline.inspection.verdicts import (
-    Files,
     Verdicts,
     counted,
     merge,
     reviewed,
-    split_remarks,
     unapplied,
     verdicts_in,
     verdicts_of,

@@ -5,39 +5,14 @@ App's dataset was last brought in line with it.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
 
-from pipeline.curation.review import VERDICTS, Remark
+from pipeline.curation.review import VERDICTS, Files, Remark, split_remarks
 from pipeline.inspection.records import InspectionError
 
 Verdicts = dict[str, frozenset[str]]
 """By sample id; a sample without a verdict may be absent."""
 
 NONE: frozenset[str] = frozenset()
-
-
-class Files(NamedTuple):
-    """Hashes of the files of a sample that people look at."""
-
-    image_sha256: str
-    mask_sha256: str
-
-
-def split_remarks(
-    remarks: Iterable[Remark], files: Mapping[str, Files]
-) -> tuple[list[Remark], list[Remark], list[Remark]]:
-    """Sort remarks by what they are about: these files, files that have changed since, samples that are not here."""
-    holding: list[Remark] = []
-    outdated: list[Remark] = []
-    unknown: list[Remark] = []
-    for remark in remarks:
-        if remark.id not in files:
-            unknown.append(remark)
-        elif files[remark.id] == (remark.image_sha256, remark.mask_sha256):
-            holding.append(remark)
-        else:
-            outdated.append(remark)
-    return holding, outdated, unknown
 
 
 def verdicts_of(remarks: Iterable[Remark]) -> Verdicts:

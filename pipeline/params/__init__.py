@@ -6,7 +6,6 @@ out of the stages' `deps`. The file is read with the parser that DVC uses (YAML 
 
 import difflib
 import json
-import re
 from collections.abc import Collection
 from dataclasses import fields, is_dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from ruamel.yaml.error import YAMLError
 
 from pipeline.errors import SegdistillError
 from pipeline.params.curation import CurationParams
+from pipeline.params.dataset import DatasetParams
 from pipeline.params.methods import MethodsParams
 from pipeline.params.sections import Count, Fraction, Index, Name, NonNegative, Positive, section
 
@@ -29,47 +29,6 @@ NO_TEACHER = "none"  # the baseline, where methods are named
 
 class ParamsError(SegdistillError):
     """params.yaml does not say what the code needs to know."""
-
-
-@section
-class StreetsParams:
-    height: Annotated[int, Field(ge=64)]  # pixels
-    width: Annotated[int, Field(ge=64)]  # pixels
-    train_sequences: Count
-    val_sequences: Count
-    test_sequences: Count
-    unlabelled_sequences: Index  # drawn without masks
-    frames_per_sequence: Count
-    broken_items: bool  # add a handful of defective samples, so that curation has work
-
-
-@section
-class SplitParams:
-    by: Literal["folders", "sequences"]  # as they lie in train, val and test; or whole sequences, by the shares below
-    val_share: Fraction  # of the labelled images
-    test_share: Fraction
-    seed: Index
-    sequence_pattern: str  # regular expression whose first group is an image's sequence; empty: its folder
-
-    @model_validator(mode="after")
-    def _something_is_left_to_train_on(self) -> "SplitParams":
-        if self.val_share + self.test_share >= 1:
-            raise ValueError(f"val_share {self.val_share} and test_share {self.test_share} leave nothing to train on")
-        try:
-            groups = re.compile(self.sequence_pattern).groups
-        except re.error as error:
-            raise ValueError(f"sequence_pattern is no regular expression: {error}") from error
-        if self.sequence_pattern and not groups:
-            raise ValueError(f"sequence_pattern {self.sequence_pattern!r} has no group, such as in '(.+)_[0-9]+'")
-        return self
-
-
-@section
-class DatasetParams:
-    adapter: Literal["streets", "camvid", "cityscapes", "folder"]
-    source: str  # folder of the raw data, relative to this profile; for streets the renderer's own code
-    split: SplitParams  # read by the folder adapter only
-    streets: StreetsParams  # read by the streets adapter only
 
 
 @section

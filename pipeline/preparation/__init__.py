@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from pipeline.params import DatasetParams
+from pipeline.params.dataset import DatasetParams
 from pipeline.preparation.adapter import RawDataset
 from pipeline.preparation.camvid import read_camvid
 from pipeline.preparation.cityscapes import read_cityscapes

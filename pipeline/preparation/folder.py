@@ -14,7 +14,7 @@ from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEv
 
 from pipeline.data.classes import ClassTable, ClassTableError, LabelClass
 from pipeline.data.samples import SPLITS, UNLABELLED
-from pipeline.params import SplitParams
+from pipeline.params.dataset import SplitParams
 from pipeline.preparation.adapter import PrepareError, RawDataset, RawSample
 from pipeline.preparation.pairs import Pair, entries, lone_images, pair_files, require_folder, unique_ids
 from pipeline.preparation.splitting import assign_splits

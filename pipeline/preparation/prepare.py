@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.data.samples import SPLITS, Sample, write_samples
-from pipeline.params import DatasetParams
+from pipeline.params.dataset import DatasetParams
 from pipeline.preparation import ADAPTERS
 from pipeline.preparation.adapter import PrepareError, RawDataset
 from pipeline.preparation.digests import file_digests

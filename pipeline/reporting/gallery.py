@@ -117,6 +117,8 @@ def _panels(
 
 def _picture_alone(sample: InspectedSample) -> list[Panel]:
     """Of a rejected sample: nothing may be missing here that curation has not said to be missing."""
+    if "too_large" in sample.rules:  # what curation did not decode may be a bomb
+        return []
     try:
         return [shrink(Panel("image", "", read_image(Path(sample.image)), True), THUMBNAIL_WIDTH)]
     except ImageError:

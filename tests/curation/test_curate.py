@@ -1,6 +1,4 @@
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,8 +12,9 @@ from pipeline.curation.review import Remark, write_review
 from pipeline.data.classes import ClassTable, LabelClass
 from pipeline.data.files import sha256
 from pipeline.data.samples import Sample, read_decisions, read_samples, write_samples
-from pipeline.params import CurationParams, DatasetParams, StreetsParams, load_params
+from pipeline.params import CurationParams, load_params
 from pipeline.params.curation import RULE_NAMES, DistanceParams, OccurrenceParams, Policy, RuleParams
+from pipeline.params.dataset import DatasetParams, StreetsParams
 from pipeline.preparation.prepare import prepare_dataset
 from tests.curation.measured import CURATION
 from tests.preparation.pictures import HEIGHT, WIDTH, draw_image, draw_mask
@@ -381,18 +380,3 @@ def _prepare_and_curate(dataset: DatasetParams, curation: CurationParams, root: 
 
 def _digest(path: Path) -> str:
     return sha256(path) if path.is_file() else ""
-
-
-@pytest.mark.parametrize("stage", ["prepare", "curate"])
-def test_a_stage_ends_with_one_message(stage: str, tmp_path: Path) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", f"stages.{stage}"],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 1
-    assert result.stderr.strip().startswith("ParamsError: cannot read ")
-    assert "Traceback" not in result.stderr

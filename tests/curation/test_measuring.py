@@ -67,6 +67,15 @@ def test_distance_ignores_contrast_and_size_but_not_content() -> None:
     assert distance(image, image[:, ::-1]) > 0.5
 
 
+def test_distance_forgives_recompression() -> None:
+    coarse = np.random.default_rng(0).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    image = cv2.resize(coarse, (320, 240), interpolation=cv2.INTER_CUBIC)
+    for quality in (90, 50, 20):
+        _, encoded = cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, quality])
+        again = cv2.imdecode(encoded, cv2.IMREAD_COLOR)
+        assert distance(image, again) < 0.02  # the strictest limit of the profiles
+
+
 def test_an_image_of_one_color_is_far_from_all() -> None:
     flat = np.full((32, 32, 3), (10, 90, 200), dtype=np.uint8)
     assert not thumbnail(flat).any()

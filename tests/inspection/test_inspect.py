@@ -1,7 +1,5 @@
 """The whole stage on toys: a teacher that was never trained, two runs whose predictions are known."""
 
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -193,17 +191,3 @@ def test_a_teacher_of_other_classes_is_refused(toy: Toy) -> None:
     other.save(toy.root / "data/classes.json")
     with pytest.raises(InspectionError, match="trained for the classes ground, box, pond; the dataset has ground, box"):
         toy.inspect()
-
-
-def test_the_stage_ends_with_one_message(tmp_path: Path) -> None:
-    result = subprocess.run(
-        [sys.executable, "-m", "stages.inspect"],
-        cwd=tmp_path,
-        env={"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 1
-    assert result.stderr.strip().startswith("ParamsError: cannot read ")
-    assert "Traceback" not in result.stderr

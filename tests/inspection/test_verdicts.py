@@ -1,8 +1,8 @@
 import pytest
 
-from pipeline.curation.review import Remark
+from pipeline.curation.review import Files, Remark, split_remarks
 from pipeline.inspection.records import InspectionError
-from pipeline.inspection.verdicts import Files, Verdicts, merge, reviewed, split_remarks, unapplied, verdicts_in
+from pipeline.inspection.verdicts import Verdicts, merge, reviewed, unapplied, verdicts_in
 
 FILES = {name: Files(f"image {name}", f"mask {name}") for name in "abc"}
 

@@ -8,7 +8,8 @@ import pytest
 
 from pipeline.comparison.code import ROOT
 from pipeline.data.classes import LabelClass
-from pipeline.params import SplitParams, load_params
+from pipeline.params import load_params
+from pipeline.params.dataset import SplitParams
 from pipeline.preparation.adapter import PrepareError, RawDataset
 from pipeline.preparation.folder import LARGEST, read_folder
 from tests.preparation.pictures import draw_image, draw_mask

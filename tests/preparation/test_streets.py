@@ -7,7 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
-from pipeline.params import StreetsParams
+from pipeline.params.dataset import StreetsParams
 from pipeline.preparation.adapter import RawDataset, RawSample
 from pipeline.preparation.streets.broken import UNKNOWN_RAW_ID
 from pipeline.preparation.streets.camera import NEAR, Camera, clip_near

@@ -101,6 +101,13 @@ def test_each_rule_shows_a_rejected_sample_before_any_shows_two(pristine: FakePr
     assert (two[0].value, two[0].detail) == ("leakage", "0.004 from 0001TP_006690 of split train")
 
 
+def test_what_curation_held_for_a_bomb_is_not_decoded_here_either(profile: FakeProfile) -> None:
+    path = profile.folders.inspection / "samples.jsonl"
+    path.write_text(path.read_text().replace('"leakage"', '"too_large"'))
+    (shown,) = _walls(profile, 1)["rejected"].shown
+    assert (shown.value, shown.panels) == ("too_large", [])
+
+
 def test_pictures_are_small(profile: FakeProfile) -> None:
     for path in (profile.root / "raw").glob("*.png"):
         with Image.open(path) as picture:

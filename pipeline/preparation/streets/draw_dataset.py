@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from pipeline.data.samples import UNLABELLED
-from pipeline.params import StreetsParams
+from pipeline.params.dataset import StreetsParams
 from pipeline.preparation.adapter import RawDataset, RawSample
 from pipeline.preparation.streets.broken import write_broken_samples
 from pipeline.preparation.streets.png import write_png
