@@ -14,7 +14,7 @@ UNIT_WORKERS ?= 2
 # The folder of the profile that was asked for; the root where none was.
 HERE = $(if $(filter undefined file,$(origin PROFILE)),.,profiles/$(PROFILE))
 
-.PHONY: help setup lock demo test lint unit smoke camvid compare inspect inspect-apply bench-train bench-data bench-determinism bench-growth bench-curation bench-mistakes bench-shifts predict report doctor clean
+.PHONY: help setup lock demo test lint unit smoke camvid compare inspect inspect-apply bench-train bench-data bench-determinism bench-growth bench-curation bench-mistakes bench-shifts compare-releases signing-key publish fetch-release check-store predict report doctor clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -96,6 +96,41 @@ bench-train: setup  ## images per second of the training step, beside a plain on
 	PYTHONPATH=$(CURDIR) python -m benchmarks.train $(BENCH)
 
 RUN ?= pspnet_r18_gdd
+A ?=
+B ?=
+compare-releases: setup  ## what changed: make compare-releases A=<folder or REVISION:RUN> B=<the same> [RUN=<run>] [PROFILE=camvid-cpu]
+	@test -n "$(A)" -a -n "$(B)" || { echo "make compare-releases A=<folder or REVISION:RUN> B=<the same> [RUN=<run>]"; exit 2; }
+	@cd $(HERE) && PYTHONPATH=$(CURDIR) python -m pipeline.releases_compared "$(A)" "$(B)" $(if $(filter command,$(firstword $(origin RUN))),--run $(RUN))
+
+KEY ?=
+signing-key: setup  ## a key pair to sign releases with: make signing-key KEY=<file>; then SEGDISTILL_SIGNING_KEY=<file> dvc repro
+	@test -n "$(KEY)" || { echo "make signing-key KEY=<file>"; exit 2; }
+	@python -m pipeline.deploy.signing make-key "$(KEY)"
+
+VERSION ?=
+REMOTE ?=
+PUBLIC_KEY ?=
+REPO ?= .
+# In `make fetch-release NAME@VERSION` the second word is no target of its own; the colon of a profile's name is escaped.
+ifeq (fetch-release,$(firstword $(MAKECMDGOALS)))
+RELEASE ?= $(word 2,$(MAKECMDGOALS))
+$(if $(word 2,$(MAKECMDGOALS)),$(eval $(subst :,\:,$(word 2,$(MAKECMDGOALS))): ; @:))
+endif
+OUT ?= fetched/$(subst :,/,$(RELEASE))
+
+publish: setup  ## give a released run a version: make publish RUN=<run> VERSION=<1.0.0> [PROFILE=camvid-cpu] [REMOTE=<name>]
+	@test -n "$(VERSION)" || { echo "make publish RUN=<run> VERSION=<1.0.0> [PROFILE=<profile>] [REMOTE=<name>]"; exit 2; }
+	@cd $(HERE) && PYTHONPATH=$(CURDIR) python -m pipeline.versions publish "$(RUN)" "$(VERSION)" \
+	  $(if $(REMOTE),--remote $(REMOTE)) $(if $(PUBLIC_KEY),--public-key "$(abspath $(PUBLIC_KEY))")
+
+fetch-release: setup  ## get a version and verify it: make fetch-release NAME@VERSION [REPO=<folder or URL>] [OUT=<folder>] [PUBLIC_KEY=<file>]
+	@test -n "$(RELEASE)" || { echo "make fetch-release NAME@VERSION [REPO=<folder or URL>] [OUT=<folder>]"; exit 2; }
+	@python -m pipeline.versions fetch "$(RELEASE)" --out "$(OUT)" --repo "$(REPO)" \
+	  $(if $(REMOTE),--remote $(REMOTE)) $(if $(PUBLIC_KEY),--public-key "$(PUBLIC_KEY)")
+
+check-store: setup  ## hash every object of DVC's cache, with REMOTE=<name> of a remote too, and name the damaged ones
+	@python -m pipeline.versions check $(if $(REMOTE),--remote $(REMOTE))
+
 predict: setup  ## segment one picture: make predict IMAGE=<file> [RUN=pspnet_r18_gdd]
 	@test -f "$(IMAGE)" || { echo "make predict IMAGE=<file> [RUN=$(RUN)]"; exit 2; }
 	python artifacts/release/$(RUN)/predict.py "$(IMAGE)"

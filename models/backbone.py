@@ -34,6 +34,11 @@ class Backbone(nn.Module):
     def dtype(self) -> torch.dtype:
         return next(self.parameters()).dtype
 
+    @property
+    def first_convolution(self) -> nn.Conv2d:
+        """The one that sees the image."""
+        return next(part for part in self.network.modules() if isinstance(part, nn.Conv2d))
+
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         stage3, stage4 = self.network(image)
         return stage3, stage4

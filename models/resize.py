@@ -13,10 +13,15 @@ def bilinear(maps: Float[Tensor, "n c h w"], height: int, width: int) -> Float[T
     `torch.use_deterministic_algorithms` this is two matrix products instead.
     """
     if torch.are_deterministic_algorithms_enabled() and torch.is_grad_enabled():
-        rows, columns = bilinear_weights(maps.shape[-2], height), bilinear_weights(maps.shape[-1], width)
         with torch.autocast(maps.device.type, enabled=False):  # which would multiply float32 maps in 16 bits
-            return rows.to(maps) @ maps @ columns.to(maps).T
+            return bilinear_products(maps, height, width)
     return F.interpolate(maps, size=(height, width), mode="bilinear", align_corners=False)
+
+
+def bilinear_products(maps: Float[Tensor, "n c h w"], height: int, width: int) -> Float[Tensor, "n c H W"]:
+    """The same as two matrix products; the narrow one first."""
+    rows, columns = bilinear_weights(maps.shape[-2], height), bilinear_weights(maps.shape[-1], width)
+    return rows.to(maps) @ maps @ columns.to(maps).T
 
 
 def bilinear_weights(cells: int, size: int) -> Float[Tensor, "size cells"]:

@@ -55,8 +55,11 @@ class Segmenter(nn.Module):
         return self.classifier.in_channels
 
     def forward(self, image: Float[Tensor, "n 3 H W"]) -> SegmentationOutput:
-        normalized = ((image - self.mean) / self.std).to(self.backbone.dtype)
-        stage3, stage4 = self.backbone(normalized)
+        return self.from_normalized((image - self.mean) / self.std)
+
+    def from_normalized(self, image: Float[Tensor, "n 3 H W"]) -> SegmentationOutput:
+        """The same for an image whose normalization is done."""
+        stage3, stage4 = self.backbone(image.to(self.backbone.dtype))
         head_features, logits = self.head(stage4)
         auxiliary = None if self.auxiliary_head is None else self.auxiliary_head(stage3)
         return SegmentationOutput(logits, auxiliary, head_features, stage4)

@@ -1,26 +1,44 @@
 """The graphs that ship: uint8 image in, uint8 labels out; and their sibling with logits, for parity and calibration."""
 
+import copy
+
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
-from models.resize import bilinear
+from models.resize import bilinear_products
 from models.segmenter import Segmenter
+
+LARGEST_GREY = 255
 
 
 class LogitsGraph(nn.Module):
-    """Image to class scores at image size; the auxiliary head is gone."""
+    """Image to class scores at image size, from a copy of the segmenter without its auxiliary head.
 
-    def __init__(self, segmenter: Segmenter):
+    Of the normalization only the mean is subtracted here: the rest is in the weights of the first convolution, where
+    it costs nothing.
+
+    Args:
+        dtype: of the weights and maps. The mean is subtracted in float32, the scores are float32 in any case.
+    """
+
+    mean: Tensor
+
+    def __init__(self, segmenter: Segmenter, dtype: torch.dtype = torch.float32):
         super().__init__()
-        self.segmenter = segmenter.eval()
+        self.segmenter = copy.deepcopy(segmenter).eval()
         self.segmenter.auxiliary_head = None
+        self.register_buffer("mean", self.segmenter.mean * LARGEST_GREY)
+        scale_input(self.segmenter, 1 / (self.segmenter.std * LARGEST_GREY))
+        self.segmenter.to(dtype)
         self.eval()
 
     def forward(self, image: UInt8[Tensor, "n H W 3"]) -> Float[Tensor, "n k H W"]:
         # Cast before the permute: TensorRT refuses to transpose uint8.
-        rgb = image.float().permute(0, 3, 1, 2) / 255
-        return bilinear(self.segmenter(rgb).logits.float(), image.shape[1], image.shape[2])
+        centered = image.float().permute(0, 3, 1, 2) - self.mean
+        logits = self.segmenter.from_normalized(centered).logits.float()
+        # ONNX Runtime multiplies matrices faster than it resizes (docs/log.md), and no runtime can resize otherwise.
+        return bilinear_products(logits, image.shape[1], image.shape[2])
 
 
 class LabelsGraph(LogitsGraph):
@@ -30,9 +48,7 @@ class LabelsGraph(LogitsGraph):
         return super().forward(image).argmax(dim=1).to(torch.uint8)
 
 
-def to_half(segmenter: Segmenter) -> Segmenter:
-    """fp16 weights; the normalization of the input stays in float32."""
-    mean, std = segmenter.mean, segmenter.std
-    segmenter.half()
-    segmenter.mean, segmenter.std = mean, std
-    return segmenter
+@torch.no_grad()
+def scale_input(segmenter: Segmenter, scale: Float[Tensor, "1 3 1 1"]) -> None:
+    """Let the first convolution multiply each color by `scale` itself; zero padding stays what it was."""
+    segmenter.backbone.first_convolution.weight.mul_(scale)

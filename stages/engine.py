@@ -1,8 +1,9 @@
 """Stage engine: TensorRT engines of one run, for the compute capabilities and precisions in the parameters.
 
-reads   artifacts/export/RUN, artifacts/students/RUN, artifacts/evaluation/RUN/predictions,
+reads   artifacts/export/RUN, artifacts/quantize/RUN, artifacts/evaluation/RUN/predictions,
+        reports/metrics/export/RUN.json, reports/metrics/quantize/RUN.json,
         data/prepared/classes.json, data/curated/samples.csv and the images and masks that it lists
-writes  artifacts/engine/RUN/ (*.engine, model_fp16.onnx), reports/metrics/engine/RUN.json
+writes  artifacts/engine/RUN/ (*.engine, each with *.engine.json), reports/metrics/engine/RUN.json
 """
 
 import argparse
@@ -22,13 +23,16 @@ def main() -> None:
     build_run_engines(
         name,
         params.engine,
-        params.export,
+        params.parity,
         params.evaluation.split,
         classes=Path("data/prepared/classes.json"),
         samples=Path("data/curated/samples.csv"),
-        checkpoint=Path("artifacts/students") / name / "checkpoint.safetensors",
-        graph=Path("artifacts/export") / name / "model.onnx",
+        export=Path("artifacts/export") / name,
+        quantize=Path("artifacts/quantize") / name,
+        export_metrics=Path("reports/metrics/export") / f"{name}.json",
+        quantize_metrics=Path("reports/metrics/quantize") / f"{name}.json",
         predictions=Path("artifacts/evaluation") / name / "predictions",
+        scratch=Path("scratch/engine"),
         out=Path("artifacts/engine") / name,
         metrics=Path("reports/metrics/engine") / f"{name}.json",
     )

@@ -2,7 +2,7 @@
 
 reads   artifacts/students/RUN/checkpoint.safetensors, artifacts/evaluation/RUN/predictions, data/prepared/classes.json,
         data/curated/samples.csv and the images and masks that it lists
-writes  artifacts/export/RUN/model.onnx, artifacts/export/RUN/logits.onnx, reports/metrics/export/RUN.json
+writes  artifacts/export/RUN/ (model.onnx, model_fp16.onnx, logits.onnx, other shapes), reports/metrics/export/RUN.json
 """
 
 import argparse
@@ -22,6 +22,7 @@ def main() -> None:
     export_run(
         name,
         params.export,
+        params.parity,
         params.evaluation.split,
         classes=Path("data/prepared/classes.json"),
         samples=Path("data/curated/samples.csv"),

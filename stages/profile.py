@@ -1,6 +1,7 @@
-"""Stage profile: latency of a run's checkpoint, ONNX file and engines on this machine.
+"""Stage profile: latency of a run's checkpoint, ONNX files and engines on the runtimes of this machine, side by side.
 
-reads   artifacts/students/RUN, artifacts/export/RUN, artifacts/engine/RUN, data/curated/samples.csv
+reads   artifacts/{students,export,quantize,engine}/RUN, reports/metrics/{export,quantize,engine}/RUN.json,
+        data/curated/samples.csv
 writes  reports/metrics/profile/RUN.json
 """
 
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from pipeline.door import run_command
 from pipeline.measure.profile import profile_run
+from pipeline.measure.targets import InputShape, RunFiles, find_targets
 from pipeline.params import load_params
 
 
@@ -18,25 +20,25 @@ def main() -> None:
     name = parser.parse_args().run
     params = load_params()
     params.run(name)
-    engines = sorted((Path("artifacts/engine") / name).glob("*.engine"))
+    artifacts, metrics = Path("artifacts"), Path("reports/metrics")
+    files = RunFiles(
+        checkpoint=artifacts / "students" / name / "checkpoint.safetensors",
+        export=artifacts / "export" / name,
+        quantize=artifacts / "quantize" / name,
+        engine=artifacts / "engine" / name,
+        export_metrics=metrics / "export" / f"{name}.json",
+        quantize_metrics=metrics / "quantize" / f"{name}.json",
+        engine_metrics=metrics / "engine" / f"{name}.json",
+    )
+    shape = InputShape(1, params.export.height, params.export.width)
     profile_run(
         name,
         params.profile,
         params.evaluation.split,
+        find_targets(files, shape, params.export.other_shapes, params.profile.runtimes),
         samples=Path("data/curated/samples.csv"),
-        artifacts={
-            "pytorch_eager": Path("artifacts/students") / name / "checkpoint.safetensors",
-            "onnxruntime": Path("artifacts/export") / name / "model.onnx",
-            **{_runtime(engine): engine for engine in engines},
-        },
-        metrics=Path("reports/metrics/profile") / f"{name}.json",
+        metrics=metrics / "profile" / f"{name}.json",
     )
-
-
-def _runtime(engine: Path) -> str:
-    """fp16-tensorrt_rtx-1.7-SM86.engine -> tensorrt_rtx_fp16."""
-    precision, backend = engine.stem.split("-")[:2]
-    return f"{backend}_{precision}"
 
 
 if __name__ == "__main__":

@@ -18,7 +18,8 @@ SMALL: dict[str, Any] = {
     "training": {"crop_height": 48, "crop_width": 64, "batch_size": 4, "log_every": 2,
                  "checkpoint_every": 4, "workers": 0},
     "export": {"height": 64, "width": 96, "logit_images": 2},
-    "profile": {"warmup_calls": 2, "warmup_s": 0.0, "calls": 70, "min_s": 0.0, "max_s": 3.0, "images": 2},
+    "profile": {"warmup_calls": 2, "warmup_s": 0.0, "calls": 70, "min_s": 0.0, "max_s": 3.0, "rounds": 2, "images": 2},
+    "quantization": {"calibration_images": 8, "judged_images": 3, "fine_tuning": {"iterations": 2}},
 }  # fmt: skip
 RUN: dict[str, Any] = {"iterations": 6, "network": {"output_stride": 16, "head_channels": 16, "auxiliary_channels": 16}}
 

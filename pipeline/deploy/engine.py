@@ -1,29 +1,41 @@
-"""TensorRT engines from ONNX; TensorRT is imported here and in the TensorRT runner only.
+"""One run's engines from its ONNX files; how a build is done stands in bundle/on_target, which targets use as well.
 
 Without a GPU, TensorRT for RTX builds ahead of time for the compute capabilities asked for. Where the full `tensorrt`
-package and a GPU are present, an engine for that GPU is built with it as well. What cannot be built or run is recorded
-with the reason.
+package and a GPU are present, an engine for that GPU is built with it as well. What cannot be built is recorded with
+the reason.
 """
 
-import importlib
-import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
 from pathlib import Path
-from types import ModuleType
-from typing import Any
 
 import torch
 
-from pipeline.data.files import replacing, sha256
+from pipeline.data.files import replacing, write_text
+from pipeline.deploy.bundle.on_target.engine_builder import (
+    BACKENDS,
+    BuildFailed,
+    Settings,
+    build_engine,
+    load_backend,
+    timing_cache_name,
+)
+from pipeline.deploy.bundle.on_target.engine_file import describe, description_path, engine_name
 from pipeline.errors import SegdistillError
-
-MAGIC = {"tensorrt_rtx": b"vtrt", "tensorrt": b"ftrt"}
 
 
 class EngineError(SegdistillError):
-    """An engine that the builder refused, with its own words."""
+    """An engine that cannot be built, or that does not do what its checkpoint does."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """An ONNX file that engines are built from, and what its own stage thought of it."""
+
+    precision: str
+    path: Path
+    sha256: str
+    rejected: str  # why it must not be built; empty if it was accepted
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,108 +46,79 @@ class Engine:
     backend: str
     version: str
     compute_capabilities: list[str]
-    file: str  # name inside the run's engine folder; empty if not built
+    file: str  # name inside the run's engine folder, its description beside it; empty if not built
     bytes: int
     sha256: str
-    source_sha256: str  # of the ONNX file
+    source_file: str
+    source_sha256: str
     status: str  # built, not built
     executed: bool
-    reason: str  # why not built, or why not executed
+    accepted: bool | None  # within its budget; None if it was not executed
+    reason: str  # why not built, not executed or not accepted
+    parity: dict[str, object] | None
 
     def record(self) -> dict[str, object]:
         return asdict(self)
 
 
-def build_engines(graph: Path, precision: str, compute_capabilities: Sequence[str], out: Path) -> list[Engine]:
-    """Build all engines that this machine can build from one ONNX file (its types decide the precision)."""
-    return [
-        _build_or_explain("tensorrt_rtx", graph, precision, compute_capabilities, out),
-        _build_or_explain("tensorrt", graph, precision, [], out),
-    ]
+def build_engines(source: Source, compute_capabilities: Sequence[str], scratch: Path, out: Path) -> list[Engine]:
+    """Build all engines that this machine can build from one ONNX file; each gets its description beside it.
+
+    Args:
+        scratch: where the full TensorRT keeps what it measured about kernels, so that builds choose alike.
+
+    Raises:
+        EngineError: the builder refused the graph.
+    """
+    return [_build_or_explain(backend, source, compute_capabilities, scratch, out) for backend in BACKENDS]
 
 
 def _build_or_explain(
-    backend: str, graph: Path, precision: str, compute_capabilities: Sequence[str], out: Path
+    backend: str, source: Source, compute_capabilities: Sequence[str], scratch: Path, out: Path
 ) -> Engine:
-    source = sha256(graph)
-    trt, reason = _import(backend)
+    targets = list(compute_capabilities) if BACKENDS[backend].ahead_of_time else _this_gpu()
+    trt, reason = load_backend(backend)
     version = "" if trt is None else trt.__version__
+    if source.rejected:
+        reason = f"{source.path.name} was rejected by its own stage: {source.rejected}"
+    elif trt is not None and not targets:
+        reason = f"{backend} builds for the GPU of this machine, and there is none"
     if trt is None or reason:
         return Engine(
-            precision=precision, backend=backend, version=version, compute_capabilities=list(compute_capabilities),
-            file="", bytes=0, sha256="", source_sha256=source, status="not built", executed=False, reason=reason,
+            precision=source.precision, backend=backend, version=version, compute_capabilities=targets, file="",
+            bytes=0, sha256="", source_file=source.path.name, source_sha256=source.sha256, status="not built",
+            executed=False, accepted=None, reason=reason, parity=None,
         )  # fmt: skip
-    targets = list(compute_capabilities) or [f"SM{''.join(map(str, torch.cuda.get_device_capability()))}"]
-    serialized = _build(trt, graph, compute_capabilities)
-    if serialized[:4] != MAGIC[backend]:
-        raise EngineError(
-            f"{backend} {version} returned an engine that begins with {serialized[:4]!r}, not its own mark"
-        )
-    path = out / f"{precision}-{backend}-{version}-{'_'.join(targets)}.engine"
-    with replacing(path) as temporary:
-        temporary.write_bytes(serialized)
+    timing_cache = scratch / timing_cache_name(backend, version, targets)
+    try:
+        built = build_engine(
+            trt, source.path.name, source.path.read_bytes(), source.precision, targets, _gpu_name(),
+            Settings(None, None, timing_cache),
+        )  # fmt: skip
+    except BuildFailed as error:
+        raise EngineError(str(error)) from error
+    if built.timing_cache is not None:
+        _write(timing_cache, built.timing_cache)
+    path = out / engine_name(source.precision, backend, version, targets, source.sha256)
+    _write(path, built.plan)
+    write_text(description_path(path), describe(built.description))
     return Engine(
-        precision=precision, backend=backend, version=version, compute_capabilities=targets, file=path.name,
-        bytes=path.stat().st_size, sha256=sha256(path), source_sha256=source, status="built", executed=False,
-        reason="" if torch.cuda.is_available() else "no GPU on this machine",
+        precision=source.precision, backend=backend, version=version, compute_capabilities=targets, file=path.name,
+        bytes=len(built.plan), sha256=built.description.engine_sha256, source_file=source.path.name,
+        source_sha256=source.sha256, status="built", executed=False, accepted=None,
+        reason="" if torch.cuda.is_available() else "no GPU on this machine", parity=None,
     )  # fmt: skip
 
 
-def _import(backend: str) -> tuple[ModuleType | None, str]:
-    """The package if it is here, and the reason why it cannot build, if there is one."""
-    try:
-        trt = importlib.import_module(backend)
-    except ImportError as error:
-        return None, f"package {backend} is not installed here ({error})"
-    if backend == "tensorrt" and not torch.cuda.is_available():
-        return trt, "tensorrt builds for the GPU of this machine, and there is none"
-    return trt, ""
+def _this_gpu() -> list[str]:
+    """Compute capability of the GPU of this machine, as a list of one; empty if there is none."""
+    return ["SM{}{}".format(*torch.cuda.get_device_capability())] if torch.cuda.is_available() else []
 
 
-def _build(trt: ModuleType, graph: Path, compute_capabilities: Sequence[str]) -> bytes:
-    """Parse and build; the graph is strongly typed, so the engine computes in the types of the ONNX file."""
-    logger = _collecting_logger(trt.__name__)
-    logger.lines.clear()
-    builder = trt.Builder(logger)
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = trt.OnnxParser(network, logger)
-    if not parser.parse_from_file(str(graph)):
-        complaints = [parser.get_error(i).desc() for i in range(parser.num_errors)]
-        raise EngineError(f"{trt.__name__} cannot read {graph}: {'; '.join(complaints + logger.lines)}")
-    config = builder.create_builder_config()
-    if compute_capabilities:
-        config.num_compute_capabilities = len(compute_capabilities)
-        for index, name in enumerate(compute_capabilities):
-            config.set_compute_capability(getattr(trt.ComputeCapability, name), index)
-    serialized = builder.build_serialized_network(network, config)
-    if serialized is None:
-        raise EngineError(
-            f"{trt.__name__} {trt.__version__} could not build {graph} for {', '.join(compute_capabilities)}: "
-            f"{'; '.join(logger.lines) or 'it gave no reason'}"
-        )
-    return bytes(serialized)
+def _gpu_name() -> str | None:
+    return torch.cuda.get_device_name() if torch.cuda.is_available() else None
 
 
-@cache
-def _collecting_logger(package: str) -> Any:
-    """TensorRT wants one logger for the life of the process; this one keeps what it is told for our messages."""
-    trt = importlib.import_module(package)
-
-    class Collecting(trt.ILogger):
-        def __init__(self) -> None:
-            super().__init__()
-            self.lines: list[str] = []
-
-        def log(self, severity: Any, message: str) -> None:
-            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
-                self.lines.append(re.sub(r"\s+", " ", message))
-
-    return Collecting()
-
-
-def held_types(engine: bytes) -> set[str]:
-    """Numeric types named in a TensorRT for RTX engine, for example {'half', 'uint8'}: shows what it computes in.
-
-    The layout is undocumented; the text is a diagnostic and not a promise.
-    """
-    return {match.decode() for match in re.findall(rb"type=(float|half|bf16|int8|uint8)", engine)}
+def _write(path: Path, content: bytes) -> None:
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)

@@ -1,28 +1,43 @@
 """Export one run and prove that the files do what the checkpoint does."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import torch
 
+from models.build import Design
 from models.checkpoint import load_checkpoint
 from models.segmenter import Segmenter
-from models.shipping import LogitsGraph
+from models.shipping import LabelsGraph, LogitsGraph
 from pipeline.data.classes import ClassTable
-from pipeline.data.files import sha256, write_json
+from pipeline.data.files import write_json
 from pipeline.data.images import read_image
-from pipeline.data.samples import Sample, read_samples
-from pipeline.deploy.onnx_export import export_checkpoint_graphs
-from pipeline.measure.parity import ParityError, measure_parity, require_parity, require_size
-from pipeline.params import ExportParams
-from pipeline.runtime import available_threads
+from pipeline.data.samples import read_samples
+from pipeline.deploy.judged import judge
+from pipeline.deploy.onnx_export import IR_VERSION, Shape, export_graph
+from pipeline.deploy.probing import (
+    Divergence,
+    Largest,
+    Probe,
+    activations_in_pytorch,
+    first_divergence,
+    largest_activation,
+)
+from pipeline.measure.parity import Parity, ParityError, measure_parity, require_size
+from pipeline.params.deployment import ExportParams, ParityParams
+from pipeline.runtime import available_threads, open_runner
 from pipeline.runtime.onnx_runner import OnnxRunner
+
+HALF_LIMIT = 65504 / 4  # the largest float16, with room for images that nobody has scanned
+DIVERGED_FULL, DIVERGED_HALF = 1e-3, 2e-2  # relative error of a layer's output that is more than rounding
 
 
 def export_run(
     name: str,
     export: ExportParams,
+    parity: ParityParams,
     split: str,
     classes: Path,
     samples: Path,
@@ -31,34 +46,57 @@ def export_run(
     out: Path,
     metrics: Path,
 ) -> None:
-    """Write out/model.onnx, out/logits.onnx and the parity over the full split as `metrics`.
+    """Write out/model.onnx, model_fp16.onnx, logits.onnx and how far they agree over the full split as `metrics`.
+
+    A float16 graph that is over its budget, or whose activations come near the end of the range, is recorded as
+    rejected.
 
     Raises:
-        ParityError: labels or logits differ from PyTorch's by more than the parameters allow.
+        ParityError: labels or logits differ from PyTorch's by more than the parameters allow; names the layer.
     """
-    chosen = read_samples(samples, split)
+    chosen, table = read_samples(samples, split), ClassTable.load(classes)
     require_size(chosen, export.height, export.width)
     segmenter, design, _ = load_checkpoint(checkpoint)
-    model = export_checkpoint_graphs(
-        segmenter, design, (export.height, export.width), export.opset, export.max_nodes, out
-    )
-    logits = largest_logit_difference(segmenter, out / "logits.onnx", chosen[: export.logit_images])
-    with OnnxRunner(out / "model.onnx", available_threads()) as runner:
-        parity = measure_parity(runner, chosen, predictions, ClassTable.load(classes), name)
+    nodes = _write_graphs(segmenter, design, export, out)
+    images = [read_image(sample.image)[None] for sample in chosen[: export.logit_images]]
+    logits = largest_logit_difference(segmenter, out / "logits.onnx", images)
+    largest = largest_activation(out / "model.onnx", images)
+
+    def measured(file: str) -> Parity:
+        with open_runner(out / file, available_threads()) as runner:
+            return measure_parity(runner, chosen, predictions, table, parity.boundary_pixels, f"{name} {file}")
+
+    def full_diverges() -> Divergence:
+        source = activations_in_pytorch(LabelsGraph(segmenter), images[0], export.opset)
+        return first_divergence(source, Probe(out / "model.onnx"), images[0], DIVERGED_FULL)
+
+    def half_diverges() -> Divergence:
+        source = Probe(out / "model.onnx").activations(images[0])
+        return first_divergence(source, Probe(out / "model_fp16.onnx"), images[0], DIVERGED_HALF)
+
+    full = judge(
+        out / "model.onnx", "fp32", ["onnxruntime", "openvino", "tensorrt"], measured("model.onnx"),
+        parity.onnx_fp32, full_diverges,
+    )  # fmt: skip
+    half = judge(
+        out / "model_fp16.onnx", "fp16", ["onnxruntime", "tensorrt"], measured("model_fp16.onnx"),
+        parity.fp16, half_diverges, _out_of_range(largest, largest_activation(out / "model_fp16.onnx", images)),
+    )  # fmt: skip
     write_json(
         metrics,
         {
             "run": name,
             "opset": export.opset,
-            "ir_version": model.ir_version,
-            "nodes": len(model.graph.node),
-            "operators": sorted({node.op_type for node in model.graph.node}),
-            "bytes": (out / "model.onnx").stat().st_size,
-            "sha256": sha256(out / "model.onnx"),
-            "parity": {**parity.record(), "max_logit_difference": logits},
+            "ir_version": IR_VERSION,
+            "nodes": sum(nodes.values()),
+            "operators": sorted(nodes),
+            "max_logit_difference": logits,
+            "activations": {"images": len(images), **largest._asdict(), "limit_of_fp16": HALF_LIMIT},
+            "artifacts": [full.record(), half.record()],
         },
     )
-    require_parity(parity, f"{name}: model.onnx", export.min_pixel_agreement, export.max_miou_difference_points)
+    if full.status == "rejected":
+        raise ParityError(f"{name}: model.onnx does not do what the checkpoint does: {full.reason}")
     if logits > export.max_logit_difference:
         raise ParityError(
             f"{name}: logits.onnx differs from PyTorch by {logits:.2e}, allowed are {export.max_logit_difference:.0e} "
@@ -66,11 +104,35 @@ def export_run(
         )
 
 
-def largest_logit_difference(segmenter: Segmenter, graph: Path, samples: Sequence[Sample]) -> float:
-    """Largest absolute difference of any class score between PyTorch and ONNX Runtime."""
+def _write_graphs(segmenter: Segmenter, design: Design, export: ExportParams, out: Path) -> Counter[str]:
+    """All graphs that the parameters ask for; returns how many nodes of each operator the one that ships has."""
+    shape = Shape(1, export.height, export.width)
+    others = [Shape(other.batch, other.height, other.width) for other in export.other_shapes]
+    limits = (export.opset, export.max_nodes)
+    export_graph(LogitsGraph(segmenter), design, shape, *limits, out / "logits.onnx")
+    export_graph(LabelsGraph(segmenter, torch.float16), design, shape, *limits, out / "model_fp16.onnx")
+    for other in others:
+        export_graph(LabelsGraph(segmenter), design, other, *limits, out / f"model_{other}.onnx")
+    model = export_graph(LabelsGraph(segmenter), design, shape, *limits, out / "model.onnx")
+    return Counter(node.op_type for node in model.graph.node)
+
+
+def _out_of_range(full: Largest, half: Largest) -> list[str]:
+    """Why float16 is no type for these activations."""
+    if not half.finite:
+        return [f"layer {half.layer} gives infinities or NaN in float16"]
+    if full.magnitude > HALF_LIMIT:
+        return [
+            f"activations of layer {full.layer} reach {full.magnitude:.0f}, float16 ends at 65504 "
+            f"and images differ: up to {HALF_LIMIT:.0f} are allowed"
+        ]
+    return []
+
+
+def largest_logit_difference(segmenter: Segmenter, graph: Path, images: Sequence[np.ndarray]) -> float:
+    """Largest absolute difference of any class score between PyTorch and ONNX Runtime; images uint8 (1, H, W, 3)."""
     eager, worst = LogitsGraph(segmenter), 0.0
     with OnnxRunner(graph, available_threads()) as runner, torch.inference_mode():
-        for sample in samples:
-            image = read_image(sample.image)[None]
+        for image in images:
             worst = max(worst, float(np.abs(runner.run(image) - eager(torch.from_numpy(image)).numpy()).max()))
     return worst

@@ -1,17 +1,19 @@
 """From a checkpoint to the ONNX files that ship; what the graph is made of is asserted, not hoped for."""
 
+import ast
 import json
+import logging
 import warnings
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 import onnx
 import torch
 from onnx import ModelProto, TensorProto
 
 from models.build import Design
-from models.segmenter import Segmenter
 from models.shipping import LabelsGraph, LogitsGraph
 from pipeline.data.files import replacing
 from pipeline.errors import SegdistillError
@@ -22,32 +24,42 @@ ALLOWED_OPS = frozenset(
     | {"MatMul", "MaxPool", "Mul", "Pad", "ReduceMean", "Relu", "Resize", "Sigmoid", "Sub", "Transpose"}
 )
 """What convolutional segmenters are made of; anything else (pooling as hundreds of gathers, say) went astray."""
+QUANTIZING_OPS = frozenset({"QuantizeLinear", "DequantizeLinear"})
+SCOPES = "pkg.torch.onnx.name_scopes"
 
 
 class ExportError(SegdistillError):
     """A graph that cannot be shipped."""
 
 
-def export_graph(
-    graph: LabelsGraph | LogitsGraph, design: Design, size: tuple[int, int], opset: int, max_nodes: int, path: Path
-) -> ModelProto:
-    """Write one self-contained ONNX file for images of one size, (H, W) pixels, batch 1.
+class Shape(NamedTuple):
+    """Of the images that a graph takes."""
 
-    The output is called `labels` or `logits`; the class names stand in the file's metadata.
+    batch: int
+    height: int  # pixels
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.batch}x{self.height}x{self.width}"
+
+
+def export_graph(
+    graph: LabelsGraph | LogitsGraph, design: Design, shape: Shape, opset: int, max_nodes: int, path: Path
+) -> ModelProto:
+    """Write one self-contained ONNX file for images of one shape.
+
+    The output is called `labels` or `logits`; the class names stand in the file's metadata. Nodes have the names of
+    the layers that they come from.
 
     Raises:
         ExportError: the result has another opset, unknown operators, too many nodes, or a machine's paths in it.
     """
     output = "labels" if isinstance(graph, LabelsGraph) else "logits"
-    image = torch.zeros(1, *size, 3, dtype=torch.uint8)
+    image = torch.zeros(*shape, 3, dtype=torch.uint8)
     with replacing(path) as temporary:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # the exporter's notes to its own developers
-            torch.onnx.export(
-                graph, (image,), temporary, dynamo=True, opset_version=opset, external_data=False, verbose=False,
-                input_names=["image"], output_names=[output],
-            )  # fmt: skip
+        to_onnx(graph, image, opset, output, temporary)
         model = onnx.load(temporary)
+        _name_by_layers(model)
         _clean(model)
         metadata = {
             "segdistill.design": json.dumps(asdict(design)),
@@ -55,11 +67,26 @@ def export_graph(
         }
         onnx.helper.set_model_props(model, metadata)
         onnx.save(model, temporary)
-        check_graph(temporary, opset, max_nodes)
+        check_graph(temporary, opset, max_nodes, ALLOWED_OPS)
     return model
 
 
-def check_graph(path: Path, opset: int, max_nodes: int) -> None:
+def to_onnx(
+    graph: torch.nn.Module, image: torch.Tensor, opset: int, output: str, path: Path | None
+) -> torch.onnx.ONNXProgram:
+    """PyTorch's exporter, without its notes to its own developers; tensors keep the names of the traced graph's."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        logging.getLogger("torch.onnx").setLevel(logging.ERROR)
+        program = torch.onnx.export(
+            graph, (image,), path, dynamo=True, opset_version=opset, external_data=False, verbose=False,
+            input_names=["image"], output_names=[output],
+        )  # fmt: skip
+    assert program is not None  # it is None for the exporter of old only
+    return program
+
+
+def check_graph(path: Path, opset: int, max_nodes: int, allowed: frozenset[str]) -> None:
     """Refuse a graph that is not what we mean to ship."""
     onnx.checker.check_model(path, full_check=True)
     model = onnx.shape_inference.infer_shapes(onnx.load(path), strict_mode=True)
@@ -68,10 +95,11 @@ def check_graph(path: Path, opset: int, max_nodes: int) -> None:
     problems = []
     if found != {"ai.onnx": opset}:
         problems.append(f"operator sets {found}, asked for ai.onnx {opset} alone")
-    if foreign := sorted(operators.keys() - ALLOWED_OPS):
+    if foreign := sorted(operators.keys() - allowed):
         problems.append(f"operators {', '.join(foreign)} do not belong into a segmenter")
-    if len(model.graph.node) > max_nodes:
-        problems.append(f"{len(model.graph.node)} nodes, allowed are {max_nodes} (params.yaml: export.max_nodes)")
+    nodes = sum(count for operator, count in operators.items() if operator not in QUANTIZING_OPS)
+    if nodes > max_nodes:
+        problems.append(f"{nodes} nodes, allowed are {max_nodes} (params.yaml: export.max_nodes)")
     if b"/site-packages/" in path.read_bytes() or str(Path.cwd()).encode() in path.read_bytes():
         problems.append("paths of this machine")
     if problems:
@@ -84,12 +112,15 @@ def precision_of(model: ModelProto) -> set[str]:
     return {TensorProto.DataType.Name(w.data_type) for w in model.graph.initializer if w.data_type in floating}
 
 
-def export_checkpoint_graphs(
-    segmenter: Segmenter, design: Design, size: tuple[int, int], opset: int, max_nodes: int, out: Path
-) -> ModelProto:
-    """Write out/model.onnx (labels, ships) and out/logits.onnx (parity, calibration); returns the first."""
-    export_graph(LogitsGraph(segmenter), design, size, opset, max_nodes, out / "logits.onnx")
-    return export_graph(LabelsGraph(segmenter), design, size, opset, max_nodes, out / "model.onnx")
+def _name_by_layers(model: ModelProto) -> None:
+    """Call a node MODULE/OPERATOR, so that whatever is said of it can be looked up in the network."""
+    seen: Counter[str] = Counter()
+    for node in model.graph.node:
+        scopes = next((ast.literal_eval(entry.value) for entry in node.metadata_props if entry.key == SCOPES), [])
+        module = scopes[-2].removeprefix("segmenter.") if len(scopes) > 1 else ""
+        name = f"{module or 'graph'}/{node.op_type}"
+        seen[name] += 1
+        node.name = name if seen[name] == 1 else f"{name}_{seen[name]}"
 
 
 def _clean(model: ModelProto) -> None:

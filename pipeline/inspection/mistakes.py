@@ -10,9 +10,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
+from pipeline.data.boundaries import disc_of
 from pipeline.data.classes import IGNORE_INDEX
 from pipeline.inspection.records import Mistake
-from pipeline.inspection.scores import disc_of
 
 
 class Opinion(NamedTuple):

@@ -13,19 +13,24 @@ MIN_CALLS_FOR_P99 = 662
 
 @dataclass(frozen=True, kw_only=True)
 class Protocol:
-    """When to stop: the warm-up lasts both its calls and seconds; timing likewise, but never longer than max_s."""
+    """When to stop: the warm-up lasts both its calls and seconds; timing likewise, but never longer than max_s.
+
+    Calls and seconds are those of all rounds together. Rivals take turns, round by round, so that a slow minute of the
+    machine is everyone's.
+    """
 
     warmup_calls: int
     warmup_s: float
     calls: int
     min_s: float
     max_s: float
+    rounds: int
     noisy_above: float
 
 
 @dataclass(frozen=True, kw_only=True)
 class Latency:
-    """Milliseconds per call, host to host."""
+    """Milliseconds per call."""
 
     calls: int
     p50_ms: float
@@ -41,31 +46,35 @@ class Latency:
         return asdict(self)
 
 
-def measure_latency(
-    call: Callable[[int], object],
-    images_per_call: int,
-    protocol: Protocol,
-    clock: Callable[[], float] = time.perf_counter,
-) -> Latency:
-    """Time `call(i)` for i = 0, 1, ...; `clock` returns seconds."""
-    begun, warm = clock(), 0
-    while warm < protocol.warmup_calls or clock() - begun < protocol.warmup_s:
-        call(warm)
-        warm += 1
+Clock = Callable[[], float]
+"""Seconds, from any beginning."""
+
+
+def warm_up(call: Callable[[int], object], protocol: Protocol, clock: Clock = time.perf_counter) -> None:
+    """Make `call(i)` for i = 0, 1, ... until it is as fast as it gets; nothing is timed."""
+    begun, calls = clock(), 0
+    while calls < protocol.warmup_calls or clock() - begun < protocol.warmup_s:
+        call(calls)
+        calls += 1
         if clock() - begun > protocol.max_s:
             break
+
+
+def time_round(call: Callable[[int], object], protocol: Protocol, clock: Clock = time.perf_counter) -> list[float]:
+    """Seconds of each `call(i)` for i = 0, 1, ... of one round; at least one call."""
+    least_calls, least_s = -(-protocol.calls // protocol.rounds), protocol.min_s / protocol.rounds
     seconds: list[float] = []
     total = 0.0
-    while (len(seconds) < protocol.calls or total < protocol.min_s) and (total < protocol.max_s or not seconds):
+    while (len(seconds) < least_calls or total < least_s) and (total < protocol.max_s / protocol.rounds or not seconds):
         start = clock()
         call(len(seconds))
         seconds.append(clock() - start)
         total += seconds[-1]
-    return summarize(seconds, images_per_call, protocol.noisy_above)
+    return seconds
 
 
 def summarize(seconds: Sequence[float], images_per_call: int, noisy_above: float) -> Latency:
-    """Statistics of the single calls' durations."""
+    """Statistics of the single calls' durations, of all rounds together."""
     ms = 1e3 * np.asarray(seconds)
     variation = float(ms.std() / ms.mean())
     return Latency(

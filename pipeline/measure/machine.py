@@ -5,13 +5,26 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+TELLING_FLAGS = frozenset(
+    {"avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "avx512_fp16"}
+    | {"amx_tile", "amx_bf16", "amx_int8", "asimddp", "i8mm", "bf16", "sve"}
+)
+"""Of all that a CPU can do, what decides how fast it convolves."""
+
+CPU_FOLDER = Path("/sys/devices/system/cpu")
+ISA_LIMIT = "ONEDNN_MAX_CPU_ISA"
+
 
 def machine_record() -> dict[str, object]:
-    """Processor, memory, GPU and the versions that decide about speed."""
+    """Processor, memory, GPU, settings and the versions that decide about speed; None where it is not known."""
     import torch  # here, not above: a process that measures ONNX Runtime must not carry PyTorch's memory
 
     return {
-        "cpu": _cpu_name(),
+        "cpu": _cpu_info("model name") or platform.processor() or "unknown",
+        "cpu_flags": " ".join(sorted(TELLING_FLAGS.intersection(_cpu_flags()))),
+        "cpu_limited_to": os.environ.get(ISA_LIMIT),  # instructions that oneDNN (PyTorch, OpenVINO) may use
+        "governor": _setting(CPU_FOLDER / "cpu0/cpufreq/scaling_governor"),
+        "turbo": _turbo(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
         "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
@@ -19,8 +32,15 @@ def machine_record() -> dict[str, object]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "onnxruntime": _version("onnxruntime-gpu"),
+        "openvino": _version("openvino"),
+        "tensorrt": _version("tensorrt"),
         "tensorrt_rtx": _version("tensorrt-rtx-cu13"),
     }
+
+
+def load_average() -> float:
+    """How many processes wanted a core during the last minute: before a measurement it should be near 0."""
+    return round(os.getloadavg()[0], 2)
 
 
 def peak_memory_bytes() -> int:
@@ -34,11 +54,30 @@ def peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _cpu_name() -> str:
-    for line in Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.partition(":")[2].strip()
-    return platform.processor() or "unknown"
+def _cpu_info(key: str) -> str:
+    """The first core's entry; empty where there is none."""
+    file = Path("/proc/cpuinfo")
+    for line in file.read_text().splitlines() if file.is_file() else ():
+        name, _, value = line.partition(":")
+        if name.strip() == key:
+            return value.strip()
+    return ""
+
+
+def _cpu_flags() -> list[str]:
+    return (_cpu_info("flags") or _cpu_info("Features")).split()  # x86, ARM
+
+
+def _turbo() -> bool | None:
+    boost, no_turbo = _setting(CPU_FOLDER / "cpufreq/boost"), _setting(CPU_FOLDER / "intel_pstate/no_turbo")
+    if boost is not None:
+        return boost == "1"
+    return None if no_turbo is None else no_turbo == "0"
+
+
+def _setting(file: Path) -> str | None:
+    """What the kernel says of one setting; a virtual machine often has none."""
+    return file.read_text().strip() if file.is_file() else None
 
 
 def _version(package: str) -> str | None:

@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
+from pipeline.data.boundaries import near_boundary
 from pipeline.data.classes import ClassTable
 from pipeline.data.images import image_size, read_image, read_mask
 from pipeline.data.labels import read_labels
 from pipeline.data.samples import Sample
 from pipeline.errors import SegdistillError
 from pipeline.measure.accuracy import ConfusionMatrix
+from pipeline.params.deployment import BudgetParams
 from pipeline.runtime import Runner
 
 
@@ -22,18 +24,60 @@ class ParityError(SegdistillError):
 
 @dataclass(frozen=True, kw_only=True)
 class Parity:
-    """Agreement over a whole split."""
+    """Agreement with the source over some images. Lost points are of 100, and negative where something was gained."""
 
+    runtime: str
     images: int
     pixel_agreement: float  # share of all pixels with the same class, 0..1
+    boundary_agreement: float | None  # of those where the source's class changes nearby; None where it never does
     worst_image: str
     worst_agreement: float  # of that image
     reference_miou: float  # 0..1
     miou: float  # 0..1
-    miou_difference_points: float  # absolute, in points of 100
+    miou_lost_points: float
+    worst_class: str  # the one whose IoU lost most
+    worst_class_lost_points: float
 
     def record(self) -> dict[str, object]:
         return asdict(self)
+
+
+class Agreement:
+    """Takes in pairs of predictions, one image after the other, and sums up how far they agree."""
+
+    def __init__(self, classes: ClassTable, boundary_pixels: int):
+        self.classes = classes
+        self.boundary_pixels = boundary_pixels
+        self.ours, self.theirs = ConfusionMatrix(len(classes.classes)), ConfusionMatrix(len(classes.classes))
+        self.of_images: dict[str, float] = {}
+        self.boundary = self.boundary_equal = 0
+
+    def add(self, sample_id: str, prediction: np.ndarray, reference: np.ndarray, labels: np.ndarray) -> None:
+        """All three are train ids, uint8 (H, W)."""
+        equal = prediction == reference
+        band = near_boundary(reference, self.boundary_pixels)
+        self.of_images[sample_id] = float(equal.mean())
+        self.boundary += int(band.sum())
+        self.boundary_equal += int(equal[band].sum())
+        self.ours.add(labels, prediction)
+        self.theirs.add(labels, reference)
+
+    def parity(self, runtime: str) -> Parity:
+        lost = 100 * (np.nan_to_num(self.theirs.iou_per_class()) - np.nan_to_num(self.ours.iou_per_class()))
+        worst_class, worst_image = int(lost.argmax()), min(self.of_images, key=self.of_images.__getitem__)
+        return Parity(
+            runtime=runtime,
+            images=len(self.of_images),
+            pixel_agreement=float(np.mean(list(self.of_images.values()))),
+            boundary_agreement=self.boundary_equal / self.boundary if self.boundary else None,
+            worst_image=worst_image,
+            worst_agreement=self.of_images[worst_image],
+            reference_miou=self.theirs.miou(),
+            miou=self.ours.miou(),
+            miou_lost_points=100 * (self.theirs.miou() - self.ours.miou()),
+            worst_class=self.classes.names[worst_class],
+            worst_class_lost_points=float(lost[worst_class]),
+        )
 
 
 def require_size(samples: Sequence[Sample], height: int, width: int) -> None:
@@ -52,48 +96,40 @@ def require_size(samples: Sequence[Sample], height: int, width: int) -> None:
 
 
 def measure_parity(
-    runner: Runner, samples: Sequence[Sample], reference: Path, classes: ClassTable, name: str
+    runner: Runner, samples: Sequence[Sample], predictions: Path, classes: ClassTable, boundary_pixels: int, title: str
 ) -> Parity:
     """Run an artifact over all samples and compare with the predictions that its source made.
 
     Args:
-        reference: folder of the source's predictions, one PNG of train ids for each sample id.
+        predictions: folder of the source's, one PNG of train ids for each sample id.
+        title: shown while it takes its time.
     """
-    ours, theirs = ConfusionMatrix(len(classes.classes)), ConfusionMatrix(len(classes.classes))
-    agreements: list[float] = []
-    for sample in track(samples, f"{name}: parity"):
+    agreement = Agreement(classes, boundary_pixels)
+    for sample in track(samples, f"{title}: parity"):
         prediction = runner.run(read_image(sample.image)[None])[0]
-        expected, labels = read_mask(reference / f"{sample.id}.png"), read_labels(sample, classes)
-        agreements.append(float((prediction == expected).mean()))
-        ours.add(labels, prediction)
-        theirs.add(labels, expected)
-    worst = int(np.argmin(agreements))
-    return Parity(
-        images=len(samples),
-        pixel_agreement=float(np.mean(agreements)),
-        worst_image=samples[worst].id,
-        worst_agreement=agreements[worst],
-        reference_miou=theirs.miou(),
-        miou=ours.miou(),
-        miou_difference_points=100 * abs(ours.miou() - theirs.miou()),
-    )
+        reference = read_mask(predictions / f"{sample.id}.png")
+        agreement.add(sample.id, prediction, reference, read_labels(sample, classes))
+    return agreement.parity(runner.name)
 
 
-def require_parity(
-    parity: Parity, what: str, min_pixel_agreement: float | None, max_miou_difference_points: float
-) -> None:
-    """Block an artifact that is over its budget.
-
-    Raises:
-        ParityError: names the artifact, the image that differs most, both numbers and both limits.
-    """
-    agrees = min_pixel_agreement is None or parity.pixel_agreement >= min_pixel_agreement
-    if agrees and parity.miou_difference_points <= max_miou_difference_points:
-        return
-    limit = "" if min_pixel_agreement is None else f" (at least {min_pixel_agreement:.4%})"
-    raise ParityError(
-        f"{what} disagrees with its source: {parity.pixel_agreement:.4%} of pixels equal{limit}, mIoU differs by "
-        f"{parity.miou_difference_points:.4f} points (at most {max_miou_difference_points}); worst image "
-        f"{parity.worst_image} with {parity.worst_agreement:.4%}. Usual causes: a resize with other alignment, "
-        f"BatchNorm left in training mode, weights outside the precision's range"
-    )
+def complaints(parity: Parity, budget: BudgetParams) -> list[str]:
+    """In which measures an artifact is over its budget, in words with both numbers; none if it is within."""
+    found = []
+    if parity.pixel_agreement < budget.min_pixel_agreement:
+        found.append(
+            f"{100 * parity.pixel_agreement:.4f} % equal pixels, needed are {100 * budget.min_pixel_agreement:g} % "
+            f"(worst image {parity.worst_image}: {100 * parity.worst_agreement:.2f} %)"
+        )
+    if parity.boundary_agreement is not None and parity.boundary_agreement < budget.min_boundary_agreement:
+        found.append(
+            f"{100 * parity.boundary_agreement:.3f} % equal pixels at boundaries, needed are "
+            f"{100 * budget.min_boundary_agreement:g} %"
+        )
+    if parity.miou_lost_points > budget.max_miou_lost_points:
+        found.append(f"{parity.miou_lost_points:.3f} points of mIoU lost, allowed are {budget.max_miou_lost_points:g}")
+    if parity.worst_class_lost_points > budget.max_class_lost_points:
+        found.append(
+            f"{parity.worst_class_lost_points:.3f} points of IoU lost by class {parity.worst_class}, allowed are "
+            f"{budget.max_class_lost_points:g}"
+        )
+    return found

@@ -1,107 +1,107 @@
-"""Latency of every artifact of a run, each measured in a process of its own.
+"""Latency of every artifact of a run on every runtime, side by side on this machine."""
 
-Two sessions in one process keep threads spinning on the same cores and slow each other down.
-"""
-
-import multiprocessing
-from collections.abc import Callable
-from dataclasses import fields
-from multiprocessing.connection import Connection
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, fields
 from pathlib import Path
 
 from pipeline.data.files import write_json
-from pipeline.data.images import read_image
 from pipeline.data.samples import read_samples
-from pipeline.errors import SegdistillError
-from pipeline.measure.latency import Protocol, measure_latency
-from pipeline.measure.machine import machine_record, peak_memory_bytes
-from pipeline.params import ProfileParams
-from pipeline.runtime import RunnerUnavailable, open_runner
+from pipeline.measure.latency import Latency, Protocol, summarize
+from pipeline.measure.machine import load_average, machine_record
+from pipeline.measure.targets import Target
+from pipeline.measure.worker import Ready, Round, Worker
+from pipeline.params.deployment import ProfileParams
+from pipeline.runtime.nodes import postprocessing
 
-
-class ProfileError(SegdistillError):
-    """A measurement that ended without a result."""
+WIDEST_TOLD = "image_to_labels"
+"""The boundary that stands for a target of which nothing could be measured."""
 
 
 def profile_run(
-    name: str, profile: ProfileParams, split: str, samples: Path, artifacts: dict[str, Path], metrics: Path
+    name: str, profile: ProfileParams, split: str, targets: Sequence[Target], samples: Path, metrics: Path
 ) -> None:
-    """Measure every artifact at every boundary on real images and write the records as `metrics`.
+    """Measure every target at every boundary on real images and write the records as `metrics`.
 
-    Args:
-        artifacts: runtime name to file, for example {"onnxruntime": model.onnx}. One that cannot run on this machine
-            is recorded as not run, with the reason.
+    Each target has a process of its own. They take turns: one round of all of them, then the next. One that cannot run
+    on this machine is recorded as not run, with the reason.
+
+    Raises:
+        ProfileError: an artifact is damaged, or a process died.
     """
-    chosen = [sample.image for sample in read_samples(samples, split)[: profile.images]]
-    size = read_image(chosen[0]).shape[:2]
-    measurements = []
-    for runtime, artifact in artifacts.items():
-        for measured in _in_own_process(artifact, profile, chosen):
-            measurements.append({"runtime": runtime, **measured})
-            print(f"{name} {runtime} {measured['boundary']}: {_in_words(measured)}", flush=True)
+    images = [sample.image for sample in read_samples(samples, split)[: profile.images]]
+    protocol = Protocol(**{field.name: getattr(profile, field.name) for field in fields(Protocol)})
+    machine = {**machine_record(), "load_average_before": load_average()}
+    with ExitStack() as stack:
+        workers = {
+            target: stack.enter_context(Worker(target, protocol, profile.threads, images))
+            for target in targets
+            if not target.missing
+        }
+        ready = {target: worker.ready() for target, worker in workers.items()}
+        able = {target: workers[target] for target in workers if not ready[target].unavailable}
+        rounds: dict[Target, list[Round]] = {target: [] for target in able}
+        for _ in range(protocol.rounds):
+            for target, worker in able.items():
+                rounds[target].append(worker.time_round())
+        shares = [
+            {"precision": t.precision, "file": t.path.name, **postprocessing(worker.time_nodes())._asdict()}
+            for t, worker in able.items()
+            if t.runtime == "onnxruntime" and t.shape == targets[0].shape
+        ]
+    measurements: list[dict[str, object]] = []
+    for target in targets:
+        state = ready.get(target, Ready("", target.missing))
+        timed = rounds.get(target)
+        records = _measured(target, state, timed, profile) if timed else [_not_run(target, state, profile)]
+        measurements.extend(records)
+        for record in records:
+            print(f"{name} {_in_words(record)}", flush=True)
     write_json(
         metrics,
         {
             "run": name,
-            "machine": machine_record(),
-            "threads": profile.threads,
-            "batch": 1,
-            "input": list(size),
+            "protocol": {**asdict(protocol), "threads": profile.threads, "split": split, "images": len(images)},
+            "machine": machine,
+            "postprocessing": shares,
             "measurements": measurements,
         },
     )
 
 
-def _in_own_process(artifact: Path, profile: ProfileParams, images: list[Path]) -> list[dict[str, object]]:
-    context = multiprocessing.get_context("spawn")
-    receiver, sender = context.Pipe(duplex=False)
-    process = context.Process(target=_measure, args=(sender, artifact, profile, images))
-    process.start()
-    sender.close()
-    try:
-        return receiver.recv()
-    except EOFError as error:
-        process.join()
-        raise ProfileError(
-            f"measuring {artifact} ended with exit status {process.exitcode} and without a result; "
-            f"its own message stands above (-9 means that the machine ran out of memory)"
-        ) from error
-    finally:
-        process.join()
+def _measured(target: Target, ready: Ready, rounds: Sequence[Round], profile: ProfileParams) -> list[dict[str, object]]:
+    """One record for each boundary, over the calls of all rounds."""
+    records = []
+    for boundary in rounds[0].seconds:
+        seconds = [s for timed in rounds for s in timed.seconds[boundary]]
+        latency = summarize(seconds, target.shape.batch, profile.noisy_above)
+        numbers = {**latency.record(), "peak_memory_mb": rounds[-1].peak_memory_mb}
+        records.append(_record(target, ready, profile.threads, boundary, numbers))
+    return records
 
 
-def _measure(sender: Connection, artifact: Path, profile: ProfileParams, images: list[Path]) -> None:
-    """Send one record for each boundary; a runner that is unavailable gives one that says why."""
-    protocol = Protocol(**{field.name: getattr(profile, field.name) for field in fields(Protocol)})
-    try:
-        with open_runner(artifact, profile.threads) as runner:
-            decoded = [read_image(path)[None] for path in images]
-
-            def from_image(i: int) -> object:
-                return runner.run(decoded[i % len(decoded)])
-
-            def from_file(i: int) -> object:
-                return runner.run(read_image(images[i % len(images)])[None])
-
-            calls = {"image_to_labels": from_image, "file_to_labels": from_file}
-            sender.send([_record(boundary, call, protocol) for boundary, call in calls.items()])
-    except RunnerUnavailable as error:
-        sender.send([{"boundary": "image_to_labels", "status": "not run", "reason": str(error)}])
+def _not_run(target: Target, ready: Ready, profile: ProfileParams) -> dict[str, object]:
+    names = [*(field.name for field in fields(Latency)), "peak_memory_mb"]
+    return _record(target, ready, profile.threads, WIDEST_TOLD, dict.fromkeys(names))
 
 
-def _record(boundary: str, call: Callable[[int], object], protocol: Protocol) -> dict[str, object]:
-    latency = measure_latency(call, 1, protocol)
-    peak_mb = peak_memory_bytes() / 2**20  # of the process so far
+def _record(
+    target: Target, ready: Ready, threads: int, boundary: str, numbers: Mapping[str, object]
+) -> dict[str, object]:
     return {
+        **target.record(),
+        "provider": ready.provider,
+        "threads": threads,
         "boundary": boundary,
-        "status": "measured",
-        "reason": "",
-        **latency.record(),
-        "peak_memory_mb": round(peak_mb, 1),
+        "status": "not run" if ready.unavailable else "measured",
+        "reason": ready.unavailable,
+        **numbers,
     }
 
 
-def _in_words(measured: dict[str, object]) -> str:
-    if measured["status"] != "measured":
-        return f"not run: {measured['reason']}"
-    return f"p50 {measured['p50_ms']:.2f} ms over {measured['calls']} calls"
+def _in_words(record: dict[str, object]) -> str:
+    what = f"{record['runtime']} {record['precision']} {record['file']} {record['boundary']}"
+    if record["status"] != "measured":
+        return f"{what}: not run: {record['reason']}"
+    noisy = ", noisy" if record["noisy"] else ""
+    return f"{what}: p50 {record['p50_ms']:.2f} ms over {record['calls']} calls{noisy}"

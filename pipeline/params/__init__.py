@@ -18,12 +18,19 @@ from ruamel.yaml.error import YAMLError
 from pipeline.errors import SegdistillError
 from pipeline.params.curation import CurationParams
 from pipeline.params.dataset import DatasetParams
+from pipeline.params.deployment import (
+    EngineParams,
+    ExportParams,
+    ParityParams,
+    ProfileParams,
+    QuantizationParams,
+    ReleaseParams,
+)
 from pipeline.params.methods import MethodsParams
 from pipeline.params.sections import Count, Fraction, Index, Name, NonNegative, Positive, section
 
 Split = Literal["train", "val", "test"]
 Architecture = Literal["pspnet", "deeplabv3"]
-Precision = Literal["fp32", "fp16"]
 NO_TEACHER = "none"  # the baseline, where methods are named
 
 
@@ -200,37 +207,6 @@ class InspectionParams:
 
 
 @section
-class ExportParams:
-    height: Count  # pixels; the exported graph has this one size
-    width: Count
-    opset: Annotated[int, Field(ge=18, le=20)]
-    max_nodes: Count
-    logit_images: Count  # images on which logits are compared
-    max_logit_difference: Positive
-    min_pixel_agreement: Fraction
-    max_miou_difference_points: Positive
-
-
-@section
-class EngineParams:
-    compute_capabilities: list[Literal["SM75", "SM80", "SM86", "SM89", "SM120", "SM121"]]
-    precisions: list[Precision]
-    max_miou_difference_points: dict[Precision, Positive]
-
-
-@section
-class ProfileParams:
-    warmup_calls: Count
-    warmup_s: NonNegative
-    calls: Count
-    min_s: NonNegative
-    max_s: Positive
-    threads: Count
-    images: Count  # different images that are cycled through
-    noisy_above: Positive  # coefficient of variation
-
-
-@section
 class ReportParams:
     title: str
     examples: Count  # rows of the picture grid for each of best, median and worst
@@ -249,8 +225,11 @@ class Params:
     evaluation: EvaluationParams
     inspection: InspectionParams
     export: ExportParams
+    parity: ParityParams
+    quantization: QuantizationParams
     engine: EngineParams
     profile: ProfileParams
+    release: ReleaseParams
     report: ReportParams
 
     @model_validator(mode="after")

@@ -1,14 +1,22 @@
 """The charts that compare networks. Each takes plain numbers; None where there is nothing to draw."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from pipeline.reporting.charts import INK, MUTED, TEACHER_COLOR, Chart, draw, rows_from_top
 from pipeline.reporting.wording import points
+
+MARKERS = {"fp32": "o", "fp16": "s", "int8": "D"}
+LEGEND_COLUMNS = 2
+PALE = 0.4
+LOG_FROM = 4
+"""Latencies that differ by more than this factor need a logarithmic axis."""
 
 
 class Bar(NamedTuple):
@@ -20,13 +28,15 @@ class Bar(NamedTuple):
 
 
 class Spot(NamedTuple):
-    """A run in the plane of speed and quality."""
+    """A file of a run in the plane of speed and quality."""
 
     run: str
+    precision: str
     latency_ms: float
     miou: float  # 0..1
     color: str
     is_baseline: bool
+    released: bool
 
 
 class IoUSeries(NamedTuple):
@@ -38,55 +48,79 @@ class IoUSeries(NamedTuple):
 
 
 def pareto(spots: Sequence[Spot], teacher_miou: float) -> Chart | None:
-    """Draw mIoU against latency, with the runs that no other run beats in both joined by a line."""
+    """Draw mIoU against latency. A thin line joins the files of a run, a thick one those that no other file beats.
+
+    What was not released is pale, and no rival of the others.
+    """
     if not spots:
         return None
+    runs = {spot.run: spot for spot in spots}
+    rows = -(-len(runs) // LEGEND_COLUMNS)
 
     def paint(figure: Figure) -> None:
         axes = figure.add_subplot()
         front = pareto_front(spots)
-        axes.plot([s.latency_ms for s in front], [100 * s.miou for s in front], color="#b8c4cf", lw=1.4, zorder=1)
-        for spot in spots:
-            fill = "white" if spot.is_baseline else spot.color
-            axes.scatter(
-                spot.latency_ms, 100 * spot.miou, s=90, c=fill, edgecolors=spot.color, linewidths=2.2, zorder=3
-            )
-            below = _has_one_just_above(spot, spots, teacher_miou)
-            axes.annotate(
-                spot.run, (spot.latency_ms, 100 * spot.miou), (0, -9 if below else 9), textcoords="offset points",
-                ha="center", va="top" if below else "bottom", fontsize=8.5,
-            )  # fmt: skip
+        axes.plot([s.latency_ms for s in front], [100 * s.miou for s in front], color="#cdd7df", lw=6, zorder=1,
+                  solid_capstyle="round", solid_joinstyle="round")  # fmt: skip
+        for run in runs:
+            _files_of_a_run(axes, [spot for spot in spots if spot.run == run])
         axes.axhline(100 * teacher_miou, color=TEACHER_COLOR, ls=(0, (5, 3)), lw=1.3)
         axes.annotate(
             f"teacher {100 * teacher_miou:.1f}", (0.005, 100 * teacher_miou), (0, 4),
             xycoords=("axes fraction", "data"), textcoords="offset points", fontsize=8.5, color=TEACHER_COLOR,
         )  # fmt: skip
-        axes.margins(x=0.28, y=0.16)
-        axes.set_xlabel("latency p50, ms (image to labels, ONNX Runtime)")
+        axes.margins(x=0.12, y=0.16)
+        latencies = [spot.latency_ms for spot in spots]
+        if max(latencies) > LOG_FROM * min(latencies):
+            axes.set_xscale("log")
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
+            axes.xaxis.set_major_formatter(lambda value, _: f"{value:g}")
+            axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.set_xlabel("latency p50, ms (image to labels, CPU)")
         axes.set_ylabel("mIoU, %")
+        figure.legend(handles=_legend(runs.values(), spots), loc="outside lower center", ncols=LEGEND_COLUMNS,
+                      fontsize=8.5)  # fmt: skip
 
-    return draw((6.2, 4.2), paint)
+    return draw((6.2, 4.2 + 0.22 * rows), paint)
+
+
+def _files_of_a_run(axes: Axes, spots: Sequence[Spot]) -> None:
+    """One marker for each precision, joined by a thin line."""
+    strength = 1.0 if spots[0].released else PALE
+    axes.plot([s.latency_ms for s in spots], [100 * s.miou for s in spots], color=spots[0].color, lw=1.1,
+              alpha=strength, zorder=2)  # fmt: skip
+    for spot in spots:
+        fill = "white" if spot.is_baseline else spot.color
+        axes.scatter(spot.latency_ms, 100 * spot.miou, s=80, marker=MARKERS[spot.precision], c=fill,
+                     edgecolors=spot.color, linewidths=2, alpha=strength, zorder=3)  # fmt: skip
+
+
+def _legend(runs: Iterable[Spot], spots: Sequence[Spot]) -> list[Line2D]:
+    """A color for each run, then a marker for each precision where there are several."""
+    handles = [
+        Line2D(
+            [], [], color=run.color, marker="o", markersize=8, markeredgewidth=2, ls="none",
+            markerfacecolor="white" if run.is_baseline else run.color, alpha=1.0 if run.released else PALE,
+            label=run.run if run.released else f"{run.run} (rejected)",
+        )
+        for run in runs
+    ]  # fmt: skip
+    precisions = [precision for precision in MARKERS if any(spot.precision == precision for spot in spots)]
+    handles += [
+        Line2D([], [], color=MUTED, marker=MARKERS[precision], markersize=7, ls="none", label=precision)
+        for precision in precisions
+        if len(precisions) > 1
+    ]
+    return handles
 
 
 def pareto_front(spots: Sequence[Spot]) -> list[Spot]:
-    """Runs that no other run matches in latency and beats in mIoU (or the reverse), fastest first."""
+    """Released files that no other one matches in latency and beats in mIoU (or the reverse), fastest first."""
     front: list[Spot] = []
-    for spot in sorted(spots, key=lambda s: (s.latency_ms, -s.miou)):
+    for spot in sorted((s for s in spots if s.released), key=lambda s: (s.latency_ms, -s.miou)):
         if not front or spot.miou > front[-1].miou:
             front.append(spot)
     return front
-
-
-def _has_one_just_above(spot: Spot, spots: Sequence[Spot], teacher_miou: float) -> bool:
-    """Whether a label over this spot would run into another spot's: then it goes below."""
-    latencies = [other.latency_ms for other in spots]
-    reach = 0.4 * max(max(latencies) - min(latencies), 0.1 * max(latencies))
-    mious = [teacher_miou, *(other.miou for other in spots)]
-    near = 0.15 * (max(mious) - min(mious))
-    return any(
-        other is not spot and abs(other.latency_ms - spot.latency_ms) < reach and 0 <= other.miou - spot.miou < near
-        for other in spots
-    )
 
 
 def gain(bars: Sequence[Bar]) -> Chart | None:

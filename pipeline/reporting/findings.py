@@ -1,4 +1,4 @@
-"""What the page says beside the charts: dataset shares, frequent confusions, and reasons as numbered notes."""
+"""What the page says beside the charts of data and quality: shares of classes, frequent confusions."""
 
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
@@ -7,8 +7,7 @@ import numpy as np
 
 from pipeline.data.samples import SPLITS
 from pipeline.inspection.records import InspectedSample
-from pipeline.reporting.material import Material, Run
-from pipeline.reporting.records import Engine, Statistics
+from pipeline.reporting.records import Statistics
 
 MOST_CONFUSED = 3
 
@@ -19,13 +18,6 @@ class Confused(NamedTuple):
     label: str
     prediction: str
     share: float  # of the label's pixels, 0..1
-
-
-class EngineRow(NamedTuple):
-    """One engine; `note` is the number of its reason, None without one."""
-
-    engine: Engine
-    note: int | None
 
 
 def class_shares(statistics: Statistics) -> dict[str, list[float]]:
@@ -65,28 +57,3 @@ def most_confused(confusion: np.ndarray, names: Sequence[str]) -> list[Confused]
     return [
         Confused(names[row], names[column], shares[row, column]) for row, column in pairs if shares[row, column] > 0
     ]
-
-
-def engine_rows(runs: Sequence[Run]) -> tuple[dict[str, list[EngineRow]], list[str]]:
-    """Engines by run, and their different reasons: most engines of a machine share one, so each is told once."""
-    reasons: list[str] = []
-    rows: dict[str, list[EngineRow]] = {run.name: [] for run in runs}
-    for run in runs:
-        for engine in run.engines.engines:
-            if engine.reason and engine.reason not in reasons:
-                reasons.append(engine.reason)
-            rows[run.name].append(EngineRow(engine, reasons.index(engine.reason) + 1 if engine.reason else None))
-    return rows, reasons
-
-
-def machines(material: Material) -> list[tuple[list[str], dict[str, str | int | float | None]]]:
-    """The machines that measured latency, each with its runs; more than one means that latencies do not compare."""
-    found: list[tuple[list[str], dict[str, str | int | float | None]]] = []
-    for run in material.runs.values():
-        for names, machine in found:
-            if machine == run.profile.machine:
-                names.append(run.name)
-                break
-        else:
-            found.append(([run.name], run.profile.machine))
-    return found

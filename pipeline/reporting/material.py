@@ -10,8 +10,19 @@ from pipeline.data.classes import ClassTable
 from pipeline.data.samples import Sample, read_samples
 from pipeline.inspection.records import InspectedSample, read_inspected
 from pipeline.params import RunParams
-from pipeline.reporting.reading import corrupt, read_bytes, read_record
-from pipeline.reporting.records import Engines, Evaluation, Export, Profile, Release, Statistics
+from pipeline.reporting.deployed import (
+    IMAGE_TO_LABELS,
+    Artifact,
+    Decision,
+    Decisions,
+    Engines,
+    Export,
+    Profile,
+    Quantization,
+    Release,
+)
+from pipeline.reporting.reading import corrupt, read_bytes, read_record, read_yaml_record
+from pipeline.reporting.records import Evaluation, Statistics
 from pipeline.reporting.tables import Curve, read_confusion, read_curve, read_image_scores
 
 TEACHER = "teacher"
@@ -52,13 +63,42 @@ class Run:
     params: RunParams
     judged: Judged
     export: Export
+    quantization: Quantization
     engines: Engines
     profile: Profile
+    decisions: list[Decision]
     release: Release
+    signed: bool
 
     @property
     def is_baseline(self) -> bool:
         return not self.params.has_teacher
+
+    @property
+    def artifacts(self) -> dict[str, Artifact]:
+        """All its ONNX files, by name."""
+        return {artifact.file: artifact for artifact in (*self.export.artifacts, *self.quantization.artifacts)}
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Batch, height and width of the graphs that ship."""
+        height, width = self.judged.evaluation.input
+        return 1, height, width
+
+    @property
+    def shipping(self) -> list[Decision]:
+        """What a receiver gets, fastest first; nothing of a run that was rejected."""
+        if self.release.status == "rejected":
+            return []
+        return sorted((d for d in self.decisions if d.verdict == "ships"), key=lambda d: d.p50_ms or 0.0)
+
+    def is_noisy(self, decision: Decision) -> bool:
+        """Whether the time that a decision rests on varied too much."""
+        return any(
+            entry.noisy and entry.p50_ms == decision.p50_ms and entry.boundary == IMAGE_TO_LABELS
+            for entry in self.profile.measurements
+            if (entry.precision, entry.shape) == (decision.precision, self.shape)
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -118,15 +158,26 @@ def _inspected(path: Path, runs: Collection[str]) -> list[InspectedSample]:
 
 
 def _run(name: str, params: RunParams, split: str, names: Sequence[str], folders: Folders) -> Run:
-    return Run(
+    export = read_record(Export, folders.metrics / "export" / f"{name}.json", "export")
+    if not any(artifact.precision == "fp32" for artifact in export.artifacts):
+        raise corrupt(folders.metrics / "export" / f"{name}.json", "export", "no fp32 graph among its artifacts")
+    bundle = folders.release / name
+    run = Run(
         name=name,
         params=params,
         judged=_judged(name, "student", folders.students / name, split, names, folders),
-        export=read_record(Export, folders.metrics / "export" / f"{name}.json", "export"),
+        export=export,
+        quantization=read_record(Quantization, folders.metrics / "quantize" / f"{name}.json", "quantize"),
         engines=read_record(Engines, folders.metrics / "engine" / f"{name}.json", "engine"),
         profile=read_record(Profile, folders.metrics / "profile" / f"{name}.json", "profile"),
-        release=read_record(Release, folders.release / name / "manifest.json", "release"),
+        decisions=read_yaml_record(Decisions, bundle / "numerics.yaml", "release").decisions,
+        release=read_record(Release, bundle / "manifest.json", "release"),
+        signed=(bundle / "manifest.json.sig").is_file(),
     )
+    if unknown := {decision.file for decision in run.decisions} - set(run.artifacts):
+        complaint = f"it decides about {', '.join(sorted(unknown))}, which stages export and quantize do not list"
+        raise corrupt(bundle / "numerics.yaml", "release", complaint)
+    return run
 
 
 def _judged(name: str, stage: str, trained: Path, split: str, names: Sequence[str], folders: Folders) -> Judged:

@@ -2,9 +2,20 @@
 
 from typing import NamedTuple
 
-from pipeline.reporting.material import Material
-from pipeline.reporting.summary import Summary
-from pipeline.reporting.wording import agreement, count, counted, millions, milliseconds, percent, points
+from pipeline.reporting.material import Material, Run
+from pipeline.reporting.summary import RunSummary, Summary
+from pipeline.reporting.wording import (
+    NOT_AVAILABLE,
+    agreement,
+    count,
+    counted,
+    millions,
+    milliseconds,
+    number,
+    percent,
+    points,
+    runtime,
+)
 
 
 class Tile(NamedTuple):
@@ -25,23 +36,36 @@ class StageFact(NamedTuple):
 def tiles(summary: Summary, material: Material) -> list[Tile]:
     """The best student: quality, gain, latency and size."""
     best, teacher = summary.best, material.teacher.evaluation
-    profile = material.runs[best.run].profile
     kept = f"teacher {percent(teacher.miou)}; {teacher.images} {teacher.split} images"
     baseline = material.runs[best.run].params.baseline
     against = f"against {baseline} ({percent(best.baseline_miou)}), the same student without a teacher"
-    machine = (
-        f"p50, image to labels, {counted(profile.threads, 'thread')}, {profile.machine.get('cpu') or 'unnamed CPU'}"
-    )
     return [
         Tile("Best student, mIoU", percent(best.miou), f"{best.run}; {kept}"),
         Tile("From distillation",
              "n/a" if best.gain_points is None else f"{points(best.gain_points)} points",
              "the best student is a baseline" if best.gain_points is None else against),
-        Tile("Latency, ONNX Runtime", milliseconds(best.latency_p50_ms),
-             machine if best.latency_p50_ms is not None else "not measured"),
+        _latency_tile(best, material.runs[best.run]),
         Tile("Parameters", millions(best.params),
              f"teacher {millions(teacher.parameters)}, {teacher.parameters / best.params:.1f} times as many"),
     ]  # fmt: skip
+
+
+def _latency_tile(best: RunSummary, run: Run) -> Tile:
+    """The fastest file of the best student that ships."""
+    fastest, profile = best.fastest, run.profile
+    if fastest is None:
+        return Tile("Latency", NOT_AVAILABLE, f"nothing of {best.run} ships")
+    eager = f"{fastest.times_eager:.1f} times as fast as PyTorch eager; " if fastest.times_eager else ""
+    noisy = "noisy; " if fastest.noisy else ""
+    conditions = (
+        f"{noisy}p50, image to labels, {counted(profile.protocol.threads, 'thread')}, "
+        f"{profile.machine.get('cpu') or 'unnamed CPU'}"
+    )
+    return Tile(
+        f"Latency, {fastest.precision} on {runtime(fastest.runtime)}",
+        milliseconds(fastest.p50_ms),
+        f"the fastest that ships; {eager}{conditions}",
+    )
 
 
 def stage_facts(summary: Summary, material: Material) -> list[StageFact]:
@@ -53,6 +77,8 @@ def stage_facts(summary: Summary, material: Material) -> list[StageFact]:
     built = sum(engine.status == "built" for engine in engines)
     released = sum(run.release == "released" for run in summary.runs)
     looked_at = sum(sample.hardness is not None for sample in material.inspected)
+    quantized = [artifact for run in material.runs.values() for artifact in run.quantization.artifacts]
+    lost = max((artifact.parity.miou_lost_points for artifact in quantized), default=None)
     least = min(run.onnx_pixel_agreement for run in summary.runs)
     return [
         StageFact("prepare", f"{count(curated + rejected)} images, {len(material.classes.classes)} classes"),
@@ -62,8 +88,9 @@ def stage_facts(summary: Summary, material: Material) -> list[StageFact]:
         StageFact("evaluate", f"{count(teacher.images)} {teacher.split} images"),
         StageFact("inspect", f"{count(looked_at)} images looked at"),
         StageFact("export", f"parity {agreement(least)}"),
+        StageFact("quantize", f"{number(lost)} points lost at most"),
         StageFact("engine", f"{built} of {len(engines)} built"),
-        StageFact("profile", f"best: {milliseconds(best.latency_p50_ms)}"),
+        StageFact("profile", f"best: {milliseconds(best.fastest.p50_ms if best.fastest else best.latency_p50_ms)}"),
         StageFact("release", f"{released} of {len(summary.runs)} released"),
         StageFact("report", "this page"),
     ]

@@ -7,8 +7,9 @@ from typing import NamedTuple
 
 import jinja2
 
-from pipeline.reporting import findings, overview, wording
+from pipeline.reporting import deployment, findings, overview, wording
 from pipeline.reporting.charts import TEACHER_COLOR, Chart
+from pipeline.reporting.deployed import BOUNDARIES
 from pipeline.reporting.gallery import Wall
 from pipeline.reporting.material import Material
 from pipeline.reporting.pictures import Row, encode_panel
@@ -26,6 +27,7 @@ class Drawings(NamedTuple):
     gain: Chart | None
     per_class: Chart  # all families in one, for a file
     per_class_by_family: Mapping[str, Chart]
+    layers: Chart | None  # what int8 costs, layer by layer
     grids: Mapping[str, Sequence[Row]]
     map: Chart  # of all samples that were inspected
     walls: Sequence[Wall]
@@ -39,14 +41,16 @@ def render_page(summary: Summary, material: Material, drawings: Drawings, colors
     )  # fmt: skip
     for formatter in (
         wording.percent, wording.agreement, wording.points, wording.number, wording.scientific, wording.count,
-        wording.counted, wording.millions, wording.mebibytes, wording.milliseconds,
+        wording.counted, wording.millions, wording.mebibytes, wording.milliseconds, wording.times,
+        wording.listed, wording.runtime,
     ):  # fmt: skip
         environment.filters[formatter.__name__] = formatter
     environment.filters["picture"] = _chart_uri
     environment.filters["panel"] = lambda panel: _uri(*encode_panel(panel))
     environment.filters["png"] = lambda png: _uri("image/png", png)
     names = material.classes.names
-    engine_rows, reasons = findings.engine_rows(list(material.runs.values()))
+    runs = material.runs
+    engine_rows, reasons = deployment.engine_rows(list(runs.values()))
     return environment.get_template("page.html.j2").render(
         summary=summary,
         material=material,
@@ -58,10 +62,15 @@ def render_page(summary: Summary, material: Material, drawings: Drawings, colors
         tiles=overview.tiles(summary, material),
         stages=overview.stage_facts(summary, material),
         void_shares=findings.void_shares(material.statistics),
-        confused={n: findings.most_confused(run.judged.confusion, names) for n, run in material.runs.items()},
+        confused={name: findings.most_confused(run.judged.confusion, names) for name, run in runs.items()},
+        decision_rows={name: deployment.decision_rows(run) for name, run in runs.items()},
+        latency_rows={name: deployment.latency_rows(run) for name, run in runs.items()},
+        not_run={name: deployment.not_run(run) for name, run in runs.items()},
+        boundaries=BOUNDARIES,
         engine_rows=engine_rows,
         reasons=reasons,
-        machines=findings.machines(material),
+        machines=deployment.machines(material),
+        loads=deployment.loads(material),
     )
 
 

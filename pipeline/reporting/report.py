@@ -8,8 +8,10 @@ from pipeline.data.files import replacing, write_json, write_text
 from pipeline.params import ReportParams, RunParams, Split
 from pipeline.reporting import comparison, figures
 from pipeline.reporting.charts import TEACHER_COLOR, run_colors
+from pipeline.reporting.deployment import judged_layers, spots
 from pipeline.reporting.findings import class_shares, places_by_split
 from pipeline.reporting.gallery import gallery
+from pipeline.reporting.layer_costs import layer_costs
 from pipeline.reporting.material import TEACHER, Folders, Material, Run, gather
 from pipeline.reporting.page import Drawings, render_page
 from pipeline.reporting.pictures import grid_png, picture_grid
@@ -53,18 +55,15 @@ def draw_all(
     groups = {baseline: _iou_series(family, material, colors) for baseline, family in material.families.items()}
     curves = {TEACHER: material.teacher.curve, **{name: run.judged.curve for name, run in material.runs.items()}}
     bars = [comparison.Bar(r.run, r.gain_points, colors[r.run]) for r in summary.runs if r.gain_points is not None]
-    spots = [
-        comparison.Spot(r.run, r.latency_p50_ms, r.miou, colors[r.run], r.gain_points is None)
-        for r in summary.runs
-        if r.latency_p50_ms is not None
-    ]
+    layers = {name: judged_layers(run, colors[name]) for name, run in material.runs.items()}
     return Drawings(
         class_balance=figures.class_balance(names, class_shares(material.statistics)),
         training=figures.training(curves, colors),
-        pareto=comparison.pareto(spots, summary.teacher.miou),
+        pareto=comparison.pareto(spots(material.runs.values(), colors), summary.teacher.miou),
         gain=comparison.gain(bars),
         per_class=comparison.per_class(names, groups),
         per_class_by_family={title: comparison.per_class(names, {title: group}) for title, group in groups.items()},
+        layers=layer_costs(layers),
         grids=grids,
         map=figures.sample_map(places_by_split(material.inspected)),
         walls=gallery(material.inspected, baselines, material.classes, view_samples),
@@ -91,6 +90,7 @@ def _png_files(drawings: Drawings, material: Material) -> dict[str, bytes]:
         "pareto": drawings.pareto,
         "gain": drawings.gain,
         "per_class": drawings.per_class,
+        "layers": drawings.layers,
         "map": drawings.map,
     }
     files = {f"{name}.png": chart.png for name, chart in charts.items() if chart is not None}

@@ -2,10 +2,10 @@
 
 from dataclasses import dataclass
 
+from pipeline.reporting.deployed import IMAGE_TO_LABELS, Decision
 from pipeline.reporting.material import Material, Run
 
 RUNTIME = "onnxruntime"
-BOUNDARY = "image_to_labels"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +27,19 @@ class EngineSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FastestSummary:
+    """The fastest file that ships, where every runtime of the measuring machine is installed."""
+
+    runtime: str
+    precision: str
+    file: str
+    miou: float  # 0..1
+    p50_ms: float | None
+    noisy: bool  # its single times vary too much
+    times_eager: float | None  # as fast as PyTorch eager float32; None: nothing to compare with
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunSummary:
     run: str
     architecture: str
@@ -40,10 +53,15 @@ class RunSummary:
     gmacs: float
     onnx_pixel_agreement: float  # 0..1
     onnx_miou: float  # 0..1
-    latency_p50_ms: float | None  # None: not measured
+    latency_p50_ms: float | None  # of the fp32 graph; None: not measured
     latency_runtime: str
+    latency_boundary: str
+    fastest: FastestSummary | None  # None: nothing ships
+    decisions: list[Decision]
     engines: list[EngineSummary]
     release: str
+    release_reasons: list[str]
+    signed: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +69,7 @@ class Summary:
     profile_title: str
     teacher: TeacherSummary
     runs: list[RunSummary]
-    machine: dict[str, str | int | float | None]  # that timed the first run
+    machine: dict[str, bool | str | int | float | None]  # that timed the first run
 
     @property
     def best(self) -> RunSummary:
@@ -78,7 +96,7 @@ def summarize(title: str, material: Material) -> Summary:
 def _summarize_run(run: Run, material: Material) -> RunSummary:
     evaluation = run.judged.evaluation
     baseline_miou = material.runs[run.params.baseline].judged.evaluation.miou
-    timing = run.profile.measurement(RUNTIME, BOUNDARY)
+    timing = run.profile.measured(RUNTIME, "fp32", run.shape)
     return RunSummary(
         run=run.name,
         architecture=evaluation.architecture,
@@ -90,10 +108,13 @@ def _summarize_run(run: Run, material: Material) -> RunSummary:
         pixel_accuracy=evaluation.pixel_accuracy,
         params=evaluation.parameters,
         gmacs=evaluation.gmacs,
-        onnx_pixel_agreement=run.export.parity.pixel_agreement,
-        onnx_miou=run.export.parity.miou,
+        onnx_pixel_agreement=run.export.full.parity.pixel_agreement,
+        onnx_miou=run.export.full.parity.miou,
         latency_p50_ms=timing.p50_ms if timing else None,
         latency_runtime=RUNTIME,
+        latency_boundary=IMAGE_TO_LABELS,
+        fastest=_fastest(run),
+        decisions=run.decisions,
         engines=[
             EngineSummary(
                 precision=e.precision,
@@ -106,4 +127,21 @@ def _summarize_run(run: Run, material: Material) -> RunSummary:
             for e in run.engines.engines
         ],
         release=run.release.status,
+        release_reasons=run.release.reasons,
+        signed=run.signed,
+    )
+
+
+def _fastest(run: Run) -> FastestSummary | None:
+    if not run.shipping:
+        return None
+    decision = run.shipping[0]
+    return FastestSummary(
+        runtime=decision.runtime,
+        precision=decision.precision,
+        file=decision.file,
+        miou=decision.miou,
+        p50_ms=decision.p50_ms,
+        noisy=run.is_noisy(decision),
+        times_eager=run.profile.times_eager(decision.runtime, decision.p50_ms, run.shape),
     )

@@ -1,6 +1,7 @@
 """Numbers and findings in words, for people: what a result says, and what it does not."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import replace
 
 from pipeline.reporting.material import Material
@@ -9,6 +10,15 @@ from pipeline.reporting.summary import RunSummary, Summary
 MINUS = "\N{MINUS SIGN}"
 THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
 NOT_AVAILABLE = "n/a"
+RUNTIMES = {
+    "pytorch_eager": "PyTorch eager",
+    "pytorch_compiled": "PyTorch compiled",
+    "onnxruntime": "ONNX Runtime",
+    "onnxruntime_cuda": "ONNX Runtime CUDA",
+    "openvino": "OpenVINO",
+    "tensorrt": "TensorRT",
+    "tensorrt_rtx": "TensorRT for RTX",
+}
 SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -31,8 +41,8 @@ def points(difference: float | None) -> str:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """A fixed number of digits."""
-    return NOT_AVAILABLE if value is None else f"{value:.{digits}f}".replace("-", MINUS)
+    """A fixed number of digits; the sign of a rounded zero is dropped."""
+    return NOT_AVAILABLE if value is None else f"{round(value, digits) + 0.0:.{digits}f}".replace("-", MINUS)
 
 
 def scientific(value: float) -> str:
@@ -62,6 +72,22 @@ def mebibytes(size: int) -> str:
 
 def milliseconds(value: float | None) -> str:
     return NOT_AVAILABLE if value is None else f"{value:.{1 if value >= 10 else 2}f}{THIN_SPACE}ms"
+
+
+def times(factor: float | None) -> str:
+    """3.451 -> 3.45 times, as a sign."""
+    return "\N{EM DASH}" if factor is None else f"{factor:.2f}{THIN_SPACE}\N{MULTIPLICATION SIGN}"
+
+
+def runtime(name: str) -> str:
+    """The name that people know; a new runtime keeps the one of the records."""
+    return RUNTIMES.get(name, name)
+
+
+def listed(names: Iterable[str]) -> str:
+    """a, b and c."""
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
 
 
 def gain_in_words(run: RunSummary) -> str:

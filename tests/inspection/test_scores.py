@@ -4,13 +4,12 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.data.boundaries import disc_of, near_boundary
 from pipeline.data.classes import IGNORE_INDEX
 from pipeline.inspection.scores import (
     agreement,
     boundary_error,
-    disc_of,
     hardness,
-    near_boundary,
     positions,
     relative_entropy,
 )

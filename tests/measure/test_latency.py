@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.measure.latency import MIN_CALLS_FOR_P90, MIN_CALLS_FOR_P99, Protocol, measure_latency, summarize
+from pipeline.measure.latency import MIN_CALLS_FOR_P90, MIN_CALLS_FOR_P99, Protocol, summarize, time_round, warm_up
 
-PROTOCOL = Protocol(warmup_calls=3, warmup_s=0.0, calls=100, min_s=0.0, max_s=1000.0, noisy_above=0.2)
+PROTOCOL = Protocol(warmup_calls=3, warmup_s=0.0, calls=100, min_s=0.0, max_s=1000.0, rounds=1, noisy_above=0.2)
 
 
 class Clock:
@@ -26,8 +26,7 @@ class Clock:
 
 
 def test_percentiles_and_throughput() -> None:
-    clock = Clock(lambda i: 0.010)
-    latency = measure_latency(clock.call, 2, PROTOCOL, clock)
+    latency = summarize([0.010] * 100, 2, 0.2)
     assert latency.calls == 100
     assert latency.p50_ms == pytest.approx(10.0)
     assert latency.throughput_images_per_s == pytest.approx(200.0)
@@ -35,27 +34,43 @@ def test_percentiles_and_throughput() -> None:
     assert not latency.noisy
 
 
-def test_warm_up_is_not_timed() -> None:
-    clock = Clock(lambda i: 5.0 if i < 3 else 0.010)
-    assert measure_latency(clock.call, 1, PROTOCOL, clock).mean_ms == pytest.approx(10.0)
+def test_every_call_is_timed_alone() -> None:
+    clock = Clock(lambda i: 0.010 + 0.001 * i)
+    seconds = time_round(clock.call, replace(PROTOCOL, calls=4), clock)
+    assert seconds == pytest.approx([0.010, 0.011, 0.012, 0.013])
 
 
 def test_warm_up_lasts_calls_and_seconds() -> None:
     clock = Clock(lambda i: 0.1)
-    measure_latency(clock.call, 1, replace(PROTOCOL, warmup_s=2.0), clock)
-    assert clock.count == 20 + 100
+    warm_up(clock.call, replace(PROTOCOL, warmup_s=2.0), clock)
+    assert clock.count == 20
+    warm_up(clock.call, PROTOCOL, clock)
+    assert clock.count == 20 + 3
 
 
-def test_it_goes_on_until_the_seconds_are_full() -> None:
+def test_warm_up_ends_at_the_limit() -> None:
+    clock = Clock(lambda i: 4.0)
+    warm_up(clock.call, replace(PROTOCOL, warmup_calls=50, max_s=10.0), clock)
+    assert clock.count == 3
+
+
+def test_a_round_goes_on_until_its_seconds_are_full() -> None:
     clock = Clock(lambda i: 0.010)
-    assert measure_latency(clock.call, 1, replace(PROTOCOL, min_s=3.0), clock).calls == pytest.approx(300, abs=1)
+    assert len(time_round(clock.call, replace(PROTOCOL, min_s=3.0), clock)) == pytest.approx(300, abs=1)
+
+
+def test_rounds_share_calls_and_seconds() -> None:
+    clock = Clock(lambda i: 0.010)
+    assert len(time_round(clock.call, replace(PROTOCOL, rounds=3), clock)) == 34
+    assert len(time_round(clock.call, replace(PROTOCOL, rounds=3, min_s=3.0), clock)) == pytest.approx(100, abs=1)
 
 
 def test_a_slow_artifact_ends_at_the_limit_with_a_call_at_least() -> None:
     clock = Clock(lambda i: 4.0)
-    assert measure_latency(clock.call, 1, replace(PROTOCOL, max_s=10.0), clock).calls == 3
+    assert len(time_round(clock.call, replace(PROTOCOL, max_s=10.0), clock)) == 3
+    assert len(time_round(clock.call, replace(PROTOCOL, max_s=10.0, rounds=2), clock)) == 2
     slower = Clock(lambda i: 40.0)
-    assert measure_latency(slower.call, 1, replace(PROTOCOL, max_s=10.0), slower).calls == 1
+    assert len(time_round(slower.call, replace(PROTOCOL, max_s=10.0), slower)) == 1
 
 
 @pytest.mark.parametrize(

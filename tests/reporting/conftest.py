@@ -17,6 +17,7 @@ from pipeline.data.samples import Sample, read_samples, write_samples
 from pipeline.inspection.records import InspectedSample, Judgement, Mistake, write_inspected
 from pipeline.params import NetworkParams, ReportParams, RunParams, WeightsParams
 from pipeline.reporting.material import Folders
+from tests.reporting.deployed_material import write_deployed
 
 CLASSES = {
     "sky": (128, 128, 128), "building": (128, 0, 0), "pole": (192, 192, 128), "road": (128, 64, 128),
@@ -27,9 +28,7 @@ NAMES = list(CLASSES)
 MIOU = {
     "teacher": 0.631, "pspnet_r18": 0.521, "pspnet_r18_gdd": 0.547, "deeplabv3_r18": 0.538, "deeplabv3_r18_gdd": 0.532,
 }  # fmt: skip
-LATENCY_MS = {"pspnet_r18": 11.2, "pspnet_r18_gdd": 11.4, "deeplabv3_r18": 17.9, "deeplabv3_r18_gdd": 18.1}
 TEST_IDS = [f"0001TP_{i:05d}" for i in range(6)]
-NO_GPU = "no GPU on this machine: built ahead of time, not executed"
 
 
 class FakeProfile(NamedTuple):
@@ -66,7 +65,7 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> FakeProfile:
     for name in MIOU:
         _write_judged(folders, name, runs.get(name), labels, rng)
     for name in runs:
-        _write_deployed(folders, name)
+        write_deployed(folders, name, MIOU[name])
     _write_inspected(folders, runs, rng)
     return FakeProfile(root, folders, ReportParams(title="Made-up streets", examples=1), runs)
 
@@ -206,48 +205,6 @@ def _curve_row(iteration: int, distilled: bool, rng: np.random.Generator) -> Seq
     agreement = 0.9 - 0.5 * np.exp(-iteration / 90) + rng.normal(0, 0.02)
     watched = (f"{distill:.6g}", f"{agreement:.6g}") if distilled else ("", "")
     return (iteration, 0.05, task * 1.4, task, task * 0.4, *watched, 3.4)
-
-
-def _write_deployed(folders: Folders, name: str) -> None:
-    parity = {"images": 6, "pixel_agreement": 0.99998, "miou": MIOU[name] - 1e-5, "miou_difference_points": 0.001}
-    export = {
-        "run": name, "opset": 20, "ir_version": 9, "nodes": 71, "bytes": 49_700_000, "sha256": "ab" * 32,
-        "parity": {**parity, "max_logit_difference": 3.1e-5},
-    }  # fmt: skip
-    write_record(folders.metrics / "export" / f"{name}.json", export)
-    engines = [
-        {
-            "precision": precision, "backend": backend, "version": "1.7.0.52", "file": "", "sha256": "",
-            "compute_capabilities": ["SM86", "SM89", "SM120"] if built else [], "bytes": 51_000_000 if built else 0,
-            "status": "built" if built else "not built", "executed": False, "parity": None,
-            "reason": NO_GPU if built else "package tensorrt is not installed here",
-        }
-        for precision in ("fp32", "fp16")
-        for backend, built in (("tensorrt_rtx", True), ("tensorrt", False))
-    ]  # fmt: skip
-    write_record(folders.metrics / "engine" / f"{name}.json", {"run": name, "engines": engines, "fp16_onnx": parity})
-    measured = [
-        {
-            "runtime": runtime, "boundary": boundary, "status": "measured", "reason": "", "calls": 260,
-            "p50_ms": LATENCY_MS[name] * factor, "p90_ms": LATENCY_MS[name] * factor * 1.12, "p99_ms": None,
-            "throughput_images_per_s": 1000 / LATENCY_MS[name] / factor, "coefficient_of_variation": 0.08,
-            "noisy": runtime == "pytorch_eager", "peak_memory_mb": 412.5,
-        }
-        for runtime, slower in (("pytorch_eager", 1.9), ("onnxruntime", 1.0))
-        for boundary, factor in (("image_to_labels", slower), ("file_to_labels", slower + 0.1))
-    ]  # fmt: skip
-    not_run = {"runtime": "fp32-tensorrt_rtx-1.7.0.52-SM86_SM89_SM120", "boundary": "image_to_labels",
-               "status": "not run", "reason": "no GPU on this machine"}  # fmt: skip
-    machine = {"cpu": "Made-up CPU", "cores": 2, "memory_gb": 8.0, "gpu": None, "os": "Linux", "python": "3.11.7",
-               "torch": "2.13.0", "onnxruntime": "1.23.0"}  # fmt: skip
-    profile = {"run": name, "machine": machine, "threads": 2, "batch": 1, "input": [96, 144],
-               "measurements": [*measured, not_run]}  # fmt: skip
-    write_record(folders.metrics / "profile" / f"{name}.json", profile)
-    rejected = name == "deeplabv3_r18"
-    files = [] if rejected else [{"path": "model.onnx", "bytes": 49_700_000, "sha256": "ab" * 32}]
-    reasons = ["parity of fp16 is over its budget"] if rejected else []
-    release = {"run": name, "status": "rejected" if rejected else "released", "reasons": reasons, "files": files}
-    write_record(folders.release / name / "manifest.json", release)
 
 
 def _write_inspected(folders: Folders, runs: dict[str, RunParams], rng: np.random.Generator) -> None:

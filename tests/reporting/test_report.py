@@ -14,6 +14,7 @@ from pipeline.inspection.records import read_inspected, write_inspected
 from pipeline.reporting.reading import ReportError
 from pipeline.reporting.report import write_report
 from tests.reporting.conftest import FakeProfile
+from tests.reporting.deployed_material import write_release
 
 LOADS = {"src", "srcset", "poster", "data", "action", "xlink:href"}
 
@@ -82,7 +83,16 @@ def test_page_shows_what_the_stages_found(written: Path) -> None:
         "no GPU on this machine: built ahead of time, not executed",
         "none (from scratch)",
         "pedestrian taken for car",
-        "parity of fp16 is over its budget",
+        "p90 5.41 ms of model_int8.onnx with openvino, allowed are 4 ms",
+        "1.271 points of mIoU lost, allowed are 0.3; first diverges at layer node_conv2d_3",
+        "held back",
+        "undecided",
+        "noisy",
+        "the package openvino is not installed",
+        "for cpu: node_conv2d_0, node_conv2d_1",
+        "4&times;96&times;144",
+        "pole, 0.560",
+        "a process for each artifact, all of them in turn for 3 rounds",
         "Made-up CPU",
         "99.998 %",
         "n/a",
@@ -92,7 +102,7 @@ def test_page_shows_what_the_stages_found(written: Path) -> None:
 
 def test_pictures_are_files_too(written: Path) -> None:
     names = {path.name for path in (written / "pictures").iterdir()}
-    charts = {"class_balance.png", "training.png", "pareto.png", "gain.png", "map.png", "per_class.png"}
+    charts = {"class_balance.png", "training.png", "pareto.png", "gain.png", "map.png", "per_class.png", "layers.png"}
     assert names == charts | {"grid_pspnet_r18_gdd.png", "grid_deeplabv3_r18_gdd.png"}
     for path in (written / "pictures").iterdir():
         with Image.open(path) as picture:
@@ -102,7 +112,7 @@ def test_pictures_are_files_too(written: Path) -> None:
 def test_same_inputs_give_the_same_bytes(pristine: FakeProfile, written: Path, tmp_path: Path) -> None:
     write_report(pristine.report, pristine.runs, "test", 2, pristine.folders, tmp_path)
     first, second = ({p.name: p.read_bytes() for p in out.rglob("*") if p.is_file()} for out in (written, tmp_path))
-    assert len(first) == 10
+    assert len(first) == 11
     assert first == second
 
 
@@ -113,6 +123,7 @@ def test_a_profile_without_distillation_or_latency_has_a_page(profile: FakeProfi
         record = json.loads(path.read_text())
         record["measurements"] = record["measurements"][-1:]
         path.write_text(json.dumps(record))
+        write_release(profile.folders, name)
     path = profile.folders.inspection / "samples.jsonl"
     networks = {"teacher", *runs}
     inspected = [
@@ -123,7 +134,8 @@ def test_a_profile_without_distillation_or_latency_has_a_page(profile: FakeProfi
     write_report(profile.report, runs, "test", 2, profile.folders, profile.out)
     page = (profile.out / "index.html").read_text(encoding="utf-8")
     assert "No run of this profile is distilled" in page
-    assert "No run has a latency" in page
+    assert "No run has a file that ships for a CPU" in page
+    assert "nothing ships: no file within its budget was measured on any runtime" in page
     assert {path.name for path in (profile.out / "pictures").glob("grid_*")} == {
         "grid_pspnet_r18.png",
         "grid_deeplabv3_r18.png",
@@ -141,9 +153,11 @@ def test_a_profile_without_distillation_or_latency_has_a_page(profile: FakeProfi
         ("artifacts/evaluation/pspnet_r18/confusion.png", "evaluate"),
         ("reports/metrics/evaluate/teacher.json", "evaluate"),
         ("reports/metrics/export/pspnet_r18_gdd.json", "export"),
+        ("reports/metrics/quantize/pspnet_r18.json", "quantize"),
         ("reports/metrics/engine/deeplabv3_r18.json", "engine"),
         ("reports/metrics/profile/pspnet_r18.json", "profile"),
         ("artifacts/release/deeplabv3_r18_gdd/manifest.json", "release"),
+        ("artifacts/release/deeplabv3_r18_gdd/numerics.yaml", "release"),
     ],
 )
 @pytest.mark.parametrize("damage", ["missing", "corrupt"])

@@ -15,8 +15,9 @@ def _run(gain: float | None) -> RunSummary:
     return RunSummary(
         run="student_gdd" if gain is not None else "student", architecture="pspnet", method="gdd", seed=0,
         miou=0.5 + (gain or 0) / 100, baseline_miou=0.5, gain_points=gain, pixel_accuracy=0.8, params=1, gmacs=1.0,
-        onnx_pixel_agreement=1.0, onnx_miou=0.5, latency_p50_ms=None, latency_runtime="onnxruntime", engines=[],
-        release="released",
+        onnx_pixel_agreement=1.0, onnx_miou=0.5, latency_p50_ms=None, latency_runtime="onnxruntime",
+        latency_boundary="image_to_labels", fastest=None, decisions=[], engines=[], release="released",
+        release_reasons=[], signed=False,
     )  # fmt: skip
 
 
@@ -57,6 +58,13 @@ def test_agreement_is_100_percent_only_if_it_is(share: float, shown: str) -> Non
 def test_formats() -> None:
     assert wording.scientific(3.14e-5).split(wording.THIN_SPACE) == ["3.1", "\N{MULTIPLICATION SIGN}", "10⁻⁵"]
     assert wording.counted(1, "run") == "1 run"
+    assert wording.number(-0.0001, 3) == "0.000"
+    assert wording.times(None) == "\N{EM DASH}"
+    assert wording.times(3.451) == f"3.45{wording.THIN_SPACE}\N{MULTIPLICATION SIGN}"
+    assert wording.listed(["a"]) == "a"
+    assert wording.listed(["a", "b", "c"]) == "a, b and c"
+    assert wording.runtime("openvino") == "OpenVINO"
+    assert wording.runtime("a_new_one") == "a_new_one"
     assert wording.counted(1200, "run") == f"1{wording.THIN_SPACE}200 runs"
     assert wording.milliseconds(None) == wording.number(None) == wording.percent(None) == "n/a"
 
@@ -79,12 +87,14 @@ def test_overview_is_about_the_best_student_and_all_stages(pristine: FakeProfile
     material = gather(pristine.runs, "test", pristine.folders)
     summary = summarize("", material)
     values = [tile.value.replace(wording.THIN_SPACE, " ") for tile in tiles(summary, material)]
-    assert values == ["54.7 %", "+2.6 points", "11.4 ms", "12.40 M"]
+    assert values == ["54.7 %", "+2.6 points", "3.08 ms", "12.40 M"]
     facts = {fact.stage: fact.fact.replace(wording.THIN_SPACE, " ") for fact in stage_facts(summary, material)}
     assert list(facts) == [
         "prepare", "curate", "teacher", "student", "evaluate", "inspect",
-        "export", "engine", "profile", "release", "report",
+        "export", "quantize", "engine", "profile", "release", "report",
     ]  # fmt: skip
     assert facts["teacher"] == "pspnet, 63.1 %"
-    assert facts["engine"] == "8 of 16 built"
+    assert facts["quantize"] == "1.27 points lost at most"
+    assert facts["profile"] == "best: 3.08 ms"
+    assert facts["engine"] == "12 of 24 built"
     assert facts["release"] == "3 of 4 released"

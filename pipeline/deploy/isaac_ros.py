@@ -1,0 +1,141 @@
+"""What Isaac ROS needs to run a bundle's model behind its Triton node, made from the contract. It was not run there.
+
+Its image nodes give float32 tensors, channels last, and its decoder takes int32 class ids with a channel at the end.
+The graph that ships takes and gives uint8. Two graphs of one or two nodes stand between; an ensemble joins the three.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import onnx
+from onnx import TensorProto, helper
+
+from pipeline.data.classes import ClassTable
+from pipeline.data.files import replacing, write_text
+from pipeline.deploy.numerics import write_yaml
+from pipeline.deploy.onnx_export import IR_VERSION
+
+OPSET = 18
+TO_PIXELS, TO_CLASSES = "to_pixels", "to_classes"
+PIXELS, CLASSES = "float_image", "classes"
+NOTE = """\
+parameters.yaml holds the parameters of these nodes of Isaac ROS, in the order in which images pass them:
+
+    isaac_ros_image_proc   ResizeNode, ImageFormatConverterNode
+    isaac_ros_tensor_proc  ImageToTensorNode (without scaling: the graph normalizes), ReshapeNode
+    isaac_ros_triton       TritonNode, with ../triton as model repository; it serves {ensemble}
+    isaac_ros_unet         UNetDecoderNode
+
+Nothing of it was run where this bundle was made: compare the masks with golden/ before you rely on them. ResizeNode
+has its own way to resize; a camera that gives {width}x{height} pixels leaves it nothing to do.
+"""
+
+
+def write_isaac_ros(contract: dict[str, Any], model: str, classes: ClassTable, triton: Path, out: Path) -> None:
+    """Write the adapters and the ensemble into the model repository `triton`, and the nodes' parameters into `out`.
+
+    Args:
+        model: name of the model that the repository serves, uint8 in and uint8 out.
+    """
+    ensemble = f"{model}_isaac_ros"
+    for name, graph in ((TO_PIXELS, _to_pixels(contract)), (TO_CLASSES, _to_classes(contract))):
+        with replacing(triton / name / "1" / "model.onnx") as temporary:
+            onnx.save(graph, temporary)
+        write_text(triton / name / "config.pbtxt", f'name: "{name}"\nbackend: "onnxruntime"\nmax_batch_size: 0\n')
+    write_text(triton / ensemble / "config.pbtxt", _ensemble(ensemble, model, contract))
+    write_text(triton / ensemble / "1" / ".keep", "")  # the server wants a version folder even where it stays empty
+    write_yaml(out / "parameters.yaml", parameters(contract, ensemble, classes))
+    write_text(out / "README.md", NOTE.format(ensemble=ensemble, **contract))
+
+
+def parameters(contract: dict[str, Any], ensemble: str, classes: ClassTable) -> dict[str, Any]:
+    """Parameters by node, in the layout of ROS 2's parameter files."""
+    height, width = contract["height"], contract["width"]
+    nodes = {
+        "resize_node": {"output_width": width, "output_height": height, "keep_aspect_ratio": False},
+        "image_format_converter_node": {"image_width": width, "image_height": height, "encoding_desired": "rgb8"},
+        "image_to_tensor": {"scale": False, "tensor_name": PIXELS},
+        "reshape_node": {
+            "output_tensor_name": PIXELS,
+            "input_tensor_shape": [height, width, 3],
+            "output_tensor_shape": contract["input_shape"],
+        },
+        "triton_node": {
+            "model_name": ensemble,
+            "model_repository_paths": ["triton"],
+            "max_batch_size": 0,
+            "input_tensor_names": [PIXELS],
+            "input_binding_names": [PIXELS],
+            "input_tensor_formats": ["nitros_tensor_list_nhwc_rgb_f32"],
+            "output_tensor_names": [CLASSES],
+            "output_binding_names": [CLASSES],
+            "output_tensor_formats": ["nitros_tensor_list_nhwc_rgb_f32"],
+        },
+        "unet_decoder": {
+            "network_output_type": "argmax",
+            "color_segmentation_mask_encoding": "rgb8",
+            "color_palette": [red << 16 | green << 8 | blue for red, green, blue in (c.color for c in classes.classes)],
+            "mask_width": width,
+            "mask_height": height,
+        },
+    }
+    return {name: {"ros__parameters": values} for name, values in nodes.items()}
+
+
+def _to_pixels(contract: dict[str, Any]) -> onnx.ModelProto:
+    """float32 0..255 to uint8; the node before gives whole numbers, so nothing is rounded."""
+    cast = helper.make_node("Cast", [PIXELS], [contract["input"]], to=TensorProto.UINT8)
+    shape = contract["input_shape"]
+    return _graph(TO_PIXELS, [cast], (PIXELS, TensorProto.FLOAT, shape), (contract["input"], TensorProto.UINT8, shape))
+
+
+def _to_classes(contract: dict[str, Any]) -> onnx.ModelProto:
+    """uint8 (1, H, W) to int32 (1, H, W, 1)."""
+    shape = contract["output_shape"]
+    last = helper.make_tensor("last", TensorProto.INT64, [1], [len(shape)])
+    nodes = [
+        helper.make_node("Cast", [contract["output"]], ["wide"], to=TensorProto.INT32),
+        helper.make_node("Unsqueeze", ["wide", "last"], [CLASSES]),
+    ]
+    ends = (contract["output"], TensorProto.UINT8, shape), (CLASSES, TensorProto.INT32, [*shape, 1])
+    return _graph(TO_CLASSES, nodes, *ends, [last])
+
+
+def _graph(
+    name: str,
+    nodes: list[onnx.NodeProto],
+    taken: tuple[str, int, list[int]],
+    given: tuple[str, int, list[int]],
+    constants: list[TensorProto] | None = None,
+) -> onnx.ModelProto:
+    first, last = (helper.make_tensor_value_info(end, kind, shape) for end, kind, shape in (taken, given))
+    graph = helper.make_graph(nodes, name, [first], [last], constants)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+
+
+def _ensemble(name: str, model: str, contract: dict[str, Any]) -> str:
+    """The three models one after the other, as one."""
+    steps = (
+        (TO_PIXELS, (PIXELS, PIXELS), (contract["input"], "pixels")),
+        (model, (contract["input"], "pixels"), (contract["output"], "train_ids")),
+        (TO_CLASSES, (contract["output"], "train_ids"), (CLASSES, CLASSES)),
+    )
+    lines = [
+        f'    {{ model_name: "{step}" model_version: -1 input_map {{ key: "{taken[0]}" value: "{taken[1]}" }} '
+        f'output_map {{ key: "{given[0]}" value: "{given[1]}" }} }}'
+        for step, taken, given in steps
+    ]
+    joined = ",\n".join(lines)
+    return f"""\
+name: "{name}"
+platform: "ensemble"
+max_batch_size: 0
+input [ {{ name: "{PIXELS}" data_type: TYPE_FP32 dims: {json.dumps(contract["input_shape"])} }} ]
+output [ {{ name: "{CLASSES}" data_type: TYPE_INT32 dims: {json.dumps([*contract["output_shape"], 1])} }} ]
+ensemble_scheduling {{
+  step [
+{joined}
+  ]
+}}
+"""

@@ -1,0 +1,59 @@
+"""The images from which the ranges of activations are taken: of train, from the darkest to the brightest."""
+
+import csv
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.data.files import write_text
+from pipeline.data.images import read_image
+from pipeline.data.samples import Sample
+from pipeline.errors import SegdistillError
+
+CANDIDATES = 4  # decoded for each one that is chosen
+
+
+class CalibrationError(SegdistillError):
+    """Images that no ranges can be taken from."""
+
+
+def choose_calibration(samples: Sequence[Sample], count: int, height: int, width: int) -> list[Sample]:
+    """Spread evenly over the list first and over brightness then; darkest and brightest of the first are among them.
+
+    A range that is too wide costs a little resolution; one that is too narrow clips what it has not seen.
+
+    Raises:
+        CalibrationError: fewer images than asked for, or one of another size than the graph takes.
+    """
+    if len(samples) < count:
+        raise CalibrationError(
+            f"{len(samples)} training images, quantization.calibration_images asks for {count}; lower it in params.yaml"
+        )
+    candidates = [samples[i] for i in _spread(len(samples), min(CANDIDATES * count, len(samples)))]
+    brightness = []
+    for sample in candidates:
+        image = read_image(sample.image)
+        if image.shape[:2] != (height, width):
+            raise CalibrationError(
+                f"{sample.image} has {image.shape[0]}x{image.shape[1]} pixels, the exported graph takes "
+                f"{height}x{width}: ranges of resized images would be others; give training images of that size"
+            )
+        brightness.append(float(image.mean()))
+    by_brightness = [candidates[i] for i in np.argsort(brightness, kind="stable")]
+    return [by_brightness[i] for i in _spread(len(by_brightness), count)]
+
+
+def write_calibration(path: Path, samples: Sequence[Sample]) -> None:
+    """The list that the card names: which images, and what their bytes were."""
+    text = io.StringIO()
+    rows = csv.writer(text, lineterminator="\n")
+    rows.writerow(["id", "image", "image_sha256"])
+    rows.writerows([sample.id, sample.image.as_posix(), sample.image_sha256] for sample in samples)
+    write_text(path, text.getvalue())
+
+
+def _spread(length: int, count: int) -> list[int]:
+    """`count` different places from the first to the last."""
+    return [round(place) for place in np.linspace(0, length - 1, count)]

@@ -1,0 +1,120 @@
+"""From a float graph to int8 with quantize and dequantize nodes; ONNX Runtime's quantizer is used here only.
+
+Two artifacts come from the same ranges, because no runtime likes the other's: unsigned activations for CPUs, whose
+int8 instructions multiply uint8 by int8; and symmetric signed ones with float16 around them for TensorRT, which knows
+no other.
+"""
+
+import logging
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import onnx
+from onnx import ModelProto
+from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
+from onnxruntime.quantization.shape_inference import quant_pre_process
+from onnxruntime.transformers.float16 import convert_float_to_float16
+
+from pipeline.data.files import replacing
+from pipeline.deploy.onnx_export import ALLOWED_OPS, IR_VERSION, QUANTIZING_OPS, check_graph
+from pipeline.runtime import Runner, available_threads
+from pipeline.runtime.onnx_runner import OnnxRunner
+
+Target = Literal["cpu", "tensorrt"]
+UNCLIPPED = 100.0
+CPU_OPERATORS = ("Conv", "Add", "Relu", "MaxPool", "Concat", "MatMul")
+"""What lies between convolutions, so that values stay int8 from one to the next. Not resizing: it costs more than it
+saves, and its rounding costs a third of the budget (docs/log.md)."""
+TENSORRT_OPERATORS = ("Conv",)  # it fuses what lies between by itself
+
+
+class Quantizer:
+    """Quantizes one graph in different ways by ranges that are measured once.
+
+    Args:
+        graph: fp32, with images in and labels out.
+        images: calibration images, each uint8 (1, H, W, 3).
+        clip_percentile: of the activations of a tensor, 100 for all of them.
+        scratch: a folder for intermediate files.
+        max_nodes: as for the export, not counting those that quantize.
+    """
+
+    def __init__(
+        self, graph: Path, images: Sequence[np.ndarray], clip_percentile: float, scratch: Path, max_nodes: int
+    ):
+        scratch.mkdir(parents=True, exist_ok=True)
+        self.graph = scratch / "prepared.onnx"
+        self.ranges = scratch / "ranges.json"
+        self.ranges.unlink(missing_ok=True)  # of another graph or other images
+        self.images = images
+        self.clip_percentile = clip_percentile
+        self.max_nodes = max_nodes
+        # Nothing is fused or renamed here: a layer must be found again by its name.
+        quant_pre_process(graph, self.graph, skip_optimization=True, skip_symbolic_shape=True)
+        self.opset = next(entry.version for entry in onnx.load(graph).opset_import if not entry.domain)
+        self.layers = [node.name for node in onnx.load(self.graph).graph.node if node.op_type == "Conv"]
+
+    def quantize(self, target: Target, float_layers: Iterable[str], out: Path) -> None:
+        """Write the graph with all layers in int8 but those named."""
+        with replacing(out) as temporary:
+            if target == "cpu":
+                self._quantize(QuantType.QUInt8, CPU_OPERATORS, float_layers, temporary, {})
+            else:
+                symmetric = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
+                self._quantize(QuantType.QInt8, TENSORRT_OPERATORS, float_layers, temporary, symmetric)
+                model = _in_half(onnx.load(temporary))
+                onnx.save(model, temporary)
+            check_graph(temporary, self.opset, self.max_nodes, ALLOWED_OPS | QUANTIZING_OPS)
+
+    def _quantize(
+        self,
+        activations: QuantType,
+        operators: Sequence[str],
+        float_layers: Iterable[str],
+        out: Path,
+        options: Mapping[str, object],
+    ) -> None:
+        clipped = self.clip_percentile < UNCLIPPED
+        logging.getLogger().setLevel(logging.ERROR)  # it recommends what was done already
+        quantize_static(
+            self.graph,
+            out,
+            _Reader(self.images),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(operators),
+            per_channel=True,
+            activation_type=activations,
+            weight_type=QuantType.QInt8,
+            nodes_to_exclude=list(float_layers),
+            calibrate_method=CalibrationMethod.Percentile if clipped else CalibrationMethod.MinMax,
+            calibration_cache_path=self.ranges,
+            extra_options={
+                **options,
+                "CalibTensorRangeSymmetric": False,
+                **({"CalibPercentile": self.clip_percentile} if clipped else {}),
+            },
+        )
+        model = onnx.load(out)
+        model.ir_version = IR_VERSION
+        onnx.save(model, out)
+
+
+def open_quantized(graph: Path, target: Target) -> Runner:
+    """Run a quantized graph here, on the CPU, whatever it is made for."""
+    return OnnxRunner(graph, available_threads(), float_biases=target == "tensorrt")
+
+
+class _Reader(CalibrationDataReader):
+    def __init__(self, images: Sequence[np.ndarray]):
+        self.feeds = iter(images)
+
+    def get_next(self) -> dict[str, np.ndarray] | None:  # type: ignore[reportIncompatibleMethodOverride]: theirs is untyped
+        image = next(self.feeds, None)
+        return None if image is None else {"image": image}
+
+
+def _in_half(model: ModelProto) -> ModelProto:
+    """What is not quantized in float16; images, labels and the resizing of the scores stay as they are."""
+    return convert_float_to_float16(model, keep_io_types=True)

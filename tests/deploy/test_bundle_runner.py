@@ -1,0 +1,435 @@
+"""predict.py, self_test.py and what they are made of, in a Python that sees the bundle alone."""
+
+import contextlib
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from pipeline.data.files import sha256, write_json
+from pipeline.deploy.bundle.on_target.engine_builder import Settings, build_engine
+from pipeline.deploy.bundle.on_target.engine_file import describe, description_path
+from pipeline.deploy.bundle.runner.contract import Contract, InputRefused, read_contract, require_input
+from pipeline.deploy.bundle.runner.graphs import GraphRefused, require_self_contained
+from pipeline.deploy.bundle.runner.images import ImageRefused, read_image, resize, resize_labels
+from pipeline.deploy.bundle.verify import verify
+from tests.deploy.release_material import RUN, SIZE, SOURCE, picture, run_script, write_manifest
+
+HEADERS = "ONNXRUNTIME_HEADERS"
+"""Environment variable: a folder with onnxruntime_cxx_api.h, for the C++ example. The library is the package's own."""
+
+
+def ramp(height: int, width: int) -> np.ndarray:
+    """A picture in which every pixel tells where it is."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([255 * rows // height, 255 * columns // width, (rows + columns) % 256], axis=-1).astype(np.uint8)
+
+
+def without_packages(*names: str) -> list[str]:
+    """A Python in which some packages cannot be imported."""
+    blocked = "".join(f"sys.modules[{name!r}] = None; " for name in names)
+    start = f"import sys, runpy; {blocked}sys.argv.pop(0); runpy.run_path(sys.argv[0], run_name='__main__')"
+    return [sys.executable, "-I", "-c", start]
+
+
+def test_a_bundle_predicts_alone(bundle: Path, tmp_path: Path) -> None:
+    Image.fromarray(ramp(150, 200)).save(tmp_path / "large.jpg")
+    done = run_script(bundle, "predict.py", tmp_path / "large.jpg", "--labels", "labels.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "model_int8.onnx with onnxruntime" in done.stdout  # the fastest, as the measurements say
+    assert "NOT SIGNED" in done.stderr
+    assert Image.open(tmp_path / "large_overlay.png").size == (200, 150)
+    assert picture(tmp_path / "labels.png").shape == (150, 200)
+    assert not verify(bundle, None).unlisted  # nothing was left in the bundle
+
+
+def test_an_image_of_the_graph_s_size_gives_the_expected_labels(bundle: Path, tmp_path: Path) -> None:
+    image = bundle / "golden/image.png"
+    for runtime, precision in (("onnxruntime", "int8"), ("openvino", "fp32")):
+        if runtime == "openvino":
+            pytest.importorskip("openvino", reason="OpenVINO has no wheel for this platform")
+        done = run_script(
+            bundle, "predict.py", image, "--runtime", runtime, "--labels", "labels.png", "--threads", 1, cwd=tmp_path
+        )
+        assert done.returncode == 0, done.stderr
+        expected = picture(bundle / f"golden/labels_{precision}.png")
+        assert (picture(tmp_path / "labels.png") == expected).mean() > 0.999
+
+
+def test_self_test_runs_every_runtime_that_is_here(bundle: Path, tmp_path: Path) -> None:
+    done = run_script(bundle, "self_test.py", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "model_int8.onnx with onnxruntime: 100.0000% of the pixels as expected" in done.stdout
+    assert "passed in" in done.stdout
+
+
+def test_self_test_fails_on_other_labels(bundle: Path, tmp_path: Path) -> None:
+    """Somebody exchanged the graph and wrote a manifest that fits."""
+    labels = picture(bundle / "golden/labels_int8.png")
+    Image.fromarray((labels + 1) % 4).save(bundle / "golden/labels_int8.png")
+    write_manifest(bundle)
+    done = run_script(bundle, "self_test.py", "--runtime", "onnxruntime", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "0.0000% of the golden image's pixels are as expected" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert "passed" not in done.stdout
+
+
+def test_a_runtime_that_is_not_installed_is_named_and_the_next_one_is_used(bundle: Path, tmp_path: Path) -> None:
+    pytest.importorskip("openvino", reason="OpenVINO has no wheel for this platform")
+    image = str(bundle / "golden/image.png")
+    command = [*without_packages("onnxruntime"), str(bundle / "predict.py"), image]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "onnxruntime is not used: onnxruntime is not installed" in done.stderr
+    assert "model.onnx with openvino" in done.stdout
+    asked = subprocess.run(
+        [*command, "--runtime", "onnxruntime"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert asked.returncode == 1
+    assert asked.stderr.splitlines()[-1].endswith("pip install onnxruntime")
+    command = [*without_packages("onnxruntime", "openvino"), str(bundle / "self_test.py")]
+    none = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert none.returncode == 1
+    assert "nothing was tested: install one of onnxruntime, openvino" in none.stderr
+    assert "Traceback" not in none.stderr
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_cuda_without_a_gpu_is_an_error_and_no_silent_fallback(bundle: Path, tmp_path: Path) -> None:
+    done = run_script(bundle, "predict.py", bundle / "golden/image.png", "--runtime", "onnxruntime_cuda", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "CUDAExecutionProvider" in done.stderr.splitlines()[-1]
+    assert "Traceback" not in done.stderr
+    assert not list(tmp_path.glob("*_overlay.png"))
+
+
+def test_a_runtime_for_which_nothing_ships_says_why(bundle: Path, tmp_path: Path) -> None:
+    done = run_script(bundle, "predict.py", bundle / "golden/image.png", "--runtime", "tensorrt", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "has no engine (fp32 undecided: its speed was not measured" in done.stderr
+    assert "rebuild_on_target.sh" in done.stderr
+
+
+@pytest.fixture
+def engine(bundle: Path) -> Path:
+    """A real engine in the bundle, for GPUs that may not be here."""
+    trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX has no wheel for this platform")
+    source = (bundle / "model.onnx").read_bytes()
+    built = build_engine(trt, "model.onnx", source, "fp32", ["SM86"], None, Settings(None, None, None))
+    path = bundle / "engines/fp32-x.engine"
+    path.parent.mkdir()
+    path.write_bytes(built.plan)
+    description_path(path).write_text(describe(built.description))
+    write_manifest(bundle)
+    return path
+
+
+def predict_with_engine(engine: Path, tmp_path: Path) -> str:
+    """The one message with which it is refused."""
+    bundle = engine.parents[1]
+    write_manifest(bundle)
+    done = run_script(bundle, "predict.py", bundle / "golden/image.png", "--runtime", "tensorrt", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    return done.stderr.splitlines()[-1]
+
+
+def test_an_engine_of_another_version_is_refused_with_the_rebuild_command(engine: Path, tmp_path: Path) -> None:
+    description = json.loads(description_path(engine).read_text())
+    description_path(engine).write_text(json.dumps({**description, "version": "1.0.0.1"}))
+    refusal = predict_with_engine(engine, tmp_path)
+    assert "1.0.0.1" in refusal
+    assert "rebuild_on_target.sh" in refusal
+
+
+def test_a_damaged_engine_is_refused_even_if_the_manifest_fits(engine: Path, tmp_path: Path) -> None:
+    whole = engine.read_bytes()
+    engine.write_bytes(whole[:-1])
+    assert "rebuild_on_target.sh" in predict_with_engine(engine, tmp_path)
+    engine.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert "rebuild_on_target.sh" in predict_with_engine(engine, tmp_path)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
+def test_an_engine_needs_a_gpu(engine: Path, tmp_path: Path) -> None:
+    assert "cuda" in predict_with_engine(engine, tmp_path).lower()
+
+
+def test_what_a_rebuild_chose_for_this_bundle_comes_first(bundle: Path, tmp_path: Path) -> None:
+    """The engine is not there, and that it is looked for shows which one was chosen."""
+    report = bundle.with_name(f"{bundle.name}-engines") / "rebuild.json"
+    engines = [{"precision": "fp16", "file": "fp16-here.engine", "verdict": "kept"}]
+    content = {"manifest_sha256": sha256(bundle / "manifest.json"), "engines": engines, "default": "fp16"}
+    arguments = (bundle / "golden/image.png", "--runtime", "tensorrt")
+    write_json(report, content)
+    assert "fp16-here.engine cannot be read" in run_script(bundle, "predict.py", *arguments, cwd=tmp_path).stderr
+    write_json(report, {**content, "manifest_sha256": "of another bundle"})
+    assert "has no engine" in run_script(bundle, "predict.py", *arguments, cwd=tmp_path).stderr
+    report.write_text("{")
+    done = run_script(bundle, "predict.py", *arguments, cwd=tmp_path)
+    assert "run rebuild_on_target.sh again, or delete it" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("content", [b"", b"no image", b"\x89PNG\r\n\x1a\n" + bytes(50)])
+def test_files_that_are_no_image_are_refused(bundle: Path, tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "x.png").write_bytes(content)
+    done = run_script(bundle, "predict.py", tmp_path / "x.png", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "x.png cannot be read as an image" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_deep_images_are_refused_and_turned_ones_are_turned(tmp_path: Path) -> None:
+    Image.fromarray(np.full((4, 4), 1000, np.uint16)).save(tmp_path / "deep.png")
+    with pytest.raises(ImageRefused, match="convert it to 8 bits a channel"):
+        read_image(tmp_path / "deep.png")
+    orientation = Image.Exif()
+    orientation[0x0112] = 6  # to be turned by a quarter
+    Image.fromarray(ramp(20, 30)).save(tmp_path / "turned.png", exif=orientation)
+    assert (read_image(tmp_path / "turned.png") == np.rot90(ramp(20, 30), -1)).all()
+
+
+@pytest.fixture
+def contract(released: Path) -> Contract:
+    return read_contract((released / "preprocessing.json").read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("batch", "complaint"),
+    [
+        (np.zeros((1, *SIZE, 3), np.float32), "takes uint8 pixels 0..255, this is float32"),
+        (np.zeros((1, *SIZE, 3), np.uint16), "takes uint8 pixels 0..255, this is uint16"),
+        ([[0]], "takes uint8 pixels 0..255, this is list"),
+        (np.zeros((*SIZE, 3), np.uint8), "this has shape"),
+        (np.zeros((1, 3, *SIZE), np.uint8), r"channels last \(NHWC\), this is channels first"),
+        (np.zeros((1, *SIZE, 4), np.uint8), "takes 3 channels, red, green and blue; this has 4"),
+        (np.zeros((2, *SIZE, 3), np.uint8), "one image at a time, this is a batch of 2"),
+        (np.zeros((0, *SIZE, 3), np.uint8), "one image at a time, this is a batch of 0"),
+        (np.zeros((1, SIZE[0], SIZE[1] + 1, 3), np.uint8), "takes 16x24 pixels, this has 16x25"),
+    ],
+)
+def test_arrays_that_the_graph_does_not_take_are_refused(contract: Contract, batch: np.ndarray, complaint: str) -> None:
+    with pytest.raises(InputRefused, match=complaint):
+        require_input(batch, contract)
+
+
+def test_the_api_refuses_them_too(bundle: Path, tmp_path: Path) -> None:
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1]); sys.dont_write_bytecode = True\n"
+        "import numpy as np; from pathlib import Path; from segmenter import open_bundle, InputRefused\n"
+        "segmenter = open_bundle(Path(sys.argv[1]), None, 'onnxruntime')\n"
+        "print(segmenter.segment(np.zeros((31, 17, 3), np.uint8)).shape)\n"
+        "try: segmenter.labels(np.zeros((1, 3, 16, 24), np.uint8))\n"
+        "except InputRefused as refusal: print(refusal)\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", program, str(bundle)], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.stdout.splitlines()[0] == "(31, 17)", done.stderr
+    assert "channels first (NCHW)" in done.stdout
+
+
+def external(folder: Path, location: str) -> Path:
+    """A graph whose weights stand in another file."""
+    model = onnx.load(folder / "model.onnx")
+    onnx.external_data_helper.convert_model_to_external_data(model, True, location, size_threshold=0)
+    onnx.save(model, folder / "external.onnx")
+    return folder / "external.onnx"
+
+
+def test_a_graph_with_data_outside_is_refused_before_a_runtime_follows_it(bundle: Path, tmp_path: Path) -> None:
+    outside = external(bundle, "weights.bin")
+    model = onnx.load(outside, load_external_data=False)
+    for tensor in model.graph.initializer:
+        for entry in tensor.external_data:
+            if entry.key == "location":
+                entry.value = "../../../../etc/hostname"
+    onnx.save(model, bundle / "model_int8.onnx")
+    (bundle / "weights.bin").unlink()
+    outside.unlink()
+    write_manifest(bundle)
+    done = run_script(bundle, "predict.py", bundle / "golden/image.png", "--runtime", "onnxruntime", cwd=tmp_path)
+    assert done.returncode == 1
+    assert "model_int8.onnx: it keeps values in another file (external data)" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_data_outside_is_found_wherever_it_hides(released: Path) -> None:
+    """In an attribute of a node of a subgraph, where nobody looks."""
+    tensor = onnx.TensorProto(data_type=onnx.TensorProto.FLOAT, dims=[1], data_location=onnx.TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="/etc/hostname")
+    constant = onnx.helper.make_node("Constant", [], ["x"], value=tensor)
+    output = onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, [1])
+    branch = onnx.helper.make_graph([constant], "branch", [], [output])
+    model = onnx.load(released / "model.onnx")
+    require_self_contained(model.SerializeToString())
+    model.graph.node.append(onnx.helper.make_node("If", ["y"], ["z"], then_branch=branch, else_branch=branch))
+    with pytest.raises(GraphRefused, match="external data"):
+        require_self_contained(model.SerializeToString())
+    sparse = onnx.load(released / "model.onnx")
+    sparse.graph.sparse_initializer.add().values.CopyFrom(tensor)
+    with pytest.raises(GraphRefused, match="external data"):
+        require_self_contained(sparse.SerializeToString())
+    sparse = onnx.load(released / "model.onnx")
+    sparse.graph.node[0].attribute.add(name="x").sparse_tensor.indices.CopyFrom(tensor)
+    with pytest.raises(GraphRefused, match="external data"):
+        require_self_contained(sparse.SerializeToString())
+
+
+def test_truncated_graphs_are_refused_before_a_runtime_sees_them(released: Path) -> None:
+    whole = (released / "model.onnx").read_bytes()
+    for length in (0, 1, len(whole) // 2, len(whole) - 1):
+        with pytest.raises(GraphRefused):
+            require_self_contained(whole[:length])
+
+
+@given(data=st.binary(max_size=300))
+def test_no_bytes_can_do_more_than_be_refused(data: bytes) -> None:
+    with contextlib.suppress(GraphRefused):
+        require_self_contained(data)
+
+
+@given(data=st.data())
+def test_a_flipped_graph_is_refused_or_still_self_contained(data: st.DataObject, released: Path) -> None:
+    changed = bytearray((released / "model.onnx").read_bytes())
+    changed[data.draw(st.integers(0, len(changed) - 1))] ^= data.draw(st.integers(1, 255))
+    try:
+        require_self_contained(bytes(changed))
+    except GraphRefused:
+        return
+    try:
+        model = onnx.load_from_string(bytes(changed))
+    except Exception:  # protobuf checks text as well, which is none of our business
+        return
+    assert not any(onnx.external_data_helper.uses_external_data(tensor) for tensor in model.graph.initializer)
+
+
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [((60, 80), (48, 64)), ((48, 64), (60, 81)), ((7, 5), (48, 64)), ((200, 300), (16, 24)), ((1, 1), (4, 4))],
+)
+def test_the_resize_is_torch_s_bilinear_rounded_half_up(source: tuple[int, int], target: tuple[int, int]) -> None:
+    image = ramp(*source)
+    planes = torch.from_numpy(image).permute(2, 0, 1)[None].double()
+    exact = torch.nn.functional.interpolate(planes, target, mode="bilinear", align_corners=False, antialias=False)
+    exact = exact[0].permute(1, 2, 0).numpy()
+    ours = resize(image, *target)
+    assert ours.dtype == np.uint8
+    assert np.abs(ours - exact).max() <= 0.5 + 1e-9
+    clear = np.abs(exact - np.floor(exact) - 0.5) > 1e-9  # at exactly one half floating point may fall either way
+    assert (ours[clear] == np.floor(exact + 0.5)[clear]).all()
+
+
+def test_halves_are_rounded_up() -> None:
+    image = np.array([[[0] * 3, [1] * 3]], np.uint8)
+    assert resize(image, 1, 1)[0, 0, 0] == 1
+
+
+def test_nothing_changes_at_the_same_size() -> None:
+    image = ramp(48, 64)
+    assert (resize(image, 48, 64) == image).all()
+    assert (resize_labels(image[..., 0], 48, 64) == image[..., 0]).all()
+
+
+@given(sizes=st.tuples(*[st.integers(1, 40)] * 4))
+def test_labels_come_from_the_pixel_that_holds_the_center(sizes: tuple[int, int, int, int]) -> None:
+    height, width, target_height, target_width = sizes
+    labels = np.arange(height * width).reshape(height, width)
+    found = resize_labels(labels, target_height, target_width)
+    for row, column in ((0, 0), (target_height - 1, target_width - 1), (target_height // 2, target_width // 3)):
+        center = ((row + 0.5) / target_height * height, (column + 0.5) / target_width * width)
+        assert found[row, column] == labels[int(center[0] + 1e-9), int(center[1] + 1e-9)]
+
+
+def _write_ppm(path: Path, image: np.ndarray) -> None:
+    path.write_bytes(b"P6\n# a comment\n%d %d\n255\n" % (image.shape[1], image.shape[0]) + image.tobytes())
+
+
+@pytest.fixture(scope="session")
+def example(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, str]]:
+    """The C++ program, built here, and the environment in which it finds ONNX Runtime."""
+    headers = os.environ.get(HEADERS)
+    library = next((Path(onnxruntime.__file__).parent / "capi").glob("libonnxruntime.so.*"), None)
+    if headers is None or library is None:
+        pytest.skip(f"the C++ example is not built: {HEADERS} does not name ONNX Runtime's headers, or no library")
+    folder = tmp_path_factory.mktemp("cpp")
+    (folder / "libonnxruntime.so.1").symlink_to(library)  # the name under which it asks to be loaded
+    for command in (
+        [
+            "cmake",
+            "-S",
+            SOURCE / "cpp",
+            "-B",
+            folder,
+            f"-DONNXRUNTIME_INCLUDE={headers}",
+            f"-DONNXRUNTIME_LIBRARY={library}",
+        ],
+        ["cmake", "--build", folder],
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert "warning" not in done.stderr.lower()
+    return folder / "segment", {"PATH": "/usr/bin:/bin", "LD_LIBRARY_PATH": str(folder)}
+
+
+@pytest.mark.parametrize("size", [SIZE, (37, 51), (5, 90)])
+@pytest.mark.parametrize("model", ["model.onnx", "model_int8.onnx"])
+def test_the_cpp_example_gives_the_same_bytes(
+    example: tuple[Path, dict[str, str]], released: Path, tmp_path: Path, size: tuple[int, int], model: str
+) -> None:
+    image = ramp(*size)
+    _write_ppm(tmp_path / "x.ppm", image)
+    program, environment = example
+    command = [program, released / model, tmp_path / "x.ppm", tmp_path / "x.pgm", "1"]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    session = onnxruntime.InferenceSession(released / model, providers=["CPUExecutionProvider"])
+    (labels,) = session.run(None, {"image": resize(image, *SIZE)[None]})
+    assert (picture(tmp_path / "x.pgm") == resize_labels(np.asarray(labels)[0], *size)).all()
+
+
+def test_the_cpp_example_refuses_bad_input_in_one_line(
+    example: tuple[Path, dict[str, str]], released: Path, tmp_path: Path
+) -> None:
+    program, environment = example
+    _write_ppm(tmp_path / "good.ppm", ramp(4, 4))
+    (tmp_path / "cut.ppm").write_bytes((tmp_path / "good.ppm").read_bytes()[:-1])
+    (tmp_path / "huge.ppm").write_bytes(b"P6 99999999 99999999 255 ")
+    (tmp_path / "bad.onnx").write_bytes(b"rubbish")
+    for model, image, complaint in (
+        (released / "model.onnx", "none.ppm", "cannot be read"),
+        (released / "model.onnx", "cut.ppm", "is truncated"),
+        (released / "model.onnx", "huge.ppm", "is not a binary PPM"),
+        (released / "model.onnx", "bad.onnx", "is not a binary PPM"),
+        (tmp_path / "bad.onnx", "good.ppm", "failed"),
+        (released / "triton/to_pixels/1/model.onnx", "good.ppm", "does not take uint8 (1, H, W, 3)"),
+    ):
+        command = [program, model, tmp_path / image, tmp_path / "x.pgm"]
+        done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+        assert done.returncode == 1
+        assert complaint in done.stderr
+        assert not (tmp_path / "x.pgm").exists()
+
+
+def test_the_contract_says_what_the_code_does(released: Path) -> None:
+    content = json.loads((released / "preprocessing.json").read_text())
+    assert (content["layout"], content["type"], content["color"]) == ("NHWC", "uint8", "RGB")
+    assert content["run"] == RUN
+    model = onnx.load(released / "model.onnx")
+    shapes = [
+        [d.dim_value for d in end.type.tensor_type.shape.dim] for end in (*model.graph.input, *model.graph.output)
+    ]
+    assert shapes == [content["input_shape"], content["output_shape"]]
+    assert [end.name for end in (*model.graph.input, *model.graph.output)] == [content["input"], content["output"]]

@@ -1,0 +1,269 @@
+"""Engines of every precision through the real builder, what is recorded of them, and when there is none."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+
+import onnx
+import pytest
+import torch
+
+from pipeline.comparison.code import ROOT
+from pipeline.data.files import sha256, write_json
+from pipeline.deploy.bundle.on_target import engine_builder
+from pipeline.deploy.bundle.on_target.engine_builder import BuildFailed, held_types, timing_cache_record
+from pipeline.deploy.bundle.on_target.engine_file import description_path
+from pipeline.deploy.engine import Engine, EngineError, Source, build_engines
+from pipeline.deploy.engines import build_run_engines, judge, read_source
+from pipeline.measure.parity import Parity
+from pipeline.params import EngineParams, load_params
+from pipeline.params.deployment import Precision
+from tests.deploy.tiny_graphs import FILES, write_tiny_graphs
+from tests.toy import write_toy_samples
+
+PARITY = load_params(ROOT / "params.yaml").parity
+CAPABILITIES = ["SM86", "SM89", "SM120"]
+
+
+@pytest.fixture(scope="module")
+def graphs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    return write_tiny_graphs(tmp_path_factory.mktemp("graphs"))
+
+
+@pytest.fixture
+def rtx() -> None:
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX has no wheel for this platform")
+
+
+def _source(path: Path, precision: str = "fp32", rejected: str = "") -> Source:
+    return Source(precision=precision, path=path, sha256=sha256(path), rejected=rejected)
+
+
+@pytest.mark.usefixtures("rtx")
+@pytest.mark.parametrize(("precision", "computes_in"), [("fp32", "float"), ("fp16", "half"), ("int8", "int8")])
+def test_every_precision_is_built_without_a_gpu(
+    graphs: dict[str, Path], precision: str, computes_in: str, tmp_path: Path
+) -> None:
+    source = _source(graphs[precision], precision)
+    built, full = build_engines(source, CAPABILITIES, tmp_path / "scratch", tmp_path / "out")
+    assert (built.status, built.compute_capabilities) == ("built", CAPABILITIES)
+    plan = (tmp_path / "out" / built.file).read_bytes()
+    assert plan[:4] == b"vtrt"
+    assert b"sm86 sm89 sm120" in plan
+    said = json.loads(description_path(tmp_path / "out" / built.file).read_text())
+    assert said["held_types"][computes_in] > 0
+    assert ("half" in said["held_types"]) == (precision != "fp32")
+    assert ("int8" in said["held_types"]) == (precision == "int8")
+    assert (said["bytes"], said["engine_sha256"]) == (len(plan), sha256(tmp_path / "out" / built.file))
+    assert (said["source_file"], said["source_sha256"]) == (FILES[precision], source.sha256)
+    assert said["inputs"] == [{"name": "image", "shape": [1, 16, 24, 3], "type": "uint8"}]
+    assert said["outputs"] == [{"name": "labels", "shape": [1, 16, 24], "type": "uint8"}]
+    assert said["timing_cache"]["note"] == "not used by this backend"
+    if not torch.cuda.is_available():
+        assert (built.executed, built.accepted, built.parity) == (False, None, None)
+        assert "no GPU" in built.reason
+        assert full.status == "not built"
+        assert full.reason
+
+
+@pytest.mark.usefixtures("rtx")
+def test_two_builds_are_the_same_bytes(graphs: dict[str, Path], tmp_path: Path) -> None:
+    folders = [tmp_path / "one", tmp_path / "two"]
+    names = {build_engines(_source(graphs["int8"], "int8"), ["SM86"], tmp_path, out)[0].file for out in folders}
+    assert len(names) == 1
+    for name in (*names, *(f"{name}.json" for name in names)):
+        assert (folders[0] / name).read_bytes() == (folders[1] / name).read_bytes()
+
+
+@pytest.mark.usefixtures("rtx")
+def test_engines_that_differ_have_other_names(graphs: dict[str, Path], tmp_path: Path) -> None:
+    files = {
+        build_engines(_source(graphs[precision], precision), capabilities, tmp_path, tmp_path)[0].file
+        for precision in ("fp32", "fp16")
+        for capabilities in (["SM86"], ["SM86", "SM89"])
+    }
+    assert len(files) == 4
+    assert all("tensorrt_rtx" in name and "SM86" in name for name in files)
+    assert any(sha256(graphs["fp16"])[:12] in name for name in files)
+
+
+@pytest.mark.usefixtures("rtx")
+def test_a_graph_that_the_builder_refuses_is_explained(tmp_path: Path) -> None:
+    node = onnx.helper.make_node("NoSuchOp", ["x"], ["y"], domain="nobody")
+    ends = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1]) for n in ("x", "y")]
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([node], "g", ends[:1], ends[1:])), tmp_path / "bad.onnx")
+    with pytest.raises(EngineError, match=r"cannot read bad\.onnx: .*[Pp]lugin"):
+        build_engines(_source(tmp_path / "bad.onnx"), ["SM86"], tmp_path / "scratch", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.usefixtures("rtx")
+def test_a_graph_of_another_precision_is_refused(graphs: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"holds float, .*and no half, so it does not compute in fp16"):
+        build_engines(_source(graphs["fp32"], "fp16"), ["SM86"], tmp_path, tmp_path)
+
+
+@pytest.mark.usefixtures("rtx")
+def test_a_gpu_that_cannot_be_built_for_is_named(graphs: dict[str, Path], tmp_path: Path) -> None:
+    with pytest.raises(EngineError, match=r"does not build for SM87; it knows SM75, .*SM120.*on the target itself"):
+        build_engines(_source(graphs["fp32"]), ["SM86", "SM87"], tmp_path, tmp_path)
+
+
+def test_scratch_memory_is_no_numeric_type() -> None:
+    plan = b"x tensor={ dims={ 1 } type=half }\n tensor={ dims={ 9 } is_scratchspace=1 strides={ 1 } type=int8 }\n rest"
+    assert held_types(plan) == {"half": 1}
+    assert held_types(b"a plan that says nothing") == {}
+
+
+def test_what_was_rejected_is_not_built(graphs: dict[str, Path], tmp_path: Path) -> None:
+    records = build_engines(_source(graphs["int8"], "int8", "0.4 points lost"), ["SM86"], tmp_path, tmp_path / "out")
+    assert {record.status for record in records} == {"not built"}
+    assert "model_int8_tensorrt.onnx was rejected by its own stage: 0.4 points lost" in records[0].reason
+    assert not (tmp_path / "out").exists()
+
+
+def _metrics(path: Path, *files: Path, status: str = "accepted", reason: str = "") -> Path:
+    artifacts = [{"file": f.name, "status": status, "reason": reason, "sha256": sha256(f)} for f in files]
+    write_json(path, {"artifacts": artifacts})
+    return path
+
+
+def test_a_source_is_the_file_that_was_measured(graphs: dict[str, Path], tmp_path: Path) -> None:
+    metrics = _metrics(tmp_path / "export.json", graphs["fp32"])
+    assert read_source("fp32", graphs["fp32"], metrics).rejected == ""
+    over = _metrics(tmp_path / "over.json", graphs["fp32"], status="rejected", reason="too far off")
+    assert read_source("fp32", graphs["fp32"], over).rejected == "too far off"
+    with pytest.raises(EngineError, match=r"says nothing usable about model_fp16\.onnx"):
+        read_source("fp16", graphs["fp16"], metrics)
+    with pytest.raises(EngineError, match=r"nowhere\.json says nothing usable"):
+        read_source("fp32", graphs["fp32"], tmp_path / "nowhere.json")
+    (tmp_path / "model.onnx").write_bytes(graphs["fp32"].read_bytes() + b"x")
+    with pytest.raises(EngineError, match=r"model\.onnx is missing or is not the file that .*export\.json speaks of"):
+        read_source("fp32", tmp_path / "model.onnx", metrics)
+
+
+ENGINE = Engine(
+    precision="fp16", backend="tensorrt_rtx", version="1.7.1.116", compute_capabilities=["SM86"], file="a.engine",
+    bytes=1, sha256="0", source_file="model_fp16.onnx", source_sha256="1", status="built", executed=False,
+    accepted=None, reason="", parity=None,
+)  # fmt: skip
+CLOSE = Parity(
+    runtime="tensorrt_rtx", images=2, pixel_agreement=0.9999, boundary_agreement=0.999, worst_image="frame_7",
+    worst_agreement=0.9998, reference_miou=0.6, miou=0.6, miou_lost_points=0.0, worst_class="pole",
+    worst_class_lost_points=0.0,
+)  # fmt: skip
+FAR = replace(CLOSE, pixel_agreement=0.5, worst_agreement=0.4, miou=0.5, miou_lost_points=10.0)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+def test_an_engine_within_its_budget_is_accepted(precision: Precision) -> None:
+    judged = judge(replace(ENGINE, precision=precision), CLOSE, PARITY.budget(precision, engine=True))
+    assert (judged.executed, judged.accepted, judged.reason) == (True, True, "")
+    assert judged.parity == CLOSE.record()
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+def test_an_engine_over_its_budget_stops_the_stage(precision: Precision) -> None:
+    with pytest.raises(EngineError, match=r"a\.engine disagrees with the checkpoint, most on image frame_7: .*50"):
+        judge(replace(ENGINE, precision=precision), FAR, PARITY.budget(precision, engine=True))
+
+
+def test_an_int8_engine_over_its_budget_is_rejected() -> None:
+    judged = judge(replace(ENGINE, precision="int8"), FAR, PARITY.int8)
+    assert (judged.executed, judged.accepted) == (True, False)
+    assert "50" in judged.reason
+
+
+def test_an_engine_that_was_not_run_is_not_judged() -> None:
+    assert judge(ENGINE, None, PARITY.fp16) == ENGINE
+
+
+@pytest.mark.usefixtures("rtx")
+@pytest.mark.skipif(torch.cuda.is_available(), reason="would run the engines, for which there are no predictions here")
+def test_the_stage_builds_from_files_alone(graphs: dict[str, Path], tmp_path: Path) -> None:
+    samples = write_toy_samples(tmp_path / "toy", count=4)
+    build_run_engines(
+        "toy",
+        EngineParams(compute_capabilities=["SM86"], precisions=["fp32", "fp16", "int8"]),
+        PARITY,
+        "test",
+        classes=tmp_path / "toy/classes.json",
+        samples=samples,
+        export=graphs["fp32"].parent,
+        quantize=graphs["int8"].parent,
+        export_metrics=_metrics(tmp_path / "export.json", graphs["fp32"], graphs["fp16"]),
+        quantize_metrics=_metrics(tmp_path / "quantize.json", graphs["int8"], status="rejected", reason="lost 1 point"),
+        predictions=tmp_path / "predictions",
+        scratch=tmp_path / "scratch",
+        out=tmp_path / "out",
+        metrics=tmp_path / "engine.json",
+    )
+    engines = json.loads((tmp_path / "engine.json").read_text())["engines"]
+    found = {(e["precision"], e["backend"]): (e["status"], e["file"]) for e in engines}
+    assert len(found) == 6
+    for precision in ("fp32", "fp16"):
+        status, file = found[precision, "tensorrt_rtx"]
+        assert status == "built"
+        assert description_path(tmp_path / "out" / file).is_file()
+    assert found["int8", "tensorrt_rtx"] == ("not built", "")
+    assert all(engine["reason"] for engine in engines)
+    assert len(list((tmp_path / "out").iterdir())) == 4
+
+
+class Calls:
+    """Stands in for the full TensorRT, which has no wheel here: keeps what it is asked for."""
+
+    def __init__(self) -> None:
+        self.flags: list[int] = []
+
+    def create_network(self, flags: int) -> str:
+        self.flags.append(flags)
+        return "network"
+
+    def set_flag(self, flag: int) -> None:
+        self.flags.append(flag)
+
+
+@pytest.mark.parametrize(
+    ("release", "network_flags", "expected"),
+    [
+        ("8", {"EXPLICIT_BATCH": 0}, (1, False)),
+        ("10", {"EXPLICIT_BATCH": 0, "STRONGLY_TYPED": 1}, (2, True)),
+        ("11, if it drops the flag", {}, (0, True)),
+    ],
+)
+def test_types_come_from_the_graph_wherever_that_can_be_said(
+    release: str, network_flags: dict[str, int], expected: tuple[int, bool]
+) -> None:
+    builder = Calls()
+    trt = SimpleNamespace(NetworkDefinitionCreationFlag=SimpleNamespace(**network_flags))
+    _, typed = engine_builder._create_network(trt, builder)  # type: ignore[arg-type]
+    assert (builder.flags[0], typed) == expected, release
+
+
+def test_before_tensorrt_10_a_precision_is_flags() -> None:
+    config, trt = Calls(), SimpleNamespace(BuilderFlag=SimpleNamespace(FP16=0, INT8=1))
+    assert engine_builder._set_weak_flags(trt, config, "fp32") == []  # type: ignore[arg-type]
+    assert engine_builder._set_weak_flags(trt, config, "int8") == ["FP16", "INT8"]  # type: ignore[arg-type]
+    assert config.flags == [0, 1]
+
+
+@pytest.mark.parametrize("refusal", ["bytes", "machine"])
+def test_a_timing_cache_of_another_machine_is_refused(refusal: str, tmp_path: Path) -> None:
+    (tmp_path / "x.timing").write_bytes(b"measured elsewhere")
+    config = SimpleNamespace(
+        create_timing_cache=lambda content: None if refusal == "bytes" else content,
+        set_timing_cache=lambda cache, ignore_mismatch: ignore_mismatch,
+    )
+    trt = SimpleNamespace(__name__="tensorrt", __version__="10.3.0")
+    with pytest.raises(BuildFailed, match=r"refused the timing cache .*x\.timing: .*Remove it or name another"):
+        engine_builder._load_timing_cache(trt, config, tmp_path / "x.timing", SimpleNamespace(lines=[]))  # type: ignore[arg-type]
+
+
+def test_a_timing_cache_is_recorded_with_its_hashes() -> None:
+    first = timing_cache_record(Path("somewhere/a.timing"), b"", b"measured")
+    assert (first["file"], first["sha256_before"], first["note"]) == ("a.timing", None, "")
+    again = timing_cache_record(Path("somewhere/a.timing"), b"measured", b"measured")
+    assert again["sha256_before"] == again["sha256"] == first["sha256"]
+    assert "may choose other kernels" in str(timing_cache_record(None, b"", b"measured")["note"])

@@ -1,0 +1,185 @@
+"""Export and what it proves, on a toy network, through the real exporter and ONNX Runtime."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from models.checkpoint import load_checkpoint, save_checkpoint
+from models.shipping import LabelsGraph, LogitsGraph
+from pipeline.data.images import read_image
+from pipeline.data.samples import Sample, read_samples
+from pipeline.deploy.export import export_run
+from pipeline.deploy.onnx_export import ALLOWED_OPS, ExportError, Shape, check_graph, export_graph, precision_of
+from pipeline.measure.parity import ParityError
+from pipeline.params.deployment import ExportParams
+from pipeline.runtime import UnknownArtifact, open_runner
+from pipeline.runtime.onnx_runner import OnnxRunner
+from tests.toy import TOY_CLASSES, toy_segmenter
+from tests.toy_run import EXPORT, NO_BUDGET, PARITY, write_toy_run
+
+
+def export_toy(folder: Path, export: ExportParams = EXPORT, **changes: object) -> dict:
+    """Run the stage's function on a toy run's folder; returns the metrics."""
+    export_run(
+        "toy", export, replace(PARITY, **changes), "test", folder / "classes.json", folder / "samples.csv",  # type: ignore[arg-type]
+        folder / "checkpoint.safetensors", folder / "predictions", folder / "export", folder / "metrics.json",
+    )  # fmt: skip
+    return json.loads((folder / "metrics.json").read_text())
+
+
+@pytest.fixture(scope="module", params=["pspnet", "deeplabv3"])
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_toy_run(request.param, tmp_path_factory.mktemp(request.param))
+    export_toy(folder)
+    return folder
+
+
+@pytest.fixture
+def samples(exported: Path) -> list[Sample]:
+    return read_samples(exported / "samples.csv", "test")
+
+
+def test_the_file_is_what_we_ship(exported: Path) -> None:
+    model = onnx.load(exported / "export/model.onnx")
+    assert [(e.domain, e.version) for e in model.opset_import] == [("", 20)]
+    assert model.ir_version == 9
+    assert [i.name for i in model.graph.input] == ["image"]
+    assert [o.name for o in model.graph.output] == ["labels"]
+    assert model.graph.input[0].type.tensor_type.elem_type == onnx.TensorProto.UINT8
+    assert precision_of(model) == {"FLOAT"}
+    assert not any(node.metadata_props or node.doc_string for node in model.graph.node)
+    names = json.loads({p.key: p.value for p in model.metadata_props}["segdistill.classes"])
+    assert names == TOY_CLASSES.names
+    del model.graph.initializer[:]  # random weights hold any three letters
+    assert b".py" not in model.SerializeToString()
+
+
+def test_nodes_have_the_names_of_layers(exported: Path) -> None:
+    names = [node.name for node in onnx.load(exported / "export/model.onnx").graph.node]
+    assert len(set(names)) == len(names)
+    assert "head.classifier.conv/Conv" in names
+    assert {"graph/Cast", "graph/Sub", "graph/ArgMax"} <= set(names)
+
+
+def test_the_normalization_costs_one_node(exported: Path) -> None:
+    before = []
+    for node in onnx.load(exported / "export/model.onnx").graph.node:
+        if node.op_type == "Conv":
+            break
+        before.append(node.op_type)
+    assert sorted(before) == ["Cast", "Sub", "Transpose"]
+
+
+def test_the_shipping_graph_is_the_segmenter(exported: Path, samples: list[Sample]) -> None:
+    """The normalization in the first convolution's weights: the same scores up to rounding, padding included."""
+    segmenter, _, _ = load_checkpoint(exported / "checkpoint.safetensors")
+    image = torch.from_numpy(read_image(samples[0].image)[None])
+    with torch.no_grad():
+        logits = segmenter(image.permute(0, 3, 1, 2).float() / 255).logits
+        expected = torch.nn.functional.interpolate(logits, size=image.shape[1:3], mode="bilinear")
+        found = LogitsGraph(segmenter)(image)
+        again = LogitsGraph(segmenter)(image)  # the segmenter itself stays as it was
+    assert (found - expected).abs().max() < 1e-4 * expected.abs().max()
+    assert torch.equal(found, again)
+    assert segmenter.auxiliary_head is not None
+
+
+def test_metrics_say_what_was_proved(exported: Path, samples: list[Sample]) -> None:
+    metrics = json.loads((exported / "metrics.json").read_text())
+    full, half = metrics["artifacts"]
+    assert (full["file"], full["precision"], full["status"], full["reason"]) == ("model.onnx", "fp32", "accepted", "")
+    assert (half["file"], half["precision"], half["status"]) == ("model_fp16.onnx", "fp16", "accepted")
+    assert full["parity"]["images"] == len(samples)
+    assert full["parity"]["pixel_agreement"] >= 0.9999
+    assert metrics["max_logit_difference"] < 1e-4
+    assert 0 < metrics["activations"]["magnitude"] < metrics["activations"]["limit_of_fp16"]
+    assert metrics["nodes"] == len(onnx.load(exported / "export/model.onnx").graph.node)
+
+
+def test_labels_are_the_argmax_of_the_logits(exported: Path, samples: list[Sample]) -> None:
+    image = read_image(samples[0].image)[None]
+    folder = exported / "export"
+    with OnnxRunner(folder / "model.onnx", 1) as labels, OnnxRunner(folder / "logits.onnx", 1) as logits:
+        assert (labels.run(image) == logits.run(image).argmax(axis=1)).mean() > 0.9999
+
+
+def test_half_precision_is_half_as_large_and_agrees(exported: Path, samples: list[Sample]) -> None:
+    folder, image = exported / "export", read_image(samples[0].image)[None]
+    assert precision_of(onnx.load(folder / "model_fp16.onnx")) == {"FLOAT16", "FLOAT"}
+    assert (folder / "model_fp16.onnx").stat().st_size < 0.6 * (folder / "model.onnx").stat().st_size
+    with OnnxRunner(folder / "model_fp16.onnx", 1) as half, OnnxRunner(folder / "model.onnx", 1) as full:
+        assert (half.run(image) == full.run(image)).mean() > 0.97
+
+
+def test_other_shapes_are_the_same_network(exported: Path) -> None:
+    images = np.random.default_rng(0).integers(0, 256, (2, 32, 80, 3), dtype=np.uint8)
+    with open_runner(exported / "export/model_2x32x80.onnx", 1) as runner:
+        found = runner.run(images)
+    with open_runner(exported / "checkpoint.safetensors", 1) as runner:
+        assert (runner.run(images) == found).mean() > 0.999
+
+
+def test_activations_beyond_float16_reject_that_graph_alone(tmp_path: Path) -> None:
+    folder = write_toy_run("pspnet", tmp_path, iterations=1)
+    segmenter, design, facts = load_checkpoint(folder / "checkpoint.safetensors")
+    with torch.no_grad():
+        segmenter.head.fuse[1].weight.mul_(1e7)  # type: ignore[index]: a BatchNorm's scale, undone by the classifier
+        segmenter.classifier.weight.div_(1e7)
+    save_checkpoint(segmenter, design, facts, folder / "checkpoint.safetensors")
+    full, half = export_toy(folder, fp16=NO_BUDGET, onnx_fp32=NO_BUDGET)["artifacts"]
+    assert full["status"] == "accepted"
+    assert half["status"] == "rejected"
+    assert "float16" in half["reason"]
+    assert "head.fuse" in half["reason"]
+
+
+def test_a_checkpoint_that_the_file_does_not_follow_blocks_and_names_the_layer(tmp_path: Path) -> None:
+    """The predictions are another network's: every layer computes something else."""
+    folder = write_toy_run("pspnet", tmp_path)
+    write_toy_run("pspnet", tmp_path / "other", iterations=2)
+    (tmp_path / "other/predictions").rename(folder / "theirs")
+    for file in (folder / "theirs").iterdir():
+        file.replace(folder / "predictions" / file.name)
+    with pytest.raises(
+        ParityError, match=r"model\.onnx does not do what the checkpoint does: .* first diverges at layer"
+    ):
+        export_toy(folder)
+
+
+def test_logits_that_differ_block(exported: Path, tmp_path: Path) -> None:
+    folder = write_toy_run("pspnet", tmp_path, iterations=1)
+    with pytest.raises(ParityError, match=r"logits\.onnx differs from PyTorch by .*max_logit_difference"):
+        export_toy(folder, replace(EXPORT, max_logit_difference=1e-12))
+
+
+def test_a_graph_astray_is_refused(exported: Path, tmp_path: Path) -> None:
+    path = exported / "export/model.onnx"
+    with pytest.raises(ExportError, match=r"nodes, allowed are 10"):
+        check_graph(path, 20, 10, ALLOWED_OPS)
+    with pytest.raises(ExportError, match=r"operator sets .* asked for ai.onnx 18"):
+        check_graph(path, 18, 200, ALLOWED_OPS)
+    with pytest.raises(ExportError, match=r"operators ArgMax do not belong"):
+        check_graph(path, 20, 200, ALLOWED_OPS - {"ArgMax"})
+    model = onnx.load(path)
+    model.graph.node[0].doc_string = "/usr/lib/python3/site-packages/torch/x.py"
+    onnx.save(model, tmp_path / "paths.onnx")
+    with pytest.raises(ExportError, match="paths of this machine"):
+        check_graph(tmp_path / "paths.onnx", 20, 200, ALLOWED_OPS)
+
+
+def test_an_export_that_is_refused_leaves_nothing(tmp_path: Path) -> None:
+    segmenter, design = toy_segmenter()
+    with pytest.raises(ExportError):
+        export_graph(LabelsGraph(segmenter), design, Shape(1, 48, 64), 20, 3, tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rubbish_is_no_artifact(tmp_path: Path) -> None:
+    (tmp_path / "x.onnx").write_bytes(b"rubbish")
+    with pytest.raises(UnknownArtifact, match="is no ONNX file"):
+        open_runner(tmp_path / "x.onnx", 1)

@@ -1,0 +1,326 @@
+"""How a target decides about its engines, and how it talks to trtexec, of which a stand-in is used here."""
+
+import ctypes
+import hashlib
+import json
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pipeline.deploy.bundle.on_target import session
+from pipeline.deploy.bundle.on_target.cuda_runtime import TO_DEVICE, CudaRuntime, CudaUnavailable
+from pipeline.deploy.bundle.on_target.engine_builder import BuildFailed, Settings
+from pipeline.deploy.bundle.on_target.engine_file import (
+    Description,
+    EngineRefused,
+    describe,
+    description_path,
+    read_engine,
+)
+from pipeline.deploy.bundle.on_target.golden import ContractUnusable, Limits, read_contract, read_golden
+from pipeline.deploy.bundle.on_target.session import PythonTarget
+from pipeline.deploy.bundle.on_target.trtexec import (
+    TrtexecTarget,
+    build_options,
+    find_trtexec,
+    read_labels,
+    read_version,
+)
+from pipeline.deploy.bundle.on_target.verdict import Outcome, decide, fastest
+from tests.deploy.tiny_graphs import HEIGHT, WIDTH, tiny_image
+
+LIMITS = Limits({"fp32": 0.999, "fp16": 0.99, "int8": 0.9}, min_speedup={"fp16": 1.05, "int8": 1.2})
+NOTHING = Settings(None, None, None)
+
+
+def _ran(precision: str, pixel_agreement: float, p50_ms: float) -> Outcome:
+    return Outcome(
+        precision, f"{precision}.onnx", "0", "undecided", "", file="x.engine", pixel_agreement=pixel_agreement,
+        calls=200, p50_ms=p50_ms,
+    )  # fmt: skip
+
+
+def _verdicts(*outcomes: Outcome) -> dict[str, tuple[str, str]]:
+    return {o.precision: (o.verdict, o.reason) for o in decide(outcomes, LIMITS)}
+
+
+def test_what_is_right_and_faster_is_kept() -> None:
+    outcomes = [_ran("int8", 0.95, 2.0), _ran("fp32", 1.0, 9.0), _ran("fp16", 0.995, 4.0)]
+    assert {verdict for verdict, _ in _verdicts(*outcomes).values()} == {"kept"}
+    best = fastest(decide(outcomes, LIMITS))
+    assert best is not None
+    assert best.precision == "int8"
+
+
+def test_int8_must_pay_against_the_next_best() -> None:
+    found = _verdicts(_ran("fp32", 1.0, 9.0), _ran("fp16", 0.995, 4.0), _ran("int8", 0.95, 3.5))
+    assert found["int8"] == ("rejected", "3.500 ms against 4.000 ms of fp16: 1.14 times as fast, needed is 1.2")
+    assert _verdicts(_ran("fp32", 1.0, 9.0), _ran("int8", 0.95, 7.5))["int8"][0] == "kept"  # exactly 1.2
+
+
+def test_fp16_that_is_slower_is_rejected_and_no_measure_for_int8() -> None:
+    found = _verdicts(_ran("fp32", 1.0, 4.0), _ran("fp16", 0.995, 5.0), _ran("int8", 0.95, 3.5))
+    assert found["fp16"][0] == "rejected"
+    assert "against 4.000 ms of fp32" in found["int8"][1]
+
+
+def test_fp16_that_is_just_as_fast_brings_nothing() -> None:
+    found = _verdicts(_ran("fp32", 1.0, 4.0), _ran("fp16", 0.995, 4.0))
+    assert found["fp16"] == (
+        "rejected",
+        "4.000 ms against 4.000 ms of fp32: 1.00 times as fast, needed is 1.05",
+    )
+
+
+def test_wrong_labels_are_a_fault_except_for_int8() -> None:
+    found = _verdicts(_ran("fp32", 0.5, 9.0), _ran("fp16", 0.5, 4.0), _ran("int8", 0.5, 1.0))
+    assert {precision: verdict for precision, (verdict, _) in found.items()} == {
+        "fp32": "failed", "fp16": "failed", "int8": "rejected",
+    }  # fmt: skip
+    assert found["fp16"][1] == "50.000 % of the golden image's pixels are equal, needed are 99 %"
+
+
+def test_what_did_not_run_is_not_decided() -> None:
+    built = Outcome("int8", "x.onnx", "0", "undecided", "built, not run: --build-only", file="x.engine")
+    assert decide([built], LIMITS) == [built]
+    assert _verdicts(_ran("int8", 0.95, 1.0))["int8"][0] == "undecided"
+    assert fastest([built]) is None
+
+
+CONTRACT = {
+    "input": "image",
+    "output": "labels",
+    "golden": {
+        "image": "golden/image.png",
+        "labels": {"fp32": "golden/labels_fp32.png"},
+        "min_pixel_agreement": {"fp32": 0.999, "fp16": 0.99, "int8": 0.9},
+    },
+    "min_speedup": {"fp16": 1.05, "int8": 1.2},
+}
+
+
+def test_the_contract_gives_the_limits() -> None:
+    contract = read_contract(json.dumps(CONTRACT).encode())
+    assert (contract.input, contract.output, contract.limits) == ("image", "labels", LIMITS)
+
+
+@pytest.mark.parametrize("missing", ["input", "golden", "min_speedup"])
+def test_a_contract_without_limits_is_refused(missing: str) -> None:
+    content = json.dumps({key: value for key, value in CONTRACT.items() if key != missing})
+    with pytest.raises(
+        ContractUnusable, match=rf"does not say what a rebuilt engine must reach \(KeyError\('{missing}"
+    ):
+        read_contract(content.encode())
+
+
+def test_a_golden_image_needs_labels_of_its_size(tmp_path: Path) -> None:
+    contract = read_contract(json.dumps(CONTRACT).encode())
+    for size, name in ((4, "image"), (5, "labels")):
+        Image.new("RGB" if name == "image" else "L", (size, 3)).save(tmp_path / f"{name}.png")
+    files = {contract.image: (tmp_path / "image.png").read_bytes(), contract.labels: b"rubbish"}
+    with pytest.raises(ContractUnusable, match="cannot be read"):
+        read_golden(contract, files.__getitem__)
+    files[contract.labels] = (tmp_path / "labels.png").read_bytes()
+    with pytest.raises(ContractUnusable, match=r"labels_fp32\.png is no 8-bit label image of the size"):
+        read_golden(contract, files.__getitem__)
+
+
+@pytest.mark.parametrize(
+    ("banner", "version"),
+    [
+        ("&&&& RUNNING TensorRT.trtexec [TensorRT v8502] # trtexec --help", "8.5.2"),
+        ("&&&& RUNNING TensorRT.trtexec [TensorRT v100300] # trtexec --help", "10.3.0"),
+        ("&&&& RUNNING TensorRT.trtexec [TensorRT v101303] [b9] # trtexec", "10.13.3"),
+        ("usage: something else", None),
+    ],
+)
+def test_trtexec_says_its_version(banner: str, version: str | None) -> None:
+    assert read_version(banner) == version
+
+
+def test_options_follow_what_this_trtexec_knows() -> None:
+    old, new = frozenset({"--fp16", "--int8"}), frozenset({"--fp16", "--int8", "--stronglyTyped"})
+    assert build_options(new, "int8", NOTHING) == ["--stronglyTyped", "--noTF32"]
+    assert build_options(old, "int8", NOTHING) == ["--fp16", "--int8", "--noTF32"]
+    assert build_options(old, "fp16", NOTHING) == ["--fp16", "--noTF32"]
+    assert build_options(old, "fp32", NOTHING) == ["--noTF32"]
+    assert build_options(frozenset(), "int8", NOTHING) == ["--noTF32"]
+    assert build_options(new, "fp32", Settings(512, 4, Path("x.timing")))[2:] == [
+        "--memPoolSize=workspace:512", "--builderOptimizationLevel=4", "--timingCacheFile=x.timing",
+    ]  # fmt: skip
+
+
+STAND_IN = '''#!{python}
+"""Takes trtexec's options and answers in its formats; its network says 1 where red is above 127."""
+import json, pathlib, sys
+import numpy as np
+if "--help" in sys.argv:
+    print("&&&& RUNNING TensorRT.trtexec [TensorRT v100300] # trtexec --help")
+    print("  --stronglyTyped   Create a strongly typed network")
+    sys.exit()
+given = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
+if "--onnx" in given:
+    if b"refuse" in pathlib.Path(given["--onnx"]).read_bytes():
+        print("[11/02/2025-10:00:00] [E] Error[4]: no kernel for this layer")
+        sys.exit(1)
+    pathlib.Path(given["--saveEngine"]).write_bytes(b"ftrt" + pathlib.Path(given["--onnx"]).read_bytes())
+    pathlib.Path(given["--timingCacheFile"]).write_bytes(b"measured")
+else:
+    name, _, file = given["--loadInputs"].partition(":")
+    image = np.fromfile(file, np.uint8).reshape(1, {height}, {width}, 3)
+    values = (image[..., 0] > 127).astype(int).ravel().tolist()
+    tensors = [{{"name": "labels", "dimensions": "1x{height}x{width}", "values": values}}]
+    pathlib.Path(given["--exportOutput"]).write_text(json.dumps(tensors))
+    times = [{{"latencyMs": 2.5, "computeMs": 2.0}}] * int(given["--iterations"])
+    pathlib.Path(given["--exportTimes"]).write_text(json.dumps(times))
+'''
+
+
+def write_stand_in(program: Path) -> None:
+    program.parent.mkdir(parents=True)
+    program.write_text(STAND_IN.format(python=sys.executable, height=HEIGHT, width=WIDTH))
+    program.chmod(0o755)
+
+
+@pytest.fixture
+def trtexec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrtexecTarget:
+    program = tmp_path / "bin/trtexec"
+    write_stand_in(program)
+    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
+    found, reason = find_trtexec()
+    assert found is not None, reason
+    return TrtexecTarget(found, "SM87")
+
+
+def test_trtexec_builds_and_runs(trtexec: TrtexecTarget, tmp_path: Path) -> None:
+    settings = Settings(None, None, tmp_path / "x.timing")
+    built = trtexec.build(Path("model_fp16.onnx"), b"graph", "fp16", settings, tmp_path)
+    assert built.description.version == "10.3.0"
+    assert built.description.compute_capabilities == ["SM87"]
+    assert built.description.builder["flags"] == ["--stronglyTyped", "--noTF32"]
+    assert built.description.timing_cache["sha256"]
+    engine = tmp_path / "a.engine"
+    engine.write_bytes(built.plan)
+    description_path(engine).write_text(describe(built.description))
+    assert read_engine(engine) == (b"ftrtgraph", built.description)
+    image = tiny_image(3)
+    measured = trtexec.measure(engine, "image", "labels", image)
+    assert np.array_equal(measured.labels, (image[..., 0] > 127).astype(np.uint8))
+    assert measured.times_ms[0] == 2.5
+
+
+def test_what_trtexec_complains_about_is_passed_on(trtexec: TrtexecTarget, tmp_path: Path) -> None:
+    with pytest.raises(BuildFailed, match=r"could not build model\.onnx: Error\[4\]: no kernel for this layer"):
+        trtexec.build(Path("model.onnx"), b"refuse", "fp32", NOTHING, tmp_path)
+    with pytest.raises(EngineRefused, match="could not run"):
+        trtexec.measure(tmp_path / "a.engine", "image", "labels", np.zeros((1, 2, 2, 3), np.uint8))
+
+
+def test_results_of_another_kind_are_refused() -> None:
+    for values in ([0.5] * 4, [300] * 4, ["a"] * 4):
+        with pytest.raises(ValueError, match="holds no train ids"):
+            read_labels([{"name": "labels", "values": values}], "labels", (1, 2, 2))
+
+
+def test_a_broken_trtexec_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    program = tmp_path / "trtexec"
+    program.write_bytes(b"\x7fELF of another processor")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found, reason = find_trtexec()
+    assert found is None
+    assert "cannot be started" in reason
+
+
+class HostMemory:
+    """CUDA's calls over the memory of this machine: addresses, sizes and order are the real ones."""
+
+    def __init__(self) -> None:
+        self.stream = ctypes.c_void_p(7)
+        self.buffers: dict[int, ctypes.Array] = {}
+        self.queue: list[tuple[int, int, int]] = []
+
+    def capability(self) -> str:
+        return "SM87"
+
+    def allocate(self, size: int) -> int:
+        buffer = (ctypes.c_char * size)()
+        self.buffers[ctypes.addressof(buffer)] = buffer
+        return ctypes.addressof(buffer)
+
+    def copy(self, target: int, source: int, size: int, direction: int) -> None:
+        device = target if direction == TO_DEVICE else source
+        assert size == len(self.buffers[device])
+        if direction == TO_DEVICE:
+            ctypes.memmove(target, source, size)
+        else:
+            self.queue.append((target, source, size))  # nothing arrives before the stream is waited for
+
+    def synchronize(self) -> None:
+        for target, source, size in self.queue:
+            ctypes.memmove(target, source, size)
+        self.queue.clear()
+
+
+class RedEngine:
+    """TensorRT's engine and context in one; its network says 1 where red is above 127."""
+
+    def __init__(self) -> None:
+        self.addresses: dict[str, int] = {}
+
+    def create_execution_context(self) -> "RedEngine":
+        return self
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        return {"image": (1, HEIGHT, WIDTH, 3), "labels": (1, HEIGHT, WIDTH)}[name]
+
+    def set_tensor_address(self, name: str, address: int) -> None:
+        self.addresses[name] = address
+
+    def execute_async_v3(self, stream: int) -> bool:
+        assert stream == 7
+        red = ctypes.string_at(self.addresses["image"], HEIGHT * WIDTH * 3)[::3]
+        ctypes.memmove(self.addresses["labels"], bytes(value > 127 for value in red), HEIGHT * WIDTH)
+        return True
+
+
+def test_an_engine_runs_through_python(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The order of calls, addresses and sizes; no GPU has run this."""
+    trt = SimpleNamespace(
+        __name__="tensorrt",
+        __version__="10.3.0",
+        Runtime=lambda logger: SimpleNamespace(deserialize_cuda_engine=lambda plan: plan == b"ftrt" and RedEngine()),
+    )
+    monkeypatch.setattr(session, "collecting_logger", lambda package: SimpleNamespace(lines=["out of memory"]))
+    monkeypatch.setattr(session, "MIN_S", 0.0)
+    description = Description(
+        precision="fp16", backend="tensorrt", version="10.3.0", compute_capabilities=["SM87"], source_file="a.onnx",
+        source_sha256="0", engine_sha256=hashlib.sha256(b"ftrt").hexdigest(), bytes=4, builder={}, inputs=[],
+        outputs=[], held_types={}, timing_cache={}, built_on={},
+    )  # fmt: skip
+    engine = tmp_path / "a.engine"
+    engine.write_bytes(b"ftrt")
+    description_path(engine).write_text(describe(description))
+    target = PythonTarget(trt, ["SM87"], HostMemory())  # type: ignore[arg-type]
+    image = tiny_image(3)
+    measured = target.measure(engine, "image", "labels", image)
+    assert np.array_equal(measured.labels, (image[..., 0] > 127).astype(np.uint8))
+    assert len(measured.times_ms) == session.CALLS
+    with pytest.raises(EngineRefused, match=r"takes images of shape \(1, 16, 24, 3\), got \(1, 2, 2, 3\)"):
+        target.measure(engine, "image", "labels", np.zeros((1, 2, 2, 3), np.uint8))
+    description_path(engine).write_text(describe(description._replace(compute_capabilities=["SM72"])))
+    with pytest.raises(EngineRefused, match="built for SM72, this GPU is SM87"):
+        target.measure(engine, "image", "labels", image)
+
+
+def test_a_gpu_that_is_not_there_is_said() -> None:
+    if torch.cuda.is_available():
+        assert CudaRuntime().capability() == "SM{}{}".format(*torch.cuda.get_device_capability())
+        return
+    with pytest.raises(CudaUnavailable, match=r"cudaStreamCreate failed: .*CUDA|no CUDA runtime library"):
+        CudaRuntime()

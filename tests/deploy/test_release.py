@@ -1,0 +1,277 @@
+"""Bundles and records of rejected runs, made from real graphs."""
+
+import json
+import os
+from dataclasses import asdict, replace
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+from ruamel.yaml import YAML
+
+from pipeline.comparison.code import ROOT
+from pipeline.data.files import sha256, write_json
+from pipeline.data.samples import read_samples
+from pipeline.deploy.bundle.runner.contract import read_contract
+from pipeline.deploy.bundle.verify import verify
+from pipeline.deploy.evidence import EvidenceError
+from pipeline.deploy.golden import write_golden
+from pipeline.deploy.release import ReleaseError, provenance
+from pipeline.params import load_params
+from tests.deploy.release_material import (
+    CLASSES,
+    FILES,
+    NO_LIMITS,
+    RUN,
+    SIZE,
+    TIMES,
+    Material,
+    artifact,
+    measured,
+    picture,
+)
+
+MODELS = {"model.onnx", "model_fp16.onnx", "model_int8.onnx", "model_int8_tensorrt.onnx"}
+
+
+def read_yaml(path: Path) -> dict:
+    return YAML(typ="safe", pure=True).load(path.read_text())
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def test_a_released_bundle_holds_what_receivers_need(released: Path) -> None:
+    verification = verify(released, None)
+    assert (verification.run, verification.status, verification.signature) == (RUN, "released", "absent")
+    assert set(verification.files) >= MODELS
+    assert {"card.md", "classes.json", "numerics.yaml", "perf.yaml", "calibration.csv"} <= set(verification.files)
+    assert {"predict.py", "self_test.py", "rebuild_on_target.sh", "cpp/main.cpp"} <= set(verification.files)
+    assert {"golden/image.png", "golden/labels_fp32.png", "golden/labels_int8.png"} <= set(verification.files)
+    assert os.access(released / "rebuild_on_target.sh", os.X_OK)
+    assert not verification.unlisted
+    assert not list(released.rglob("*.pyc"))
+    assert not list(released.parent.glob(".*"))  # the temporary folder is gone
+
+
+def test_the_same_measurements_make_the_same_bytes(material: Material, key: Path) -> None:
+    first = tree(material.release(key=key))
+    assert tree(material.release(key=key)) == first
+
+
+def test_the_contract_names_the_fastest_file_of_each_runtime(released: Path) -> None:
+    contract = read_contract((released / "preprocessing.json").read_bytes())
+    assert [(c.runtime, c.model) for c in contract.runtimes] == [
+        ("onnxruntime", "model_int8.onnx"),
+        ("openvino", "model.onnx"),
+    ]
+    assert contract.shape == (1, *SIZE, 3)
+    others = {(o["runtime"], o["precision"]): o["verdict"] for o in contract.others}
+    assert others[("openvino", "int8")] == "rejected"  # 9.0 to 8.0 ms does not pay
+    assert others[("tensorrt", "int8")] == "undecided"
+
+
+def test_perf_and_numerics_are_the_same_in_git_and_in_the_bundle(material: Material) -> None:
+    out, reports = material.release(), material.folders().reports
+    for name in ("perf.yaml", "numerics.yaml"):
+        assert (out / name).read_bytes() == (reports / name).read_bytes()
+    perf, numerics = read_yaml(reports / "perf.yaml"), read_yaml(reports / "numerics.yaml")
+    decisions = perf.pop("decisions")
+    assert perf == json.loads(material.metrics("profile").read_text())
+    assert numerics["decisions"] == decisions
+    assert [d["verdict"] for d in decisions if d["runtime"] == "onnxruntime"] == ["ships", "rejected", "ships"]
+    assert [a["file"] for a in numerics["artifacts"]] == list(FILES)
+    assert numerics["checkpoint_md5"] == ["1" * 32]
+    assert numerics["quantization"]["choices"]["cpu"]["float_layers"] == ["first"]
+    assert (numerics["split"], numerics["images"], numerics["reference_miou"]) == ("test", 2, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        (replace(NO_LIMITS, min_miou=0.6), "mIoU 0.5000 of model.onnx, needed is 0.6"),
+        (replace(NO_LIMITS, max_mebibytes=1e-6), "MiB, allowed are 1e-06 MiB"),
+        (replace(NO_LIMITS, max_p90_ms=4.0), "p90 4.40 ms of model_int8.onnx with onnxruntime, allowed are 4 ms"),
+    ],
+)
+def test_a_run_that_fails_a_gate_is_recorded_without_a_model(
+    material: Material, capsys: pytest.CaptureFixture[str], limits, reason: str
+) -> None:
+    material.release()  # what an earlier release left must not stay
+    out = material.release(limits)
+    verification = verify(out, None)
+    assert verification.status == "rejected"
+    assert reason in verification.reasons[0]
+    assert set(verification.files) == {"card.md", "classes.json", "numerics.yaml", "perf.yaml", "calibration.csv"}
+    assert "REJECTED" in capsys.readouterr().out
+    card = (out / "card.md").read_text()
+    assert "this run holds no model" in card
+    assert reason in card
+    assert "predict.py" not in card
+    assert read_yaml(material.folders().reports / "numerics.yaml")["status"] == "rejected"
+
+
+def test_a_rejected_file_is_not_in_the_bundle(material: Material) -> None:
+    artifacts = json.loads(material.metrics("quantize").read_text())["artifacts"]
+    for record in artifacts:
+        record.update(status="rejected", reason="0.9 points of mIoU lost")
+    material.change("quantize", artifacts=artifacts)
+    out = material.release()
+    assert not list(out.glob("model_int8*"))
+    assert "0.9 points of mIoU lost" in (out / "card.md").read_text()
+    assert (out / "golden/labels_fp32.png").is_file()
+
+
+def test_the_card_says_what_ships_and_what_model_hubs_read(released: Path) -> None:
+    card = (released / "card.md").read_text()
+    head, body = card.split("---\n")[1:3]
+    (entry,) = YAML(typ="safe", pure=True).load(head)["model-index"]
+    (result,) = entry["results"]
+    assert result["task"]["type"] == "image-segmentation"
+    assert result["metrics"][0] == {"type": "mean_iou", "name": "mIoU", "value": 0.5, "verified": False}
+    assert "| onnxruntime | int8 | model_int8.onnx | ships, default |" in body
+    assert "9.00 ms of fp32: 1.12 times as fast, needed is 1.2" in body
+    assert "Not signed" in body
+    assert "Kept in floating point in the graph for CPUs, because they lose most: first." in body
+    assert "b | does not occur" in body
+
+
+def test_a_signed_bundle_says_so(material: Material, key: Path) -> None:
+    out = material.release(key=key)
+    assert verify(out, key.with_name("key.pub")).signature == "valid"
+    assert "Signed: `python verify.py" in (out / "card.md").read_text()
+
+
+def test_triton_serves_the_graph_that_ships(released: Path) -> None:
+    model = released / "triton" / f"{RUN}_int8"
+    assert (model / "1/model.onnx").read_bytes() == (released / "model_int8.onnx").read_bytes()
+    assert (model / "warmup/golden").read_bytes() == picture(released / "golden/image.png").tobytes()
+    assert (model / "labels.txt").read_text().split() == CLASSES.names
+    config = (model / "config.pbtxt").read_text()
+    assert f"dims: [1, {SIZE[0]}, {SIZE[1]}, 3]" in config
+    assert "max_batch_size: 0" in config
+    assert config.count("{") == config.count("}")
+
+
+def test_the_adapters_for_isaac_ros_lead_to_the_same_labels(released: Path) -> None:
+    """Triton is not here, so its ensemble is followed by hand."""
+    image = picture(released / "golden/image.png")[None]
+    config = (released / "triton" / f"{RUN}_int8_isaac_ros" / "config.pbtxt").read_text()
+    value = {"float_image": image.astype(np.float32)}
+    for name in ("to_pixels", f"{RUN}_int8", "to_classes"):
+        assert f'model_name: "{name}"' in config
+        session = onnxruntime.InferenceSession(
+            released / "triton" / name / "1/model.onnx", providers=["CPUExecutionProvider"]
+        )
+        value = {session.get_outputs()[0].name: np.asarray(session.run(None, value)[0])}
+    (classes,) = value.values()
+    assert classes.dtype == np.int32
+    assert classes.shape == (1, *SIZE, 1)
+    assert (classes[0, ..., 0] == picture(released / "golden/labels_int8.png")).all()
+    nodes = read_yaml(released / "isaac_ros/parameters.yaml")
+    assert nodes["unet_decoder"]["ros__parameters"]["color_palette"][1] == 60 << 16 | 90 << 8 | 140
+    assert nodes["image_to_tensor"]["ros__parameters"]["scale"] is False
+
+
+def test_what_was_not_measured_is_not_released(material: Material) -> None:
+    out = material.release()
+    before = tree(out)
+    material.metrics("profile").unlink()
+    with pytest.raises(EvidenceError, match=r"profile.*cannot be read.*stage profile writes it"):
+        material.release()
+    assert tree(out) == before
+    assert [path.name for path in out.parent.iterdir()] == [RUN]
+
+
+@pytest.mark.parametrize(
+    ("stage", "values", "complaint"),
+    [
+        ("export", {"artifacts": "many"}, r"export.*is not what stage export writes"),
+        ("evaluate", {"miou": None}, r"is not what stage evaluate writes \(miou"),
+        ("quantize", {"calibration": {}}, r"quantize.*is not what stage quantize writes \(calibration.images"),
+        ("engine", {"engines": None}, "is not what stage engine writes"),
+        ("profile", {"measurements": [{"runtime": "onnxruntime"}]}, r"is not what stage profile writes \(0.precision"),
+        ("profile", {"machine": {}}, "lack what its card has to say"),
+    ],
+)
+def test_metrics_that_are_not_metrics_are_named(material: Material, stage: str, values: dict, complaint: str) -> None:
+    material.change(stage, **values)
+    with pytest.raises(EvidenceError, match=complaint):
+        material.release()
+    assert not material.folders().out.exists()
+
+
+def test_a_file_that_was_changed_after_it_was_measured_is_refused(material: Material) -> None:
+    with (material.folders().export / "model.onnx").open("ab") as file:
+        file.write(b"x")
+    with pytest.raises(EvidenceError, match=r"model.onnx is missing or is not the file that was measured"):
+        material.release()
+    assert not material.folders().out.exists()
+    assert not material.folders().reports.exists()
+
+
+def test_files_that_are_missing_are_named(material: Material) -> None:
+    (material.folders().quantize / "calibration.csv").unlink()
+    with pytest.raises(EvidenceError, match=r"calibration.csv is missing or is not the file that was measured"):
+        material.release()
+
+
+def test_nothing_ships_where_nothing_was_measured(material: Material) -> None:
+    material.change("profile", measurements=[])
+    assert verify(material.release(), None).reasons == [
+        "nothing ships: no file within its budget was measured on any runtime"
+    ]
+
+
+def test_the_golden_image_allows_for_what_a_precision_changes(material: Material, tmp_path: Path) -> None:
+    folders, parity = material.folders(), load_params(ROOT / "params.yaml").parity
+    graphs = {"fp32": folders.export / "model.onnx", "int8": folders.quantize / "model_int8.onnx"}
+    sample = read_samples(material.root / "samples.csv", "test")[0]
+    golden = write_golden(sample, SIZE, graphs, [artifact("model_int8.onnx")], parity, tmp_path / "bundle")
+    own = float(
+        (
+            picture(tmp_path / "bundle/golden/labels_fp32.png") == picture(tmp_path / "bundle/golden/labels_int8.png")
+        ).mean()
+    )
+    assert golden.min_pixel_agreement["fp32"] == pytest.approx(parity.engine_fp32.min_pixel_agreement)
+    assert golden.min_pixel_agreement["int8"] == pytest.approx(own + parity.int8.min_pixel_agreement - 1)
+    assert (picture(tmp_path / "bundle/golden/image.png") == picture(sample.image)).all()
+
+
+def test_provenance_needs_a_lock_that_knows_the_run(tmp_path: Path) -> None:
+    with pytest.raises(ReleaseError, match="without it nobody could say"):
+        provenance(tmp_path / "dvc.lock", "a")
+    (tmp_path / "dvc.lock").write_text("stages: [")
+    with pytest.raises(ReleaseError, match="cannot be read"):
+        provenance(tmp_path / "dvc.lock", "a")
+    (tmp_path / "dvc.lock").write_text("schema: '2.0'\nstages:\n  prepare: {cmd: x}\n")
+    with pytest.raises(ReleaseError, match="does not know the stages curate, teacher, student@a"):
+        provenance(tmp_path / "dvc.lock", "a")
+
+
+def test_an_engine_over_its_budget_stays_out(material: Material) -> None:
+    folder = material.folders().engines
+    folder.mkdir(parents=True)
+    records = []
+    for precision, accepted in (("fp32", True), ("int8", False)):
+        (folder / f"{precision}.engine").write_bytes(b"vtrt" + precision.encode())
+        (folder / f"{precision}.engine.json").write_text("{}")
+        records.append(
+            {
+                "precision": precision, "backend": "tensorrt_rtx", "version": "1", "compute_capabilities": ["SM86"],
+                "file": f"{precision}.engine", "bytes": 8, "sha256": sha256(folder / f"{precision}.engine"),
+                "status": "built", "executed": True, "accepted": accepted, "parity": None,
+                "reason": "" if accepted else "2 points of mIoU lost",
+            }
+        )  # fmt: skip
+    write_json(material.metrics("engine"), {"run": RUN, "engines": records})
+    times = [*TIMES, replace(measured("tensorrt_rtx", "model.onnx", 1.0), file="fp32.engine")]
+    profile = json.loads(material.metrics("profile").read_text())
+    material.change("profile", measurements=[{**profile["measurements"][0], **asdict(time)} for time in times])
+    out = material.release()
+    assert sorted(path.name for path in (out / "engines").iterdir()) == ["fp32.engine", "fp32.engine.json"]
+    decisions = {(d["runtime"], d["precision"]): d for d in read_yaml(out / "perf.yaml")["decisions"]}
+    assert decisions[("tensorrt", "fp32")]["verdict"] == "ships"
+    assert decisions[("tensorrt", "int8")]["reason"] == "int8.engine: 2 points of mIoU lost"

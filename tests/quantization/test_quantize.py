@@ -1,0 +1,164 @@
+"""int8 graphs of a toy run through ONNX Runtime's quantizer: what they hold, what stays in float, what is recorded."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto
+
+from pipeline.comparison.code import ROOT
+from pipeline.data.samples import read_samples
+from pipeline.deploy.export import export_run
+from pipeline.params import RunParams, load_params
+from pipeline.params.deployment import BudgetParams, FineTuningParams, QuantizationParams
+from pipeline.quantization.choice import Jury, Layer, choose_layers, judge_layers
+from pipeline.quantization.quantize import Paths, quantize_run
+from pipeline.quantization.quantizer import Quantizer, open_quantized
+from tests.toy import TOY_CLASSES, toy_pair, toy_training
+from tests.toy_run import EXPORT, HALF_BUDGET, NO_BUDGET, PARITY, write_toy_run
+
+IMPOSSIBLE = BudgetParams(
+    min_pixel_agreement=1.0, min_boundary_agreement=1.0, max_miou_lost_points=1e-9, max_class_lost_points=1e-9
+)
+QUANTIZATION = QuantizationParams(
+    calibration_images=8, clip_percentile=100.0, judged_on="val", judged_images=2, judge_layers="if_over_budget",
+    max_float_layers=1, fine_tuning=FineTuningParams(iterations=0, learning_rate=1e-3),
+)  # fmt: skip
+IMAGES = [toy_pair(seed)[0][None] for seed in range(200, 208)]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = write_toy_run("pspnet", tmp_path_factory.mktemp("quantize"), iterations=15)
+    export_run(
+        "toy", replace(EXPORT, other_shapes=[]), replace(PARITY, fp16=NO_BUDGET), "test", folder / "classes.json",
+        folder / "samples.csv", folder / "checkpoint.safetensors", folder / "predictions", folder / "export",
+        folder / "export.json",
+    )  # fmt: skip
+    return folder
+
+
+@pytest.fixture
+def quantizer(folder: Path, tmp_path: Path) -> Quantizer:
+    return Quantizer(folder / "export/model.onnx", IMAGES, 100.0, tmp_path / "scratch", 200)
+
+
+def zero_points(path: Path) -> set[int]:
+    """Data types of what QuantizeLinear gives for activations."""
+    model = onnx.load(path)
+    types = {tensor.name: tensor.data_type for tensor in model.graph.initializer}
+    return {types[node.input[2]] for node in model.graph.node if node.op_type == "QuantizeLinear"}
+
+
+def test_cpus_get_unsigned_activations(quantizer: Quantizer, tmp_path: Path) -> None:
+    quantizer.quantize("cpu", [], tmp_path / "cpu.onnx")
+    assert zero_points(tmp_path / "cpu.onnx") == {TensorProto.UINT8}
+    model = onnx.load(tmp_path / "cpu.onnx")
+    assert (model.ir_version, [(e.domain, e.version) for e in model.opset_import]) == (9, [("", 20)])
+    assert (tmp_path / "cpu.onnx").stat().st_size < 0.35 * quantizer.graph.stat().st_size
+    with open_quantized(tmp_path / "cpu.onnx", "cpu") as ours, open_quantized(quantizer.graph, "cpu") as theirs:
+        agreement = np.mean([(ours.run(image) == theirs.run(image)).mean() for image in IMAGES])
+    assert agreement > 0.9
+
+
+def test_tensorrt_gets_symmetric_signed_ones_and_half_around_them(quantizer: Quantizer, tmp_path: Path) -> None:
+    quantizer.quantize("tensorrt", [], tmp_path / "trt.onnx")
+    model = onnx.load(tmp_path / "trt.onnx")
+    assert zero_points(tmp_path / "trt.onnx") == {TensorProto.INT8}
+    for tensor in model.graph.initializer:
+        if tensor.name.endswith("_zero_point"):
+            assert not onnx.numpy_helper.to_array(tensor).any()
+    kinds = {tensor.data_type for tensor in model.graph.initializer if tensor.name.endswith("_scale")}
+    assert kinds == {TensorProto.FLOAT16}
+    with open_quantized(tmp_path / "trt.onnx", "tensorrt") as ours, open_quantized(quantizer.graph, "cpu") as theirs:
+        agreement = np.mean([(ours.run(image) == theirs.run(image)).mean() for image in IMAGES])
+    assert agreement > 0.85
+
+
+def test_a_layer_stays_in_float_where_it_is_told(quantizer: Quantizer, tmp_path: Path) -> None:
+    kept = quantizer.layers[-1]
+    quantizer.quantize("cpu", [kept], tmp_path / "cpu.onnx")
+    model = onnx.load(tmp_path / "cpu.onnx")
+    made_by = {output: node.op_type for node in model.graph.node for output in node.output}
+    fed = {n.name: made_by.get(n.input[1], "weights") for n in model.graph.node if n.op_type == "Conv"}
+    assert fed[kept] == "weights"
+    assert {kind for name, kind in fed.items() if name != kept} == {"DequantizeLinear"}
+
+
+def test_quantizing_twice_gives_the_same_bytes(quantizer: Quantizer, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        quantizer.quantize("cpu", [], tmp_path / name)
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+
+
+def test_dark_calibration_is_caught_by_the_jury(folder: Path, tmp_path: Path) -> None:
+    """Ranges of images six times too dark clip everything: the budget must not hold."""
+    dark = [image // 6 for image in IMAGES]
+    jury = Jury(read_samples(folder / "samples.csv", "val"), TOY_CLASSES, 2, folder / "export/model.onnx")
+    poor = Quantizer(folder / "export/model.onnx", dark, 100.0, tmp_path / "dark", 200)
+    choice = choose_layers(poor, "cpu", jury, HALF_BUDGET, 0, list)
+    good = Quantizer(folder / "export/model.onnx", IMAGES, 100.0, tmp_path / "good", 200)
+    assert choice.parity.pixel_agreement < choose_layers(good, "cpu", jury, HALF_BUDGET, 0, list).parity.pixel_agreement
+    assert not choice.within_budget
+
+
+def test_layers_are_judged_one_by_one_dearest_first(folder: Path, quantizer: Quantizer) -> None:
+    jury = Jury(read_samples(folder / "samples.csv", "val"), TOY_CLASSES, 2, folder / "export/model.onnx")
+    layers = judge_layers(quantizer, jury, "toy")
+    assert {layer.name for layer in layers} == set(quantizer.layers)
+    assert [layer.lost_points for layer in layers] == sorted((layer.lost_points for layer in layers), reverse=True)
+
+
+def test_layers_are_left_out_in_the_order_of_their_price(folder: Path, quantizer: Quantizer) -> None:
+    jury = Jury(read_samples(folder / "samples.csv", "val"), TOY_CLASSES, 2, folder / "export/model.onnx")
+    asked: list[int] = []
+
+    def dearest() -> list[Layer]:
+        asked.append(1)
+        return [Layer(name, 1.0) for name in reversed(quantizer.layers)]
+
+    within = choose_layers(quantizer, "cpu", jury, NO_BUDGET, 3, dearest)
+    assert (within.float_layers, within.within_budget, asked) == ((), True, [])
+    beyond = choose_layers(quantizer, "cpu", jury, IMPOSSIBLE, 2, dearest)
+    assert not beyond.within_budget
+    assert len(asked) == 2
+    assert beyond.float_layers in ((), (quantizer.layers[-1],), tuple(quantizer.layers[:-3:-1]))
+
+
+def toy_baseline(**changes: object) -> RunParams:
+    return replace(load_params(ROOT / "params.yaml").runs["pspnet_r18"], **changes)  # type: ignore[arg-type]
+
+
+def quantize_toy(folder: Path, out: Path, quantization: QuantizationParams, int8: BudgetParams) -> dict:
+    paths = Paths(
+        classes=folder / "classes.json", samples=folder / "samples.csv", teacher=folder / "none",
+        checkpoint=folder / "checkpoint.safetensors", graph=folder / "export/model.onnx",
+        predictions=folder / "predictions", scratch=out / "scratch",
+    )  # fmt: skip
+    quantize_run(
+        "toy", toy_baseline(), load_params(ROOT / "params.yaml").methods, toy_training(decoded_gib=0.0), quantization,
+        replace(PARITY, int8=int8), EXPORT, "test", paths, out / "int8", out / "metrics.json",
+    )  # fmt: skip
+    return json.loads((out / "metrics.json").read_text())
+
+
+def test_within_budget_nothing_further_is_tried(folder: Path, tmp_path: Path) -> None:
+    metrics = quantize_toy(folder, tmp_path, QUANTIZATION, NO_BUDGET)
+    assert (metrics["layers"], metrics["fine_tuned"], metrics["calibration"]["images"]) == ([], False, 8)
+    cpu, trt = metrics["artifacts"]
+    assert (cpu["file"], cpu["runtimes"], cpu["status"]) == ("model_int8.onnx", ["onnxruntime", "openvino"], "accepted")
+    assert (trt["file"], trt["runtimes"], trt["status"]) == ("model_int8_tensorrt.onnx", ["tensorrt"], "accepted")
+    assert all((tmp_path / "int8" / graph["file"]).is_file() for graph in metrics["artifacts"])
+    assert (tmp_path / "int8/calibration.csv").is_file()
+
+
+def test_over_budget_it_is_trained_on_and_then_rejected_with_the_layer(folder: Path, tmp_path: Path) -> None:
+    tuned = replace(QUANTIZATION, max_float_layers=0, fine_tuning=FineTuningParams(iterations=2, learning_rate=1e-4))
+    metrics = quantize_toy(folder, tmp_path, tuned, IMPOSSIBLE)
+    for graph in metrics["artifacts"]:
+        assert graph["status"] == "rejected"
+        assert "first diverges at layer" in graph["reason"]
+    assert not (tmp_path / "scratch/toy.int8").exists() or not list((tmp_path / "scratch/toy.int8").glob("*/*"))
