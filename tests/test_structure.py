@@ -76,6 +76,8 @@ DOORS: dict[str, set[str]] = {
         "pipeline/quantization/quantizer.py",
         "pipeline/doctor.py",
     },
+    "onnxscript": {"pipeline/deploy/onnx_export.py"},
+    "onnx_ir": {"pipeline/deploy/onnx_export.py"},
     "openvino": {"pipeline/runtime/openvino_runner.py", "pipeline/deploy/bundle/runner/runtimes.py"},
     "cryptography": {"pipeline/deploy/signing.py", "pipeline/deploy/bundle/verify.py"},
     "dvc": {"pipeline/versions/project.py"},

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 import onnx
+import onnx_ir
+import onnxscript.optimizer
 import torch
 from onnx import ModelProto, TensorProto
 
@@ -25,6 +27,7 @@ ALLOWED_OPS = frozenset(
 )
 """What convolutional segmenters are made of; anything else (pooling as hundreds of gathers, say) went astray."""
 QUANTIZING_OPS = frozenset({"QuantizeLinear", "DequantizeLinear"})
+FOLDED_UP_TO = 2**26  # numbers
 SCOPES = "pkg.torch.onnx.name_scopes"
 
 
@@ -58,7 +61,7 @@ def export_graph(
     image = torch.zeros(*shape, 3, dtype=torch.uint8)
     with replacing(path) as temporary:
         to_onnx(graph, image, opset, output, temporary)
-        model = onnx.load(temporary)
+        model = _folded(onnx.load(temporary))
         _name_by_layers(model)
         _clean(model)
         metadata = {
@@ -110,6 +113,14 @@ def precision_of(model: ModelProto) -> set[str]:
     """Types of the floating-point weights, for example {'FLOAT16'}."""
     floating = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
     return {TensorProto.DataType.Name(w.data_type) for w in model.graph.initializer if w.data_type in floating}
+
+
+def _folded(model: ModelProto) -> ModelProto:
+    """Compute beforehand what depends on the shape alone; the exporter does so for small tensors only."""
+    graph = onnx_ir.from_proto(model)
+    onnxscript.optimizer.fold_constants(graph, input_size_limit=FOLDED_UP_TO, output_size_limit=FOLDED_UP_TO)
+    onnxscript.optimizer.remove_unused_nodes(graph)
+    return onnx_ir.to_proto(graph)
 
 
 def _name_by_layers(model: ModelProto) -> None:

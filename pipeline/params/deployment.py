@@ -68,7 +68,7 @@ class QuantizationParams:
     calibration_images: Annotated[int, Field(ge=8)]  # of train
     clip_percentile: Annotated[float, Field(gt=99, le=100)]  # of the activations; 100: nothing is clipped
     judged_on: Literal["train", "val"]  # where layers are judged; never the evaluation split
-    judged_images: Count
+    judged_images: Count  # evenly spaced in the list
     judge_layers: Literal["always", "if_over_budget"]  # each for itself, which takes its time
     max_float_layers: Index  # most layers that may stay in floating point
     fine_tuning: FineTuningParams

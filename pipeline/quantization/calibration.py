@@ -31,7 +31,7 @@ def choose_calibration(samples: Sequence[Sample], count: int, height: int, width
         raise CalibrationError(
             f"{len(samples)} training images, quantization.calibration_images asks for {count}; lower it in params.yaml"
         )
-    candidates = [samples[i] for i in _spread(len(samples), min(CANDIDATES * count, len(samples)))]
+    candidates = spread(samples, CANDIDATES * count)
     brightness = []
     for sample in candidates:
         image = read_image(sample.image)
@@ -41,8 +41,7 @@ def choose_calibration(samples: Sequence[Sample], count: int, height: int, width
                 f"{height}x{width}: ranges of resized images would be others; give training images of that size"
             )
         brightness.append(float(image.mean()))
-    by_brightness = [candidates[i] for i in np.argsort(brightness, kind="stable")]
-    return [by_brightness[i] for i in _spread(len(by_brightness), count)]
+    return spread([candidates[i] for i in np.argsort(brightness, kind="stable")], count)
 
 
 def write_calibration(path: Path, samples: Sequence[Sample]) -> None:
@@ -54,6 +53,7 @@ def write_calibration(path: Path, samples: Sequence[Sample]) -> None:
     write_text(path, text.getvalue())
 
 
-def _spread(length: int, count: int) -> list[int]:
-    """`count` different places from the first to the last."""
-    return [round(place) for place in np.linspace(0, length - 1, count)]
+def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
+    """`count` different samples from the first to the last, or all where there are fewer."""
+    places = np.linspace(0, len(samples) - 1, min(count, len(samples)))
+    return [samples[round(place)] for place in places]

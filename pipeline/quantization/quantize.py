@@ -22,7 +22,7 @@ from pipeline.distillation.student import student_objective
 from pipeline.measure.parity import measure_parity
 from pipeline.params import MethodsParams, RunParams, TrainingParams
 from pipeline.params.deployment import ExportParams, ParityParams, QuantizationParams
-from pipeline.quantization.calibration import choose_calibration, write_calibration
+from pipeline.quantization.calibration import choose_calibration, spread, write_calibration
 from pipeline.quantization.choice import Choice, Jury, Layer, choose_layers, judge_layers
 from pipeline.quantization.fine_tuning import rounded_for_training, without_rounding
 from pipeline.quantization.quantizer import Quantizer, Target, open_quantized
@@ -94,7 +94,7 @@ def quantize_run(
     )
     images = [read_image(sample.image)[None] for sample in chosen]
     write_calibration(out / "calibration.csv", chosen)
-    judged = read_samples(paths.samples, quantization.judged_on)[: quantization.judged_images]
+    judged = spread(read_samples(paths.samples, quantization.judged_on), quantization.judged_images)
     jury = Jury(judged, table, parity.boundary_pixels, paths.graph)
 
     scratch = paths.scratch / "quantization" / name
