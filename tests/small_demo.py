@@ -1,7 +1,7 @@
 """Prove that the embedded default runs through: python -m tests.small_demo
 
-A small copy of it, with all its runs, in a temporary folder: `dvc repro`, a prediction by every bundle, and a second
-`dvc repro` that has nothing to do.
+A small copy of it, with all its runs, in a temporary folder: `dvc repro`, a prediction and the self-test of every
+bundle, and a second `dvc repro` that has nothing to do.
 """
 
 import json
@@ -27,10 +27,12 @@ def main() -> None:
             sys.exit(f"summary.json does not hold the runs {runs}")
         image = next((folder / "data/prepared/raw/images").glob("test_s*.png"))
         for entry in runs:
-            done = run([sys.executable, str(folder / "artifacts/release" / entry / "predict.py"), str(image)], folder)
-            if done.returncode:
-                sys.exit(f"bundle {entry} does not predict: {done.stderr}")
-    print(f"the small demo ran through in {first:.0f} s; without a change {again:.1f} s; {len(runs)} bundles predict")
+            bundle = folder / "artifacts/release" / entry
+            for command in (["predict.py", str(image)], ["self_test.py"]):
+                done = run([sys.executable, "-I", str(bundle / command[0]), *command[1:]], folder)
+                if done.returncode:
+                    sys.exit(f"{command[0]} of bundle {entry} fails: {done.stdout}{done.stderr}")
+    print(f"the small demo ran through in {first:.0f} s; without a change {again:.1f} s; {len(runs)} bundles predict and test themselves")
 
 
 def _timed(folder: Path) -> float:
