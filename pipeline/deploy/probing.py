@@ -15,6 +15,7 @@ from models.shipping import LabelsGraph
 from pipeline.deploy.onnx_export import to_onnx
 
 OUTSIDE = "graph/"  # what is computed before and after the network, in float32 in any case
+ROUNDED = "_DequantizeLinear_Output"  # of a tensor that is rounded to int8, which does the work of a Relu before it too
 FLOATING = (TensorProto.FLOAT, TensorProto.FLOAT16)
 
 
@@ -82,7 +83,9 @@ def first_divergence(source: Mapping[str, np.ndarray], probe: Probe, image: np.n
         source: the source's activations for the same image; tensors that only one of the two knows are passed over.
     """
     worst = Divergence("none", 0.0)
-    for tensor, values in probe.activations(image).items():
+    found = probe.activations(image)
+    for tensor in found:
+        values = found.get(f"{tensor}{ROUNDED}", found[tensor])
         if tensor not in source or source[tensor].shape != values.shape:
             continue
         error = relative_error(values, source[tensor])

@@ -12,6 +12,7 @@ from onnx import TensorProto
 from pipeline.comparison.code import ROOT
 from pipeline.data.samples import read_samples
 from pipeline.deploy.export import export_run
+from pipeline.deploy.probing import Probe, first_divergence
 from pipeline.params import RunParams, load_params
 from pipeline.params.deployment import BudgetParams, FineTuningParams, QuantizationParams
 from pipeline.quantization.choice import Jury, Layer, choose_layers, judge_layers
@@ -162,3 +163,10 @@ def test_over_budget_it_is_trained_on_and_then_rejected_with_the_layer(folder: P
         assert graph["status"] == "rejected"
         assert "first diverges at layer" in graph["reason"]
     assert not (tmp_path / "scratch/toy.int8").exists() or not list((tmp_path / "scratch/toy.int8").glob("*/*"))
+
+
+def test_rounding_is_no_divergence(folder: Path, quantizer: Quantizer, tmp_path: Path) -> None:
+    """A Relu that the rounding does is missing in the quantized graph: what is compared is the rounded tensor."""
+    quantizer.quantize("cpu", [], tmp_path / "cpu.onnx")
+    source = Probe(quantizer.graph).activations(IMAGES[0])
+    assert first_divergence(source, Probe(tmp_path / "cpu.onnx"), IMAGES[0], 0.5).relative_error < 0.5
