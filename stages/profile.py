@@ -10,8 +10,9 @@ from pathlib import Path
 
 from pipeline.door import run_command
 from pipeline.measure.profile import profile_run
-from pipeline.measure.targets import InputShape, RunFiles, find_targets
+from pipeline.measure.targets import RunFiles, find_targets
 from pipeline.params import load_params
+from pipeline.runtime import InputShape
 
 
 def main() -> None:

@@ -16,7 +16,7 @@ from pipeline.data.files import write_json
 from pipeline.data.images import read_image
 from pipeline.data.samples import read_samples
 from pipeline.deploy.judged import judge
-from pipeline.deploy.onnx_export import IR_VERSION, Shape, export_graph
+from pipeline.deploy.onnx_export import IR_VERSION, export_graph
 from pipeline.deploy.probing import (
     Divergence,
     Largest,
@@ -27,7 +27,7 @@ from pipeline.deploy.probing import (
 )
 from pipeline.measure.parity import Parity, ParityError, measure_parity, require_size
 from pipeline.params.deployment import ExportParams, ParityParams
-from pipeline.runtime import available_threads, open_runner
+from pipeline.runtime import InputShape, available_threads, open_runner
 from pipeline.runtime.onnx_runner import OnnxRunner
 
 HALF_LIMIT = 65504 / 4  # the largest float16, with room for images that nobody has scanned
@@ -106,8 +106,8 @@ def export_run(
 
 def _write_graphs(segmenter: Segmenter, design: Design, export: ExportParams, out: Path) -> Counter[str]:
     """All graphs that the parameters ask for; returns how many nodes of each operator the one that ships has."""
-    shape = Shape(1, export.height, export.width)
-    others = [Shape(other.batch, other.height, other.width) for other in export.other_shapes]
+    shape = InputShape(1, export.height, export.width)
+    others = [InputShape(other.batch, other.height, other.width) for other in export.other_shapes]
     limits = (export.opset, export.max_nodes)
     export_graph(LogitsGraph(segmenter), design, shape, *limits, out / "logits.onnx")
     export_graph(LabelsGraph(segmenter, torch.float16), design, shape, *limits, out / "model_fp16.onnx")

@@ -7,7 +7,6 @@ import warnings
 from collections import Counter
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
 
 import onnx
 import onnx_ir
@@ -19,6 +18,7 @@ from models.build import Design
 from models.shipping import LabelsGraph, LogitsGraph
 from pipeline.data.files import replacing
 from pipeline.errors import SegdistillError
+from pipeline.runtime import InputShape
 
 IR_VERSION = 9  # the newest that three-year-old runtimes on robots still read
 ALLOWED_OPS = frozenset(
@@ -35,19 +35,8 @@ class ExportError(SegdistillError):
     """A graph that cannot be shipped."""
 
 
-class Shape(NamedTuple):
-    """Of the images that a graph takes."""
-
-    batch: int
-    height: int  # pixels
-    width: int
-
-    def __str__(self) -> str:
-        return f"{self.batch}x{self.height}x{self.width}"
-
-
 def export_graph(
-    graph: LabelsGraph | LogitsGraph, design: Design, shape: Shape, opset: int, max_nodes: int, path: Path
+    graph: LabelsGraph | LogitsGraph, design: Design, shape: InputShape, opset: int, max_nodes: int, path: Path
 ) -> ModelProto:
     """Write one self-contained ONNX file for images of one shape.
 

@@ -4,10 +4,10 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from pipeline.errors import SegdistillError
 from pipeline.params.deployment import ShapeParams
+from pipeline.runtime import InputShape
 
 ON_ONNX_RUNTIME = ("onnxruntime", "onnxruntime_cuda")
 FROM_CHECKPOINT = ("pytorch_eager", "pytorch_compiled")
@@ -15,15 +15,6 @@ FROM_CHECKPOINT = ("pytorch_eager", "pytorch_compiled")
 
 class TargetError(SegdistillError):
     """Metrics of a stage that do not say what it wrote."""
-
-
-class InputShape(NamedTuple):
-    batch: int
-    height: int  # pixels
-    width: int
-
-    def __str__(self) -> str:
-        return f"{self.batch}x{self.height}x{self.width}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,10 +14,10 @@ from typing import Any, NamedTuple, Self
 from models.errors import ModelError
 from pipeline.data.images import read_image
 from pipeline.errors import SegdistillError
-from pipeline.measure.boundaries import Call, batch_of, calls_at_boundaries
 from pipeline.measure.latency import Protocol, time_round, warm_up
 from pipeline.measure.machine import peak_memory_bytes
 from pipeline.measure.targets import Target
+from pipeline.measure.timed_calls import Call, batch_of, calls_at_boundaries
 from pipeline.runtime import RunnerUnavailable, open_runner
 from pipeline.runtime.nodes import NodeTime
 

@@ -16,7 +16,7 @@ from pipeline.data.files import sha256, write_json
 from pipeline.data.images import read_image
 from pipeline.data.samples import read_samples
 from pipeline.deploy.judged import JudgedGraph, judge
-from pipeline.deploy.onnx_export import Shape, export_graph
+from pipeline.deploy.onnx_export import export_graph
 from pipeline.deploy.probing import Divergence, Probe, first_divergence
 from pipeline.distillation.student import student_objective
 from pipeline.measure.parity import measure_parity
@@ -26,6 +26,7 @@ from pipeline.quantization.calibration import choose_calibration, spread, write_
 from pipeline.quantization.choice import Choice, Jury, Layer, choose_layers, judge_layers
 from pipeline.quantization.fine_tuning import rounded_for_training, without_rounding
 from pipeline.quantization.quantizer import Quantizer, Target, open_quantized
+from pipeline.runtime import InputShape
 from pipeline.training.device import launch
 from pipeline.training.draws import training_draws
 from pipeline.training.loop import fit
@@ -104,7 +105,7 @@ def quantize_run(
         segmenter, design, _ = load_checkpoint(paths.checkpoint)
         graph = scratch / "fine_tuned" / "model.onnx"
         _fine_tune(name, segmenter, design, run, methods, training, quantization, table, images, paths)
-        shape = Shape(1, export.height, export.width)
+        shape = InputShape(1, export.height, export.width)
         export_graph(LabelsGraph(segmenter), design, shape, export.opset, export.max_nodes, graph)
         tuned = _prepare(name, graph, images, quantization, parity, export, jury, graph.parent)
         source = min(source, tuned, key=lambda each: (not each.within_budget, each.lost_points))

@@ -3,7 +3,7 @@
 import os
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import numpy as np
 
@@ -27,6 +27,17 @@ class RunnerUnavailable(SegdistillError):
 
 class WrongInput(SegdistillError):
     """An array that is not what an artifact takes."""
+
+
+class InputShape(NamedTuple):
+    """Of the images that a graph takes in one call."""
+
+    batch: int
+    height: int  # pixels
+    width: int
+
+    def __str__(self) -> str:
+        return f"{self.batch}x{self.height}x{self.width}"
 
 
 class Runner(Protocol):

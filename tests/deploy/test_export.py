@@ -14,10 +14,10 @@ from models.shipping import LabelsGraph, LogitsGraph
 from pipeline.data.images import read_image
 from pipeline.data.samples import Sample, read_samples
 from pipeline.deploy.export import export_run
-from pipeline.deploy.onnx_export import ALLOWED_OPS, ExportError, Shape, check_graph, export_graph, precision_of
+from pipeline.deploy.onnx_export import ALLOWED_OPS, ExportError, check_graph, export_graph, precision_of
 from pipeline.measure.parity import ParityError
 from pipeline.params.deployment import ExportParams
-from pipeline.runtime import UnknownArtifact, open_runner
+from pipeline.runtime import InputShape, UnknownArtifact, open_runner
 from pipeline.runtime.onnx_runner import OnnxRunner
 from tests.toy import TOY_CLASSES, toy_segmenter
 from tests.toy_run import EXPORT, NO_BUDGET, PARITY, write_toy_run
@@ -175,7 +175,7 @@ def test_a_graph_astray_is_refused(exported: Path, tmp_path: Path) -> None:
 def test_an_export_that_is_refused_leaves_nothing(tmp_path: Path) -> None:
     segmenter, design = toy_segmenter()
     with pytest.raises(ExportError):
-        export_graph(LabelsGraph(segmenter), design, Shape(1, 48, 64), 20, 3, tmp_path / "model.onnx")
+        export_graph(LabelsGraph(segmenter), design, InputShape(1, 48, 64), 20, 3, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
 
 

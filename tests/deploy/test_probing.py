@@ -9,7 +9,7 @@ from onnx import numpy_helper
 
 from models.checkpoint import load_checkpoint
 from models.shipping import LabelsGraph
-from pipeline.deploy.onnx_export import Shape, export_graph
+from pipeline.deploy.onnx_export import export_graph
 from pipeline.deploy.probing import (
     Probe,
     activations_in_pytorch,
@@ -17,6 +17,7 @@ from pipeline.deploy.probing import (
     largest_activation,
     relative_error,
 )
+from pipeline.runtime import InputShape
 from tests.toy import toy_pair
 from tests.toy_run import HEIGHT, WIDTH, train_toy
 
@@ -27,7 +28,7 @@ IMAGE = toy_pair(3)[0][None]
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("probing")
     segmenter, design, _ = load_checkpoint(train_toy("deeplabv3", folder, 2))
-    export_graph(LabelsGraph(segmenter), design, Shape(1, HEIGHT, WIDTH), 20, 200, folder / "model.onnx")
+    export_graph(LabelsGraph(segmenter), design, InputShape(1, HEIGHT, WIDTH), 20, 200, folder / "model.onnx")
     return folder / "model.onnx"
 
 

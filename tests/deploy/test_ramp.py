@@ -9,8 +9,8 @@ from torch import Tensor, nn
 
 from models.segmenter import SegmentationOutput
 from models.shipping import LabelsGraph
-from pipeline.deploy.onnx_export import Shape, export_graph
-from pipeline.runtime import RunnerUnavailable, open_runner
+from pipeline.deploy.onnx_export import export_graph
+from pipeline.runtime import InputShape, RunnerUnavailable, open_runner
 from tests.toy import TOY_DESIGN, toy_segmenter
 
 HEIGHT, WIDTH, STRIDE = 48, 96, 16
@@ -41,7 +41,7 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     labels = LabelsGraph(segmenter)
     labels.segmenter.from_normalized = Ramp().forward  # type: ignore[method-assign]
     path = tmp_path_factory.mktemp("ramp") / "model.onnx"
-    export_graph(labels, TOY_DESIGN, Shape(1, HEIGHT, WIDTH), 20, 200, path)
+    export_graph(labels, TOY_DESIGN, InputShape(1, HEIGHT, WIDTH), 20, 200, path)
     image = torch.zeros(1, HEIGHT, WIDTH, 3, dtype=torch.uint8)
     assert (labels(image)[0].numpy() == expected_labels()).all()  # PyTorch itself
     return path

@@ -13,15 +13,15 @@ from PIL import Image
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.shipping import LabelsGraph
 from pipeline.data.samples import read_samples
-from pipeline.deploy.onnx_export import Shape, export_graph
-from pipeline.measure.boundaries import calls_at_boundaries
+from pipeline.deploy.onnx_export import export_graph
 from pipeline.measure.latency import Protocol
 from pipeline.measure.machine import TELLING_FLAGS, load_average, machine_record
 from pipeline.measure.profile import profile_run
-from pipeline.measure.targets import InputShape, RunFiles, Target, TargetError, find_targets
+from pipeline.measure.targets import RunFiles, Target, TargetError, find_targets
+from pipeline.measure.timed_calls import calls_at_boundaries
 from pipeline.measure.worker import ProfileError, Worker
 from pipeline.params.deployment import ProfileParams, ShapeParams
-from pipeline.runtime import open_runner
+from pipeline.runtime import InputShape, open_runner
 from tests.toy import toy_pair, toy_segmenter, write_toy_samples
 
 PROFILE = ProfileParams(
@@ -46,8 +46,8 @@ def run_files(tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
     segmenter, design = toy_segmenter()
     save_checkpoint(segmenter, design, {}, root / "checkpoint.safetensors")
     segmenter, design, _ = load_checkpoint(root / "checkpoint.safetensors")
-    export_graph(LabelsGraph(segmenter), design, Shape(1, 48, 64), 20, 200, root / "model.onnx")
-    export_graph(LabelsGraph(segmenter), design, Shape(2, 32, 48), 20, 200, root / "model_2x32x48.onnx")
+    export_graph(LabelsGraph(segmenter), design, InputShape(1, 48, 64), 20, 200, root / "model.onnx")
+    export_graph(LabelsGraph(segmenter), design, InputShape(2, 32, 48), 20, 200, root / "model_2x32x48.onnx")
     exported = {"file": "model.onnx", "precision": "fp32", "runtimes": ["onnxruntime", "openvino", "tensorrt"]}
     quantized = [
         {"file": "model_int8.onnx", "precision": "int8", "runtimes": ["onnxruntime", "openvino"]},

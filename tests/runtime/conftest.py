@@ -7,7 +7,8 @@ import torch
 
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.shipping import LabelsGraph
-from pipeline.deploy.onnx_export import Shape, export_graph
+from pipeline.deploy.onnx_export import export_graph
+from pipeline.runtime import InputShape
 from tests.toy import toy_segmenter
 
 
@@ -19,6 +20,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     segmenter, design = toy_segmenter()
     save_checkpoint(segmenter, design, {}, folder / "checkpoint.safetensors")
     segmenter, design, _ = load_checkpoint(folder / "checkpoint.safetensors")
-    export_graph(LabelsGraph(segmenter), design, Shape(1, 48, 64), 20, 200, folder / "model.onnx")
-    export_graph(LabelsGraph(segmenter), design, Shape(2, 48, 64), 20, 200, folder / "pairs.onnx")
+    export_graph(LabelsGraph(segmenter), design, InputShape(1, 48, 64), 20, 200, folder / "model.onnx")
+    export_graph(LabelsGraph(segmenter), design, InputShape(2, 48, 64), 20, 200, folder / "pairs.onnx")
     return folder

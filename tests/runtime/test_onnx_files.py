@@ -13,9 +13,9 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from models.shipping import LabelsGraph
-from pipeline.deploy.onnx_export import Shape, export_graph
+from pipeline.deploy.onnx_export import export_graph
 from pipeline.errors import SegdistillError
-from pipeline.runtime import UnknownArtifact, open_runner
+from pipeline.runtime import InputShape, UnknownArtifact, open_runner
 from pipeline.runtime.nodes import NodeTime, kernel_times, postprocessing
 from pipeline.runtime.onnx_runner import OnnxRunner, node_times
 from tests.toy import toy_pair, toy_segmenter
@@ -111,7 +111,7 @@ def _with_small_scales(path: Path) -> None:
         for small in (norm.weight, norm.bias):
             small.div_(2000)
         following.weight.mul_(2000)
-    export_graph(LabelsGraph(segmenter), design, Shape(1, 48, 64), 20, 200, path)
+    export_graph(LabelsGraph(segmenter), design, InputShape(1, 48, 64), 20, 200, path)
 
 
 def test_biases_of_a_file_for_tensorrt_can_be_left_alone(tmp_path: Path) -> None:

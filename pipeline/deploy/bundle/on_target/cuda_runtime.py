@@ -18,8 +18,8 @@ class CudaRuntime:
     """Memory and one stream of the first GPU. What is allocated lives as long as the process."""
 
     def __init__(self) -> None:
-        self.library = _load_library()
-        self.library.cudaGetErrorString.restype = ctypes.c_char_p
+        self.cudart = _load_library()
+        self.cudart.cudaGetErrorString.restype = ctypes.c_char_p
         self.stream = ctypes.c_void_p()
         self._call("cudaStreamCreate", ctypes.byref(self.stream))
 
@@ -49,9 +49,9 @@ class CudaRuntime:
         self._call("cudaStreamSynchronize", self.stream)
 
     def _call(self, function: str, *arguments: object) -> None:
-        status = getattr(self.library, function)(*arguments)
+        status = getattr(self.cudart, function)(*arguments)
         if status != 0:
-            said = self.library.cudaGetErrorString(status)
+            said = self.cudart.cudaGetErrorString(status)
             raise CudaUnavailable(f"{function} failed: {said.decode() if said else f'error {status}'}")
 
 

@@ -7,8 +7,7 @@ import numpy as np
 
 from pipeline.data.images import read_image
 from pipeline.deploy.bundle.runner.images import resize
-from pipeline.measure.targets import InputShape
-from pipeline.runtime import Runner
+from pipeline.runtime import InputShape, Runner
 
 Call = Callable[[int], object]
 """The i-th call; each takes the next images."""
