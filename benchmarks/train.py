@@ -191,8 +191,8 @@ def _plain(case: Case, device: torch.device):
 
 def _networks(case: Case):
     student = Design(
-        architecture=case.architecture, backbone="resnet18_v1c", output_stride=8, head_channels=128,
-        auxiliary_channels=64, class_names=CLASSES,
+        architecture=case.architecture, backbone="resnet18_v1c", input_scale=1.0, output_stride=8,
+        head_channels=128, auxiliary_channels=64, channels={}, class_names=CLASSES,
     )  # fmt: skip
     teacher = replace(student, architecture="pspnet", backbone=case.teacher, head_channels=512, auxiliary_channels=256)
     return build_segmenter(student), build_segmenter(teacher)

@@ -85,6 +85,24 @@ def undilate_second_convs(network: nn.Module) -> nn.Module:
     return network
 
 
+def plain_blocks(network: nn.Module) -> dict[str, BasicBlock]:
+    """The basic blocks of a ResNet, each under its name.
+
+    Raises:
+        ModelError: another network, or blocks with more to them (attention, blurred pooling).
+    """
+    stages = {name: part for name, part in network.named_children() if name.startswith("layer")}
+    blocks = {f"{stage}.{name}": block for stage, part in stages.items() for name, block in part.named_children()}
+    plain = {
+        name: block
+        for name, block in blocks.items()
+        if isinstance(block, BasicBlock) and block.se is None and isinstance(block.aa, nn.Identity)
+    }
+    if not plain or len(plain) < len(blocks):
+        raise ModelError("only ResNets of plain basic blocks can be pruned: resnet18, resnet34, resnet18_v1c, ...")
+    return plain
+
+
 def load_backbone_weights(backbone: Backbone, path: Path) -> None:
     """Fill a backbone from a local safetensors file; a classifier (`fc.*`) in the file is left out.
 

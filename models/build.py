@@ -6,6 +6,7 @@ from models.backbone import Backbone
 from models.deeplabv3 import AtrousPyramidHead
 from models.errors import ModelError
 from models.heads import AuxiliaryHead
+from models.pruning import first_channels, keep_channels
 from models.pspnet import PyramidPoolingHead
 from models.segmenter import Segmenter
 
@@ -18,9 +19,11 @@ class Design:
 
     architecture: str
     backbone: str
-    output_stride: int
+    input_scale: float  # the network works on the image resized by this, 0..1
+    output_stride: int  # of that image
     head_channels: int
     auxiliary_channels: int
+    channels: dict[str, int]  # of a pruned network, by the names of models/pruning.py; empty: none was taken out
     class_names: tuple[str, ...]
 
 
@@ -28,7 +31,7 @@ def build_segmenter(design: Design, pretrained: bool = False) -> Segmenter:
     """A segmenter with fresh weights, or with timm's ImageNet weights in its backbone.
 
     Raises:
-        ModelError: unknown architecture or backbone, or weights that cannot be had.
+        ModelError: unknown architecture or backbone, weights that cannot be had, or `channels` of another network.
     """
     if design.architecture not in HEADS:
         raise ModelError(f"no architecture {design.architecture!r}; known are {', '.join(HEADS)}")
@@ -36,4 +39,7 @@ def build_segmenter(design: Design, pretrained: bool = False) -> Segmenter:
     classes = len(design.class_names)
     head = HEADS[design.architecture](backbone.channels, design.head_channels, classes)
     auxiliary_head = AuxiliaryHead(backbone.stage3_channels, design.auxiliary_channels, classes)
-    return Segmenter(backbone, head, auxiliary_head, classes)
+    segmenter = Segmenter(backbone, head, auxiliary_head, classes, design.input_scale)
+    if design.channels:
+        keep_channels(segmenter, first_channels(design.channels))
+    return segmenter

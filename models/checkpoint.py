@@ -12,7 +12,10 @@ from models.build import Design, build_segmenter
 from models.errors import ModelError
 from models.segmenter import Segmenter
 
-FORMAT = "segdistill-2"
+FORMAT = "segdistill-3"
+WHOLE = {"input_scale": 1.0, "channels": {}}
+ADDED: dict[str, dict[str, object]] = {FORMAT: {}, "segdistill-2": WHOLE}
+"""What the designs of each readable form lack: networks were once always whole and saw the image at its own size."""
 
 
 def save_checkpoint(segmenter: Segmenter, design: Design, facts: dict[str, str], path: Path) -> None:
@@ -37,10 +40,12 @@ def load_checkpoint(path: Path) -> tuple[Segmenter, Design, dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            if FORMAT not in header:
+            form = next((form for form in ADDED if form in header), None)
+            if form is None:
                 raise ModelError(f"{path} is not a checkpoint in the form {FORMAT} (its header: {list(header)})")
-            saved = json.loads(header[FORMAT])
-            design = Design(**saved["design"] | {"class_names": tuple(saved["design"]["class_names"])})
+            saved = json.loads(header[form])
+            class_names = tuple(saved["design"]["class_names"])
+            design = Design(**ADDED[form] | saved["design"] | {"class_names": class_names})
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
         raise ModelError(f"{path} is damaged ({error}); delete it and run dvc repro") from error

@@ -1,6 +1,7 @@
 """Stage student: one student learns, alone (the baseline) or from the frozen teacher.
 
-reads   data/prepared/classes.json, data/curated/samples.csv, artifacts/teacher/checkpoint.safetensors
+reads   data/prepared/classes.json, data/curated/samples.csv, artifacts/teacher/checkpoint.safetensors, and
+        artifacts/SOURCE/checkpoint.safetensors for a student that is pruned from another network
 writes  artifacts/students/RUN/checkpoint.safetensors, artifacts/students/RUN/training.csv
 """
 
@@ -17,14 +18,16 @@ def main() -> None:
     parser.add_argument("run", help="a key of `runs` in params.yaml")
     name = parser.parse_args().run
     params = load_params()
+    run = params.run(name)
     train_student(
         name=name,
-        run=params.run(name),
+        run=run,
         methods=params.methods,
         training=params.training,
         classes=Path("data/prepared/classes.json"),
         samples=Path("data/curated/samples.csv"),
         teacher=Path("artifacts/teacher/checkpoint.safetensors"),
+        source=Path("artifacts") / run.prune.source / "checkpoint.safetensors",
         scratch=Path("scratch"),
         out=Path("artifacts/students") / name,
     )

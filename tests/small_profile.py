@@ -24,7 +24,7 @@ SMALL: dict[str, Any] = {
 RUN: dict[str, Any] = {"iterations": 6, "network": {"output_stride": 16, "head_channels": 16, "auxiliary_channels": 16}}
 
 
-def write_small_profile(folder: Path, runs: list[str], **changes: Any) -> None:
+def write_small_profile(folder: Path, runs: list[str], /, **changes: Any) -> None:
     """Write dvc.yaml, review.csv and params.yaml: the default's, with the numbers of SMALL and then `changes`."""
     folder.mkdir(parents=True, exist_ok=True)
     yaml = YAML(typ="safe", pure=True)

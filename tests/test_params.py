@@ -71,6 +71,18 @@ def test_the_default_has_each_student_as_baseline_and_distilled() -> None:
         ("opset: 20", "opset: 17", r"export.opset: Input should be greater than or equal to 18 \(got 17\)"),
         ("scale_min: ", "scale_min: 9", r"scale_min .* is larger than scale_max"),
         ("  pspnet_r18:\n", "  PSP net:\n", r"runs.PSP net"),
+        (
+            "input_scale: 1.0",
+            "input_scale: 2.0",
+            r"teacher.network.input_scale: .* less than or equal to 1 \(got 2.0\)",
+        ),
+        (
+            "{source: teacher, keep: 1.0}",
+            "{source: '', keep: 0.5}",
+            r"runs.pspnet_r18.prune.source: String should match",
+        ),
+        ("{source: teacher, keep: 1.0}", "{source: students/pspnet_r18_gdd, keep: 1.0}", r"nothing comes from 'stud"),
+        ("{source: teacher, keep: 1.0}", "{source: teacher, keep: 0.5}", r"runs.pspnet_r18_gdd.prune differs from"),
     ],
 )
 def test_every_mistake_is_named_with_its_place(
@@ -120,3 +132,58 @@ def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
 def test_an_unknown_run_lists_the_known_ones() -> None:
     with pytest.raises(ParamsError, match=r"no run 'x' in params.yaml; its runs are pspnet_r18, pspnet_r18_gdd"):
         load_params(DEFAULT).run("x")
+
+
+PRUNED = """
+  small:
+    network:
+      architecture: pspnet
+      backbone: resnet18_v1c
+      weights: {source: none, file: '', sha256: ''}
+      input_scale: 0.5
+      output_stride: 8
+      head_channels: 128
+      auxiliary_channels: 64
+    prune: {source: students/pspnet_r18_gdd, keep: 0.5}
+    distill: {}
+    momentum_shift: 0.0
+    inherit_layers: false
+    unlabelled_share: 0.0
+    baseline: small
+    iterations: 220
+    learning_rate: 0.05
+    seed: 0
+
+methods:"""
+
+
+def test_a_pruned_run_has_scale_and_stride_of_its_own(changed: Callable[[str, str], Path]) -> None:
+    run = load_params(changed("\nmethods:", PRUNED)).run("small")
+    assert (run.prune.prunes, run.network.input_scale, run.network.output_stride) == (True, 0.5, 8)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "complaint"),
+    [
+        ("students/pspnet_r18_gdd", "students/nobody", r"runs.small.prune.source: 'students/nobody' must name"),
+        ("students/pspnet_r18_gdd", "students/small", r"runs.small.prune.source: 'students/small' must name"),
+        ("students/pspnet_r18_gdd", "teacher", r"runs.small.network.backbone differs from that of 'teacher'"),
+        (
+            "{source: none, file: '', sha256: ''}",
+            "{source: timm, file: '', sha256: ''}",
+            r"runs.small: a pruned network",
+        ),
+    ],
+)
+def test_a_pruned_run_must_fit_its_source(
+    changed: Callable[[str, str], Path], old: str, new: str, complaint: str
+) -> None:
+    with pytest.raises(ParamsError, match=complaint):
+        load_params(changed("\nmethods:", PRUNED.replace(old, new)))
+
+
+def test_a_comparison_has_no_pruned_recipe(changed: Callable[[str, str], Path]) -> None:
+    path = changed("\nmethods:", PRUNED)
+    path.write_text(path.read_text().replace("recipe: pspnet_r18", "recipe: small"))
+    with pytest.raises(ParamsError, match="'small' must name a run without a teacher that prunes nothing"):
+        load_params(path)

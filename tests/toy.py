@@ -26,9 +26,11 @@ TOY_CLASSES = ClassTable(
 TOY_DESIGN = Design(
     architecture="pspnet",
     backbone="resnet10t",
+    input_scale=1.0,
     output_stride=16,
     head_channels=16,
     auxiliary_channels=16,
+    channels={},
     class_names=tuple(TOY_CLASSES.names),
 )
 

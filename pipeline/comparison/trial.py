@@ -61,6 +61,7 @@ def _train(trial: Trial, params: Params, places: Places) -> None:
         classes=places.classes,
         samples=places.samples,
         teacher=places.teacher,
+        source=places.teacher,  # none of them is pruned
         scratch=places.scratch,
         out=folder,
     )

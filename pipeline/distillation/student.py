@@ -14,6 +14,7 @@ from pipeline.distillation import METHODS
 from pipeline.distillation.dist import ComparesAuxiliaryHeads
 from pipeline.distillation.inheritance import inherit_layers
 from pipeline.distillation.objective import DistillationObjective
+from pipeline.distillation.pruned import pruned_network
 from pipeline.distillation.unlabelled import choose_unlabelled
 from pipeline.errors import SegdistillError
 from pipeline.params import MethodsParams, RunParams, TrainingParams
@@ -38,12 +39,17 @@ def train_student(
     classes: Path,
     samples: Path,
     teacher: Path,
+    source: Path,
     scratch: Path,
     out: Path,
 ) -> None:
     """Write out/checkpoint.safetensors (the student only) and out/training.csv.
 
+    Args:
+        source: checkpoint that the student is pruned from, if it is.
+
     Raises:
+        SourceMismatch: the student is to be pruned from a network that is not of its kind.
         TeacherMismatch: as `student_objective`.
         NothingInherited: layers are to be inherited and none matches.
         SampleListError: unlabelled images are to be learned from and there are none.
@@ -52,10 +58,17 @@ def train_student(
     inputs = {"classes": sha256(classes), "samples": sha256(samples)}
     if run.has_teacher:
         inputs["teacher"] = sha256(teacher)
+    if run.prune.prunes:
+        inputs["source"] = sha256(source)
     identity = fingerprint(run=run, methods=methods, training=training, **inputs)
     table = ClassTable.load(classes)
-    segmenter, design = new_network(run.network, table, run.seed)
-    beginning = describe_weights(run.network.weights)
+    if run.prune.prunes:
+        torch.manual_seed(run.seed)  # as for a network from scratch
+        segmenter, design = pruned_network(run.network, run.prune.keep, source, tuple(table.names))
+        beginning = f"{100 * run.prune.keep:.0f} % of the channels of {run.prune.source}"
+    else:
+        segmenter, design = new_network(run.network, table, run.seed)
+        beginning = describe_weights(run.network.weights)
     if run.inherit_layers:
         share = inherit_layers(segmenter, load_teacher(teacher, design.class_names))
         beginning += f"; then {100 * share:.1f} % of all parameters from the teacher"

@@ -56,7 +56,8 @@ class NetworkParams:
     architecture: Architecture
     backbone: str  # a timm name, or resnet18_v1c
     weights: WeightsParams
-    output_stride: Literal[8, 16, 32]  # input pixels per feature cell
+    input_scale: Annotated[float, Field(ge=0.25, le=1)]  # of the image that the network works on; 1 = native size
+    output_stride: Literal[8, 16, 32]  # pixels of that image per feature cell
     head_channels: Count
     auxiliary_channels: Count
 
@@ -150,8 +151,29 @@ class TeachingParams:
 
 
 @section
+class PruneParams:
+    """Whether a student begins as a trained network without its weakest channels."""
+
+    source: Annotated[
+        str, Field(pattern=r"^(teacher|students/[a-z0-9][a-z0-9_]*)$")
+    ]  # `teacher` where nothing is pruned
+    keep: Annotated[float, Field(gt=0, le=1)]  # of all channels, rounded up to multiples of 16; 1: nothing is pruned
+
+    @model_validator(mode="after")
+    def _whole_networks_wait_for_nobody(self) -> "PruneParams":
+        if not self.prunes and self.source != "teacher":
+            raise ValueError(f"with keep 1.0 nothing comes from {self.source!r}: set `source` to teacher, or keep less")
+        return self
+
+    @property
+    def prunes(self) -> bool:
+        return self.keep < 1
+
+
+@section
 class RunParams(TeachingParams):
     network: NetworkParams
+    prune: PruneParams
     baseline: str  # the run of the same recipe without a teacher that the gain is measured against
     iterations: Count
     learning_rate: Positive
@@ -239,14 +261,38 @@ class Params:
             baseline = self.runs.get(run.baseline)
             if baseline is None or baseline.has_teacher:
                 raise ValueError(f"runs.{name}.baseline: {run.baseline!r} must name a run without a teacher")
-            for recipe in ("network", "iterations", "learning_rate", "seed"):
+            for recipe in ("network", "prune", "iterations", "learning_rate", "seed"):
                 if getattr(run, recipe) != getattr(baseline, recipe):
                     raise ValueError(f"runs.{name}.{recipe} differs from that of its baseline {run.baseline!r}")
         if "teacher" in self.runs:
             raise ValueError("runs.teacher: the name is taken by the teacher itself")
         recipe = self.runs.get(self.comparison.recipe)
-        if recipe is None or recipe.has_teacher:
-            raise ValueError(f"comparison.recipe: {self.comparison.recipe!r} must name a run without a teacher")
+        if recipe is None or recipe.has_teacher or recipe.prune.prunes:
+            raise ValueError(
+                f"comparison.recipe: {self.comparison.recipe!r} must name a run without a teacher that prunes nothing"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _pruned_networks_fit_their_source(self) -> "Params":
+        sources = {"teacher": self.teacher.network} | {
+            f"students/{name}": run.network for name, run in self.runs.items()
+        }
+        for name, run in self.runs.items():
+            if not run.prune.prunes:
+                continue
+            if run.prune.source not in sources or run.prune.source == f"students/{name}":
+                raise ValueError(f"runs.{name}.prune.source: {run.prune.source!r} must name the teacher or another run")
+            for same in ("architecture", "backbone", "head_channels", "auxiliary_channels"):
+                if getattr(run.network, same) != getattr(sources[run.prune.source], same):
+                    raise ValueError(
+                        f"runs.{name}.network.{same} differs from that of {run.prune.source!r}, its source"
+                    )
+            if run.network.weights.source != "none" or run.inherit_layers:
+                raise ValueError(
+                    f"runs.{name}: a pruned network has its first weights from {run.prune.source!r}; set "
+                    f"weights.source to none and inherit_layers to false"
+                )
         return self
 
     @model_validator(mode="after")

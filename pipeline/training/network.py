@@ -27,9 +27,11 @@ def new_network(network: NetworkParams, classes: ClassTable, seed: int) -> tuple
     design = Design(
         architecture=network.architecture,
         backbone=network.backbone,
+        input_scale=network.input_scale,
         output_stride=network.output_stride,
         head_channels=network.head_channels,
         auxiliary_channels=network.auxiliary_channels,
+        channels={},
         class_names=tuple(classes.names),
     )
     if network.weights.source == "file":

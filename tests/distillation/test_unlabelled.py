@@ -63,6 +63,7 @@ def _train(params: Params, folder: Path, share: float, out: str) -> None:
         classes=folder / "classes.json",
         samples=folder / "samples.csv",
         teacher=folder / "teacher.safetensors",
+        source=folder / "teacher.safetensors",
         scratch=folder / "scratch",
         out=folder / out,
     )

@@ -1,5 +1,7 @@
 """Checkpoints: written, read again, refused where they are not ours."""
 
+import json
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,16 @@ def test_equal_networks_are_equal_files(tmp_path: Path) -> None:
     for copy in range(8):
         save_checkpoint(segmenter, design, FACTS, tmp_path / f"{copy}.safetensors")
     assert len({file.read_bytes() for file in tmp_path.iterdir()}) == 1
+
+
+def test_a_checkpoint_of_the_form_before_is_a_whole_network_at_full_scale(tmp_path: Path) -> None:
+    segmenter, design = toy_segmenter("pspnet")
+    older = {name: value for name, value in asdict(design).items() if name not in ("input_scale", "channels")}
+    header = {"segdistill-2": json.dumps({"design": older, "facts": FACTS})}
+    save_file(segmenter.state_dict(), tmp_path / "older.safetensors", metadata=header)
+    again, its_design, facts = load_checkpoint(tmp_path / "older.safetensors")
+    assert (its_design, facts) == (design, FACTS)
+    assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in segmenter.state_dict().items())
 
 
 def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from models.folding import fold_batchnorms
 def test_folding_changes_nothing_but_the_norms(architecture: str, backbone: str, deterministic: bool) -> None:
     torch.use_deterministic_algorithms(deterministic)
     design = Design(
-        architecture=architecture, backbone=backbone, output_stride=16, head_channels=16, auxiliary_channels=8,
+        architecture=architecture, backbone=backbone, input_scale=1.0, output_stride=16,
+        head_channels=16, auxiliary_channels=8, channels={},
         class_names=("a", "b", "c"),
     )  # fmt: skip
     torch.manual_seed(0)
@@ -45,7 +46,8 @@ class Untraceable(nn.Module):
 
 def test_what_cannot_be_traced_stays() -> None:
     design = Design(
-        architecture="pspnet", backbone="resnet18", output_stride=16, head_channels=16, auxiliary_channels=8,
+        architecture="pspnet", backbone="resnet18", input_scale=1.0, output_stride=16,
+        head_channels=16, auxiliary_channels=8, channels={},
         class_names=("a", "b"),
     )  # fmt: skip
     network = build_segmenter(design)

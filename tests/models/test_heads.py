@@ -109,8 +109,8 @@ def test_pooling_by_matrices_is_adaptive_pooling(size: tuple[int, int], bins: in
 def _segmenter(architecture: str, backbone: str, head: int, auxiliary: int, classes: int = 19) -> Segmenter:
     names = tuple(map(str, range(classes)))
     return build_segmenter(
-        Design(architecture=architecture, backbone=backbone, output_stride=8, head_channels=head,
-               auxiliary_channels=auxiliary, class_names=names)
+        Design(architecture=architecture, backbone=backbone, input_scale=1.0, output_stride=8, head_channels=head,
+               auxiliary_channels=auxiliary, channels={}, class_names=names)
     )  # fmt: skip
 
 

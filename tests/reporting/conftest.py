@@ -15,7 +15,7 @@ from PIL import Image
 from pipeline.data.classes import ClassTable, LabelClass
 from pipeline.data.samples import Sample, read_samples, write_samples
 from pipeline.inspection.records import InspectedSample, Judgement, Mistake, write_inspected
-from pipeline.params import NetworkParams, ReportParams, RunParams, WeightsParams
+from pipeline.params import NetworkParams, PruneParams, ReportParams, RunParams, WeightsParams
 from pipeline.reporting.material import Folders
 from tests.reporting.deployed_material import write_deployed
 
@@ -97,10 +97,11 @@ def _folders(root: Path) -> Folders:
 def _run(architecture: Any, distill: dict[str, float], baseline: str) -> RunParams:
     network = NetworkParams(
         architecture=architecture, backbone="resnet18_v1c", weights=WeightsParams(source="none", file="", sha256=""),
-        output_stride=8, head_channels=128, auxiliary_channels=64,
+        input_scale=1.0, output_stride=8, head_channels=128, auxiliary_channels=64,
     )  # fmt: skip
     return RunParams(
         network=network,
+        prune=PruneParams(source="teacher", keep=1.0),
         distill=distill,
         momentum_shift=0.0,
         inherit_layers=False,
