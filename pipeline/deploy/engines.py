@@ -67,8 +67,9 @@ def read_source(precision: str, path: Path, metrics: Path) -> Source:
         EngineError: the stage left no record of the file, or the file is not the one that it measured.
     """
     try:
-        records = {record["file"]: record for record in json.loads(metrics.read_text(encoding="utf-8"))["artifacts"]}
-        record = records[path.name]
+        records = json.loads(metrics.read_text(encoding="utf-8"))["artifacts"]
+        meant = {record["file"]: record for record in records if "tensorrt" in record["runtimes"]}
+        record = meant[path.name]
         rejected = record["reason"] or "no reason given" if record["status"] != "accepted" else ""
         expected = record["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:

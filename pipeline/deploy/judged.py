@@ -1,4 +1,7 @@
-"""The record of a graph that was compared with its source: what the file is, how far it agrees, whether it may ship."""
+"""The record of a graph that was compared with its source: what the file is, how far it agrees, whether it may ship.
+
+A file that several runtimes are to run has a record for each that was asked for its own labels: they are not the same.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
@@ -9,6 +12,7 @@ from pipeline.data.files import sha256
 from pipeline.deploy.probing import Divergence
 from pipeline.measure.parity import Parity, complaints
 from pipeline.params.deployment import BudgetParams, Precision
+from pipeline.runtime import Runner, RunnerUnavailable, available_threads, open_runner
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,17 +36,17 @@ def judge(
     runtimes: list[str],
     parity: Parity,
     budget: BudgetParams,
-    diverges: Callable[[], Divergence],
+    diverges: Callable[[], Divergence] | None,
     objections: Sequence[str] = (),
 ) -> JudgedGraph:
     """Accept a graph that is within its budget; of another one the reason names the layer where it diverges.
 
     Args:
-        diverges: finds that layer; called for a graph that is over its budget.
+        diverges: finds that layer; called for a graph that is over its budget. None where nobody can look inside.
         objections: further reasons to reject it.
     """
     over = complaints(parity, budget)
-    found = [f"first diverges at {diverges()}"] if over else []
+    found = [f"first diverges at {diverges()}"] if over and diverges is not None else []
     reasons = [*objections, *over, *found]
     return JudgedGraph(
         file=path.name,
@@ -54,3 +58,19 @@ def judge(
         reason="; ".join(reasons),
         parity=parity,
     )
+
+
+def judge_on_openvino(
+    path: Path, precision: Precision, measured: Callable[[Runner], Parity], budget: BudgetParams
+) -> list[JudgedGraph]:
+    """The same file by the labels that OpenVINO gives, which says nothing about its layers; none without OpenVINO.
+
+    A file that is over its budget there is rejected for OpenVINO and for no other runtime.
+    """
+    try:
+        with open_runner(path, available_threads(), "openvino") as runner:
+            parity = measured(runner)
+    except RunnerUnavailable as error:
+        print(f"{path.name} is not offered for OpenVINO: {error}", flush=True)
+        return []
+    return [judge(path, precision, ["openvino"], parity, budget, diverges=None)]

@@ -49,7 +49,8 @@ def decide(
         size: (H, W) of the graphs that ship.
         min_speedup: for fp16 and int8.
     """
-    runtimes = list(dict.fromkeys(runtime for artifact in artifacts for runtime in artifact.runtimes))
+    made_for_any = dict.fromkeys(runtime for artifact in artifacts for runtime in artifact.runtimes)
+    runtimes = sorted(made_for_any, key=lambda runtime: runtime in RUNS_ON)  # engines last
     decisions = []
     for runtime in runtimes:
         rivals: list[tuple[Artifact, Measurement]] = []

@@ -15,25 +15,25 @@ from pipeline.data.classes import ClassTable
 from pipeline.data.files import sha256, write_json
 from pipeline.data.images import read_image
 from pipeline.data.samples import read_samples
-from pipeline.deploy.judged import JudgedGraph, judge
+from pipeline.deploy.judged import JudgedGraph, judge, judge_on_openvino
 from pipeline.deploy.onnx_export import export_graph
 from pipeline.deploy.probing import Divergence, Probe, first_divergence
 from pipeline.distillation.student import student_objective
-from pipeline.measure.parity import measure_parity
+from pipeline.measure.parity import Parity, measure_parity
 from pipeline.params import MethodsParams, RunParams, TrainingParams
 from pipeline.params.deployment import ExportParams, ParityParams, QuantizationParams
 from pipeline.quantization.calibration import choose_calibration, spread, write_calibration
 from pipeline.quantization.choice import Choice, Jury, Layer, choose_layers, judge_layers
 from pipeline.quantization.fine_tuning import rounded_for_training, without_rounding
 from pipeline.quantization.quantizer import Quantizer, Target, open_quantized
-from pipeline.runtime import InputShape
+from pipeline.runtime import InputShape, Runner
 from pipeline.training.device import launch
 from pipeline.training.draws import training_draws
 from pipeline.training.loop import fit
 from pipeline.training.resume import fingerprint, scratch_folder
 
 FILES: dict[Target, str] = {"cpu": "model_int8.onnx", "tensorrt": "model_int8_tensorrt.onnx"}
-RUNTIMES: dict[Target, list[str]] = {"cpu": ["onnxruntime", "openvino"], "tensorrt": ["tensorrt"]}
+RUNTIMES: dict[Target, list[str]] = {"cpu": ["onnxruntime"], "tensorrt": ["tensorrt"]}
 DIVERGED = 0.3  # relative error of a layer's output that is more than the rounding to int8 of those before it
 
 
@@ -112,15 +112,20 @@ def quantize_run(
         fine_tuned = source is tuned
 
     evaluated, records = read_samples(paths.samples, split), []
+
+    def compared(runner: Runner) -> Parity:
+        return measure_parity(
+            runner, evaluated, paths.predictions, table, parity.boundary_pixels, f"{name} int8 {runner.name}"
+        )
+
     for target, choice in source.choices.items():
         path = out / FILES[target]
         source.quantizer.quantize(target, choice.float_layers, path)
         with open_quantized(path, target) as runner:
-            found = measure_parity(
-                runner, evaluated, paths.predictions, table, parity.boundary_pixels, f"{name} {path.name}"
-            )
+            found = compared(runner)
         diverges = functools.partial(_divergence, source.quantizer.graph, path, images[0])
         records.append(judge(path, "int8", RUNTIMES[target], found, parity.int8, diverges))
+    records += judge_on_openvino(out / FILES["cpu"], "int8", compared, parity.int8)
     write_json(metrics, _record(name, quantization, source, fine_tuned, out, records))
 
 

@@ -56,7 +56,7 @@ class Release:
     split: str
     images: int
     reference_miou: float  # of the checkpoint, 0..1
-    artifacts: dict[str, Numbers]  # by file name
+    artifacts: dict[tuple[str, str], Numbers]  # by file and the runtime that gave the labels
 
 
 def read_release(asked: str, run: str | None) -> Release:
@@ -113,9 +113,10 @@ def _parsed(name: str, perf: Any, numerics: Any) -> Release:
         images=int(numerics["images"]),
         reference_miou=float(numerics["reference_miou"]),
         artifacts={
-            str(record["file"]): Numbers(float(record["parity"]["miou"]), float(record["parity"]["pixel_agreement"]))
+            (str(record["file"]), str(record["parity"]["runtime"])): Numbers(
+                float(record["parity"]["miou"]), float(record["parity"]["pixel_agreement"])
+            )
             for record in numerics["artifacts"]
-            if record["parity"] is not None
         },
     )
 

@@ -57,12 +57,12 @@ def verdict(a: Timing, b: Timing) -> str:
 def _accuracy_rows(a: Release, b: Release) -> list[list[str]]:
     change = 100 * (b.reference_miou - a.reference_miou)
     rows = [["checkpoint", f"{a.reference_miou:.4f}", f"{b.reference_miou:.4f}", f"{change:+.2f}", "", ""]]
-    for file in _union(a.artifacts, b.artifacts):
-        of_a, of_b = a.artifacts.get(file), b.artifacts.get(file)
+    for file, runtime in _union(a.artifacts, b.artifacts):
+        of_a, of_b = a.artifacts.get((file, runtime)), b.artifacts.get((file, runtime))
         points = "" if of_a is None or of_b is None else f"{100 * (of_b.miou - of_a.miou):+.2f}"
         miou = [_or_dash(numbers and numbers.miou, ".4f") for numbers in (of_a, of_b)]
         parity = [_or_dash(numbers and numbers.pixel_agreement, ".4%") for numbers in (of_a, of_b)]
-        rows.append([file, *miou, points, *parity])
+        rows.append([f"{file} ({runtime})", *miou, points, *parity])
     return rows
 
 

@@ -20,6 +20,7 @@ PRECISIONS = ("fp32", "fp16", "int8")
 class Parity:
     """How far an artifact agrees with its checkpoint over the evaluation split."""
 
+    runtime: str  # whose labels were compared
     images: int
     pixel_agreement: float  # 0..1
     boundary_agreement: float | None  # 0..1; None where no class ever changes
@@ -44,6 +45,10 @@ class Artifact:
     reason: str  # why rejected
     parity: Parity
 
+    @property
+    def is_full(self) -> bool:
+        return (self.precision, self.parity.runtime) == ("fp32", "onnxruntime")
+
 
 @record
 class Activations:
@@ -67,8 +72,8 @@ class Export:
 
     @property
     def full(self) -> Artifact:
-        """The fp32 graph; there is one in every record that was read."""
-        return next(artifact for artifact in self.artifacts if artifact.precision == "fp32")
+        """The fp32 graph as ONNX Runtime runs it; there is one in every record that was read."""
+        return next(artifact for artifact in self.artifacts if artifact.is_full)
 
 
 @record

@@ -67,9 +67,8 @@ def decision_rows(run: Run) -> list[DecisionRow]:
         if last and _unknown_alike(decision, last):
             rows[-1].also.append(decision.precision)
         else:
-            rows.append(
-                DecisionRow(decision, run.artifacts[decision.file], decision is fastest, run.is_noisy(decision), [])
-            )
+            artifact = run.of_runtime[decision.file, decision.runtime]
+            rows.append(DecisionRow(decision, artifact, decision is fastest, run.is_noisy(decision), []))
     return rows
 
 

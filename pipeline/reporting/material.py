@@ -75,9 +75,14 @@ class Run:
         return not self.params.has_teacher
 
     @property
-    def artifacts(self) -> dict[str, Artifact]:
-        """All its ONNX files, by name."""
-        return {artifact.file: artifact for artifact in (*self.export.artifacts, *self.quantization.artifacts)}
+    def artifacts(self) -> list[Artifact]:
+        """All its ONNX files; one that runtimes were asked about apart is there for each of them."""
+        return [*self.export.artifacts, *self.quantization.artifacts]
+
+    @property
+    def of_runtime(self) -> dict[tuple[str, str], Artifact]:
+        """The same by file and runtime."""
+        return {(artifact.file, runtime): artifact for artifact in self.artifacts for runtime in artifact.runtimes}
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -159,7 +164,7 @@ def _inspected(path: Path, runs: Collection[str]) -> list[InspectedSample]:
 
 def _run(name: str, params: RunParams, split: str, names: Sequence[str], folders: Folders) -> Run:
     export = read_record(Export, folders.metrics / "export" / f"{name}.json", "export")
-    if not any(artifact.precision == "fp32" for artifact in export.artifacts):
+    if not any(artifact.is_full for artifact in export.artifacts):
         raise corrupt(folders.metrics / "export" / f"{name}.json", "export", "no fp32 graph among its artifacts")
     bundle = folders.release / name
     run = Run(
@@ -174,8 +179,9 @@ def _run(name: str, params: RunParams, split: str, names: Sequence[str], folders
         release=read_record(Release, bundle / "manifest.json", "release"),
         signed=(bundle / "manifest.json.sig").is_file(),
     )
-    if unknown := {decision.file for decision in run.decisions} - set(run.artifacts):
-        complaint = f"it decides about {', '.join(sorted(unknown))}, which stages export and quantize do not list"
+    if unknown := {(decision.file, decision.runtime) for decision in run.decisions} - set(run.of_runtime):
+        named = ", ".join(f"{file} with {runtime}" for file, runtime in sorted(unknown))
+        complaint = f"it decides about {named}, which stages export and quantize do not list"
         raise corrupt(bundle / "numerics.yaml", "release", complaint)
     return run
 

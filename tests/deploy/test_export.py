@@ -91,10 +91,14 @@ def test_the_shipping_graph_is_the_segmenter(exported: Path, samples: list[Sampl
 
 def test_metrics_say_what_was_proved(exported: Path, samples: list[Sample]) -> None:
     metrics = json.loads((exported / "metrics.json").read_text())
-    full, half = metrics["artifacts"]
+    full, half, on_openvino = metrics["artifacts"]
     assert (full["file"], full["precision"], full["status"], full["reason"]) == ("model.onnx", "fp32", "accepted", "")
     assert (half["file"], half["precision"], half["status"]) == ("model_fp16.onnx", "fp16", "accepted")
-    assert full["parity"]["images"] == len(samples)
+    assert (full["runtimes"], full["parity"]["runtime"]) == (["onnxruntime", "tensorrt"], "onnxruntime")
+    assert (on_openvino["file"], on_openvino["sha256"]) == ("model.onnx", full["sha256"])
+    assert (on_openvino["runtimes"], on_openvino["parity"]["runtime"]) == (["openvino"], "openvino")
+    assert on_openvino["parity"]["pixel_agreement"] >= 0.9999
+    assert full["parity"]["images"] == on_openvino["parity"]["images"] == len(samples)
     assert full["parity"]["pixel_agreement"] >= 0.9999
     assert metrics["max_logit_difference"] < 1e-4
     assert 0 < metrics["activations"]["magnitude"] < metrics["activations"]["limit_of_fp16"]
@@ -131,7 +135,7 @@ def test_activations_beyond_float16_reject_that_graph_alone(tmp_path: Path) -> N
         segmenter.head.fuse[1].weight.mul_(1e7)  # type: ignore[index]: a BatchNorm's scale, undone by the classifier
         segmenter.classifier.weight.div_(1e7)
     save_checkpoint(segmenter, design, facts, folder / "checkpoint.safetensors")
-    full, half = export_toy(folder, fp16=NO_BUDGET, onnx_fp32=NO_BUDGET)["artifacts"]
+    full, half, _ = export_toy(folder, fp16=NO_BUDGET, onnx_fp32=NO_BUDGET)["artifacts"]
     assert full["status"] == "accepted"
     assert half["status"] == "rejected"
     assert "float16" in half["reason"]

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from pipeline.deploy.evidence import Engine
 from pipeline.deploy.gates import failed_gates
 from pipeline.deploy.shipping import Decision, decide, defaults
-from tests.deploy.release_material import FILES, NO_LIMITS, SIZE, TIMES, artifact, measured
+from tests.deploy.release_material import FILES, NO_LIMITS, ON_OPENVINO, SIZE, TIMES, artifact, measured, on_openvino
 
-ARTIFACTS = [artifact(file) for file in FILES]
+ARTIFACTS = [*map(artifact, FILES), *(on_openvino(artifact(file)) for file in ON_OPENVINO)]
 
 
 def decided(artifacts=ARTIFACTS, times=TIMES, engines=(), speedup: float = 1.2) -> dict[tuple[str, str], Decision]:
@@ -37,6 +37,13 @@ def test_int8_ships_where_it_pays_and_nowhere_else() -> None:
     assert (dear.verdict, dear.speedup) == ("rejected", 9 / 8)
     assert "8.00 ms against 9.00 ms of fp32: 1.12 times as fast, needed is 1.2" in dear.reason
     assert decided(speedup=1.1)["openvino", "int8"].verdict == "ships"
+
+
+def test_a_file_that_openvino_computes_otherwise_is_rejected_there_alone() -> None:
+    wrong = replace(on_openvino(artifact("model.onnx", 0.4)), status="rejected", reason="0.4 points of mIoU lost")
+    found = decided([*map(artifact, FILES), wrong, on_openvino(artifact("model_int8.onnx"))])
+    assert (found["openvino", "fp32"].verdict, found["openvino", "fp32"].miou_lost_points) == ("rejected", 0.4)
+    assert (found["onnxruntime", "fp32"].verdict, found["onnxruntime", "fp32"].miou_lost_points) == ("ships", 0.0)
 
 
 def test_exactly_the_needed_speedup_is_enough() -> None:

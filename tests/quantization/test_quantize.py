@@ -149,8 +149,10 @@ def quantize_toy(folder: Path, out: Path, quantization: QuantizationParams, int8
 def test_within_budget_nothing_further_is_tried(folder: Path, tmp_path: Path) -> None:
     metrics = quantize_toy(folder, tmp_path, QUANTIZATION, NO_BUDGET)
     assert (metrics["layers"], metrics["fine_tuned"], metrics["calibration"]["images"]) == ([], False, 8)
-    cpu, trt = metrics["artifacts"]
-    assert (cpu["file"], cpu["runtimes"], cpu["status"]) == ("model_int8.onnx", ["onnxruntime", "openvino"], "accepted")
+    cpu, trt, on_openvino = metrics["artifacts"]
+    assert (cpu["file"], cpu["runtimes"], cpu["status"]) == ("model_int8.onnx", ["onnxruntime"], "accepted")
+    assert (on_openvino["sha256"], on_openvino["runtimes"]) == (cpu["sha256"], ["openvino"])
+    assert (on_openvino["parity"]["runtime"], on_openvino["status"]) == ("openvino", "accepted")
     assert (trt["file"], trt["runtimes"], trt["status"]) == ("model_int8_tensorrt.onnx", ["tensorrt"], "accepted")
     assert all((tmp_path / "int8" / graph["file"]).is_file() for graph in metrics["artifacts"])
     assert (tmp_path / "int8/calibration.csv").is_file()
@@ -161,7 +163,7 @@ def test_over_budget_it_is_trained_on_and_then_rejected_with_the_layer(folder: P
     metrics = quantize_toy(folder, tmp_path, tuned, IMPOSSIBLE)
     for graph in metrics["artifacts"]:
         assert graph["status"] == "rejected"
-        assert "first diverges at layer" in graph["reason"]
+        assert ("first diverges at layer" in graph["reason"]) == (graph["runtimes"] != ["openvino"])
     assert not (tmp_path / "scratch/toy.int8").exists() or not list((tmp_path / "scratch/toy.int8").glob("*/*"))
 
 

@@ -5,7 +5,7 @@ noisy times and runtimes that are not there; layers that were judged and kept; a
 """
 
 import json
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,9 +32,9 @@ NOISY = (("pytorch_eager", "fp32", REJECTED), ("openvino", "int8", "pspnet_r18")
 SIZE = (96, 144)
 OWN = (1, *SIZE)
 FILES = {
-    "model.onnx": ("fp32", ["onnxruntime", "openvino", "tensorrt"], 49_700_000),
+    "model.onnx": ("fp32", ["onnxruntime", "tensorrt"], 49_700_000),
     "model_fp16.onnx": ("fp16", ["onnxruntime", "tensorrt"], 24_900_000),
-    "model_int8.onnx": ("int8", ["onnxruntime", "openvino"], 12_600_000),
+    "model_int8.onnx": ("int8", ["onnxruntime"], 12_600_000),
     "model_int8_tensorrt.onnx": ("int8", ["tensorrt"], 13_100_000),
 }
 LOST_POINTS = {"fp32": 0.001, "fp16": 0.012, "int8": 0.14}
@@ -48,14 +48,17 @@ BOUNDARIES = {"device_compute": 0.97, "with_copies": 0.98, "image_to_labels": 1.
 
 def write_deployed(folders: Folders, name: str, miou: float) -> None:
     """Everything from export to release."""
-    artifacts = [asdict(_artifact(file, name, miou)) for file in FILES]
+    full, half, cpu, trt = [_artifact(file, name, miou) for file in FILES]
+    exported, quantized = ([asdict(each) for each in graphs] for graphs in (
+        (full, half, _on_openvino(full)), (cpu, trt, _on_openvino(cpu)),
+    ))  # fmt: skip
     activations = {"images": 8, "magnitude": 41.7, "layer": "node_conv2d_19", "finite": True, "limit_of_fp16": 16376.0}
     records = {
         "export": {
             "run": name, "opset": 20, "ir_version": 9, "nodes": 71, "operators": ["Conv"],
-            "max_logit_difference": 3.1e-5, "activations": activations, "artifacts": artifacts[:2],
+            "max_logit_difference": 3.1e-5, "activations": activations, "artifacts": exported,
         },
-        "quantize": {**_quantization(name), "artifacts": artifacts[2:]},
+        "quantize": {**_quantization(name), "artifacts": quantized},
         "engine": {"run": name, "engines": [asdict(engine) for engine in _engines(name, miou)]},
         "profile": _profile(name),
     }  # fmt: skip
@@ -94,6 +97,12 @@ def _parity(precision: str, miou: float, lost: float) -> Parity:
         worst_image="0001TP_00004", worst_agreement=1 - 2 * (1 - equal), reference_miou=miou, miou=miou - lost / 100,
         miou_lost_points=lost, worst_class="pole", worst_class_lost_points=4 * lost,
     )  # fmt: skip
+
+
+def _on_openvino(judged: Artifact) -> Artifact:
+    """The record of the same file by the labels that OpenVINO gives."""
+    parity = replace(judged.parity, runtime="openvino", pixel_agreement=judged.parity.pixel_agreement - 1e-5)
+    return replace(judged, runtimes=["openvino"], parity=parity)
 
 
 def _artifact(file: str, name: str, miou: float) -> Artifact:
