@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from pipeline.reporting.comparison import Spot
+from pipeline.reporting.comparison import Spot, pareto_front
 from pipeline.reporting.deployed import (
     BOUNDARIES,
     CPU_RUNTIMES,
@@ -56,6 +56,14 @@ class NotRun(NamedTuple):
 
     reason: str
     precisions: dict[str, list[str]]  # by runtime
+
+
+class FrontRow(NamedTuple):
+    """A file that no other one beats in both speed and quality, against the most accurate of them."""
+
+    spot: Spot
+    points_below: float  # of mIoU
+    times_as_fast: float
 
 
 def decision_rows(run: Run) -> list[DecisionRow]:
@@ -156,6 +164,12 @@ def spots(runs: Iterable[Run], colors: Mapping[str, str]) -> list[Spot]:
                 place = min(latencies)
                 found.append(Spot(run.name, precision, *place, colors[run.name], run.is_baseline, released))
     return found
+
+
+def front_rows(spots: Sequence[Spot]) -> list[FrontRow]:
+    """From the most accurate file to the fastest."""
+    front = pareto_front(spots)[::-1]
+    return [FrontRow(s, 100 * (front[0].miou - s.miou), front[0].latency_ms / s.latency_ms) for s in front]
 
 
 def judged_layers(run: Run, color: str) -> JudgedLayers:

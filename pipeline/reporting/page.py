@@ -42,7 +42,7 @@ def render_page(summary: Summary, material: Material, drawings: Drawings, colors
     for formatter in (
         wording.percent, wording.agreement, wording.points, wording.number, wording.scientific, wording.count,
         wording.counted, wording.millions, wording.mebibytes, wording.milliseconds, wording.times,
-        wording.listed, wording.runtime,
+        wording.listed, wording.runtime, wording.network,
     ):  # fmt: skip
         environment.filters[formatter.__name__] = formatter
     environment.filters["picture"] = _chart_uri
@@ -66,6 +66,7 @@ def render_page(summary: Summary, material: Material, drawings: Drawings, colors
         decision_rows={name: deployment.decision_rows(run) for name, run in runs.items()},
         latency_rows={name: deployment.latency_rows(run) for name, run in runs.items()},
         not_run={name: deployment.not_run(run) for name, run in runs.items()},
+        front_rows=deployment.front_rows(deployment.spots(runs.values(), colors)),
         boundaries=BOUNDARIES,
         engine_rows=engine_rows,
         reasons=reasons,

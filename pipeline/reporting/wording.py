@@ -4,6 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
+from pipeline.params import RunParams
 from pipeline.reporting.material import Material
 from pipeline.reporting.summary import RunSummary, Summary
 
@@ -72,6 +73,16 @@ def mebibytes(size: int) -> str:
 
 def milliseconds(value: float | None) -> str:
     return NOT_AVAILABLE if value is None else f"{value:.{1 if value >= 10 else 2}f}{THIN_SPACE}ms"
+
+
+def network(run: RunParams) -> str:
+    """What makes a student smaller than its architecture: stride, image, channels."""
+    said = [f"stride {run.network.output_stride}"]
+    if run.network.input_scale < 1:
+        said.append(f"image \N{MULTIPLICATION SIGN} {run.network.input_scale:g}")
+    if run.prune.prunes:
+        said.append(f"{percent(run.prune.keep, 0)} of the channels of {run.prune.source.removeprefix('students/')}")
+    return ", ".join(said)
 
 
 def times(factor: float | None) -> str:

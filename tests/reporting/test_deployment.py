@@ -11,6 +11,7 @@ from pipeline.reporting.comparison import Spot, pareto, pareto_front
 from pipeline.reporting.deployment import (
     decision_rows,
     engine_rows,
+    front_rows,
     judged_layers,
     latency_rows,
     loads,
@@ -193,6 +194,20 @@ def test_pareto_is_drawn_for_whatever_there_is() -> None:
     assert far
     assert alone
     assert near.svg != far.svg
+
+
+def test_the_front_is_told_against_its_most_accurate_file() -> None:
+    def spot(run: str, latency_ms: float, miou: float, released: bool = True) -> Spot:
+        return Spot(run, "fp32", latency_ms, miou, "#000000", False, released)
+
+    rows = front_rows([
+        spot("small", 10.0, 0.60), spot("big", 40.0, 0.61), spot("beaten", 30.0, 0.59), spot("out", 5.0, 0.7, False),
+    ])  # fmt: skip
+    assert [(row.spot.run, round(row.points_below, 6), row.times_as_fast) for row in rows] == [
+        ("big", 0.0, 1.0),
+        ("small", 1.0, 4.0),
+    ]
+    assert front_rows([]) == []
 
 
 def test_layers_are_drawn_for_runs_whose_layers_were_judged(material: Material) -> None:

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.params import PruneParams
 from pipeline.reporting import wording
 from pipeline.reporting.material import Run, gather
 from pipeline.reporting.overview import stage_facts, tiles
@@ -67,6 +68,19 @@ def test_formats() -> None:
     assert wording.runtime("a_new_one") == "a_new_one"
     assert wording.counted(1200, "run") == f"1{wording.THIN_SPACE}200 runs"
     assert wording.milliseconds(None) == wording.number(None) == wording.percent(None) == "n/a"
+
+
+def test_a_student_is_named_by_what_makes_it_small(pristine: FakeProfile) -> None:
+    run = pristine.runs["pspnet_r18_gdd"]
+    assert wording.network(run) == "stride 8"
+    smaller = replace(
+        run,
+        network=replace(run.network, input_scale=0.667, output_stride=16),
+        prune=PruneParams(source="students/big", keep=0.5),
+    )
+    stride, image, channels = wording.network(smaller).split(", ")
+    assert (stride, image) == ("stride 16", "image \N{MULTIPLICATION SIGN} 0.667")
+    assert channels == f"50{wording.THIN_SPACE}% of the channels of big"
 
 
 def test_several_seeds_are_counted_per_recipe(pristine: FakeProfile) -> None:
