@@ -107,7 +107,7 @@ def working_tree(repository: str, name: VersionName) -> Iterator[Path]:
     """
     if _is_working_tree(repository):
         root = Path(git("rev-parse", "--show-toplevel", folder=Path(repository)))
-        require_registered(name, all_tags(root), f"{repository} (`git fetch --tags` brings new ones)")
+        require_registered(name, all_tags(root), f"{root} (`git fetch --tags` brings new ones)")
         yield root
         return
     here = Path.cwd()
@@ -125,8 +125,8 @@ def require_registered(name: VersionName, tags: list[str], where: str) -> None:
     if name.version in known.withdrawn:
         raise FetchRefused(f"{name} was withdrawn; {where} has {', '.join(known.versions) or 'no other'}")
     if name.version not in known.versions:
-        others = ", ".join(known.versions) or "no version of it"
-        raise FetchRefused(f"there is no {name}; of {name.artifact}, {where} has {others}")
+        others = ", ".join(known.versions) or "no version"
+        raise FetchRefused(f"there is no {name} in {where}: of {name.artifact} it has {others}")
 
 
 def _is_working_tree(repository: str) -> bool:
