@@ -14,7 +14,7 @@ UNIT_WORKERS ?= 2
 # The folder of the profile that was asked for; the root where none was.
 HERE = $(if $(filter undefined file,$(origin PROFILE)),.,profiles/$(PROFILE))
 
-.PHONY: help setup lock demo test lint unit smoke camvid compare inspect inspect-apply bench-train bench-data bench-determinism bench-growth bench-curation bench-mistakes bench-shifts compare-releases signing-key publish fetch-release check-store predict report doctor clean
+.PHONY: help setup lock demo test lint unit smoke camvid compare inspect inspect-apply bench-train bench-data bench-determinism bench-growth bench-curation bench-mistakes bench-shifts bench-bundle compare-releases signing-key publish fetch-release check-store predict report doctor clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -82,6 +82,10 @@ bench-mistakes: setup  ## are planted label mistakes found? [PROFILE=camvid-cpu]
 
 bench-shifts: setup  ## are masks found that were moved? [PROFILE=camvid-cpu] (BENCH="--split train")
 	PYTHONPATH=$(CURDIR) python -m benchmarks.shifts --profile $(HERE) $(BENCH)
+
+bench-bundle: setup  ## what a bundle asks of its receiver, in a fresh environment (BUNDLE=artifacts/release/<run> BENCH="--extra openvino")
+	@test -d "$(BUNDLE)" || { echo "make bench-bundle BUNDLE=artifacts/release/<run>"; exit 2; }
+	PYTHONPATH=$(CURDIR) python -m benchmarks.bundle $(BUNDLE) $(BENCH)
 
 bench-data: setup  ## does the loader keep up with the step? on the data of PROFILE, or the embedded
 	PYTHONPATH=$(CURDIR) python -m benchmarks.data --profile $(HERE) $(BENCH)

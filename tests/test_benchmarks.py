@@ -23,6 +23,7 @@ from pipeline.data.distortion import NEUTRAL
 from pipeline.distillation.cwd import ChannelWise
 from pipeline.distillation.gdd import GenerativeDenoise
 from pipeline.training.objective import SupervisedObjective
+from tests.deploy.release_material import RUN, write_material
 from tests.small_profile import write_small_profile
 from tests.toy import toy_segmenter, write_toy_samples
 
@@ -90,6 +91,14 @@ def test_growth_runs_the_stages_themselves(tmp_path: Path) -> None:
         for stage in ("prepare", "curate"):
             assert row[stage]["seconds"] > 0
             assert 20e6 < row[stage]["peak_memory_bytes"] < 1e9
+
+
+def test_a_bundle_is_timed_as_its_receiver_runs_it(tmp_path: Path) -> None:
+    bundle = write_material(tmp_path / "profile").release()
+    record = _run("bundle", tmp_path, str(bundle), "--python", sys.executable, "--repeats", "2")
+    assert (record["run"], record["installed"]) == (RUN, None)
+    assert record["bundle_mb"] == pytest.approx(sum(f.stat().st_size for f in bundle.rglob("*")) / 1e6, abs=0.1)
+    assert all(0 < s < 60 for s in (*record["predict_s"], *record["self_test_s"]))
 
 
 def test_curation_is_timed_with_and_without_anything_new(tmp_path: Path) -> None:

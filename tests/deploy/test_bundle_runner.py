@@ -1,8 +1,10 @@
 """predict.py, self_test.py and what they are made of, in a Python that sees the bundle alone."""
 
 import contextlib
+import importlib.util
 import json
 import os
+import py_compile
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +66,21 @@ def test_an_image_of_the_graph_s_size_gives_the_expected_labels(bundle: Path, tm
         assert done.returncode == 0, done.stderr
         expected = picture(bundle / f"golden/labels_{precision}.png")
         assert (picture(tmp_path / "labels.png") == expected).mean() > 0.999
+
+
+@pytest.mark.parametrize("script", ["predict.py", "self_test.py"])
+def test_compiled_files_that_were_put_into_it_are_not_read(bundle: Path, script: str, tmp_path: Path) -> None:
+    """Python would take them for the modules beside them, whatever hash those have."""
+    (tmp_path / "verify.py").write_text("raise SystemExit('somebody else was asked')")
+    for module in ("verify.py", "segmenter.py"):
+        planted = bundle / importlib.util.cache_from_source(module)
+        py_compile.compile(
+            str(tmp_path / "verify.py"), str(planted), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
+        )
+    arguments = [bundle / "golden/image.png"] if script == "predict.py" else []
+    done = run_script(bundle, script, *arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "WARNING: not in the manifest, and not checked: __pycache__" in done.stderr
 
 
 def test_self_test_runs_every_runtime_that_is_here(bundle: Path, tmp_path: Path) -> None:

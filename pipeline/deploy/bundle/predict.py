@@ -5,23 +5,25 @@ before it opens the model, then writes the image with the predicted classes laid
 of the pixels.
 """
 
+import argparse
+import json
 import sys
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 BUNDLE = Path(__file__).resolve().parent
 sys.dont_write_bytecode = True  # a bundle stays as it was delivered,
-sys.pycache_prefix = "/nonexistent/pycache"  # and compiled files that somebody put into it are not read
+cache, sys.pycache_prefix = sys.pycache_prefix, "/nonexistent/pycache"  # and compiled files put into it are not read
 sys.path.insert(0, str(BUNDLE))
 
-import argparse  # noqa: E402
-import json  # noqa: E402
-
-import numpy as np  # noqa: E402
-from PIL import Image  # noqa: E402
 from runner.contract import AUTO, RUNTIMES  # noqa: E402
 from runner.images import read_image  # noqa: E402
 from segmenter import REFUSALS, open_segmenter, verify_bundle  # noqa: E402
 from verify import KEY_VARIABLE, given_key  # noqa: E402
+
+sys.pycache_prefix = cache  # those of the runtimes are, or each start would compile them anew
 
 
 def main() -> None:

@@ -5,23 +5,25 @@ and compares the labels with the expected ones. Exit status 0 if all of them agr
 allows, 1 with one message otherwise.
 """
 
+import argparse
+import io
 import sys
 import time
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 BUNDLE = Path(__file__).resolve().parent
 sys.dont_write_bytecode = True  # a bundle stays as it was delivered,
-sys.pycache_prefix = "/nonexistent/pycache"  # and compiled files that somebody put into it are not read
+cache, sys.pycache_prefix = sys.pycache_prefix, "/nonexistent/pycache"  # and compiled files put into it are not read
 sys.path.insert(0, str(BUNDLE))
 
-import argparse  # noqa: E402
-import io  # noqa: E402
-
-import numpy as np  # noqa: E402
-from PIL import Image  # noqa: E402
 from runner.contract import AUTO, RUNTIMES, require_input  # noqa: E402
 from segmenter import NOT_HERE, REFUSALS, OpenedBundle, open_segmenter, verify_bundle  # noqa: E402
 from verify import KEY_VARIABLE, given_key  # noqa: E402
+
+sys.pycache_prefix = cache  # those of the runtimes are, or each start would compile them anew
 
 TIMED_CALLS = 5
 

@@ -1,0 +1,103 @@
+"""make bench-bundle: what a bundle asks of whoever receives it: disk, and seconds until there is an answer.
+
+The bundle is copied to an empty folder. A fresh environment gets what its requirements.txt asks for and nothing else;
+then predict.py and self_test.py run in processes of their own, one after the other, as a receiver would start them.
+"""
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from benchmarks.record import begun
+from pipeline.data.files import write_json
+from pipeline.deploy.bundle.verify import verify
+from pipeline.errors import SegdistillError
+
+
+class BundleFailed(SegdistillError):
+    """A bundle that does not do here what it did where it was made."""
+
+
+def main() -> None:
+    arguments = _arguments()
+    with tempfile.TemporaryDirectory() as folder:
+        bundle = Path(folder) / "bundle"
+        shutil.copytree(arguments.bundle, bundle)
+        python, installed = arguments.python, None
+        if python is None:
+            python, installed = install(bundle / "requirements.txt", arguments.extra, Path(folder) / "environment")
+        predict = ["predict.py", "golden/image.png", "--output", f"{folder}/overlay.png"]
+        record = {
+            "run": verify(bundle, None).run,
+            "bundle_mb": _megabytes(bundle),
+            "installed": installed,
+            "predict_s": timed(python, bundle, predict, arguments.repeats),
+            "self_test_s": timed(python, bundle, ["self_test.py"], arguments.repeats),
+        }
+    write_json(arguments.out, {**begun(), **record})
+    size = "" if installed is None else f"{installed['mb']:.0f} MB installed, "
+    medians = {name: statistics.median(record[name]) for name in ("predict_s", "self_test_s")}
+    print(f"{size}first prediction {medians['predict_s']:.2f} s, self_test {medians['self_test_s']:.2f} s (medians)")
+    print(f"wrote {arguments.out}")
+
+
+def install(requirements: Path, extra: Sequence[str], environment: Path) -> tuple[Path, dict[str, Any]]:
+    """Make an environment; returns its Python, and what it holds.
+
+    Raises:
+        BundleFailed: no index can be reached, or a package is not there.
+    """
+    python = environment / "bin/python"
+    _run(["uv", "venv", "--quiet", "--python", sys.executable, str(environment)])
+    asked = ["--requirements", str(requirements), *extra]
+    _run(["uv", "pip", "install", "--quiet", "--compile-bytecode", "--python", str(python), *asked])
+    packages = _run(["uv", "pip", "freeze", "--python", str(python)]).splitlines()
+    return python, {"mb": _megabytes(environment), "packages": packages}
+
+
+def timed(python: Path, bundle: Path, command: Sequence[str], repeats: int) -> list[float]:
+    """Seconds from the start of the process to its end, of each time; the first finds the disk's cache as it is.
+
+    Raises:
+        BundleFailed: it ends with an error.
+    """
+    seconds = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        _run([str(python), "-I", *command], folder=bundle)
+        seconds.append(round(time.perf_counter() - start, 3))
+    return seconds
+
+
+def _run(command: Sequence[str], folder: Path | None = None) -> str:
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BundleFailed(f"{' '.join(command)} failed: {(done.stderr or done.stdout).strip()}")
+    return done.stdout
+
+
+def _megabytes(folder: Path) -> float:
+    """Of all files, each once."""
+    sizes = {(s.st_dev, s.st_ino): s.st_size for path in folder.rglob("*") if (s := path.lstat())}
+    return round(sum(sizes.values()) / 1e6, 1)
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bundle", type=Path, help="for example artifacts/release/pspnet_r18_gdd")
+    parser.add_argument("--extra", nargs="*", default=[], help="further packages, for example openvino")
+    parser.add_argument("--python", type=Path, help="of an environment that is there already: nothing is installed")
+    parser.add_argument("--repeats", type=int, default=7)
+    parser.add_argument("--out", type=Path, default=Path("reports/speed/bundle.json"))
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
