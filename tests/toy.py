@@ -12,7 +12,8 @@ from pipeline.comparison.code import ROOT
 from pipeline.data.classes import ClassTable, LabelClass
 from pipeline.data.files import sha256
 from pipeline.data.samples import Sample, write_samples
-from pipeline.params import TrainingParams, load_params
+from pipeline.params import load_params
+from pipeline.params.training import TrainingParams
 
 TOY_CLASSES = ClassTable(
     "toy",

@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from pipeline.errors import SegdistillError
-from pipeline.params import NO_TEACHER, Params, RunParams
+from pipeline.params import Params
+from pipeline.params.runs import NO_TEACHER, RunParams
 
 
 class NothingToCompare(SegdistillError):

@@ -9,7 +9,8 @@ from typing import Any
 from pipeline.comparison.cost import Cost
 from pipeline.comparison.gain import Gain, paired_gain
 from pipeline.comparison.plan import Places, Trial
-from pipeline.params import Split, TeachingParams
+from pipeline.params import Split
+from pipeline.params.runs import TeachingParams
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,8 @@ from pipeline.comparison.gain import Gain
 from pipeline.comparison.plan import Places
 from pipeline.comparison.results import CandidateResult, class_gains, gain_of
 from pipeline.data.files import replacing, write_json, write_text
-from pipeline.params import NO_TEACHER, Params, Split, TeachingParams
+from pipeline.params import Params, Split
+from pipeline.params.runs import NO_TEACHER, TeachingParams
 from pipeline.reporting.charts import Chart
 from pipeline.reporting.wording import number, points
 

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from pipeline.deploy.evidence import Evaluation, Evidence, EvidenceError
 from pipeline.deploy.shipping import Decision, defaults
-from pipeline.params import RunParams
+from pipeline.params.runs import RunParams
 
 TEMPLATES = Path(__file__).parent / "templates"
 

@@ -29,8 +29,8 @@ from pipeline.deploy.shipping import PRECISIONS, Decision, decide, defaults
 from pipeline.deploy.signing import sign
 from pipeline.deploy.triton import RUNTIME, write_model_repository
 from pipeline.errors import SegdistillError
-from pipeline.params import RunParams
 from pipeline.params.deployment import ParityParams, ReleaseParams
+from pipeline.params.runs import RunParams
 
 BUNDLE = Path(__file__).parent / "bundle"
 RUNNER = (

@@ -23,7 +23,7 @@ from pipeline.distillation.mgd import MaskedGenerative
 from pipeline.distillation.nfd import NormalizedFeatures
 from pipeline.distillation.pkd import PearsonFeatures
 from pipeline.distillation.skd import PairWise, SoftLabels
-from pipeline.params import MethodsParams
+from pipeline.params.methods import MethodsParams
 
 METHODS: dict[str, Callable[[MethodsParams, Segmenter, Segmenter], nn.Module]] = {
     # on the backbone's features

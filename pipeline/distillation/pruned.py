@@ -8,7 +8,7 @@ from models.checkpoint import load_checkpoint
 from models.pruning import keep_channels, strongest_channels, widths
 from models.segmenter import Segmenter
 from pipeline.errors import SegdistillError
-from pipeline.params import NetworkParams
+from pipeline.params.runs import NetworkParams
 
 
 class SourceMismatch(SegdistillError):

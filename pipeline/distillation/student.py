@@ -17,7 +17,9 @@ from pipeline.distillation.objective import DistillationObjective
 from pipeline.distillation.pruned import pruned_network
 from pipeline.distillation.unlabelled import choose_unlabelled
 from pipeline.errors import SegdistillError
-from pipeline.params import MethodsParams, RunParams, TrainingParams
+from pipeline.params.methods import MethodsParams
+from pipeline.params.runs import RunParams
+from pipeline.params.training import TrainingParams
 from pipeline.training.curve import write_curve
 from pipeline.training.device import launch, precision_name
 from pipeline.training.draws import training_draws

@@ -19,7 +19,8 @@ from pipeline.inspection.mistakes import find_mistakes, mistake_score
 from pipeline.inspection.records import TEACHER, InspectedSample, InspectionError, write_inspected
 from pipeline.inspection.scores import hardness, positions
 from pipeline.inspection.teacher import Sight, Teacher
-from pipeline.params import EvaluationParams, InspectionParams, RunParams
+from pipeline.params import EvaluationParams, InspectionParams
+from pipeline.params.runs import RunParams
 from pipeline.runtime import available_threads
 
 

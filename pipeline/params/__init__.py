@@ -4,14 +4,12 @@ A default in code is a number that DVC cannot see, so every value stands in `par
 out of the stages' `deps`. The file is read with the parser that DVC uses (YAML 1.2).
 """
 
-import difflib
 import json
-from collections.abc import Collection
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import AfterValidator, Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -27,157 +25,15 @@ from pipeline.params.deployment import (
     ReleaseParams,
 )
 from pipeline.params.methods import MethodsParams
-from pipeline.params.sections import Count, Fraction, Index, Name, NonNegative, Positive, section
+from pipeline.params.runs import NO_TEACHER, RunParams, TeacherParams, TeachingParams, Weights
+from pipeline.params.sections import Count, Fraction, Name, nearest, section
+from pipeline.params.training import TrainingParams
 
 Split = Literal["train", "val", "test"]
-Architecture = Literal["pspnet", "deeplabv3"]
-NO_TEACHER = "none"  # the baseline, where methods are named
 
 
 class ParamsError(SegdistillError):
     """params.yaml does not say what the code needs to know."""
-
-
-@section
-class WeightsParams:
-    source: Literal["none", "timm", "file"]
-    file: str  # safetensors file for source `file`, else empty
-    sha256: str  # of that file, checked before it is read; empty otherwise
-
-    @model_validator(mode="after")
-    def _file_needs_a_hash(self) -> "WeightsParams":
-        if (self.source == "file") != bool(self.file and self.sha256):
-            raise ValueError("`file` and `sha256` must both be given for source `file` and be empty for any other")
-        return self
-
-
-@section
-class NetworkParams:
-    architecture: Architecture
-    backbone: str  # a timm name, or resnet18_v1c
-    weights: WeightsParams
-    input_scale: Annotated[float, Field(ge=0.25, le=1)]  # of the image that the network works on; 1 = native size
-    output_stride: Literal[8, 16, 32]  # pixels of that image per feature cell
-    head_channels: Count
-    auxiliary_channels: Count
-
-
-@section
-class TrainingParams:
-    crop_height: Count  # pixels
-    crop_width: Count  # pixels
-    batch_size: Annotated[int, Field(ge=2)]  # of one update, over all processes and parts
-    scale_min: Positive  # of the random resize, 1 = native size
-    scale_max: Positive
-    flip_probability: Fraction
-    brightness: NonNegative  # photometric distortion, largest change in grey values of 0..255
-    contrast: Fraction  # largest relative change
-    saturation: Fraction  # largest relative change
-    hue: NonNegative  # degrees
-    max_class_share: Fraction  # a crop with more of one class is drawn again, up to ten times
-    min_learning_rate: NonNegative
-    learning_rate_power: Positive
-    momentum: Fraction
-    weight_decay: NonNegative
-    max_gradient_norm: Positive  # a longer gradient is shortened to this: the network and the method each for itself
-    auxiliary_weight: NonNegative
-    cross_entropy_mean: Literal["all_pixels", "labelled_pixels"]
-    accumulate: Count  # parts that each process differentiates one after the other; BatchNorm sees a part at a time
-    precision: Literal["fp32", "bf16", "fp16", "auto"]  # auto: bf16 where the machine computes it natively
-    compile: Literal["auto", "always", "never"]  # networks; auto: on a GPU, where a trial finds them faster compiled
-    deterministic: bool  # on a GPU too the same bytes every time; what has no such form is named in a warning
-    devices: Count | Literal["auto"]  # GPUs, or processes without one; auto: all GPUs, or one. torchrun overrides it
-    on_bad_loss: Literal[
-        "stop", "skip"
-    ]  # where a loss is NaN, infinite or a leap: end, or leave the update out and count
-    spike_factor: Annotated[float, Field(ge=0)]  # a loss so many times above its running mean is a leap; 0: none is
-    workers: Index  # data loader processes
-    decoded_gib: NonNegative  # of disk for images decoded in advance, under scratch; 0: decode every time
-    log_every: Count  # iterations
-    checkpoint_every: Count  # iterations
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "TrainingParams":
-        if self.scale_min > self.scale_max:
-            raise ValueError(f"scale_min {self.scale_min} is larger than scale_max {self.scale_max}")
-        return self
-
-
-@section
-class TeacherParams:
-    network: NetworkParams
-    iterations: Count
-    learning_rate: Positive
-    seed: Index
-
-
-def _are_methods(weights: dict[str, float]) -> dict[str, float]:
-    known = [field.name for field in fields(MethodsParams)]
-    for name in weights:
-        if name not in known:
-            raise ValueError(f"no method {name!r}{_nearest(name, known)}; known are {', '.join(known)}")
-    return weights
-
-
-Weights = Annotated[dict[str, Positive], AfterValidator(_are_methods)]
-
-
-@section
-class TeachingParams:
-    """What a student has from its teacher."""
-
-    distill: Weights  # of each method; none of them in a baseline
-    momentum_shift: Annotated[float, Field(ge=0, lt=1)]  # DOT's, towards the distillation; 0 is plain SGD
-    inherit_layers: bool  # begin with the weights of the teacher's layers where name and shape match
-    unlabelled_share: Fraction  # of the unlabelled images, those the teacher is surest of: they teach by distillation
-
-    @model_validator(mode="after")
-    def _options_need_a_method(self) -> "TeachingParams":
-        if self.momentum_shift and not self.distill:
-            raise ValueError("momentum_shift: there is no distillation to shift momentum to")
-        if self.unlabelled_share and not self.distill:
-            raise ValueError("unlabelled_share: without distillation an unlabelled image teaches nothing")
-        return self
-
-    @property
-    def has_teacher(self) -> bool:
-        return bool(self.distill) or self.inherit_layers
-
-    @property
-    def method(self) -> str:
-        """Name of the method, or of all of them, with what else comes from the teacher."""
-        options = {"unlabelled": bool(self.unlabelled_share), "inherited": self.inherit_layers}
-        return "+".join([*self.distill, *(name for name, on in options.items() if on)]) or NO_TEACHER
-
-
-@section
-class PruneParams:
-    """Whether a student begins as a trained network without its weakest channels."""
-
-    source: Annotated[
-        str, Field(pattern=r"^(teacher|students/[a-z0-9][a-z0-9_]*)$")
-    ]  # `teacher` where nothing is pruned
-    keep: Annotated[float, Field(gt=0, le=1)]  # of all channels, rounded up to multiples of 16; 1: nothing is pruned
-
-    @model_validator(mode="after")
-    def _whole_networks_wait_for_nobody(self) -> "PruneParams":
-        if not self.prunes and self.source != "teacher":
-            raise ValueError(f"with keep 1.0 nothing comes from {self.source!r}: set `source` to teacher, or keep less")
-        return self
-
-    @property
-    def prunes(self) -> bool:
-        return self.keep < 1
-
-
-@section
-class RunParams(TeachingParams):
-    network: NetworkParams
-    prune: PruneParams
-    baseline: str  # the run of the same recipe without a teacher that the gain is measured against
-    iterations: Count
-    learning_rate: Positive
-    seed: Index
 
 
 @section
@@ -198,7 +54,7 @@ class ComparisonParams:
         for option in ("momentum_shift", "inherit_layers", "unlabelled_share"):
             for name in getattr(self, option):
                 if name not in self.candidates:
-                    raise ValueError(f"{option}: no candidate {name!r}{_nearest(name, self.candidates)}")
+                    raise ValueError(f"{option}: no candidate {name!r}{nearest(name, self.candidates)}")
         for name in self.candidates:
             if not self.teaching(name).has_teacher:
                 raise ValueError(f"candidates.{name}: has nothing from the teacher")
@@ -338,16 +194,11 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
 def _complaint(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"]) or "(whole file)"
     if error["type"] == "unexpected_keyword_argument":
-        return f"{where}: unknown key{_nearest(str(error['loc'][-1]), _known_keys(Params))}"
+        return f"{where}: unknown key{nearest(str(error['loc'][-1]), _known_keys(Params))}"
     if error["type"] == "missing":
         return f"{where}: missing"
     value = "" if isinstance(error["input"], dict) else f" (got {error['input']!r})"
     return f"{where}: {error['msg'].removeprefix('Value error, ')}{value}"
-
-
-def _nearest(name: str, known: Collection[str]) -> str:
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-    return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def _known_keys(kind: Any) -> set[str]:

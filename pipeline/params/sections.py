@@ -1,5 +1,7 @@
 """What sections of params.yaml are made of."""
 
+import difflib
+from collections.abc import Collection
 from typing import Annotated, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, Field
@@ -20,3 +22,9 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Index = Annotated[int, Field(ge=0)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+
+
+def nearest(name: str, known: Collection[str]) -> str:
+    """What a misspelt name was meant to be, as the end of a sentence; empty if nothing is like it."""
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -20,8 +20,10 @@ from pipeline.deploy.onnx_export import export_graph
 from pipeline.deploy.probing import Divergence, Probe, first_divergence
 from pipeline.distillation.student import student_objective
 from pipeline.measure.parity import Parity, measure_parity
-from pipeline.params import MethodsParams, RunParams, TrainingParams
 from pipeline.params.deployment import ExportParams, ParityParams, QuantizationParams
+from pipeline.params.methods import MethodsParams
+from pipeline.params.runs import RunParams
+from pipeline.params.training import TrainingParams
 from pipeline.quantization.calibration import choose_calibration, spread, write_calibration
 from pipeline.quantization.choice import Choice, Jury, Layer, choose_layers, judge_layers
 from pipeline.quantization.fine_tuning import rounded_for_training, without_rounding

@@ -9,7 +9,7 @@ import numpy as np
 from pipeline.data.classes import ClassTable
 from pipeline.data.samples import Sample, read_samples
 from pipeline.inspection.records import InspectedSample, read_inspected
-from pipeline.params import RunParams
+from pipeline.params.runs import RunParams
 from pipeline.reporting.deployed import (
     IMAGE_TO_LABELS,
     Artifact,

@@ -5,7 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 
 from pipeline.data.files import replacing, write_json, write_text
-from pipeline.params import ReportParams, RunParams, Split
+from pipeline.params import ReportParams, Split
+from pipeline.params.runs import RunParams
 from pipeline.reporting import comparison, figures
 from pipeline.reporting.charts import TEACHER_COLOR, run_colors
 from pipeline.reporting.deployment import judged_layers, spots

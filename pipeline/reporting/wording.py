@@ -4,7 +4,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import replace
 
-from pipeline.params import RunParams
+from pipeline.params.runs import RunParams
 from pipeline.reporting.material import Material
 from pipeline.reporting.summary import RunSummary, Summary
 

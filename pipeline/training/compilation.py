@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.utils._triton import has_triton
 
 from models.segmenter import Segmenter
-from pipeline.params import TrainingParams
+from pipeline.params.training import TrainingParams
 from pipeline.training.device import wait_for
 from pipeline.training.guard import Statistics
 from pipeline.training.processes import mean_over_processes

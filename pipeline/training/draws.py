@@ -9,7 +9,7 @@ from pipeline.data.dataset import TrainingDraws
 from pipeline.data.decoded import DecodedPairs
 from pipeline.data.samples import Sample
 from pipeline.data.transforms import Augmentation
-from pipeline.params import TrainingParams
+from pipeline.params.training import TrainingParams
 
 
 def training_draws(

@@ -10,7 +10,7 @@ from lightning.fabric import Fabric
 
 from pipeline.data.dataset import Share, TrainingDraws, training_batches
 from pipeline.errors import SegdistillError
-from pipeline.params import TrainingParams
+from pipeline.params.training import TrainingParams
 from pipeline.training.compilation import compile_networks
 from pipeline.training.device import MachineError
 from pipeline.training.guard import LossGuard, Statistics

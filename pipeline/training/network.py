@@ -11,7 +11,7 @@ from models.segmenter import Segmenter
 from pipeline.data.classes import ClassTable
 from pipeline.data.files import replacing, sha256
 from pipeline.errors import SegdistillError
-from pipeline.params import NetworkParams, WeightsParams
+from pipeline.params.runs import NetworkParams, WeightsParams
 
 
 class WeightsError(SegdistillError):

@@ -5,7 +5,8 @@ from pathlib import Path
 from pipeline.data.classes import ClassTable
 from pipeline.data.files import sha256
 from pipeline.data.samples import read_samples
-from pipeline.params import TeacherParams, TrainingParams
+from pipeline.params.runs import TeacherParams
+from pipeline.params.training import TrainingParams
 from pipeline.training.curve import write_curve
 from pipeline.training.device import launch, precision_name
 from pipeline.training.draws import training_draws

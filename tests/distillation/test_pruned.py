@@ -13,7 +13,8 @@ from models.pruning import MULTIPLE, keep_channels, strongest_channels, widths
 from pipeline.comparison.code import ROOT
 from pipeline.distillation.pruned import SourceMismatch, pruned_network
 from pipeline.distillation.student import train_student
-from pipeline.params import NetworkParams, PruneParams, load_params
+from pipeline.params import load_params
+from pipeline.params.runs import NetworkParams, PruneParams
 from tests.toy import TOY_CLASSES, TOY_DESIGN, toy_training, write_toy_samples
 
 PARAMS = load_params(ROOT / "params.yaml")

@@ -13,8 +13,9 @@ from pipeline.comparison.code import ROOT
 from pipeline.data.samples import read_samples
 from pipeline.deploy.export import export_run
 from pipeline.deploy.probing import Probe, first_divergence
-from pipeline.params import RunParams, load_params
+from pipeline.params import load_params
 from pipeline.params.deployment import BudgetParams, FineTuningParams, QuantizationParams
+from pipeline.params.runs import RunParams
 from pipeline.quantization.choice import Jury, Layer, choose_layers, judge_layers
 from pipeline.quantization.quantize import Paths, quantize_run
 from pipeline.quantization.quantizer import Quantizer, open_quantized

@@ -15,7 +15,8 @@ from PIL import Image
 from pipeline.data.classes import ClassTable, LabelClass
 from pipeline.data.samples import Sample, read_samples, write_samples
 from pipeline.inspection.records import InspectedSample, Judgement, Mistake, write_inspected
-from pipeline.params import NetworkParams, PruneParams, ReportParams, RunParams, WeightsParams
+from pipeline.params import ReportParams
+from pipeline.params.runs import NetworkParams, PruneParams, RunParams, WeightsParams
 from pipeline.reporting.material import Folders
 from tests.reporting.deployed_material import write_deployed
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.params import PruneParams
+from pipeline.params.runs import PruneParams
 from pipeline.reporting import wording
 from pipeline.reporting.material import Run, gather
 from pipeline.reporting.overview import stage_facts, tiles

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from pipeline.distillation.objective import DistillationObjective
-from pipeline.params import TrainingParams
+from pipeline.params.training import TrainingParams
 from pipeline.training import compilation
 from pipeline.training.compilation import compile_networks
 from pipeline.training.device import launch

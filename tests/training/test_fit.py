@@ -14,7 +14,7 @@ from pipeline.data.dataset import TrainingDraws
 from pipeline.data.samples import read_samples
 from pipeline.distillation.gdd import GenerativeDenoise
 from pipeline.distillation.objective import DistillationObjective
-from pipeline.params import TrainingParams
+from pipeline.params.training import TrainingParams
 from pipeline.training.curve import write_curve
 from pipeline.training.device import MachineError, launch
 from pipeline.training.draws import training_draws

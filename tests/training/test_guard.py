@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pipeline.data.samples import read_samples
-from pipeline.params import TrainingParams
+from pipeline.params.training import TrainingParams
 from pipeline.training.device import launch
 from pipeline.training.draws import training_draws
 from pipeline.training.guard import WARM_UP, LossGuard
