@@ -69,6 +69,7 @@ class QuantizationParams:
     clip_percentile: Annotated[float, Field(gt=99, le=100)]  # of the activations; 100: nothing is clipped
     judged_on: Literal["train", "val"]  # where layers are judged; never the evaluation split
     judged_images: Count  # evenly spaced in the list
+    judged_share: Annotated[float, Field(gt=0, le=1)]  # of the budget's points; the evaluation split is other images
     judge_layers: Literal["always", "if_over_budget"]  # each for itself, which takes its time
     max_float_layers: Index  # most layers that may stay in floating point
     fine_tuning: FineTuningParams

@@ -20,7 +20,7 @@ from pipeline.deploy.onnx_export import export_graph
 from pipeline.deploy.probing import Divergence, Probe, first_divergence
 from pipeline.distillation.student import student_objective
 from pipeline.measure.parity import Parity, measure_parity
-from pipeline.params.deployment import ExportParams, ParityParams, QuantizationParams
+from pipeline.params.deployment import BudgetParams, ExportParams, ParityParams, QuantizationParams
 from pipeline.params.methods import MethodsParams
 from pipeline.params.runs import RunParams
 from pipeline.params.training import TrainingParams
@@ -84,9 +84,9 @@ def quantize_run(
 ) -> None:
     """Write out/model_int8.onnx, out/model_int8_tensorrt.onnx, out/calibration.csv, and `metrics`.
 
-    Layers stay in floating point until the budget holds on the judged images. Where it does not hold even so, the
-    student is trained on with rounding, if the parameters allow it, and all is done again with what became of it. A
-    graph that is over its budget on the evaluation split is recorded as rejected.
+    Layers stay in floating point until the judged images lose no more than a share of the budget's points. Where that
+    is not reached, the student is trained on with rounding, if the parameters allow it, and all is done again with
+    what became of it. A graph that is over its budget on the evaluation split is recorded as rejected.
 
     Raises:
         CalibrationError: training images that no ranges can be taken from.
@@ -150,8 +150,9 @@ def _prepare(
 
     if quantization.judge_layers == "always":
         dearest()
+    budget = _stricter(parity.int8, quantization.judged_share)
     choices: dict[Target, Choice] = {
-        target: choose_layers(quantizer, target, jury, parity.int8, quantization.max_float_layers, dearest)
+        target: choose_layers(quantizer, target, jury, budget, quantization.max_float_layers, dearest)
         for target in FILES
     }
     for target, choice in choices.items():
@@ -161,6 +162,15 @@ def _prepare(
             flush=True,
         )
     return Source(quantizer=quantizer, choices=choices, layers=layers)
+
+
+def _stricter(budget: BudgetParams, share: float) -> BudgetParams:
+    """The budget with a share of its points: what holds on the judged images is to hold on others too."""
+    return replace(
+        budget,
+        max_miou_lost_points=share * budget.max_miou_lost_points,
+        max_class_lost_points=share * budget.max_class_lost_points,
+    )
 
 
 def _fine_tune(

@@ -26,8 +26,8 @@ IMPOSSIBLE = BudgetParams(
     min_pixel_agreement=1.0, min_boundary_agreement=1.0, max_miou_lost_points=1e-9, max_class_lost_points=1e-9
 )
 QUANTIZATION = QuantizationParams(
-    calibration_images=8, clip_percentile=100.0, judged_on="val", judged_images=2, judge_layers="if_over_budget",
-    max_float_layers=1, fine_tuning=FineTuningParams(iterations=0, learning_rate=1e-3),
+    calibration_images=8, clip_percentile=100.0, judged_on="val", judged_images=2, judged_share=0.5,
+    judge_layers="if_over_budget", max_float_layers=1, fine_tuning=FineTuningParams(iterations=0, learning_rate=1e-3),
 )  # fmt: skip
 IMAGES = [toy_pair(seed)[0][None] for seed in range(200, 208)]
 
@@ -166,6 +166,23 @@ def test_over_budget_it_is_trained_on_and_then_rejected_with_the_layer(folder: P
         assert graph["status"] == "rejected"
         assert ("first diverges at layer" in graph["reason"]) == (graph["runtimes"] != ["openvino"])
     assert not (tmp_path / "scratch/toy.int8").exists() or not list((tmp_path / "scratch/toy.int8").glob("*/*"))
+
+
+def test_judged_images_may_lose_a_share_of_the_points(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And everything else as the budget says; the evaluation split is judged by the budget itself."""
+    given: list[BudgetParams] = []
+
+    def watched(quantizer, target, jury, budget, *others):
+        given.append(budget)
+        return choose_layers(quantizer, target, jury, budget, *others)
+
+    monkeypatch.setattr("pipeline.quantization.quantize.choose_layers", watched)
+    budget = replace(NO_BUDGET, max_miou_lost_points=80.0, max_class_lost_points=90.0)
+    metrics = quantize_toy(folder, tmp_path, replace(QUANTIZATION, judged_share=0.25), budget)
+    assert given == [replace(budget, max_miou_lost_points=20.0, max_class_lost_points=22.5)] * 2
+    assert {graph["status"] for graph in metrics["artifacts"]} == {"accepted"}
 
 
 def test_rounding_is_no_divergence(folder: Path, quantizer: Quantizer, tmp_path: Path) -> None:
