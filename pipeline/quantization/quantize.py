@@ -158,7 +158,8 @@ def _prepare(
     for target, choice in choices.items():
         print(
             f"{name} int8 for {target}: {choice.parity.miou_lost_points:+.3f} points lost on the judged images, "
-            f"{len(choice.float_layers)} of {len(quantizer.layers)} layers in floating point",
+            f"{len(choice.float_layers)} of {len(quantizer.layers)} layers in floating point"
+            f"{'' if choice.within_budget else ': more than they may'}",
             flush=True,
         )
     return Source(quantizer=quantizer, choices=choices, layers=layers)
