@@ -24,9 +24,9 @@ from pipeline.runtime.onnx_runner import OnnxRunner
 
 Target = Literal["cpu", "tensorrt"]
 UNCLIPPED = 100.0
-CPU_OPERATORS = ("Conv", "Add", "Relu", "MaxPool", "Concat", "MatMul")
-"""What lies between convolutions, so that values stay int8 from one to the next. Not resizing: it costs more than it
-saves, and its rounding costs a third of the budget (docs/log.md)."""
+CPU_OPERATORS = ("Conv", "Add", "Relu", "MaxPool", "Concat")
+"""What lies between convolutions, so that values stay int8 from one to the next. Not resizing, by either form: its
+rounding costs a third of the budget and saves no time (docs/log.md)."""
 TENSORRT_OPERATORS = ("Conv",)  # it fuses what lies between by itself
 
 
