@@ -52,12 +52,12 @@ class Jury:
 
 
 def judge_layers(quantizer: Quantizer, jury: Jury, title: str) -> list[Layer]:
-    """What each layer costs if it alone is in int8, dearest first."""
+    """What each layer costs if it, and nothing else, is in int8; dearest first."""
     with tempfile.TemporaryDirectory() as folder:
         graph = Path(folder) / "one_layer.onnx"
         found = []
         for name in track(quantizer.layers, f"{title}: judging layers"):
-            quantizer.quantize("cpu", [layer for layer in quantizer.layers if layer != name], graph)
+            quantizer.quantize_alone(name, graph)
             found.append(Layer(name, jury.parity(graph, "cpu").miou_lost_points))
     return sorted(found, key=lambda layer: -layer.lost_points)
 

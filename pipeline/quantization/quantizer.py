@@ -18,7 +18,7 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from pipeline.data.files import replacing
-from pipeline.deploy.onnx_export import ALLOWED_OPS, IR_VERSION, QUANTIZING_OPS, check_graph
+from pipeline.deploy.onnx_rules import ALLOWED_OPS, IR_VERSION, QUANTIZING_OPS, check_graph
 from pipeline.runtime import Runner, available_threads
 from pipeline.runtime.onnx_runner import OnnxRunner
 
@@ -27,7 +27,7 @@ UNCLIPPED = 100.0
 CPU_OPERATORS = ("Conv", "Add", "Relu", "MaxPool", "Concat")
 """What lies between convolutions, so that values stay int8 from one to the next. Not resizing, by either form: its
 rounding costs a third of the budget and saves no time (docs/log.md)."""
-TENSORRT_OPERATORS = ("Conv",)  # it fuses what lies between by itself
+CONVOLUTIONS = ("Conv",)  # TensorRT fuses what lies between by itself
 
 
 class Quantizer:
@@ -63,10 +63,16 @@ class Quantizer:
                 self._quantize(QuantType.QUInt8, CPU_OPERATORS, float_layers, temporary, {})
             else:
                 symmetric = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
-                self._quantize(QuantType.QInt8, TENSORRT_OPERATORS, float_layers, temporary, symmetric)
+                self._quantize(QuantType.QInt8, CONVOLUTIONS, float_layers, temporary, symmetric)
                 model = _in_half(onnx.load(temporary))
                 onnx.save(model, temporary)
             check_graph(temporary, self.opset, self.max_nodes, ALLOWED_OPS | QUANTIZING_OPS)
+
+    def quantize_alone(self, layer: str, out: Path) -> None:
+        """Write the graph with one layer in int8, as for CPUs, and everything else in floating point."""
+        others = [other for other in self.layers if other != layer]
+        with replacing(out) as temporary:
+            self._quantize(QuantType.QUInt8, CONVOLUTIONS, others, temporary, {})
 
     def _quantize(
         self,

@@ -12,6 +12,7 @@ from onnx import TensorProto
 from pipeline.comparison.code import ROOT
 from pipeline.data.samples import read_samples
 from pipeline.deploy.export import export_run
+from pipeline.deploy.onnx_rules import QUANTIZING_OPS
 from pipeline.deploy.probing import Probe, first_divergence
 from pipeline.params import load_params
 from pipeline.params.deployment import BudgetParams, FineTuningParams, QuantizationParams
@@ -88,6 +89,20 @@ def test_a_layer_stays_in_float_where_it_is_told(quantizer: Quantizer, tmp_path:
     fed = {n.name: made_by.get(n.input[1], "weights") for n in model.graph.node if n.op_type == "Conv"}
     assert fed[kept] == "weights"
     assert {kind for name, kind in fed.items() if name != kept} == {"DequantizeLinear"}
+
+
+def test_a_layer_alone_is_all_that_is_rounded(quantizer: Quantizer, tmp_path: Path) -> None:
+    """Neither the other convolutions nor what lies between them: every layer would seem to lose what those lose."""
+    for layer in quantizer.layers:
+        quantizer.quantize_alone(layer, tmp_path / "alone.onnx")
+        nodes = onnx.load(tmp_path / "alone.onnx").graph.node
+        made_by = {output: node for node in nodes for output in node.output}
+        rounded = [n for n in nodes if any(made_by[i].op_type == "DequantizeLinear" for i in n.input if i in made_by)]
+        takers = {n.name for n in rounded if n.op_type not in QUANTIZING_OPS}
+        assert layer in takers
+        assert {n.name for n in nodes if n.op_type == "Conv"} & takers == {layer}
+        kinds = [n.op_type for n in nodes]
+        assert kinds.count("QuantizeLinear") <= 2  # the layer's input and output
 
 
 def test_quantizing_twice_gives_the_same_bytes(quantizer: Quantizer, tmp_path: Path) -> None:
