@@ -71,6 +71,7 @@ DOORS: dict[str, set[str]] = {
     },
     "onnx": {
         "pipeline/deploy/onnx_export.py",
+        "pipeline/deploy/onnx_rules.py",
         "pipeline/deploy/probing.py",
         "pipeline/deploy/isaac_ros.py",
         "pipeline/quantization/quantizer.py",

@@ -16,7 +16,8 @@ from pipeline.data.files import write_json
 from pipeline.data.images import read_image
 from pipeline.data.samples import read_samples
 from pipeline.deploy.judged import judge, judge_on_openvino
-from pipeline.deploy.onnx_export import IR_VERSION, export_graph
+from pipeline.deploy.onnx_export import export_graph
+from pipeline.deploy.onnx_rules import IR_VERSION
 from pipeline.deploy.probing import (
     Divergence,
     Largest,

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from pipeline.data.classes import ClassTable
 from pipeline.data.files import replacing, write_text
 from pipeline.deploy.numerics import write_yaml
-from pipeline.deploy.onnx_export import IR_VERSION
+from pipeline.deploy.onnx_rules import IR_VERSION
 
 OPSET = 18
 TO_PIXELS, TO_CLASSES = "to_pixels", "to_classes"

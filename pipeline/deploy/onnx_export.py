@@ -12,27 +12,16 @@ import onnx
 import onnx_ir
 import onnxscript.optimizer
 import torch
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto
 
 from models.build import Design
 from models.shipping import LabelsGraph, LogitsGraph
 from pipeline.data.files import replacing
-from pipeline.errors import SegdistillError
+from pipeline.deploy.onnx_rules import ALLOWED_OPS, IR_VERSION, check_graph
 from pipeline.runtime import InputShape
 
-IR_VERSION = 9  # the newest that three-year-old runtimes on robots still read
-ALLOWED_OPS = frozenset(
-    {"Add", "ArgMax", "AveragePool", "Cast", "Clip", "Concat", "Conv", "Div", "Expand", "HardSigmoid", "HardSwish"}
-    | {"MatMul", "MaxPool", "Mul", "Pad", "ReduceMean", "Relu", "Resize", "Sigmoid", "Sub", "Transpose"}
-)
-"""What convolutional segmenters are made of; anything else (pooling as hundreds of gathers, say) went astray."""
-QUANTIZING_OPS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 FOLDED_UP_TO = 2**26  # numbers
 SCOPES = "pkg.torch.onnx.name_scopes"
-
-
-class ExportError(SegdistillError):
-    """A graph that cannot be shipped."""
 
 
 def export_graph(
@@ -76,32 +65,6 @@ def to_onnx(
         )  # fmt: skip
     assert program is not None  # it is None for the exporter of old only
     return program
-
-
-def check_graph(path: Path, opset: int, max_nodes: int, allowed: frozenset[str]) -> None:
-    """Refuse a graph that is not what we mean to ship."""
-    onnx.checker.check_model(path, full_check=True)
-    model = onnx.shape_inference.infer_shapes(onnx.load(path), strict_mode=True)
-    found = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
-    operators = Counter(node.op_type for node in model.graph.node)
-    problems = []
-    if found != {"ai.onnx": opset}:
-        problems.append(f"operator sets {found}, asked for ai.onnx {opset} alone")
-    if foreign := sorted(operators.keys() - allowed):
-        problems.append(f"operators {', '.join(foreign)} do not belong into a segmenter")
-    nodes = sum(count for operator, count in operators.items() if operator not in QUANTIZING_OPS)
-    if nodes > max_nodes:
-        problems.append(f"{nodes} nodes, allowed are {max_nodes} (params.yaml: export.max_nodes)")
-    if b"/site-packages/" in path.read_bytes() or str(Path.cwd()).encode() in path.read_bytes():
-        problems.append("paths of this machine")
-    if problems:
-        raise ExportError(f"the exported graph is not fit to ship: {'; '.join(problems)}")
-
-
-def precision_of(model: ModelProto) -> set[str]:
-    """Types of the floating-point weights, for example {'FLOAT16'}."""
-    floating = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
-    return {TensorProto.DataType.Name(w.data_type) for w in model.graph.initializer if w.data_type in floating}
 
 
 def _folded(model: ModelProto) -> ModelProto:

@@ -1,0 +1,44 @@
+"""What every ONNX file that ships is held to, and how a file is held to it. Nothing here needs a network or PyTorch."""
+
+from collections import Counter
+from pathlib import Path
+
+import onnx
+
+from pipeline.errors import SegdistillError
+
+IR_VERSION = 9  # the newest that three-year-old runtimes on robots still read
+ALLOWED_OPS = frozenset(
+    {"Add", "ArgMax", "AveragePool", "Cast", "Clip", "Concat", "Conv", "Div", "Expand", "HardSigmoid", "HardSwish"}
+    | {"MatMul", "MaxPool", "Mul", "Pad", "ReduceMean", "Relu", "Resize", "Sigmoid", "Sub", "Transpose"}
+)
+"""What convolutional segmenters are made of; anything else (pooling as hundreds of gathers, say) went astray."""
+QUANTIZING_OPS = frozenset({"QuantizeLinear", "DequantizeLinear"})
+
+
+class ExportError(SegdistillError):
+    """A graph that cannot be shipped."""
+
+
+def check_graph(path: Path, opset: int, max_nodes: int, allowed: frozenset[str]) -> None:
+    """Refuse a graph that is not what we mean to ship.
+
+    Raises:
+        ExportError: it has another opset, unknown operators, too many nodes, or a machine's paths in it.
+    """
+    onnx.checker.check_model(path, full_check=True)
+    model = onnx.shape_inference.infer_shapes(onnx.load(path), strict_mode=True)
+    found = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
+    operators = Counter(node.op_type for node in model.graph.node)
+    problems = []
+    if found != {"ai.onnx": opset}:
+        problems.append(f"operator sets {found}, asked for ai.onnx {opset} alone")
+    if foreign := sorted(operators.keys() - allowed):
+        problems.append(f"operators {', '.join(foreign)} do not belong into a segmenter")
+    nodes = sum(count for operator, count in operators.items() if operator not in QUANTIZING_OPS)
+    if nodes > max_nodes:
+        problems.append(f"{nodes} nodes, allowed are {max_nodes} (params.yaml: export.max_nodes)")
+    if b"/site-packages/" in path.read_bytes() or str(Path.cwd()).encode() in path.read_bytes():
+        problems.append("paths of this machine")
+    if problems:
+        raise ExportError(f"the exported graph is not fit to ship: {'; '.join(problems)}")
