@@ -19,9 +19,11 @@ def bilinear(maps: Float[Tensor, "n c h w"], height: int, width: int) -> Float[T
 
 
 def bilinear_products(maps: Float[Tensor, "n c h w"], height: int, width: int) -> Float[Tensor, "n c H W"]:
-    """The same as two matrix products; the narrow one first."""
-    rows, columns = bilinear_weights(maps.shape[-2], height), bilinear_weights(maps.shape[-1], width)
-    return rows.to(maps) @ maps @ columns.to(maps).T
+    """The same as two matrix products. The second is the large one, so it is that over fewer cells."""
+    rows, columns = bilinear_weights(maps.shape[-2], height).to(maps), bilinear_weights(maps.shape[-1], width).to(maps)
+    if maps.shape[-2] <= maps.shape[-1]:
+        return rows @ (maps @ columns.T)
+    return (rows @ maps) @ columns.T
 
 
 def bilinear_weights(cells: int, size: int) -> Float[Tensor, "size cells"]:

@@ -21,7 +21,7 @@ from pipeline.params.deployment import ExportParams
 from pipeline.runtime import InputShape, UnknownArtifact, open_runner
 from pipeline.runtime.onnx_runner import OnnxRunner
 from tests.toy import TOY_CLASSES, toy_segmenter
-from tests.toy_run import EXPORT, NO_BUDGET, PARITY, write_toy_run
+from tests.toy_run import EXPORT, NO_BUDGET, PARITY, WIDTH, write_toy_run
 
 
 def export_toy(folder: Path, export: ExportParams = EXPORT, **changes: object) -> dict:
@@ -110,6 +110,13 @@ def test_metrics_say_what_was_proved(exported: Path, samples: list[Sample]) -> N
     assert metrics["max_logit_difference"] < 1e-4
     assert 0 < metrics["activations"]["magnitude"] < metrics["activations"]["limit_of_fp16"]
     assert metrics["nodes"] == len(onnx.load(exported / "export/model.onnx").graph.node)
+
+
+def test_the_mean_is_subtracted_by_rows(exported: Path) -> None:
+    """Three numbers, over and over, cost ONNX Runtime a twentieth of an int8 network's time (docs/log.md)."""
+    model = onnx.load(exported / "export/model.onnx")
+    shapes = {weights.name: list(weights.dims) for weights in model.graph.initializer}
+    assert [shapes[node.input[1]] for node in model.graph.node if node.op_type == "Sub"] == [[WIDTH, 3]]
 
 
 def test_labels_are_the_argmax_of_the_logits(exported: Path, samples: list[Sample]) -> None:

@@ -19,7 +19,7 @@ def deterministic() -> Iterator[None]:
 
 
 @pytest.mark.parametrize("size", [(9, 13), (40, 31), (1, 1), (3, 50), (16, 8)])
-@pytest.mark.parametrize("cells", [(9, 13), (1, 1), (2, 7), (6, 6)])
+@pytest.mark.parametrize("cells", [(9, 13), (1, 1), (2, 7), (6, 6), (8, 3)])
 def test_two_products_are_the_kernel(cells: tuple[int, int], size: tuple[int, int]) -> None:
     maps = torch.randn(2, 3, *cells, dtype=torch.float64, requires_grad=True)
     ours = bilinear(maps, *size)
