@@ -34,7 +34,7 @@ class LogitsGraph(nn.Module):
         self.eval()
 
     def forward(self, image: UInt8[Tensor, "n H W 3"]) -> Float[Tensor, "n k H W"]:
-        # Cast before the permute: TensorRT refuses to transpose uint8. From a whole row at once: ONNX Runtime is slow at
+        # Cast before the permute: TensorRT refuses to transpose uint8. A whole row at once: ONNX Runtime is slow at
         # subtracting three numbers over and over (docs/log.md).
         row = self.mean.expand(image.shape[2], -1)
         logits = self.segmenter.from_normalized((image.float() - row).permute(0, 3, 1, 2)).logits.float()
