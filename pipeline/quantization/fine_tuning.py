@@ -94,9 +94,11 @@ def _watching(segmenter: Segmenter) -> Iterator[None]:
     convolutions = [part for part in segmenter.modules() if isinstance(part, RoundedConv)]
     for convolution in convolutions:
         convolution.watches = True
-    yield
-    for convolution in convolutions:
-        convolution.watches = False
+    try:
+        yield
+    finally:
+        for convolution in convolutions:
+            convolution.watches = False
 
 
 def _replace(module: nn.Module, kind: type[Conv], make: Callable[[Conv], nn.Conv2d]) -> None:

@@ -58,12 +58,28 @@ class NotRun(NamedTuple):
     precisions: dict[str, list[str]]  # by runtime
 
 
+class FileRow(NamedTuple):
+    file: str
+    runtimes: list[str]  # that it is made for
+    bytes: int
+    sha256: str
+
+
 class FrontRow(NamedTuple):
     """A file that no other one beats in both speed and quality, against the most accurate of them."""
 
     spot: Spot
     points_below: float  # of mIoU
     times_as_fast: float
+
+
+def file_rows(run: Run) -> list[FileRow]:
+    """Each file once: it has a record for every runtime that was asked for its labels."""
+    rows: dict[str, FileRow] = {}
+    for artifact in run.artifacts:
+        row = rows.setdefault(artifact.file, FileRow(artifact.file, [], artifact.bytes, artifact.sha256))
+        row.runtimes.extend(artifact.runtimes)
+    return list(rows.values())
 
 
 def decision_rows(run: Run) -> list[DecisionRow]:

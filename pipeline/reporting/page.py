@@ -65,6 +65,7 @@ def render_page(summary: Summary, material: Material, drawings: Drawings, colors
         confused={name: findings.most_confused(run.judged.confusion, names) for name, run in runs.items()},
         decision_rows={name: deployment.decision_rows(run) for name, run in runs.items()},
         latency_rows={name: deployment.latency_rows(run) for name, run in runs.items()},
+        file_rows={name: deployment.file_rows(run) for name, run in runs.items()},
         not_run={name: deployment.not_run(run) for name, run in runs.items()},
         front_rows=deployment.front_rows(deployment.spots(runs.values(), colors)),
         boundaries=BOUNDARIES,

@@ -11,6 +11,7 @@ from pipeline.reporting.comparison import Spot, pareto, pareto_front
 from pipeline.reporting.deployment import (
     decision_rows,
     engine_rows,
+    file_rows,
     front_rows,
     judged_layers,
     latency_rows,
@@ -54,6 +55,14 @@ def test_a_run_ships_its_files_fastest_first(material: Material) -> None:
     shipping = [(d.runtime, d.precision) for d in material.runs[JUDGED].shipping]
     assert shipping == [("openvino", "int8"), ("onnxruntime", "int8"), ("openvino", "fp32"), ("onnxruntime", "fp32")]
     assert [(d.runtime, d.precision) for d in material.runs[OVER_BUDGET].shipping] == [("onnxruntime", "fp32")]
+
+
+def test_a_file_is_listed_once_with_all_its_runtimes(material: Material) -> None:
+    run = material.runs[JUDGED]
+    rows = {row.file: row.runtimes for row in file_rows(run)}
+    assert len({artifact.file for artifact in run.artifacts}) < len(run.artifacts)  # some have two records
+    assert rows.keys() == {artifact.file for artifact in run.artifacts}
+    assert {(file, runtime) for file, runtimes in rows.items() for runtime in runtimes} == set(run.of_runtime)
 
 
 def test_a_noisy_time_is_marked_where_it_decides(material: Material) -> None:
