@@ -120,6 +120,7 @@ class Measurement:
     reason: str
     calls: int | None = None
     p50_ms: float | None = None
+    p50_ms_of_rounds: list[float] | None = None  # rivals took turns: what one round says, the next must confirm
     p90_ms: float | None = None
     p99_ms: float | None = None
     coefficient_of_variation: float | None = None

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, fields
 from pathlib import Path
+from statistics import median
 
 from pipeline.data.files import write_json
 from pipeline.data.samples import read_samples
@@ -75,13 +76,14 @@ def _measured(target: Target, ready: Ready, rounds: Sequence[Round], profile: Pr
     for boundary in rounds[0].seconds:
         seconds = [s for timed in rounds for s in timed.seconds[boundary]]
         latency = summarize(seconds, target.shape.batch, profile.noisy_above)
-        numbers = {**latency.record(), "peak_memory_mb": rounds[-1].peak_memory_mb}
+        of_rounds = [1e3 * median(timed.seconds[boundary]) for timed in rounds]
+        numbers = {**latency.record(), "p50_ms_of_rounds": of_rounds, "peak_memory_mb": rounds[-1].peak_memory_mb}
         records.append(_record(target, ready, profile.threads, boundary, numbers))
     return records
 
 
 def _not_run(target: Target, ready: Ready, profile: ProfileParams) -> dict[str, object]:
-    names = [*(field.name for field in fields(Latency)), "peak_memory_mb"]
+    names = [*(field.name for field in fields(Latency)), "p50_ms_of_rounds", "peak_memory_mb"]
     return _record(target, ready, profile.threads, WIDEST_TOLD, dict.fromkeys(names))
 
 

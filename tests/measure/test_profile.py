@@ -34,7 +34,7 @@ BOUNDARIES = ["device_compute", "with_copies", "image_to_labels", "file_to_label
 KEYS = {
     "runtime", "precision", "file", "provider", "threads", "batch", "height", "width", "boundary", "status", "reason",
     "calls", "p50_ms", "p90_ms", "p99_ms", "mean_ms", "min_ms", "coefficient_of_variation", "noisy",
-    "throughput_images_per_s", "peak_memory_mb",
+    "throughput_images_per_s", "p50_ms_of_rounds", "peak_memory_mb",
 }  # fmt: skip
 
 
@@ -152,6 +152,8 @@ def test_a_run_is_measured_at_every_boundary(run_files: RunFiles, samples: Path,
     ]
     for entry in measured:
         assert entry["calls"] == 66
+        assert len(entry["p50_ms_of_rounds"]) == 3
+        assert min(entry["p50_ms_of_rounds"]) <= entry["p50_ms"] <= max(entry["p50_ms_of_rounds"])
         assert 0 < entry["min_ms"] <= entry["p50_ms"] <= entry["p90_ms"]
         assert entry["p99_ms"] is None
     assert {entry["provider"] for entry in measured} >= {"CPUExecutionProvider"}
