@@ -61,7 +61,7 @@ METHODS ?=
 SEEDS ?= 3
 SPLIT ?=
 compare: setup  ## which method gains: make compare [METHODS="none gdd cwd"] [SEEDS=3] [SPLIT=val] [PROFILE=camvid-cpu]
-	cd $(HERE) && dvc repro teacher && \
+	cd $(HERE) && dvc repro teacher pretrain && \
 	  PYTHONPATH=$(CURDIR) python -m pipeline.comparison $(METHODS) --seeds $(SEEDS) $(if $(SPLIT),--split $(SPLIT))
 
 PORT ?= 5151

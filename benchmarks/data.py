@@ -101,7 +101,8 @@ def _stepper(params: Params) -> Stepper:
     """The step of the profile's first baseline: the fastest there is, so the one that needs most images."""
     fabric = launch(1, params.training.precision, params.training.deterministic)
     run = next(run for run in params.runs.values() if not run.distill)
-    segmenter, _ = new_network(run.network, ClassTable.load(Path("data/prepared/classes.json")), run.seed)
+    classes = ClassTable.load(Path("data/prepared/classes.json"))
+    segmenter, _ = new_network(run.network, classes, run.seed, Path("artifacts/pretraining"))
     objective = SupervisedObjective(segmenter, params.training.auxiliary_weight, params.training.cross_entropy_mean)
     return stepper_of(objective, fabric)
 

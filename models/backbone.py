@@ -1,12 +1,13 @@
 """A timm feature extractor at a chosen output stride; timm is imported nowhere else."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import timm
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
 from timm.models.resnet import BasicBlock
 from torch import Tensor, nn
 
@@ -14,6 +15,9 @@ from models.errors import ModelError
 
 RESNET18_V1C = "resnet18_v1c"
 """mmseg's ResNet-18-V1c (methods of the field use it as the student): deep 32-32-64 stem, undilated second convs."""
+
+
+FORMAT = "segdistill-backbone-1"
 
 
 class Backbone(nn.Module):
@@ -103,16 +107,44 @@ def plain_blocks(network: nn.Module) -> dict[str, BasicBlock]:
     return plain
 
 
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """All tensors of a safetensors file, in float32.
+
+    Raises:
+        ModelError: not a safetensors file.
+    """
+    try:
+        return {name: tensor.float() for name, tensor in load_file(path).items()}
+    except (OSError, SafetensorError) as error:
+        raise ModelError(f"backbone weights {path} cannot be read: {error}") from error
+
+
+def save_backbone(backbone: Backbone, facts: dict[str, str], path: Path) -> None:
+    """Write a backbone in timm's names, with facts (text) in one header entry: equal backbones shall be equal files."""
+    tensors = {name: tensor.contiguous() for name, tensor in backbone.network.state_dict().items()}
+    save_file(tensors, path, metadata={FORMAT: json.dumps(facts)})
+
+
+def backbone_facts(path: Path) -> dict[str, str]:
+    """What `save_backbone` was told.
+
+    Raises:
+        ModelError: another file.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            return json.loads((file.metadata() or {})[FORMAT])
+    except (OSError, SafetensorError, KeyError) as error:
+        raise ModelError(f"{path} is no backbone in the form {FORMAT} ({error}); run stage pretrain anew") from error
+
+
 def load_backbone_weights(backbone: Backbone, path: Path) -> None:
     """Fill a backbone from a local safetensors file; a classifier (`fc.*`) in the file is left out.
 
     Raises:
         ModelError: not a safetensors file, or its tensors do not fit this backbone.
     """
-    try:
-        weights = {name: tensor.float() for name, tensor in load_file(path).items() if not name.startswith("fc.")}
-    except (OSError, SafetensorError) as error:
-        raise ModelError(f"backbone weights {path} cannot be read: {error}") from error
+    weights = read_weights(path)
     own = backbone.network.state_dict()
     # BatchNorm's counters carry no knowledge, and files converted from other frameworks have none.
     own = {name: tensor for name, tensor in own.items() if not name.endswith("num_batches_tracked")}

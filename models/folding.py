@@ -13,12 +13,13 @@ def fold_batchnorms(segmenter: Segmenter) -> Segmenter:
     A part whose forward cannot be traced keeps its BatchNorms.
     """
     segmenter.eval()
-    segmenter.backbone.network = _folded(segmenter.backbone.network)
-    segmenter.head = _folded(segmenter.head)
+    segmenter.backbone.network = folded(segmenter.backbone.network)
+    segmenter.head = folded(segmenter.head)
     return segmenter
 
 
-def _folded(part: nn.Module) -> nn.Module:
+def folded(part: nn.Module) -> nn.Module:
+    """A part in eval mode without BatchNorms; itself where its forward cannot be traced."""
     try:
         with torch.no_grad():  # as it will run: the forward may ask
             return fuse(part)

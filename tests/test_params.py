@@ -1,5 +1,6 @@
 """params.yaml: strict, complete, and with complaints that a person can act on."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -180,6 +181,47 @@ def test_a_pruned_run_must_fit_its_source(
 ) -> None:
     with pytest.raises(ParamsError, match=complaint):
         load_params(changed("\nmethods:", PRUNED.replace(old, new)))
+
+
+PRETRAINED = {"iterations": "5", "file": "a", "sha256": "b"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({}, "runs.pspnet_r18.network.weights.source is pretraining, and pretraining.iterations is 0"),
+        ({"iterations": "5"}, "pretraining: classifier: `file` and `sha256` must be given"),
+        ({**PRETRAINED, "images": "[]"}, "pretraining: images: name train, unlabelled"),
+        (
+            {**PRETRAINED, "class_weight": "0.0", "feature_weight": "0.0"},
+            "pretraining: class_weight and feature_weight are both 0",
+        ),
+        ({**PRETRAINED, "scale_min": "3.0"}, "pretraining: scale_min 3.0 is larger than scale_max 2.0"),
+        (
+            {**PRETRAINED, "backbone": "resnet18"},
+            r"runs.pspnet_r18.network.backbone is 'resnet18_v1c', pre-trained is 'resnet18'",
+        ),
+        (PRETRAINED, ""),
+    ],
+)
+def test_pretraining_must_be_asked_for_whole(changes: dict[str, str], complaint: str, tmp_path: Path) -> None:
+    head, pretraining, runs = re.split(r"(?m)^(?=pretraining:|runs:)", DEFAULT.read_text())
+    for key, value in changes.items():
+        value_now = r"\[[^]]*\]" if key == "images" else r"[^,}\s]+"
+        pretraining, count = re.subn(rf"\b{key}: {value_now}", f"{key}: {value}", pretraining, count=1)
+        assert count == 1
+    runs = runs.replace("weights: {source: none", "weights: {source: pretraining", 2)  # a run and its baseline
+    (tmp_path / "params.yaml").write_text(head + pretraining + runs)
+    if complaint:
+        with pytest.raises(ParamsError, match=complaint):
+            load_params(tmp_path / "params.yaml")
+    else:
+        assert load_params(tmp_path / "params.yaml").pretraining.iterations == 5
+
+
+def test_a_teacher_is_not_pretrained_here(changed: Callable[[str, str], Path]) -> None:
+    with pytest.raises(ParamsError, match=r"teacher.network.weights.source: pretraining is for students"):
+        load_params(changed("weights: {source: none", "weights: {source: pretraining"))
 
 
 def test_a_comparison_has_no_pruned_recipe(changed: Callable[[str, str], Path]) -> None:

@@ -23,6 +23,10 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline/distillation": {
         "pipeline/training", "pipeline/data", "pipeline/params", "pipeline/errors.py", "models",
     },
+    "pipeline/pretraining": {
+        "pipeline/distillation", "pipeline/training", "pipeline/data", "pipeline/params", "pipeline/errors.py",
+        "models",
+    },
     "pipeline/deploy/bundle": set(),
     "pipeline/runtime": {"models", "pipeline/errors.py", "pipeline/deploy/bundle"},
     "pipeline/measure": {

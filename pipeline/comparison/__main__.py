@@ -35,6 +35,7 @@ def main() -> None:
             classes=Path("data/prepared/classes.json"),
             samples=Path("data/curated/samples.csv"),
             teacher=Path("artifacts/teacher/checkpoint.safetensors"),
+            pretrained=Path("artifacts/pretraining"),
             scratch=Path("scratch/comparison"),
             runs=Path("artifacts/comparison"),
             reports=Path("reports/comparison") / split,

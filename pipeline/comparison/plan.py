@@ -19,6 +19,7 @@ class Places:
     classes: Path
     samples: Path
     teacher: Path
+    pretrained: Path  # folder of stage pretrain
     scratch: Path  # states of trainings in progress
     runs: Path  # one folder for each candidate and seed
     reports: Path

@@ -23,7 +23,7 @@ from pipeline.measure.evaluate import RunFacts, evaluate_checkpoint
 from pipeline.measure.machine import machine_record, peak_memory_bytes
 from pipeline.params import Params, Split
 from pipeline.training.device import best_device
-from pipeline.training.network import new_network
+from pipeline.training.network import new_network, pretrained_backbone
 from pipeline.training.objective import SupervisedObjective
 
 TABLE_OF_METHODS = ROOT / "pipeline/distillation/__init__.py"  # names, no numbers: another method changes no trial
@@ -62,6 +62,7 @@ def _train(trial: Trial, params: Params, places: Places) -> None:
         samples=places.samples,
         teacher=places.teacher,
         source=places.teacher,  # none of them is pruned
+        pretrained=places.pretrained,
         scratch=places.scratch,
         out=folder,
     )
@@ -119,6 +120,8 @@ def _training_inputs(trial: Trial, params: Params, places: Places) -> str:
     used: dict[str, object] = {name: asdict(getattr(params.methods, name)) for name in trial.run.distill}
     # The teacher for the baseline too: it stands for the images, whose bytes the sample list does not have.
     files = [sha256(file) for file in (places.classes, places.samples, places.teacher)]
+    if trial.run.network.weights.source == "pretraining":
+        files.append(sha256(pretrained_backbone(places.pretrained)))
     return _short_hash(asdict(trial.run), used, asdict(params.training), files)
 
 
@@ -137,7 +140,9 @@ def _record(path: Path) -> dict[str, Any]:
 
 def _fresh_objective(trial: Trial, params: Params, places: Places) -> SupervisedObjective:
     """As the training had it at its beginning."""
-    segmenter, design = new_network(trial.run.network, ClassTable.load(places.classes), trial.run.seed)
+    segmenter, design = new_network(
+        trial.run.network, ClassTable.load(places.classes), trial.run.seed, places.pretrained
+    )
     objective = student_objective(
         trial.run, params.methods, params.training, segmenter, design.class_names, places.teacher
     )

@@ -24,7 +24,7 @@ from pipeline.training.curve import write_curve
 from pipeline.training.device import launch, precision_name
 from pipeline.training.draws import training_draws
 from pipeline.training.loop import fit
-from pipeline.training.network import describe_weights, new_network, save_network
+from pipeline.training.network import describe_weights, new_network, pretrained_backbone, save_network
 from pipeline.training.objective import SupervisedObjective
 from pipeline.training.resume import fingerprint, scratch_folder
 
@@ -42,6 +42,7 @@ def train_student(
     samples: Path,
     teacher: Path,
     source: Path,
+    pretrained: Path,
     scratch: Path,
     out: Path,
 ) -> None:
@@ -49,6 +50,7 @@ def train_student(
 
     Args:
         source: checkpoint that the student is pruned from, if it is.
+        pretrained: folder of stage pretrain, whose backbone the student begins with, if it does.
 
     Raises:
         SourceMismatch: the student is to be pruned from a network that is not of its kind.
@@ -62,6 +64,8 @@ def train_student(
         inputs["teacher"] = sha256(teacher)
     if run.prune.prunes:
         inputs["source"] = sha256(source)
+    if run.network.weights.source == "pretraining":
+        inputs["pretrained"] = sha256(pretrained_backbone(pretrained))
     identity = fingerprint(run=run, methods=methods, training=training, **inputs)
     table = ClassTable.load(classes)
     if run.prune.prunes:
@@ -69,8 +73,8 @@ def train_student(
         segmenter, design = pruned_network(run.network, run.prune.keep, source, tuple(table.names))
         beginning = f"{100 * run.prune.keep:.0f} % of the channels of {run.prune.source}"
     else:
-        segmenter, design = new_network(run.network, table, run.seed)
-        beginning = describe_weights(run.network.weights)
+        segmenter, design = new_network(run.network, table, run.seed, pretrained)
+        beginning = describe_weights(run.network.weights, pretrained)
     if run.inherit_layers:
         share = inherit_layers(segmenter, load_teacher(teacher, design.class_names))
         beginning += f"; then {100 * share:.1f} % of all parameters from the teacher"

@@ -25,6 +25,7 @@ from pipeline.params.deployment import (
     ReleaseParams,
 )
 from pipeline.params.methods import MethodsParams
+from pipeline.params.pretraining import PretrainingParams
 from pipeline.params.runs import NO_TEACHER, RunParams, TeacherParams, TeachingParams, Weights
 from pipeline.params.sections import Count, Fraction, Name, nearest, section
 from pipeline.params.training import TrainingParams
@@ -97,6 +98,7 @@ class Params:
     curation: CurationParams
     teacher: TeacherParams
     training: TrainingParams
+    pretraining: PretrainingParams
     runs: dict[Name, RunParams]
     methods: MethodsParams
     comparison: ComparisonParams
@@ -148,6 +150,22 @@ class Params:
                 raise ValueError(
                     f"runs.{name}: a pruned network has its first weights from {run.prune.source!r}; set "
                     f"weights.source to none and inherit_layers to false"
+                )
+        return self
+
+    @model_validator(mode="after")
+    def _pretrained_backbones_exist(self) -> "Params":
+        if self.teacher.network.weights.source == "pretraining":
+            raise ValueError("teacher.network.weights.source: pretraining is for students; take timm or file")
+        for name, run in self.runs.items():
+            if run.network.weights.source != "pretraining":
+                continue
+            if not self.pretraining.iterations:
+                raise ValueError(f"runs.{name}.network.weights.source is pretraining, and pretraining.iterations is 0")
+            if run.network.backbone != self.pretraining.backbone:
+                raise ValueError(
+                    f"runs.{name}.network.backbone is {run.network.backbone!r}, pre-trained is "
+                    f"{self.pretraining.backbone!r} (pretraining.backbone)"
                 )
         return self
 

@@ -14,7 +14,7 @@ NO_TEACHER = "none"  # the baseline, where methods are named
 
 @section
 class WeightsParams:
-    source: Literal["none", "timm", "file"]
+    source: Literal["none", "timm", "file", "pretraining"]  # pretraining: what stage pretrain made
     file: str  # safetensors file for source `file`, else empty
     sha256: str  # of that file, checked before it is read; empty otherwise
 

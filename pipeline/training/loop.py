@@ -14,7 +14,7 @@ from pipeline.params.training import TrainingParams
 from pipeline.training.compilation import compile_networks
 from pipeline.training.device import MachineError
 from pipeline.training.guard import LossGuard, Statistics
-from pipeline.training.objective import Loss, SupervisedObjective
+from pipeline.training.objective import Loss, Objective
 from pipeline.training.optimizer import Stepper, make_optimizer, polynomial_rate
 from pipeline.training.processes import with_joint_statistics
 from pipeline.training.progress import TrainingProgress
@@ -29,7 +29,7 @@ class TrainingDiverged(SegdistillError):
 
 
 def fit(
-    objective: SupervisedObjective,
+    objective: Objective,
     draws: TrainingDraws,
     training: TrainingParams,
     fabric: Fabric,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from models.backbone import load_backbone_weights
+from models.backbone import backbone_facts, load_backbone_weights
 from models.build import Design, build_segmenter
 from models.checkpoint import save_checkpoint
 from models.segmenter import Segmenter
@@ -13,13 +13,20 @@ from pipeline.data.files import replacing, sha256
 from pipeline.errors import SegdistillError
 from pipeline.params.runs import NetworkParams, WeightsParams
 
+PRETRAINED = "backbone.safetensors"  # of stage pretrain
+
 
 class WeightsError(SegdistillError):
     """Initial weights that are missing or are not what the parameters say."""
 
 
-def new_network(network: NetworkParams, classes: ClassTable, seed: int) -> tuple[Segmenter, Design]:
+def new_network(
+    network: NetworkParams, classes: ClassTable, seed: int, pretrained: Path | None = None
+) -> tuple[Segmenter, Design]:
     """Build a network; its random part is a function of the seed.
+
+    Args:
+        pretrained: folder of stage pretrain, for networks that begin with its backbone.
 
     Raises:
         WeightsError: the weights file is missing or its hash is not the one in the parameters.
@@ -34,12 +41,11 @@ def new_network(network: NetworkParams, classes: ClassTable, seed: int) -> tuple
         channels={},
         class_names=tuple(classes.names),
     )
-    if network.weights.source == "file":
-        _check_weights(network.weights)
+    weights = _weights_file(network.weights, pretrained)
     torch.manual_seed(seed)
     segmenter = build_segmenter(design, pretrained=network.weights.source == "timm")
-    if network.weights.source == "file":
-        load_backbone_weights(segmenter.backbone, Path(network.weights.file))
+    if weights is not None:
+        load_backbone_weights(segmenter.backbone, weights)
     return segmenter, design
 
 
@@ -49,20 +55,50 @@ def save_network(segmenter: Segmenter, design: Design, facts: dict[str, str], pa
         save_checkpoint(segmenter.cpu(), design, facts, temporary)
 
 
-def describe_weights(weights: WeightsParams) -> str:
-    """How a backbone was initialized, for every result that depends on it."""
+def describe_weights(weights: WeightsParams, pretrained: Path | None = None) -> str:
+    """How a backbone was initialized, for every result that depends on it.
+
+    Args:
+        pretrained: as for `new_network`.
+    """
+    if weights.source == "pretraining" and pretrained is not None:
+        return backbone_facts(pretrained_backbone(pretrained))["weights"]
     if weights.source == "file":
         return f"file {Path(weights.file).name} (sha256 {weights.sha256[:12]})"
     return {"none": "none (trained from scratch)", "timm": "timm, ImageNet"}[weights.source]
 
 
-def _check_weights(weights: WeightsParams) -> None:
-    """The hash is compared before any reader sees a byte of the file."""
-    path = Path(weights.file)
+def check_weights(path: Path, expected_sha256: str) -> None:
+    """The hash is compared before any reader sees a byte of the file.
+
+    Raises:
+        WeightsError: no such file, or another one.
+    """
     if not path.is_file():
         raise WeightsError(f"no weights at {path.resolve()}; put the file there, or set weights.source to timm or none")
     found = sha256(path)
-    if found != weights.sha256:
+    if found != expected_sha256:
         raise WeightsError(
-            f"{path} has SHA-256 {found}, the parameters expect {weights.sha256}; it is another file or a damaged one"
+            f"{path} has SHA-256 {found}, the parameters expect {expected_sha256}; it is another file or a damaged one"
         )
+
+
+def pretrained_backbone(folder: Path) -> Path:
+    """The file that stage pretrain left in its folder.
+
+    Raises:
+        WeightsError: it left none.
+    """
+    if not (folder / PRETRAINED).is_file():
+        raise WeightsError(f"no pre-trained backbone in {folder}; run stage pretrain: dvc repro")
+    return folder / PRETRAINED
+
+
+def _weights_file(weights: WeightsParams, pretrained: Path | None) -> Path | None:
+    """The file that a backbone begins with, checked; None where there is none."""
+    if weights.source == "file":
+        check_weights(Path(weights.file), weights.sha256)
+        return Path(weights.file)
+    if weights.source == "pretraining" and pretrained is not None:
+        return pretrained_backbone(pretrained)
+    return None

@@ -1,5 +1,6 @@
 """What is minimized: an objective turns a batch into a loss."""
 
+from abc import ABC, abstractmethod
 from typing import NamedTuple
 
 import torch
@@ -32,7 +33,21 @@ class Loss(NamedTuple):
         return self.task if self.distill is None else self.task + self.distill
 
 
-class SupervisedObjective(nn.Module):
+class Objective(nn.Module, ABC):
+    """What a training minimizes over all parameters that ask for a gradient."""
+
+    @abstractmethod
+    def forward(
+        self, image: UInt8[Tensor, "n 3 H W"], labels: UInt8[Tensor, "n H W"], distortion: Float[Tensor, "n 4"]
+    ) -> Loss:
+        """RGB as it comes from a file, train ids, and what `distort` takes."""
+
+    @abstractmethod
+    def limited_apart(self) -> tuple[nn.Module, ...]:
+        """The parts whose gradient norm is limited each for itself; together they hold all that is trained."""
+
+
+class SupervisedObjective(Objective):
     """Cross-entropy of the main and the auxiliary head: how teachers and baselines are trained."""
 
     def __init__(self, network: Segmenter, auxiliary_weight: float, mean: str):
@@ -44,14 +59,12 @@ class SupervisedObjective(nn.Module):
     def forward(
         self, image: UInt8[Tensor, "n 3 H W"], labels: UInt8[Tensor, "n H W"], distortion: Float[Tensor, "n 4"]
     ) -> Loss:
-        """RGB as it comes from a file, train ids, and what `distort` takes."""
         return self.compare(distort(network_input(image), distortion), labels.long())
 
     def compare(self, image: Float[Tensor, "n 3 H W"], labels: Int64[Tensor, "n H W"]) -> Loss:
         return self.task_loss(self.network(image), labels)
 
     def limited_apart(self) -> tuple[nn.Module, ...]:
-        """The parts whose gradient norm is limited each for itself; together they hold all that is trained."""
         return (self.network,)
 
     def task_loss(self, output: SegmentationOutput, labels: Int64[Tensor, "n H W"]) -> Loss:

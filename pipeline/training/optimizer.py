@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pipeline.data.dataset import TrainingBatch
 from pipeline.training.dot import DistillationOriented
 from pipeline.training.guard import LossGuard
-from pipeline.training.objective import Loss, SupervisedObjective
+from pipeline.training.objective import Loss, Objective
 
 
 def make_optimizer(
@@ -71,7 +71,7 @@ class Stepper:
     def __init__(
         self,
         fabric: Fabric,
-        objective: SupervisedObjective,
+        objective: Objective,
         optimizer: torch.optim.Optimizer,
         guard: LossGuard,
         max_gradient_norm: float,

@@ -23,7 +23,7 @@ from pipeline.errors import SegdistillError
 from pipeline.training.guard import LossGuard
 
 BUFFERS = ("momentum_buffer", "distill_buffer")  # what SGD and DOT remember of a parameter
-CODE = ("models", "pipeline/data", "pipeline/training", "pipeline/distillation")
+CODE = ("models", "pipeline/data", "pipeline/training", "pipeline/distillation", "pipeline/pretraining")
 
 
 class TrainingBusy(SegdistillError):

@@ -45,6 +45,7 @@ def places(tmp_path: Path) -> Places:
         classes=tmp_path / "data/classes.json",
         samples=samples,
         teacher=tmp_path / "teacher.safetensors",
+        pretrained=tmp_path / "none",
         scratch=tmp_path / "scratch",
         runs=tmp_path / "runs",
         reports=tmp_path / "reports",

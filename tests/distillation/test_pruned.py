@@ -87,6 +87,7 @@ def test_it_learns_on_alone_or_from_the_teacher(source: Path, tmp_path: Path, di
             samples=samples,
             teacher=source,
             source=source,
+            pretrained=tmp_path / "none",
             scratch=tmp_path / "scratch",
             out=tmp_path / name,
         )

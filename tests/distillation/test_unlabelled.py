@@ -64,6 +64,7 @@ def _train(params: Params, folder: Path, share: float, out: str) -> None:
         samples=folder / "samples.csv",
         teacher=folder / "teacher.safetensors",
         source=folder / "teacher.safetensors",
+        pretrained=folder / "none",
         scratch=folder / "scratch",
         out=folder / out,
     )

@@ -1,0 +1,69 @@
+"""Image classifiers: one of ImageNet to learn from, and a backbone that learns to say what it says."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from models.backbone import Backbone, load_backbone_weights, read_weights
+from models.errors import ModelError
+from models.segmenter import IMAGENET_MEAN, IMAGENET_STD
+
+CLASSIFIER_STRIDE = 32  # that of every classifier of ImageNet
+
+
+class ClassifierOutput(NamedTuple):
+    logits: Float[Tensor, "n k"]
+    features: Float[Tensor, "n c h w"]  # before they are averaged
+
+
+class Classifier(nn.Module):
+    """RGB in 0..1 in, class scores out: a backbone, the mean over space, one linear layer."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, backbone: Backbone, classes: int):
+        super().__init__()
+        self.backbone = backbone
+        self.fc = nn.Linear(backbone.channels, classes)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
+
+    def forward(self, image: Float[Tensor, "n 3 H W"]) -> ClassifierOutput:
+        _, features = self.backbone((image - self.mean) / self.std)
+        return ClassifierOutput(self.fc(features.mean(dim=(2, 3))), features)
+
+
+def new_classifier(backbone: str, classes: int) -> Classifier:
+    """With fresh weights.
+
+    Raises:
+        ModelError: a backbone that timm does not know.
+    """
+    return Classifier(Backbone(backbone, CLASSIFIER_STRIDE), classes)
+
+
+def load_classifier(backbone: str, path: Path) -> Classifier:
+    """A trained classifier from a safetensors file in timm's names.
+
+    Raises:
+        ModelError: not a safetensors file, tensors of another network, or no `fc.weight` and `fc.bias`.
+    """
+    weights = read_weights(path)
+    if missing := [name for name in ("fc.weight", "fc.bias") if name not in weights]:
+        raise ModelError(f"{path} has no {' and no '.join(missing)}: it holds a backbone, not a classifier")
+    weight, bias = weights["fc.weight"], weights["fc.bias"]
+    classifier = new_classifier(backbone, len(weight))
+    load_backbone_weights(classifier.backbone, path)
+    if weight.shape != classifier.fc.weight.shape or bias.shape != classifier.fc.bias.shape:
+        raise ModelError(
+            f"{path}: fc.weight is {tuple(weight.shape)} and fc.bias {tuple(bias.shape)}, which does not go with the "
+            f"{classifier.backbone.channels} channels of {backbone}; is it another network's file?"
+        )
+    with torch.no_grad():
+        classifier.fc.weight.copy_(weight)
+        classifier.fc.bias.copy_(bias)
+    return classifier.eval()

@@ -1,0 +1,98 @@
+"""Pre-train one backbone by imitating a classifier of ImageNet on images at hand."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+
+from models.backbone import save_backbone
+from models.classifier import Classifier, load_classifier, new_classifier
+from models.folding import folded
+from pipeline.data.classes import ClassTable
+from pipeline.data.files import replacing, sha256
+from pipeline.data.samples import read_samples
+from pipeline.params.pretraining import ClassifierParams, PretrainingParams
+from pipeline.params.training import TrainingParams
+from pipeline.pretraining.imitation import ImitationObjective
+from pipeline.training.curve import write_curve
+from pipeline.training.device import launch, precision_name
+from pipeline.training.draws import training_draws
+from pipeline.training.loop import fit
+from pipeline.training.network import PRETRAINED, check_weights
+from pipeline.training.resume import fingerprint, scratch_folder
+
+
+def pretrain(
+    pretraining: PretrainingParams, training: TrainingParams, classes: Path, samples: Path, scratch: Path, out: Path
+) -> None:
+    """Write out/backbone.safetensors and out/training.csv; an empty folder where the parameters ask for nothing.
+
+    Raises:
+        WeightsError: the classifier's file is missing or another one.
+        ModelError: the file holds no classifier, or another network's.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    if not pretraining.iterations:
+        print("pretrain: pretraining.iterations is 0, so no backbone is pre-trained")
+        return
+    training = _training_of(pretraining, training)
+    fabric = launch(training.devices, training.precision, training.deterministic)
+    identity = fingerprint(pretraining=pretraining, training=training, classes=sha256(classes), samples=sha256(samples))
+    images = [sample for split in pretraining.images for sample in read_samples(samples, split)]
+    teacher = _frozen_classifier(pretraining.classifier)
+    torch.manual_seed(pretraining.seed)
+    student = new_classifier(pretraining.backbone, teacher.fc.out_features)
+    objective = ImitationObjective(
+        student, teacher, pretraining.mixup, pretraining.temperature, pretraining.class_weight,
+        pretraining.feature_weight,
+    )  # fmt: skip
+    draws = training_draws(images, ClassTable.load(classes), training, pretraining.seed, scratch)
+    with scratch_folder(scratch, "pretraining", identity, fabric.is_global_zero) as folder:
+        curve = fit(
+            objective,
+            draws,
+            training,
+            fabric,
+            name="pretraining",
+            iterations=pretraining.iterations,
+            learning_rate=pretraining.learning_rate,
+            momentum_shift=0.0,
+            scratch=folder,
+        )
+        facts = {
+            "weights": _in_words(pretraining, len(images)),
+            "precision": precision_name(training.precision, fabric),
+        }
+        if fabric.is_global_zero:
+            write_curve(out / "training.csv", curve)
+            with replacing(out / PRETRAINED) as temporary:
+                save_backbone(student.cpu().backbone, facts, temporary)
+
+
+def _training_of(pretraining: PretrainingParams, training: TrainingParams) -> TrainingParams:
+    """As networks are trained here, but with the crops of pre-training, whatever their classes."""
+    return replace(
+        training,
+        crop_height=pretraining.crop_height,
+        crop_width=pretraining.crop_width,
+        batch_size=pretraining.batch_size,
+        scale_min=pretraining.scale_min,
+        scale_max=pretraining.scale_max,
+        max_class_share=1.0,
+    )
+
+
+def _frozen_classifier(params: ClassifierParams) -> Classifier:
+    path = Path(params.file)
+    check_weights(path, params.sha256)
+    classifier = load_classifier(params.backbone, path)
+    classifier.backbone.network = folded(classifier.backbone.network)
+    return classifier
+
+
+def _in_words(pretraining: PretrainingParams, images: int) -> str:
+    classifier = pretraining.classifier
+    return (
+        f"pre-trained here: {pretraining.iterations} iterations on {images} unlabelled images, imitating "
+        f"{classifier.backbone} (file {Path(classifier.file).name}, sha256 {classifier.sha256[:12]})"
+    )
