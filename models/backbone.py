@@ -134,7 +134,7 @@ def backbone_facts(path: Path) -> dict[str, str]:
     try:
         with safe_open(path, framework="pt") as file:
             return json.loads((file.metadata() or {})[FORMAT])
-    except (OSError, SafetensorError, KeyError) as error:
+    except (OSError, SafetensorError, KeyError, ValueError) as error:
         raise ModelError(f"{path} is no backbone in the form {FORMAT} ({error}); run stage pretrain anew") from error
 
 

@@ -9,6 +9,7 @@ from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.utils._triton import has_triton
 
+from models.classifier import Classifier
 from models.segmenter import Segmenter
 from pipeline.params.training import TrainingParams
 from pipeline.training.device import wait_for
@@ -26,7 +27,7 @@ def compile_networks(objective: nn.Module, training: TrainingParams, fabric: Fab
     as it was. The trial leaves no trace in weights and running statistics.
 
     Args:
-        objective: on its device; its children of type Segmenter are compiled.
+        objective: on its device; its segmenters and classifiers are compiled.
         images: in one part of a batch.
 
     Returns:
@@ -35,7 +36,7 @@ def compile_networks(objective: nn.Module, training: TrainingParams, fabric: Fab
     reason = _against(training, fabric.device.type)
     if reason:
         return f"not compiled: {reason}"
-    networks = [child for child in objective.children() if isinstance(child, Segmenter)]
+    networks = [child for child in objective.children() if isinstance(child, Segmenter | Classifier)]
     size = (images, 3, training.crop_height, training.crop_width)
     image = torch.zeros(size, device=fabric.device).contiguous(memory_format=torch.channels_last)
     statistics = Statistics(objective)
@@ -92,7 +93,7 @@ def _seconds(trial: Callable[[], None], device: torch.device) -> Tensor:
     return torch.tensor(median(seconds), device=device)
 
 
-def _undo(networks: list[Segmenter]) -> None:
+def _undo(networks: list[Segmenter | Classifier]) -> None:
     for network in networks:
         network._compiled_call_impl = None  # how nn.Module.compile remembers; there is no public way back
 

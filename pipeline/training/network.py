@@ -61,7 +61,7 @@ def describe_weights(weights: WeightsParams, pretrained: Path | None = None) -> 
     Args:
         pretrained: as for `new_network`.
     """
-    if weights.source == "pretraining" and pretrained is not None:
+    if weights.source == "pretraining":
         return backbone_facts(pretrained_backbone(pretrained))["weights"]
     if weights.source == "file":
         return f"file {Path(weights.file).name} (sha256 {weights.sha256[:12]})"
@@ -83,13 +83,13 @@ def check_weights(path: Path, expected_sha256: str) -> None:
         )
 
 
-def pretrained_backbone(folder: Path) -> Path:
-    """The file that stage pretrain left in its folder.
+def pretrained_backbone(folder: Path | None) -> Path:
+    """The file that stage pretrain left in its folder; who has no folder has no such file.
 
     Raises:
         WeightsError: it left none.
     """
-    if not (folder / PRETRAINED).is_file():
+    if folder is None or not (folder / PRETRAINED).is_file():
         raise WeightsError(f"no pre-trained backbone in {folder}; run stage pretrain: dvc repro")
     return folder / PRETRAINED
 
@@ -99,6 +99,6 @@ def _weights_file(weights: WeightsParams, pretrained: Path | None) -> Path | Non
     if weights.source == "file":
         check_weights(Path(weights.file), weights.sha256)
         return Path(weights.file)
-    if weights.source == "pretraining" and pretrained is not None:
+    if weights.source == "pretraining":
         return pretrained_backbone(pretrained)
     return None

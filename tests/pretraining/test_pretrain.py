@@ -22,8 +22,8 @@ from pipeline.params.pretraining import ClassifierParams, PretrainingParams
 from pipeline.params.runs import WeightsParams
 from pipeline.pretraining.imitation import ImitationObjective, mixed
 from pipeline.pretraining.pretrain import pretrain
-from pipeline.training.network import WeightsError
-from tests.toy import toy_training, write_toy_samples
+from pipeline.training.network import WeightsError, new_network
+from tests.toy import TOY_CLASSES, toy_training, write_toy_samples
 
 PARAMS = load_params(ROOT / "params.yaml")
 TEACHER, STUDENT, CLASSES = "resnet14t", "resnet10t", 5
@@ -193,6 +193,22 @@ def test_a_file_that_holds_no_such_classifier(classifier_file: Path, tmp_path: P
         load_classifier(TEACHER, path)
     with pytest.raises(ModelError, match="does not fit the backbone"):
         load_classifier("resnet26", classifier_file)
+
+
+def test_a_file_of_another_kind_is_no_backbone(classifier_file: Path, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="is no backbone in the form segdistill-backbone-1"):
+        backbone_facts(classifier_file)
+    save_file({"a": torch.zeros(1)}, tmp_path / "file.safetensors", metadata={"segdistill-backbone-1": "{"})
+    with pytest.raises(ModelError, match="run stage pretrain anew"):
+        backbone_facts(tmp_path / "file.safetensors")
+
+
+def test_without_a_folder_nobody_begins_from_scratch_unsaid() -> None:
+    network = replace(
+        PARAMS.runs["pspnet_r18"].network, weights=WeightsParams(source="pretraining", file="", sha256="")
+    )
+    with pytest.raises(WeightsError, match="no pre-trained backbone in None"):
+        new_network(network, TOY_CLASSES, 0)
 
 
 def test_a_student_without_the_backbone_says_which_stage_makes_it(tmp_path: Path) -> None:

@@ -5,8 +5,10 @@ from dataclasses import replace
 import pytest
 import torch
 
+from models.classifier import new_classifier
 from pipeline.distillation.objective import DistillationObjective
 from pipeline.params.training import TrainingParams
+from pipeline.pretraining.imitation import ImitationObjective
 from pipeline.training import compilation
 from pipeline.training.compilation import compile_networks
 from pipeline.training.device import launch
@@ -38,6 +40,15 @@ def test_what_is_compiled_is_the_same_function(
         assert network._compiled_call_impl is not None
     for before_, after in zip(eager, objective.network.eval()(image), strict=True):
         torch.testing.assert_close(after, before_)
+
+
+def test_a_pretraining_is_compiled_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(compilation, "BACKEND", "aot_eager")
+    student, teacher = new_classifier("resnet10t", 3), new_classifier("resnet10t", 3)
+    objective = ImitationObjective(student, teacher, 0.0, 1.0, 1.0, 1.0).train()
+    assert compile_networks(objective, TRAINING, launch(1, "fp32", False), images=2).startswith("compiled: ")
+    for network in (student, teacher):
+        assert network._compiled_call_impl is not None
 
 
 def test_a_compiler_that_fails_is_named(objective: DistillationObjective, monkeypatch: pytest.MonkeyPatch) -> None:
