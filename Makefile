@@ -14,7 +14,7 @@ UNIT_WORKERS ?= 2
 # The folder of the profile that was asked for; the root where none was.
 HERE = $(if $(filter undefined file,$(origin PROFILE)),.,profiles/$(PROFILE))
 
-.PHONY: help setup lock demo test lint unit smoke camvid compare inspect inspect-apply bench-train bench-data bench-determinism bench-growth bench-curation bench-mistakes bench-shifts bench-bundle compare-releases signing-key publish fetch-release check-store predict report doctor clean
+.PHONY: help setup lock demo test lint unit smoke test-faults camvid compare inspect inspect-apply bench-train bench-data bench-determinism bench-growth bench-curation bench-mistakes bench-shifts bench-bundle compare-releases signing-key publish fetch-release check-store predict report doctor clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -31,6 +31,7 @@ setup: $(STAMP)  ## make .venv and install the hashed lock into it (again: does 
 
 lock: $(STAMP)  ## resolve pyproject.toml anew into requirements.lock
 	uv pip compile --quiet --python-version 3.11 --universal --group dev --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml -o requirements.lock
+	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate --no-header pipeline/deploy/bundle/requirements.txt -o releases/requirements.lock
 
 demo: setup  ## the whole pipeline on the embedded dataset; the report is reports/index.html
 	dvc repro
@@ -44,10 +45,13 @@ lint: setup
 	pyright --pythonpath $(BIN)/python
 
 unit: setup
-	python -m pytest -m "not smoke" -n $(UNIT_WORKERS) $(PYTEST_FLAGS)
+	python -m pytest -m "not smoke and not faults" -n $(UNIT_WORKERS) $(PYTEST_FLAGS)
 
 smoke: setup
 	python -m pytest -m smoke $(PYTEST_FLAGS)
+
+test-faults: setup  ## kills at 20 moments, full disks, hostile files for ten minutes: what CI runs in short
+	python -m pytest -m faults -s tests/faults $(PYTEST_FLAGS)
 
 camvid: setup  ## real CamVid: make camvid CAMVID=<folder> [WEIGHTS=<resnet50.safetensors>] [PROFILE=camvid-cpu]
 	@test -d "$(CAMVID)" || { echo "make camvid CAMVID=<folder with train/ trainannot/ val/ ...> [WEIGHTS=<file>] [PROFILE=$(PROFILE)]"; exit 2; }
@@ -60,9 +64,10 @@ camvid: setup  ## real CamVid: make camvid CAMVID=<folder> [WEIGHTS=<resnet50.sa
 METHODS ?=
 SEEDS ?= 3
 SPLIT ?=
-compare: setup  ## which method gains: make compare [METHODS="none gdd cwd"] [SEEDS=3] [SPLIT=val] [PROFILE=camvid-cpu]
+RECIPE ?=
+compare: setup  ## which method gains: make compare [METHODS="none gdd cwd"] [SEEDS=3] [SPLIT=val] [RECIPE=<run>] [PROFILE=camvid-cpu]
 	cd $(HERE) && dvc repro teacher pretrain && \
-	  PYTHONPATH=$(CURDIR) python -m pipeline.comparison $(METHODS) --seeds $(SEEDS) $(if $(SPLIT),--split $(SPLIT))
+	  PYTHONPATH=$(CURDIR) python -m pipeline.comparison $(METHODS) --seeds $(SEEDS) $(if $(SPLIT),--split $(SPLIT)) $(if $(RECIPE),--recipe $(RECIPE))
 
 PORT ?= 5151
 ADDRESS ?= 127.0.0.1
@@ -135,9 +140,19 @@ fetch-release: setup  ## get a version and verify it: make fetch-release NAME@VE
 check-store: setup  ## hash every object of DVC's cache, with REMOTE=<name> of a remote too, and name the damaged ones
 	@python -m pipeline.versions check $(if $(REMOTE),--remote $(REMOTE))
 
-predict: setup  ## segment one picture: make predict IMAGE=<file> [RUN=pspnet_r18_gdd]
-	@test -f "$(IMAGE)" || { echo "make predict IMAGE=<file> [RUN=$(RUN)]"; exit 2; }
-	python artifacts/release/$(RUN)/predict.py "$(IMAGE)"
+MODEL ?= $(if $(filter command,$(firstword $(origin RUN))),$(HERE)/artifacts/release/$(RUN),releases/camvid_pspnet_r18)
+# The few packages of a bundle are there in seconds, those of the project in minutes: who has the latter needs no second set.
+PREDICTOR := scratch/predictor
+PREDICT_WITH = $(if $(wildcard $(STAMP)),$(BIN)/python,$(PREDICTOR)/bin/python)
+
+$(PREDICTOR)/.synced: releases/requirements.lock
+	@$(PYTHON) -m venv $(PREDICTOR)
+	@$(PREDICTOR)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r releases/requirements.lock
+	@touch $@
+
+predict: $(if $(wildcard $(STAMP)),,$(PREDICTOR)/.synced)  ## segment one picture: make predict IMAGE=<file> [MODEL=releases/<name>] [RUN=<run of a repro>] [PROFILE=camvid-cpu]
+	@test -f "$(IMAGE)" -a -f "$(MODEL)/predict.py" || { echo "make predict IMAGE=<file> [MODEL=<folder of a bundle>] or [RUN=<released run>]; bundles here: $(wildcard releases/*/) $(wildcard artifacts/release/*/)"; exit 2; }
+	@$(PREDICT_WITH) "$(MODEL)/predict.py" "$(IMAGE)"
 
 report:  ## where the report lies, and whether it is up to date
 	@dvc status report && echo "$(CURDIR)/reports/index.html"

@@ -25,7 +25,7 @@ from pipeline.params import Params, load_params
 from pipeline.training.device import launch, wait_for
 from pipeline.training.draws import training_draws
 from pipeline.training.network import new_network
-from pipeline.training.objective import SupervisedObjective
+from pipeline.training.objective import SupervisedObjective, Task
 from pipeline.training.optimizer import Stepper
 
 
@@ -103,7 +103,7 @@ def _stepper(params: Params) -> Stepper:
     run = next(run for run in params.runs.values() if not run.distill)
     classes = ClassTable.load(Path("data/prepared/classes.json"))
     segmenter, _ = new_network(run.network, classes, run.seed, Path("artifacts/pretraining"))
-    objective = SupervisedObjective(segmenter, params.training.auxiliary_weight, params.training.cross_entropy_mean)
+    objective = SupervisedObjective(segmenter, Task.of(params.training, None))
     return stepper_of(objective, fabric)
 
 

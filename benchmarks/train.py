@@ -30,12 +30,13 @@ from pipeline.measure.machine import peak_memory_bytes
 from pipeline.params import load_params
 from pipeline.training.device import best_device, launch, wait_for
 from pipeline.training.guard import LossGuard
-from pipeline.training.objective import SupervisedObjective
+from pipeline.training.objective import SupervisedObjective, Task
 from pipeline.training.optimizer import Stepper, make_optimizer
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS = {"gdd": 145.0, "cwd": 3.0, "diffkd": 1.0}
 PLAIN = {"gdd": PlainGDD, "cwd": lambda *_: PlainCWD(), "diffkd": PlainDiffKD}
+PLAIN_TASK = Task(auxiliary_weight=0.4, mean="all_pixels", class_weights=None, image_scale=1.0)
 CLASSES = tuple(f"class {index}" for index in range(19))
 
 
@@ -157,13 +158,13 @@ def our_step(case: Case, fabric: Fabric) -> tuple[Callable[[TrainingBatch], obje
     params = load_params(ROOT / "params.yaml")
     student, teacher = _networks(case)
     if case.method == "none":
-        objective = SupervisedObjective(student, 0.4, "all_pixels")
+        objective = SupervisedObjective(student, PLAIN_TASK)
     else:
         teacher.auxiliary_head = None
         fold_batchnorms(teacher)
         method = METHODS[case.method](params.methods, student, teacher)
         objective = DistillationObjective(
-            student, teacher, {case.method: method}, {case.method: WEIGHTS[case.method]}, 0.4, "all_pixels"
+            student, teacher, {case.method: method}, {case.method: WEIGHTS[case.method]}, PLAIN_TASK
         )
     stepper = stepper_of(objective, fabric)
     return lambda batch: stepper.step(0, [batch]), objective

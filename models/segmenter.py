@@ -58,12 +58,17 @@ class Segmenter(nn.Module):
     def head_channels(self) -> int:
         return self.classifier.in_channels
 
-    def forward(self, image: Float[Tensor, "n 3 H W"]) -> SegmentationOutput:
-        return self.from_normalized((image - self.mean) / self.std)
+    def forward(self, image: Float[Tensor, "n 3 H W"], image_scale: float = 1.0) -> SegmentationOutput:
+        """
+        Args:
+            image_scale: of the image itself, 1 = native size: one that is small already is not made smaller again.
+        """
+        return self.from_normalized((image - self.mean) / self.std, image_scale)
 
-    def from_normalized(self, image: Float[Tensor, "n 3 H W"]) -> SegmentationOutput:
+    def from_normalized(self, image: Float[Tensor, "n 3 H W"], image_scale: float = 1.0) -> SegmentationOutput:
         """The same for an image whose normalization is done."""
-        stage3, stage4 = self.backbone(resized(image, self.input_scale).to(self.backbone.dtype))
+        small = resized(image, self.input_scale / image_scale)
+        stage3, stage4 = self.backbone(small.to(self.backbone.dtype))
         head_features, logits = self.head(stage4)
         auxiliary = None if self.auxiliary_head is None else self.auxiliary_head(stage3)
         return SegmentationOutput(logits, auxiliary, head_features, stage4)

@@ -32,6 +32,7 @@ def main() -> None:
         paths=Paths(
             classes=Path("data/prepared/classes.json"),
             samples=Path("data/curated/samples.csv"),
+            statistics=Path("data/curated/statistics.json"),
             teacher=Path("artifacts/teacher/checkpoint.safetensors"),
             checkpoint=Path("artifacts/students") / name / "checkpoint.safetensors",
             graph=Path("artifacts/export") / name / "model.onnx",

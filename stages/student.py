@@ -1,6 +1,7 @@
 """Stage student: one student learns, alone (the baseline) or from the frozen teacher.
 
-reads   data/prepared/classes.json, data/curated/samples.csv, artifacts/teacher/checkpoint.safetensors,
+reads   data/prepared/classes.json, data/curated (samples.csv, statistics.json),
+        artifacts/teacher/checkpoint.safetensors for a student that is taught,
         artifacts/SOURCE/checkpoint.safetensors for a student that is pruned from another network, and
         artifacts/pretraining/backbone.safetensors for one that begins with it
 writes  artifacts/students/RUN/checkpoint.safetensors, artifacts/students/RUN/training.csv
@@ -27,6 +28,7 @@ def main() -> None:
         training=params.training,
         classes=Path("data/prepared/classes.json"),
         samples=Path("data/curated/samples.csv"),
+        statistics=Path("data/curated/statistics.json"),
         teacher=Path("artifacts/teacher/checkpoint.safetensors"),
         pretrained=Path("artifacts/pretraining"),
         source=Path("artifacts") / run.prune.source / "checkpoint.safetensors",

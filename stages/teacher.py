@@ -1,6 +1,6 @@
 """Stage teacher: the large network learns the dataset, supervised.
 
-reads   data/prepared/classes.json, data/curated/samples.csv and the samples that it names
+reads   data/prepared/classes.json, data/curated (samples.csv, statistics.json), the samples that it names
 writes  artifacts/teacher/checkpoint.safetensors, artifacts/teacher/training.csv
 """
 
@@ -18,6 +18,7 @@ def main() -> None:
         training=params.training,
         classes=Path("data/prepared/classes.json"),
         samples=Path("data/curated/samples.csv"),
+        statistics=Path("data/curated/statistics.json"),
         scratch=Path("scratch"),
         out=Path("artifacts/teacher"),
     )

@@ -25,7 +25,7 @@ from pipeline.distillation.gdd import GenerativeDenoise
 from pipeline.training.objective import SupervisedObjective
 from tests.deploy.release_material import RUN, write_material
 from tests.small_profile import write_small_profile
-from tests.toy import toy_segmenter, write_toy_samples
+from tests.toy import TOY_TASK, toy_segmenter, write_toy_samples
 
 
 def test_the_plain_methods_are_ours() -> None:
@@ -51,7 +51,7 @@ def test_the_plain_step_minimizes_our_task_loss() -> None:
     student, teacher = toy_segmenter()[0], toy_segmenter()[0]
     image = torch.randint(0, 256, (2, 3, 48, 64)).to(torch.uint8)
     labels = torch.randint(0, 3, (2, 48, 64)).to(torch.uint8)
-    objective = SupervisedObjective(student, 0.4, "all_pixels").train()
+    objective = SupervisedObjective(student, TOY_TASK).train()
     torch.manual_seed(0)
     expected = objective(image, labels, torch.tensor([NEUTRAL, NEUTRAL])).total.item()
     torch.manual_seed(0)

@@ -38,6 +38,11 @@ def test_the_default_has_each_student_as_baseline_and_distilled() -> None:
         ("architecture: pspnet", "architecture: pspnett", r"teacher.network.architecture: .*'pspnet' or 'deeplabv3'"),
         ("  momentum: 0.9\n", "", r"training.momentum: missing"),
         (
+            "image_scale: 1.0",
+            "image_scale: 0.5",
+            r"network.input_scale 1 is larger than training.image_scale 0.5",
+        ),
+        (
             "distill: {gdd: 20.0}",
             "distill: {gdd: 0.0}",
             r"runs.pspnet_r18_gdd.distill.gdd: Input should be greater than 0",

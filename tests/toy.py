@@ -10,10 +10,11 @@ from models.build import Design, build_segmenter
 from models.segmenter import Segmenter
 from pipeline.comparison.code import ROOT
 from pipeline.data.classes import ClassTable, LabelClass
-from pipeline.data.files import sha256
+from pipeline.data.files import sha256, write_json
 from pipeline.data.samples import Sample, write_samples
 from pipeline.params import load_params
 from pipeline.params.training import TrainingParams
+from pipeline.training.objective import Task
 
 TOY_CLASSES = ClassTable(
     "toy",
@@ -34,6 +35,7 @@ TOY_DESIGN = Design(
     channels={},
     class_names=tuple(TOY_CLASSES.names),
 )
+TOY_TASK = Task(auxiliary_weight=0.4, mean="all_pixels", class_weights=None, image_scale=1.0)
 
 
 def toy_segmenter(architecture: str = "pspnet") -> tuple[Segmenter, Design]:
@@ -60,8 +62,8 @@ def toy_pair(seed: int, height: int = 48, width: int = 64) -> tuple[np.ndarray, 
 
 
 def write_toy_samples(folder: Path, count: int = 8) -> Path:
-    """Write images, masks, classes.json and samples.csv; two of the samples are for validation, two for test."""
-    samples = []
+    """Images, masks, classes.json, samples.csv, statistics.json; two samples are for validation, two for test."""
+    samples, pixels = [], np.zeros(len(TOY_CLASSES.names), dtype=np.int64)
     for index in range(count):
         image, labels = toy_pair(index)
         split = {0: "val", 1: "val", 2: "test", 3: "test"}.get(index, "train")
@@ -70,7 +72,10 @@ def write_toy_samples(folder: Path, count: int = 8) -> Path:
         Image.fromarray(image).save(image_file)
         Image.fromarray(labels).save(mask_file)
         digests = sha256(image_file), sha256(mask_file)
+        pixels += np.bincount(labels.ravel(), minlength=256)[: len(pixels)] * (split == "train")
         samples.append(Sample(f"toy_{index}", split, f"s{index}", image_file, mask_file, *digests))
     TOY_CLASSES.save(folder / "classes.json")
     write_samples(folder / "samples.csv", samples)
+    counts = {"classes": list(TOY_CLASSES.names), "splits": {"train": {"pixels": pixels.tolist()}}}
+    write_json(folder / "statistics.json", counts)
     return folder / "samples.csv"

@@ -18,6 +18,7 @@ class Places:
 
     classes: Path
     samples: Path
+    statistics: Path
     teacher: Path
     pretrained: Path  # folder of stage pretrain
     scratch: Path  # states of trainings in progress
@@ -36,6 +37,19 @@ class Trial:
     @property
     def name(self) -> str:
         return f"{self.candidate}_seed_{self.seed}"
+
+
+def with_recipe(params: Params, recipe: str) -> Params:
+    """The parameters with another run's recipe to compare by.
+
+    Raises:
+        ParamsError: no such run.
+        NothingToCompare: one that is no baseline.
+    """
+    run = params.run(recipe)
+    if run.has_teacher or run.prune.prunes:
+        raise NothingToCompare(f"--recipe {recipe}: it must be a run without a teacher that prunes nothing")
+    return replace(params, comparison=replace(params.comparison, recipe=recipe))
 
 
 def plan_trials(params: Params, candidates: list[str], seeds: int) -> list[Trial]:

@@ -24,7 +24,7 @@ from pipeline.measure.machine import machine_record, peak_memory_bytes
 from pipeline.params import Params, Split
 from pipeline.training.device import best_device
 from pipeline.training.network import new_network, pretrained_backbone
-from pipeline.training.objective import SupervisedObjective
+from pipeline.training.objective import SupervisedObjective, Task
 
 TABLE_OF_METHODS = ROOT / "pipeline/distillation/__init__.py"  # names, no numbers: another method changes no trial
 JUDGE = ROOT / "pipeline/measure/evaluate.py"
@@ -60,6 +60,7 @@ def _train(trial: Trial, params: Params, places: Places) -> None:
         training=replace(params.training, devices=1),  # trials are compared by time and memory of one device
         classes=places.classes,
         samples=places.samples,
+        statistics=places.statistics,
         teacher=places.teacher,
         source=places.teacher,  # none of them is pruned
         pretrained=places.pretrained,
@@ -119,7 +120,7 @@ def _is_judged(trial: Trial, params: Params, split: Split, places: Places) -> bo
 def _training_inputs(trial: Trial, params: Params, places: Places) -> str:
     used: dict[str, object] = {name: asdict(getattr(params.methods, name)) for name in trial.run.distill}
     # The teacher for the baseline too: it stands for the images, whose bytes the sample list does not have.
-    files = [sha256(file) for file in (places.classes, places.samples, places.teacher)]
+    files = [sha256(file) for file in (places.classes, places.samples, places.statistics, places.teacher)]
     if trial.run.network.weights.source == "pretraining":
         files.append(sha256(pretrained_backbone(places.pretrained)))
     return _short_hash(asdict(trial.run), used, asdict(params.training), files)
@@ -144,7 +145,7 @@ def _fresh_objective(trial: Trial, params: Params, places: Places) -> Supervised
         trial.run.network, ClassTable.load(places.classes), trial.run.seed, places.pretrained
     )
     objective = student_objective(
-        trial.run, params.methods, params.training, segmenter, design.class_names, places.teacher
+        trial.run, params.methods, Task.of(params.training, None), segmenter, design.class_names, places.teacher
     )
     return objective.to(best_device())
 

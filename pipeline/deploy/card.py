@@ -4,7 +4,7 @@ Its front matter is what model hubs read: a `model-index` with the measured qual
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +13,7 @@ from ruamel.yaml import YAML
 
 from pipeline.deploy.evidence import Evaluation, Evidence, EvidenceError
 from pipeline.deploy.shipping import Decision, defaults
+from pipeline.params.deployment import ReleaseParams
 from pipeline.params.runs import RunParams
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -26,7 +27,7 @@ def render_card(
     decisions: Sequence[Decision],
     reasons: Sequence[str],
     contract: dict[str, Any],
-    min_speedup: Mapping[str, float],
+    release: ReleaseParams,
     origin: Sequence[dict[str, str]],
     signed: bool,
 ) -> str:
@@ -45,7 +46,7 @@ def render_card(
     try:
         return environment.get_template("card.md.j2").render(
             name=name, run=run, decisions=decisions, defaults=defaults(decisions), reasons=reasons, contract=contract,
-            min_speedup=min_speedup, origin=origin, signed=signed, artifacts=evidence.artifacts,
+            release=release, origin=origin, signed=signed, artifacts=evidence.artifacts,
             engines=evidence.engines, quantization=evidence.quantization, baseline=evidence.baseline,
             teacher=evidence.teacher, front_matter=front_matter(name, run, dataset, evidence.evaluation),
             **evidence.records,

@@ -6,11 +6,14 @@ A run that fails a gate gets a bundle too: it says why, and holds no model.
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import field
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+from pydantic import TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -25,7 +28,7 @@ from pipeline.deploy.gates import failed_gates
 from pipeline.deploy.golden import write_golden
 from pipeline.deploy.isaac_ros import write_isaac_ros
 from pipeline.deploy.numerics import numerics_record, perf_record, write_yaml
-from pipeline.deploy.shipping import PRECISIONS, Decision, decide, defaults
+from pipeline.deploy.shipping import PRECISIONS, Decision, decide, defaults, for_receivers
 from pipeline.deploy.signing import sign
 from pipeline.deploy.triton import RUNTIME, write_model_repository
 from pipeline.errors import SegdistillError
@@ -34,15 +37,38 @@ from pipeline.params.runs import RunParams
 
 BUNDLE = Path(__file__).parent / "bundle"
 RUNNER = (
-    "predict.py", "self_test.py", "segmenter.py", "verify.py", "rebuild.py", "rebuild_on_target.sh", "requirements.txt",
-    "runner/*.py", "on_target/*.py", "cpp/*",
+    "predict.py", "self_test.py", "segmenter.py", "verify.py", "requirements.txt", "runner/*.py", "on_target/*.py",
+    "cpp/*",
 )  # fmt: skip
+REBUILDER = ("rebuild.py", "rebuild_on_target.sh")
 TOOLS = ("torch", "onnx", "onnxruntime-gpu", "openvino", "tensorrt-rtx-cu13")
 """Packages whose versions decide what is in a bundle."""
 
 
 class ReleaseError(SegdistillError):
     """A bundle that cannot be made from what is there."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockedFile:
+    path: str
+    md5: str | None = None  # files in git have none
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockedStage:
+    deps: list[LockedFile] = field(default_factory=list)
+    outs: list[LockedFile] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lock:
+    """What of dvc.lock goes into a card."""
+
+    stages: dict[str, LockedStage]
+
+
+LOCK = TypeAdapter(Lock)
 
 
 class Folders(NamedTuple):
@@ -83,26 +109,30 @@ def package_release(
         SigningError: the key cannot be used.
     """
     evidence, origin = read_evidence(folders.metrics, name, run.baseline), provenance(lock, name)
-    decisions = decide(evidence.artifacts, evidence.engines, evidence.measurements, size, vars(release.min_speedup))
+    everywhere = decide(evidence.artifacts, evidence.engines, evidence.measurements, size, vars(release.min_speedup))
+    decisions = for_receivers(everywhere, release.runtimes, release.files)
     reasons = failed_gates(decisions, evidence.artifacts, evidence.measurements, size, release)
     table, contract = ClassTable.load(classes), {}
     with _replacing_folder(folders.out) as bundle:
         if not reasons:
             shipped = _copy_graphs(evidence.artifacts, decisions, folders, bundle)
-            _copy_engines(evidence, folders.engines, bundle)
-            _copy_runner(bundle)
+            if "tensorrt" in release.runtimes:
+                _copy_engines(evidence, folders.engines, bundle)
+                _copy_code(REBUILDER, bundle)
+            _copy_code(RUNNER, bundle)
             graphs = _golden_graphs(shipped, evidence.artifacts, folders)
             golden = write_golden(read_samples(samples, split)[0], size, graphs, shipped, parity, bundle)
             contract = preprocessing_contract(name, size, decisions, golden, vars(release.min_speedup))
             write_json(bundle / "preprocessing.json", contract)
-            _write_servers(contract, table, golden.image, bundle)
+            if release.servers:
+                _write_servers(contract, table, golden.image, bundle)
         table.save(bundle / "classes.json")
         listed = evidence.quantization.calibration.sha256
         copy_measured(folders.quantize / "calibration.csv", listed, bundle / "calibration.csv")
         write_yaml(bundle / "numerics.yaml", numerics_record(name, evidence, decisions, reasons, samples, origin))
         write_yaml(bundle / "perf.yaml", perf_record(evidence, decisions))
         card = render_card(
-            name, run, table.dataset, evidence, decisions, reasons, contract, vars(release.min_speedup), origin,
+            name, run, table.dataset, evidence, decisions, reasons, contract, release, origin,
             signing_key is not None,
         )  # fmt: skip
         write_text(bundle / "card.md", card)
@@ -157,19 +187,20 @@ def provenance(lock: Path, name: str) -> list[dict[str, str]]:
             f"no {lock}: without it nobody could say what made this model; run the stages with dvc repro"
         )
     try:
-        stages = YAML(typ="safe", pure=True).load(lock.read_text(encoding="utf-8"))["stages"]
-    except (YAMLError, KeyError, TypeError, UnicodeDecodeError) as error:
+        content = YAML(typ="safe", pure=True).load(lock.read_text(encoding="utf-8"))
+        stages = LOCK.validate_python(content).stages
+    except (YAMLError, ValidationError, ValueError, RecursionError) as error:
         raise ReleaseError(f"{lock} cannot be read ({error}); get it back from git, or run dvc repro") from error
     wanted = ("prepare", "curate", "teacher", f"student@{name}")
     missing = [stage for stage in wanted if stage not in stages]
     if missing:
         raise ReleaseError(f"{lock} does not know the stages {', '.join(missing)}; run dvc repro")
     return [
-        {"stage": stage, "kind": kind, "path": entry["path"], "md5": entry["md5"]}
+        {"stage": stage, "kind": kind, "path": entry.path, "md5": entry.md5}
         for stage in wanted
-        for kind in ("deps", "outs")
-        for entry in stages[stage].get(kind, [])
-        if "md5" in entry
+        for kind, entries in (("deps", stages[stage].deps), ("outs", stages[stage].outs))
+        for entry in entries
+        if entry.md5 is not None
     ]
 
 
@@ -201,9 +232,9 @@ def _copy_engines(evidence: Evidence, engines: Path, bundle: Path) -> None:
             shutil.copyfile(description, bundle / "engines" / description.name)
 
 
-def _copy_runner(bundle: Path) -> None:
-    """The code that receivers run; scripts keep their permission to be run."""
-    for source in sorted(path for pattern in RUNNER for path in BUNDLE.glob(pattern)):
+def _copy_code(patterns: Sequence[str], bundle: Path) -> None:
+    """What receivers run; scripts keep their permission to be run."""
+    for source in sorted(path for pattern in patterns for path in BUNDLE.glob(pattern)):
         target = bundle / source.relative_to(BUNDLE)
         target.parent.mkdir(exist_ok=True)
         shutil.copyfile(source, target)

@@ -1,7 +1,7 @@
 """What ships: for each runtime and precision one decision with its reason. A lower precision has to pay for itself."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from pipeline.deploy.evidence import BOUNDARY, Artifact, Engine, Measurement
@@ -70,6 +70,28 @@ def defaults(decisions: Sequence[Decision]) -> list[Decision]:
     ships = [decision for decision in decisions if decision.verdict == "ships"]
     best = {d.runtime: d for d in sorted(ships, key=_p50, reverse=True)}
     return sorted(best.values(), key=_p50)
+
+
+def for_receivers(decisions: Sequence[Decision], runtimes: Sequence[str], files: str) -> list[Decision]:
+    """The decisions of a bundle that is not made for everybody: what it leaves out is rejected, with the reason.
+
+    Args:
+        runtimes: that receivers have.
+        files: `all` that ship or may yet; or `fastest`, one for each runtime, and none that was not measured.
+    """
+    here = [
+        decision if decision.runtime in runtimes else _left_out(decision, "not for this runtime (release.runtimes)")
+        for decision in decisions
+    ]
+    if files == "all":
+        return here
+    best = defaults(here)
+    reason = "the bundle holds one file for each runtime, the fastest that was measured (release.files)"
+    return [decision if decision in best else _left_out(decision, reason) for decision in here]
+
+
+def _left_out(decision: Decision, reason: str) -> Decision:
+    return decision if decision.verdict == "rejected" else replace(decision, verdict="rejected", reason=reason)
 
 
 def _p50(decision: Decision) -> float:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from models.resize import bilinear
 from models.segmenter import SegmentationOutput, Segmenter
 from pipeline.distillation.precision import at_least_float32
-from pipeline.training.objective import Loss, SupervisedObjective
+from pipeline.training.objective import Loss, SupervisedObjective, Task
 
 
 class DistillationObjective(SupervisedObjective):
@@ -22,10 +22,9 @@ class DistillationObjective(SupervisedObjective):
         teacher: Segmenter,
         methods: dict[str, nn.Module],
         weights: dict[str, float],
-        auxiliary_weight: float,
-        mean: str,
+        task: Task,
     ):
-        super().__init__(network, auxiliary_weight, mean)
+        super().__init__(network, task)
         self.teacher = teacher.requires_grad_(False)
         self.methods = nn.ModuleDict(methods)
         self.weights = weights
@@ -42,8 +41,8 @@ class DistillationObjective(SupervisedObjective):
 
     def compare(self, image: Float[Tensor, "n 3 H W"], labels: Int64[Tensor, "n H W"]) -> Loss:
         with torch.no_grad():
-            teacher = self.teacher(image)
-        student = self.network(image)
+            teacher = self.teacher(image, self.task.image_scale)
+        student = self.network(image, self.task.image_scale)
         task = self.task_loss(student, labels)
         teacher = resized_to(student, teacher)
         terms = [self.weights[name] * method(student, teacher, labels) for name, method in self.methods.items()]

@@ -20,12 +20,13 @@ from pipeline.errors import SegdistillError
 from pipeline.params.methods import MethodsParams
 from pipeline.params.runs import RunParams
 from pipeline.params.training import TrainingParams
+from pipeline.training.class_weights import balanced_classes
 from pipeline.training.curve import write_curve
 from pipeline.training.device import launch, precision_name
 from pipeline.training.draws import training_draws
 from pipeline.training.loop import fit
 from pipeline.training.network import describe_weights, new_network, pretrained_backbone, save_network
-from pipeline.training.objective import SupervisedObjective
+from pipeline.training.objective import SupervisedObjective, Task
 from pipeline.training.resume import fingerprint, scratch_folder
 
 
@@ -40,6 +41,7 @@ def train_student(
     training: TrainingParams,
     classes: Path,
     samples: Path,
+    statistics: Path,
     teacher: Path,
     source: Path,
     pretrained: Path,
@@ -57,6 +59,7 @@ def train_student(
         TeacherMismatch: as `student_objective`.
         NothingInherited: layers are to be inherited and none matches.
         SampleListError: unlabelled images are to be learned from and there are none.
+        StatisticsError: classes are to be balanced and nobody counted them.
     """
     fabric = launch(training.devices, training.precision, training.deterministic)
     inputs = {"classes": sha256(classes), "samples": sha256(samples)}
@@ -66,8 +69,10 @@ def train_student(
         inputs["source"] = sha256(source)
     if run.network.weights.source == "pretraining":
         inputs["pretrained"] = sha256(pretrained_backbone(pretrained))
-    identity = fingerprint(run=run, methods=methods, training=training, **inputs)
     table = ClassTable.load(classes)
+    weights = balanced_classes(statistics, table.names, training.class_balance)
+    balance = None if weights is None else weights.tolist()
+    identity = fingerprint(run=run, methods=methods, training=training, class_weights=balance, **inputs)
     if run.prune.prunes:
         torch.manual_seed(run.seed)  # as for a network from scratch
         segmenter, design = pruned_network(run.network, run.prune.keep, source, tuple(table.names))
@@ -78,7 +83,7 @@ def train_student(
     if run.inherit_layers:
         share = inherit_layers(segmenter, load_teacher(teacher, design.class_names))
         beginning += f"; then {100 * share:.1f} % of all parameters from the teacher"
-    objective = student_objective(run, methods, training, segmenter, design.class_names, teacher)
+    objective = student_objective(run, methods, Task.of(training, weights), segmenter, design.class_names, teacher)
     lessons = read_samples(samples, "train")
     if run.unlabelled_share:
         lessons += choose_unlabelled(
@@ -113,7 +118,7 @@ def train_student(
 def student_objective(
     run: RunParams,
     methods: MethodsParams,
-    training: TrainingParams,
+    task: Task,
     segmenter: Segmenter,
     class_names: tuple[str, ...],
     teacher: Path,
@@ -124,15 +129,13 @@ def student_objective(
         TeacherMismatch: the teacher's classes are not `class_names`.
     """
     if not run.distill:
-        return SupervisedObjective(segmenter, training.auxiliary_weight, training.cross_entropy_mean)
+        return SupervisedObjective(segmenter, task)
     frozen = fold_batchnorms(load_teacher(teacher, class_names))
     torch.manual_seed(run.seed)  # the methods' own weights; the student's were drawn before, equal to the baseline's
     chosen = {name: METHODS[name](methods, segmenter, frozen) for name in run.distill}
     if not any(isinstance(method, ComparesAuxiliaryHeads) for method in chosen.values()):
         frozen.auxiliary_head = None  # else it would run in every iteration for nobody
-    return DistillationObjective(
-        segmenter, frozen, chosen, run.distill, training.auxiliary_weight, training.cross_entropy_mean
-    )
+    return DistillationObjective(segmenter, frozen, chosen, run.distill, task)
 
 
 def load_teacher(path: Path, class_names: tuple[str, ...]) -> Segmenter:

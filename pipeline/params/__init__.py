@@ -154,6 +154,17 @@ class Params:
         return self
 
     @model_validator(mode="after")
+    def _crops_hold_what_networks_see(self) -> "Params":
+        networks = {"teacher": self.teacher.network, **{f"runs.{name}": run.network for name, run in self.runs.items()}}
+        for place, network in networks.items():
+            if network.input_scale > self.training.image_scale:
+                raise ValueError(
+                    f"{place}.network.input_scale {network.input_scale:g} is larger than training.image_scale "
+                    f"{self.training.image_scale:g}: crops would be too small for it"
+                )
+        return self
+
+    @model_validator(mode="after")
     def _pretrained_backbones_exist(self) -> "Params":
         if self.teacher.network.weights.source == "pretraining":
             raise ValueError("teacher.network.weights.source: pretraining is for students; take timm or file")
@@ -199,7 +210,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
         raise ParamsError(
             f"cannot read {path.resolve()}: {error.strerror}; stages run in a profile's folder"
         ) from error
-    except YAMLError as error:
+    except (YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise ParamsError(f"{path} is not YAML: {error}") from error
     try:
         # By way of JSON: strict dataclasses take no dict from Python, and would refuse every nested section.

@@ -107,6 +107,9 @@ class SpeedupParams:
 class ReleaseParams:
     """What a run must reach to be released; null where there is no limit."""
 
+    runtimes: Annotated[list[Literal["onnxruntime", "openvino", "tensorrt"]], Field(min_length=1)]  # of its receivers
+    files: Literal["all", "fastest"]  # fastest: one file for each runtime, where bytes count
+    servers: bool  # with folders for Triton and Isaac ROS, which hold a copy of the graph
     min_speedup: SpeedupParams
     min_miou: Fraction
     max_miou_lost_points: Positive | None  # of what ships, against the checkpoint

@@ -12,7 +12,8 @@ class TrainingParams:
     crop_height: Count  # pixels
     crop_width: Count  # pixels
     batch_size: Annotated[int, Field(ge=2)]  # of one update, over all processes and parts
-    scale_min: Positive  # of the random resize, 1 = native size
+    image_scale: Annotated[float, Field(ge=0.25, le=1)]  # of all crops; no network's input_scale may be larger
+    scale_min: Positive  # of the random resize, times image_scale; 1 = native size
     scale_max: Positive
     flip_probability: Fraction
     brightness: NonNegative  # photometric distortion, largest change in grey values of 0..255
@@ -27,6 +28,7 @@ class TrainingParams:
     max_gradient_norm: Positive  # a longer gradient is shortened to this: the network and the method each for itself
     auxiliary_weight: NonNegative
     cross_entropy_mean: Literal["all_pixels", "labelled_pixels"]
+    class_balance: Fraction  # a pixel counts as its class's frequency ** -this; 0: all alike
     accumulate: Count  # parts that each process differentiates one after the other; BatchNorm sees a part at a time
     precision: Literal["fp32", "bf16", "fp16", "auto"]  # auto: bf16 where the machine computes it natively
     compile: Literal["auto", "always", "never"]  # networks; auto: on a GPU, where a trial finds them faster compiled

@@ -76,6 +76,7 @@ def _training_of(pretraining: PretrainingParams, training: TrainingParams) -> Tr
         crop_height=pretraining.crop_height,
         crop_width=pretraining.crop_width,
         batch_size=pretraining.batch_size,
+        image_scale=1.0,
         scale_min=pretraining.scale_min,
         scale_max=pretraining.scale_max,
         max_class_share=1.0,

@@ -29,9 +29,11 @@ from pipeline.quantization.choice import Choice, Jury, Layer, choose_layers, jud
 from pipeline.quantization.fine_tuning import rounded_for_training, without_rounding
 from pipeline.quantization.quantizer import Quantizer, Target, open_quantized
 from pipeline.runtime import InputShape, Runner
+from pipeline.training.class_weights import balanced_classes
 from pipeline.training.device import launch
 from pipeline.training.draws import training_draws
 from pipeline.training.loop import fit
+from pipeline.training.objective import Task
 from pipeline.training.resume import fingerprint, scratch_folder
 
 FILES: dict[Target, str] = {"cpu": "model_int8.onnx", "tensorrt": "model_int8_tensorrt.onnx"}
@@ -45,6 +47,7 @@ class Paths:
 
     classes: Path
     samples: Path
+    statistics: Path
     teacher: Path
     checkpoint: Path
     graph: Path  # model.onnx
@@ -194,7 +197,8 @@ def _fine_tune(
         inputs["teacher"] = sha256(paths.teacher)
     identity = fingerprint(run=run, methods=methods, training=training, quantization=quantization, **inputs)
     rounded_for_training(segmenter, images)
-    objective = student_objective(run, methods, training, segmenter, design.class_names, paths.teacher)
+    task = Task.of(training, balanced_classes(paths.statistics, table.names, training.class_balance))
+    objective = student_objective(run, methods, task, segmenter, design.class_names, paths.teacher)
     draws = training_draws(read_samples(paths.samples, "train"), table, training, run.seed, paths.scratch)
     with scratch_folder(paths.scratch, f"{name}.int8", identity, fabric.is_global_zero) as folder:
         fit(

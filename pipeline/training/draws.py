@@ -20,6 +20,8 @@ def training_draws(
     Raises:
         ImageError: an image cannot be read.
     """
-    augmentation = Augmentation(**{field.name: getattr(training, field.name) for field in fields(Augmentation)})
+    values = {field.name: getattr(training, field.name) for field in fields(Augmentation)}
+    values |= {name: training.image_scale * values[name] for name in ("scale_min", "scale_max")}
+    augmentation = Augmentation(**values)
     pairs = DecodedPairs(scratch / "decoded-images", samples, classes, round(training.decoded_gib * 2**30))
     return TrainingDraws(pairs, samples, augmentation, seed)

@@ -44,6 +44,7 @@ def places(tmp_path: Path) -> Places:
     return Places(
         classes=tmp_path / "data/classes.json",
         samples=samples,
+        statistics=tmp_path / "data/statistics.json",
         teacher=tmp_path / "teacher.safetensors",
         pretrained=tmp_path / "none",
         scratch=tmp_path / "scratch",

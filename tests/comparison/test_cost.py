@@ -8,11 +8,11 @@ from pipeline.distillation import METHODS
 from pipeline.distillation.objective import DistillationObjective
 from pipeline.params import load_params
 from pipeline.training.objective import SupervisedObjective
-from tests.toy import toy_segmenter
+from tests.toy import TOY_TASK, toy_segmenter
 
 
 def test_a_baseline_costs_itself_only() -> None:
-    cost = count_cost(SupervisedObjective(toy_segmenter()[0], 0.4, "all_pixels"), 48, 64)
+    cost = count_cost(SupervisedObjective(toy_segmenter()[0], TOY_TASK), 48, 64)
     assert cost.student_macs > 0
     assert (cost.training_only_parameters, cost.teacher_macs, cost.methods_macs) == (0, 0, 0)
 
@@ -21,7 +21,7 @@ def test_gdd_costs_its_two_convolutions() -> None:
     methods = load_params(ROOT / "params.yaml").methods
     student, teacher = toy_segmenter()[0], toy_segmenter()[0]
     chosen = {name: METHODS[name](methods, student, teacher) for name in ("gdd", "kd")}
-    objective = DistillationObjective(student, teacher, chosen, {"gdd": 1.0, "kd": 1.0}, 0.4, "all_pixels")
+    objective = DistillationObjective(student, teacher, chosen, {"gdd": 1.0, "kd": 1.0}, TOY_TASK)
     cost = count_cost(objective, 48, 64)
     c, cells = teacher.backbone_channels, 3 * 4
     assert student.backbone_channels == c  # so there is nothing to align
@@ -31,7 +31,7 @@ def test_gdd_costs_its_two_convolutions() -> None:
 
 
 def test_counting_moves_no_weight() -> None:
-    objective = SupervisedObjective(toy_segmenter()[0], 0.4, "all_pixels")
+    objective = SupervisedObjective(toy_segmenter()[0], TOY_TASK)
     before = [parameter.clone() for parameter in objective.parameters()]
     count_cost(objective, 48, 64)
     assert all(torch.equal(a, b) for a, b in zip(before, objective.parameters(), strict=True))

@@ -5,8 +5,8 @@ from dataclasses import asdict
 import pytest
 
 from pipeline.comparison.code import ROOT
-from pipeline.comparison.plan import NothingToCompare, plan_trials
-from pipeline.params import Params, load_params
+from pipeline.comparison.plan import NothingToCompare, plan_trials, with_recipe
+from pipeline.params import Params, ParamsError, load_params
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +32,16 @@ def test_trials_differ_in_seed_and_teaching_only(params: Params) -> None:
         differing = {key for key, value in asdict(trial.run).items() if value != recipe[key]}
         assert differing <= {"seed", "distill", "momentum_shift", "inherit_layers", "unlabelled_share"}
         assert trial.run.has_teacher == (trial.candidate != "none")
+
+
+def test_another_baseline_gives_another_recipe(params: Params) -> None:
+    trials = plan_trials(with_recipe(params, "deeplabv3_r18"), ["kd"], 1)
+    assert {trial.run.network.architecture for trial in trials} == {"deeplabv3"}
+    assert trials[0].run == params.runs["deeplabv3_r18"]
+    with pytest.raises(NothingToCompare, match="pspnet_r18_gdd: it must be a run without a teacher"):
+        with_recipe(params, "pspnet_r18_gdd")
+    with pytest.raises(ParamsError, match="no run 'pspnet'"):
+        with_recipe(params, "pspnet")
 
 
 @pytest.mark.parametrize(

@@ -39,6 +39,9 @@ ON_OPENVINO = ("model.onnx", "model_int8.onnx")
 """Files that were judged by OpenVINO's labels too."""
 
 NO_LIMITS = ReleaseParams(
+    runtimes=["onnxruntime", "openvino", "tensorrt"],
+    files="all",
+    servers=True,
     min_speedup=SpeedupParams(fp16=1.05, int8=1.2),
     min_miou=0.0,
     max_miou_lost_points=None,

@@ -31,6 +31,7 @@ from tests.deploy.release_material import (
     artifact,
     measured,
     picture,
+    run_script,
 )
 
 MODELS = {"model.onnx", "model_fp16.onnx", "model_int8.onnx", "model_int8_tensorrt.onnx"}
@@ -55,6 +56,21 @@ def test_a_released_bundle_holds_what_receivers_need(released: Path) -> None:
     assert not verification.unlisted
     assert not list(released.rglob("*.pyc"))
     assert not list(released.parent.glob(".*"))  # the temporary folder is gone
+
+
+def test_a_small_bundle_holds_the_fastest_file_of_the_runtimes_it_is_for(material: Material) -> None:
+    out = material.release(replace(NO_LIMITS, runtimes=["onnxruntime"], files="fastest", servers=False))
+    held = verify(out, None).files
+    assert MODELS & set(held) == {"model_int8.onnx"}
+    assert not [file for file in held if file.startswith(("engines/", "triton/"))]
+    contract = read_contract((out / "preprocessing.json").read_bytes())
+    assert [(c.runtime, c.model) for c in contract.runtimes] == [("onnxruntime", "model_int8.onnx")]
+    card = (out / "card.md").read_text()
+    assert "| model.onnx | rejected |" in card  # what was left out is in the table, with the reason
+    assert "release.runtimes" in card
+    assert "rebuild_on_target.sh" not in card
+    done = run_script(out, "self_test.py", cwd=out.parent)
+    assert done.returncode == 0, done.stderr
 
 
 def test_the_same_measurements_make_the_same_bytes(material: Material, key: Path) -> None:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.deploy.evidence import Engine
 from pipeline.deploy.gates import failed_gates
-from pipeline.deploy.shipping import Decision, decide, defaults
+from pipeline.deploy.shipping import Decision, decide, defaults, for_receivers
 from tests.deploy.release_material import FILES, NO_LIMITS, ON_OPENVINO, SIZE, TIMES, artifact, measured, on_openvino
 
 ARTIFACTS = [*map(artifact, FILES), *(on_openvino(artifact(file)) for file in ON_OPENVINO)]
@@ -37,6 +37,22 @@ def test_int8_ships_where_it_pays_and_nowhere_else() -> None:
     assert (dear.verdict, dear.speedup) == ("rejected", 9 / 8)
     assert "8.00 ms against 9.00 ms of fp32: 1.12 times as fast, needed is 1.2" in dear.reason
     assert decided(speedup=1.1)["openvino", "int8"].verdict == "ships"
+
+
+def test_a_bundle_for_some_receivers_says_what_it_leaves_out() -> None:
+    everywhere = list(decided().values())
+    assert for_receivers(everywhere, ["onnxruntime", "openvino", "tensorrt"], "all") == everywhere
+    on_cpus = {(d.runtime, d.precision): d for d in for_receivers(everywhere, ["onnxruntime", "openvino"], "fastest")}
+    assert [key for key, d in on_cpus.items() if d.verdict == "ships"] == [
+        ("onnxruntime", "int8"),
+        ("openvino", "fp32"),
+    ]
+    assert "one file for each runtime" in on_cpus["onnxruntime", "fp32"].reason
+    assert "release.runtimes" in on_cpus["tensorrt", "int8"].reason
+    dear = on_cpus["openvino", "int8"]
+    assert dear == decided()["openvino", "int8"]  # its own reason stays
+    undecided = [d.verdict for d in for_receivers(everywhere, ["tensorrt"], "fastest") if d.runtime == "tensorrt"]
+    assert undecided == ["rejected"] * 3  # nothing was measured, so nothing is the fastest
 
 
 def test_a_file_that_openvino_computes_otherwise_is_rejected_there_alone() -> None:

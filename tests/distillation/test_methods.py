@@ -14,7 +14,7 @@ from pipeline.distillation.dist import ComparesAuxiliaryHeads, NoAuxiliaryHead
 from pipeline.distillation.objective import DistillationObjective, resized_to, watched
 from pipeline.params import MethodsParams, load_params
 from tests.distillation.outputs import random_labels, random_output
-from tests.toy import toy_segmenter
+from tests.toy import TOY_TASK, toy_segmenter
 
 
 @pytest.fixture(scope="module")
@@ -128,7 +128,7 @@ def test_several_methods_add_up_by_their_weights(params: MethodsParams) -> None:
     def distill(names: list[str]) -> float:
         torch.manual_seed(0)  # dropout
         methods = {name: METHODS[name](params, student, teacher) for name in names}
-        objective = DistillationObjective(student, teacher, methods, weights, 0.4, "all_pixels").train()
+        objective = DistillationObjective(student, teacher, methods, weights, TOY_TASK).train()
         return objective.compare(image, labels).terms["distill"].item()
 
     assert distill(["kd", "at"]) == pytest.approx(distill(["kd"]) + distill(["at"]), rel=1e-5)

@@ -85,6 +85,7 @@ def test_it_learns_on_alone_or_from_the_teacher(source: Path, tmp_path: Path, di
             training=toy_training(log_every=1),
             classes=tmp_path / "classes.json",
             samples=samples,
+            statistics=tmp_path / "statistics.json",
             teacher=source,
             source=source,
             pretrained=tmp_path / "none",

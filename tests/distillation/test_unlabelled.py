@@ -62,6 +62,7 @@ def _train(params: Params, folder: Path, share: float, out: str) -> None:
         training=training,
         classes=folder / "classes.json",
         samples=folder / "samples.csv",
+        statistics=folder / "statistics.json",
         teacher=folder / "teacher.safetensors",
         source=folder / "teacher.safetensors",
         pretrained=folder / "none",

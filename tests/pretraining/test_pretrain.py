@@ -138,8 +138,8 @@ def test_a_student_begins_with_the_backbone_and_says_so(classifier_file: Path, t
     train_student(
         name="student", run=replace(recipe, network=network, iterations=1, learning_rate=1e-12),
         methods=PARAMS.methods, training=toy_training(min_learning_rate=0.0), classes=tmp_path / "classes.json",
-        samples=tmp_path / "samples.csv", teacher=tmp_path / "none", source=tmp_path / "none", pretrained=out,
-        scratch=tmp_path / "scratch", out=tmp_path / "student",
+        samples=tmp_path / "samples.csv", statistics=tmp_path / "statistics.json", teacher=tmp_path / "none",
+        source=tmp_path / "none", pretrained=out, scratch=tmp_path / "scratch", out=tmp_path / "student",
     )  # fmt: skip
     student, _, facts = load_checkpoint(tmp_path / "student/checkpoint.safetensors")
     assert facts["backbone_weights"] == said
@@ -219,6 +219,7 @@ def test_a_student_without_the_backbone_says_which_stage_makes_it(tmp_path: Path
     with pytest.raises(WeightsError, match=r"no pre-trained backbone in .*empty; run stage pretrain: dvc repro"):
         train_student(
             name="student", run=replace(recipe, network=network, iterations=1), methods=PARAMS.methods,
-            training=toy_training(), classes=tmp_path / "classes.json", samples=samples, teacher=tmp_path / "none",
-            source=tmp_path / "none", pretrained=tmp_path / "empty", scratch=tmp_path / "scratch", out=tmp_path / "out",
+            training=toy_training(), classes=tmp_path / "classes.json", samples=samples,
+            statistics=tmp_path / "statistics.json", teacher=tmp_path / "none", source=tmp_path / "none",
+            pretrained=tmp_path / "empty", scratch=tmp_path / "scratch", out=tmp_path / "out",
         )  # fmt: skip

@@ -151,7 +151,8 @@ def toy_baseline(**changes: object) -> RunParams:
 
 def quantize_toy(folder: Path, out: Path, quantization: QuantizationParams, int8: BudgetParams) -> dict:
     paths = Paths(
-        classes=folder / "classes.json", samples=folder / "samples.csv", teacher=folder / "none",
+        classes=folder / "classes.json", samples=folder / "samples.csv",
+        statistics=folder / "statistics.json", teacher=folder / "none",
         checkpoint=folder / "checkpoint.safetensors", graph=folder / "export/model.onnx",
         predictions=folder / "predictions", scratch=out / "scratch",
     )  # fmt: skip

@@ -77,6 +77,7 @@ def write_release(folders: Folders, name: str) -> None:
     measurements = TypeAdapter(list[Measurement]).validate_python(profile["measurements"])
     decisions = decide(artifacts, engines, measurements, SIZE, {"fp16": 1.05, "int8": 1.2})
     limits = ReleaseParams(
+        runtimes=["onnxruntime", "openvino", "tensorrt"], files="all", servers=True,
         min_speedup=SpeedupParams(fp16=1.05, int8=1.2), min_miou=0.0, max_miou_lost_points=None,
         max_p90_ms=4.0 if name == REJECTED else None, max_mebibytes=None,
     )  # fmt: skip

@@ -23,7 +23,7 @@ from pipeline.params import load_params
 from pipeline.training.device import launch
 from pipeline.training.draws import training_draws
 from pipeline.training.loop import Curve, fit
-from pipeline.training.objective import SupervisedObjective
+from pipeline.training.objective import SupervisedObjective, Task
 from tests.toy import TOY_CLASSES, toy_segmenter, toy_training
 
 PARAMS = load_params(ROOT / "params.yaml")
@@ -64,10 +64,10 @@ def _objective(method: str) -> SupervisedObjective:
         if isinstance(module, nn.Dropout2d):
             module.p = 0.0
     if method == "none":
-        return SupervisedObjective(student, 0.4, TRAINING.cross_entropy_mean)
+        return SupervisedObjective(student, Task.of(TRAINING, None))
     name = method.removesuffix("_dot")
     chosen = {name: METHODS[name](PARAMS.methods, student, teacher)}
-    return DistillationObjective(student, teacher, chosen, {name: 1.0}, 0.4, TRAINING.cross_entropy_mean)
+    return DistillationObjective(student, teacher, chosen, {name: 1.0}, Task.of(TRAINING, None))
 
 
 def _fit(objective: SupervisedObjective, method: str, samples: Path, fabric: Fabric, scratch: Path) -> Curve:

@@ -12,7 +12,7 @@ from pipeline.pretraining.imitation import ImitationObjective
 from pipeline.training import compilation
 from pipeline.training.compilation import compile_networks
 from pipeline.training.device import launch
-from tests.toy import toy_segmenter, toy_training
+from tests.toy import TOY_TASK, toy_segmenter, toy_training
 
 TRAINING = toy_training(compile="always")
 
@@ -20,7 +20,7 @@ TRAINING = toy_training(compile="always")
 @pytest.fixture
 def objective() -> DistillationObjective:
     torch.manual_seed(0)
-    objective = DistillationObjective(toy_segmenter()[0], toy_segmenter()[0], {}, {}, 0.4, "all_pixels")
+    objective = DistillationObjective(toy_segmenter()[0], toy_segmenter()[0], {}, {}, TOY_TASK)
     return objective.to(memory_format=torch.channels_last).train()  # type: ignore[reportCallIssue]
 
 

@@ -23,7 +23,7 @@ from pipeline.training.objective import SupervisedObjective
 from pipeline.training.optimizer import polynomial_rate
 from pipeline.training.progress import TrainingProgress
 from pipeline.training.resume import TrainingBusy, fingerprint, scratch_folder
-from tests.toy import TOY_CLASSES, toy_segmenter, toy_training, write_toy_samples
+from tests.toy import TOY_CLASSES, TOY_TASK, toy_segmenter, toy_training, write_toy_samples
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def draws(tmp_path: Path, training: TrainingParams) -> TrainingDraws:
 
 def _supervised() -> SupervisedObjective:
     torch.manual_seed(0)
-    return SupervisedObjective(toy_segmenter()[0], 0.4, "all_pixels")
+    return SupervisedObjective(toy_segmenter()[0], TOY_TASK)
 
 
 def _fit(
@@ -82,7 +82,7 @@ def test_a_methods_own_long_gradient_does_not_shorten_the_students_steps(
     alone, _ = _fit(training, draws, tmp_path / "alone", iterations=3)
     method = OwnLayerOnly()
     objective = DistillationObjective(
-        _supervised().network, toy_segmenter()[0], {"own": method}, {"own": 1.0}, 0.4, "all_pixels"
+        _supervised().network, toy_segmenter()[0], {"own": method}, {"own": 1.0}, TOY_TASK
     )
     together, _ = _fit(training, draws, tmp_path / "together", iterations=3, objective=objective)
     assert method.own < 0  # it did take its steps
@@ -94,7 +94,7 @@ def _distilling() -> DistillationObjective:
     teacher = toy_segmenter()[0]
     student = _supervised().network
     method = GenerativeDenoise(student.backbone_channels, teacher.backbone_channels, 4.0, 1.0)
-    return DistillationObjective(student, teacher, {"gdd": method}, {"gdd": 1.0}, 0.4, "all_pixels")
+    return DistillationObjective(student, teacher, {"gdd": method}, {"gdd": 1.0}, TOY_TASK)
 
 
 class WithoutStatistics(SupervisedObjective):
@@ -112,7 +112,7 @@ def test_accumulated_parts_are_the_whole_batch(training: TrainingParams, draws: 
     curves = []
     for accumulate in (1, 2):
         accumulating = replace(training, batch_size=4, accumulate=accumulate, log_every=1)
-        objective = WithoutStatistics(_supervised().network, 0.4, "all_pixels")
+        objective = WithoutStatistics(_supervised().network, TOY_TASK)
         curves.append(_fit(accumulating, draws, tmp_path / str(accumulate), 4, rate=0.01, objective=objective)[1])
     for whole, accumulated in zip(*curves, strict=True):
         assert accumulated["total"] == pytest.approx(whole["total"], rel=1e-4)

@@ -14,7 +14,7 @@ from pipeline.training.draws import training_draws
 from pipeline.training.guard import WARM_UP, LossGuard
 from pipeline.training.loop import TrainingDiverged, fit
 from pipeline.training.objective import Loss, SupervisedObjective
-from tests.toy import TOY_CLASSES, toy_segmenter, toy_training, write_toy_samples
+from tests.toy import TOY_CLASSES, TOY_TASK, toy_segmenter, toy_training, write_toy_samples
 
 
 class OneBadLoss(SupervisedObjective):
@@ -22,7 +22,7 @@ class OneBadLoss(SupervisedObjective):
 
     def __init__(self, at: int, factor: float):
         torch.manual_seed(0)
-        super().__init__(toy_segmenter()[0], 0.4, "all_pixels")
+        super().__init__(toy_segmenter()[0], TOY_TASK)
         self.at, self.factor, self.calls = at, factor, 0
 
     def compare(self, image: Tensor, labels: Tensor) -> Loss:

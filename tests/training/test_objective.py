@@ -9,7 +9,7 @@ from pipeline.data.distortion import NEUTRAL
 from pipeline.distillation.gdd import GenerativeDenoise
 from pipeline.distillation.objective import DistillationObjective
 from pipeline.training.objective import SupervisedObjective, cross_entropy
-from tests.toy import toy_segmenter
+from tests.toy import TOY_TASK, toy_segmenter
 from tests.vectors.reading import Vector
 
 
@@ -50,7 +50,7 @@ def _batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 def _distillation() -> tuple[DistillationObjective, Segmenter]:
     student, teacher = toy_segmenter()[0], toy_segmenter()[0]
     method = GenerativeDenoise(student.backbone_channels, teacher.backbone_channels, 4.0, 1.0)
-    return DistillationObjective(student, teacher, {"gdd": method}, {"gdd": 10.0}, 0.4, "all_pixels"), teacher
+    return DistillationObjective(student, teacher, {"gdd": method}, {"gdd": 10.0}, TOY_TASK), teacher
 
 
 def test_total_is_the_sum_of_the_terms() -> None:
@@ -69,7 +69,7 @@ def test_the_teacher_stays_frozen() -> None:
 
 
 def test_the_auxiliary_head_counts_where_there_is_one() -> None:
-    objective = SupervisedObjective(toy_segmenter()[0], 0.4, "all_pixels")
+    objective = SupervisedObjective(toy_segmenter()[0], TOY_TASK)
     assert "auxiliary" in objective(*_batch()).terms
     objective.network.auxiliary_head = None
     assert "auxiliary" not in objective(*_batch()).terms

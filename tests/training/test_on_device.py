@@ -18,7 +18,7 @@ from pipeline.training.draws import training_draws
 from pipeline.training.loop import fit
 from pipeline.training.objective import SupervisedObjective
 from tests.distillation.outputs import random_labels
-from tests.toy import TOY_CLASSES, toy_segmenter, toy_training, write_toy_samples
+from tests.toy import TOY_CLASSES, TOY_TASK, toy_segmenter, toy_training, write_toy_samples
 from tests.training.several import without_chance
 
 PARAMS = load_params(ROOT / "params.yaml")
@@ -59,7 +59,7 @@ def test_a_distilled_toy_learns_in_every_precision(precision: str, tmp_path: Pat
     torch.manual_seed(0)
     teacher, student = toy_segmenter()[0], toy_segmenter()[0]
     chosen = {"gdd": METHODS["gdd"](PARAMS.methods, student, teacher)}
-    objective = DistillationObjective(student, teacher, chosen, {"gdd": 1.0}, 0.4, "all_pixels")
+    objective = DistillationObjective(student, teacher, chosen, {"gdd": 1.0}, TOY_TASK)
     draws = training_draws(read_samples(write_toy_samples(tmp_path), "train"), TOY_CLASSES, training, 0, tmp_path)
     curve = fit(
         objective, draws, training, launch(1, precision, False), name="toy", iterations=30, learning_rate=0.05,
@@ -77,10 +77,10 @@ def test_a_deterministic_training_ends_in_the_same_bytes(method: str, tmp_path: 
     for _ in range(2):
         torch.manual_seed(0)
         student, teacher = toy_segmenter()[0], toy_segmenter()[0]
-        objective = SupervisedObjective(student, 0.4, "all_pixels")
+        objective = SupervisedObjective(student, TOY_TASK)
         if method != "none":
             chosen = {method: METHODS[method](PARAMS.methods, student, teacher)}
-            objective = DistillationObjective(student, teacher, chosen, {method: 1.0}, 0.4, "all_pixels")
+            objective = DistillationObjective(student, teacher, chosen, {method: 1.0}, TOY_TASK)
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # PyTorch warns of what has no deterministic form
             draws, fabric = training_draws(samples, TOY_CLASSES, training, 0, tmp_path), launch(1, "auto", True)
