@@ -6,6 +6,7 @@ from typing import Any
 
 import timm
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from timm.models.resnet import BasicBlock
@@ -18,6 +19,7 @@ RESNET18_V1C = "resnet18_v1c"
 
 
 FORMAT = "segdistill-backbone-1"
+FACTS = TypeAdapter(dict[str, str])
 
 
 class Backbone(nn.Module):
@@ -115,7 +117,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     """
     try:
         return {name: tensor.float() for name, tensor in load_file(path).items()}
-    except (OSError, SafetensorError) as error:
+    except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise ModelError(f"backbone weights {path} cannot be read: {error}") from error
 
 
@@ -133,8 +135,8 @@ def backbone_facts(path: Path) -> dict[str, str]:
     """
     try:
         with safe_open(path, framework="pt") as file:
-            return json.loads((file.metadata() or {})[FORMAT])
-    except (OSError, SafetensorError, KeyError, ValueError) as error:
+            return FACTS.validate_json((file.metadata() or {})[FORMAT])
+    except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
         raise ModelError(f"{path} is no backbone in the form {FORMAT} ({error}); run stage pretrain anew") from error
 
 

@@ -1,6 +1,9 @@
 """From a design to a segmenter with fresh weights."""
 
 from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from pydantic import ConfigDict, Field
 
 from models.backbone import Backbone
 from models.deeplabv3 import AtrousPyramidHead
@@ -13,18 +16,23 @@ from models.segmenter import Segmenter
 HEADS = {"pspnet": PyramidPoolingHead, "deeplabv3": AtrousPyramidHead}
 
 
+Width = Annotated[int, Field(ge=1, le=8192)]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Design:
-    """All that is needed to build a segmenter again; it stands in the header of every checkpoint."""
+    """All that is needed to build a segmenter again. It stands in the header of every checkpoint; limits hold there."""
+
+    __pydantic_config__ = ConfigDict(extra="forbid")
 
     architecture: str
     backbone: str
-    input_scale: float  # the network works on the image resized by this, 0..1
-    output_stride: int  # of that image
-    head_channels: int
-    auxiliary_channels: int
-    channels: dict[str, int]  # of a pruned network, by the names of models/pruning.py; empty: none was taken out
-    class_names: tuple[str, ...]
+    input_scale: Annotated[float, Field(gt=0, le=1)]  # the network works on the image resized by this
+    output_stride: Literal[8, 16, 32]  # of that image
+    head_channels: Width
+    auxiliary_channels: Width
+    channels: dict[str, Width]  # of a pruned network, by the names of models/pruning.py; empty: none was taken out
+    class_names: Annotated[tuple[str, ...], Field(min_length=2, max_length=255)]
 
 
 def build_segmenter(design: Design, pretrained: bool = False) -> Segmenter:

@@ -1,19 +1,23 @@
 """Checkpoints: one safetensors file that says itself how to rebuild the network. No pickle, no teacher inside."""
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import torch
+from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
+from models.backbone import plain_blocks
 from models.build import Design, build_segmenter
 from models.errors import ModelError
 from models.segmenter import Segmenter
 
 FORMAT = "segdistill-3"
 WHOLE = {"input_scale": 1.0, "channels": {}}
+UNBUILDABLE = (RuntimeError, ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError)
+DESIGN, FACTS = TypeAdapter(Design), TypeAdapter(dict[str, str])
 ADDED: dict[str, dict[str, object]] = {FORMAT: {}, "segdistill-2": WHOLE}
 """What the designs of each readable form lack: networks were once always whole and saw the image at its own size."""
 
@@ -44,12 +48,43 @@ def load_checkpoint(path: Path) -> tuple[Segmenter, Design, dict[str, str]]:
             if form is None:
                 raise ModelError(f"{path} is not a checkpoint in the form {FORMAT} (its header: {list(header)})")
             saved = json.loads(header[form])
-            class_names = tuple(saved["design"]["class_names"])
-            design = Design(**ADDED[form] | saved["design"] | {"class_names": class_names})
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-    except SafetensorError as error:
+            design = DESIGN.validate_json(json.dumps(ADDED[form] | saved["design"]))
+            facts = FACTS.validate_python(saved["facts"])
+            _require_shapes(design, {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()})  # noqa: SIM118 (not a dict)
+            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except ModelError as error:
+        raise ModelError(f"{path}: {error}") from error
+    except (SafetensorError, OSError) as error:
         raise ModelError(f"{path} is damaged ({error}); delete it and run dvc repro") from error
-    with torch.random.fork_rng(devices=[]):  # the random initialization that is overwritten must not move the seed
-        segmenter = build_segmenter(design)
-    segmenter.load_state_dict(weights)
-    return segmenter.eval(), design, saved["facts"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ModelError(
+            f"{path} has a header that describes no network of ours ({error!r}); delete it and run dvc repro"
+        ) from error
+    try:
+        with torch.random.fork_rng(devices=[]):  # the random initialization that is overwritten must not move the seed
+            segmenter = build_segmenter(design)
+        segmenter.load_state_dict(weights)
+    except UNBUILDABLE as error:
+        raise ModelError(f"{path}: it describes a network that cannot be built ({error!r})") from error
+    return segmenter.eval(), design, facts
+
+
+def _require_shapes(design: Design, found: dict[str, tuple[int, ...]]) -> None:
+    """Refuse a file whose tensors are not those of the network that it describes, before any memory is taken for it.
+
+    Of a pruned network, which is cut out of a whole one, only the names are compared, and it must be a small ResNet.
+    """
+    try:
+        with torch.device("meta"):
+            whole = build_segmenter(replace(design, channels={}))
+    except UNBUILDABLE as error:
+        raise ModelError(f"it describes a network that cannot be built ({error!r})") from error
+    expected = {name: tuple(tensor.shape) for name, tensor in whole.state_dict().items()}
+    if design.channels:
+        plain_blocks(whole.backbone.network)
+        expected, found = dict.fromkeys(expected, ()), dict.fromkeys(found, ())
+    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
+    if wrong:
+        raise ModelError(
+            f"its tensors are not those of the network that it describes: {len(wrong)} differ, {', '.join(wrong[:3])}"
+        )

@@ -56,6 +56,8 @@ def load_classifier(backbone: str, path: Path) -> Classifier:
     if missing := [name for name in ("fc.weight", "fc.bias") if name not in weights]:
         raise ModelError(f"{path} has no {' and no '.join(missing)}: it holds a backbone, not a classifier")
     weight, bias = weights["fc.weight"], weights["fc.bias"]
+    if weight.dim() != 2 or not len(weight):
+        raise ModelError(f"{path}: fc.weight has shape {tuple(weight.shape)}, a classifier's is classes x channels")
     classifier = new_classifier(backbone, len(weight))
     load_backbone_weights(classifier.backbone, path)
     if weight.shape != classifier.fc.weight.shape or bias.shape != classifier.fc.bias.shape:

@@ -1,18 +1,24 @@
 """How every command ends: quietly, or with one message that says what, where and what to do."""
 
+import errno
 import sys
 from collections.abc import Callable
 
 from models.errors import ModelError
 from pipeline.errors import SegdistillError
 
-NO_SPACE = 28
+NO_ROOM = {errno.ENOSPC: "No space left", errno.EDQUOT: "The disk quota is used up", errno.EFBIG: "A file is too large"}
+NO_RIGHT = {
+    errno.EROFS: "The file system is read-only",
+    errno.EACCES: "Permission denied",
+    errno.EPERM: "Not permitted",
+}
 
 
 def run_command(main: Callable[[], None]) -> None:
     """Run a command; a project error becomes one message and exit status 1.
 
-    Anything else is a defect of ours and keeps its traceback, except what the machine did: Ctrl-C, no memory, no space.
+    Anything else is a defect of ours and keeps its traceback, except what the machine did: Ctrl-C, no memory, no room.
     """
     try:
         main()
@@ -23,6 +29,9 @@ def run_command(main: Callable[[], None]) -> None:
     except MemoryError:
         sys.exit("\nOut of memory. Lower training.batch_size, the crop or evaluation.batch_size in params.yaml.")
     except OSError as error:
-        if error.errno != NO_SPACE:
-            raise
-        sys.exit(f"\nNo space left writing {error.filename or 'a file'}. Free some and run the same command again.")
+        where = error.filename or "a file"
+        if error.errno in NO_ROOM:
+            sys.exit(f"\n{NO_ROOM[error.errno]} writing {where}. Free some and run the same command again.")
+        if error.errno in NO_RIGHT:
+            sys.exit(f"\n{NO_RIGHT[error.errno]}: {where}. Make the folder writable and run the same command again.")
+        raise

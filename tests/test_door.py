@@ -1,5 +1,6 @@
 """Stages end quietly or with one message."""
 
+import errno
 import subprocess
 import sys
 from pathlib import Path
@@ -26,7 +27,10 @@ def test_a_project_error_is_one_message(error: Exception) -> None:
     [
         (KeyboardInterrupt(), "Interrupted"),
         (MemoryError(), "Lower training.batch_size"),
-        (OSError(28, "No space left on device", "x.bin"), "No space left writing x.bin"),
+        (OSError(errno.ENOSPC, "", "x.bin"), "No space left writing x.bin"),
+        (OSError(errno.EDQUOT, "", "x.bin"), "The disk quota is used up writing x.bin"),
+        (OSError(errno.EROFS, "", "x.bin"), "The file system is read-only: x.bin. Make the folder writable"),
+        (OSError(errno.EACCES, "", "x.bin"), "Permission denied: x.bin"),
     ],
 )
 def test_what_the_machine_did_is_said(error: BaseException, message: str) -> None:

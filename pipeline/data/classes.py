@@ -4,8 +4,10 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
+from pydantic import Field, TypeAdapter, ValidationError
 
 from pipeline.data.files import write_text
 from pipeline.errors import SegdistillError
@@ -14,6 +16,9 @@ IGNORE_INDEX = 255
 """Train id of a pixel nobody labelled: it enters no loss and no metric."""
 
 MAX_CLASSES = IGNORE_INDEX
+
+
+Byte = Annotated[int, Field(ge=0, le=255)]
 
 
 class ClassTableError(SegdistillError):
@@ -25,8 +30,8 @@ class LabelClass:
     """One class; its position in the table is its train id."""
 
     name: str
-    color: tuple[int, int, int]  # RGB, 0..255
-    raw_ids: tuple[int, ...]  # ids in the data set's own mask files, 0..255
+    color: tuple[Byte, Byte, Byte]  # RGB
+    raw_ids: tuple[Byte, ...]  # ids in the data set's own mask files
 
 
 @dataclass(frozen=True)
@@ -35,7 +40,7 @@ class ClassTable:
 
     dataset: str
     classes: tuple[LabelClass, ...]
-    void_raw_ids: tuple[int, ...]
+    void_raw_ids: tuple[Byte, ...]
 
     def __post_init__(self) -> None:
         if not 2 <= len(self.classes) <= MAX_CLASSES:
@@ -87,13 +92,8 @@ class ClassTable:
     @classmethod
     def load(cls, path: Path) -> "ClassTable":
         try:
-            table = json.loads(path.read_text())
-            classes = tuple(
-                LabelClass(c["name"], (c["color"][0], c["color"][1], c["color"][2]), tuple(c["raw_ids"]))
-                for c in table["classes"]
-            )
-            return cls(table["dataset"], classes, tuple(table["void_raw_ids"]))
-        except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
+            return TypeAdapter(cls).validate_json(path.read_bytes())
+        except (OSError, ValidationError) as error:
             raise ClassTableError(
                 f"{path} is not a class table ({error}); run the prepare stage to write it"
             ) from error

@@ -1,13 +1,19 @@
 """Writing files so that an interrupted run never leaves one that looks whole."""
 
+import errno
 import hashlib
 import json
 import os
+import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from pipeline.errors import SegdistillError
+
+FULL = 64 * 1024
+"""Bytes. Libraries that write for themselves may not say that there was no room, and stumble over what they wrote."""
 
 
 class DiskFull(SegdistillError):
@@ -28,14 +34,24 @@ def replacing(path: Path) -> Iterator[Path]:
         with temporary.open("rb") as written:
             os.fsync(written.fileno())
         os.replace(temporary, path)
-    except OSError as error:
-        if error.errno == 28:  # ENOSPC
+    except Exception as error:
+        number = _number(error)
+        if number == errno.ENOSPC or shutil.disk_usage(path.parent).free < FULL:
             raise DiskFull(
                 f"no space left for {path}; free some on the file system of {path.parent} and run the stage again"
             ) from error
+        if number is not None and not isinstance(error, OSError):
+            raise OSError(number, os.strerror(number), str(path)) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _number(error: Exception) -> int | None:
+    """The operating system's number of an error; libraries written in Rust have it in their message only."""
+    told = re.search(r"\(os error (\d+)\)", str(error))
+    number = getattr(error, "errno", None)
+    return number if number is not None else int(told[1]) if told else None
 
 
 def write_text(path: Path, text: str) -> None:

@@ -1,5 +1,7 @@
 """What was computed once and need not be again: bytes by key, in one file."""
 
+import errno
+import os
 import sqlite3
 import warnings
 import zlib
@@ -40,6 +42,8 @@ class Store:
         try:
             self._connection = self._open()
         except sqlite3.OperationalError as error:
+            if os.statvfs(path.parent).f_flag & os.ST_RDONLY:  # SQLite does not say so
+                raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path)) from error
             raise StoreBusy(f"{path} cannot be opened ({error}); is another stage of this profile running?") from error
         except sqlite3.DatabaseError as error:
             warnings.warn(f"{path} is damaged ({error}) and is begun anew", stacklevel=2)

@@ -72,7 +72,7 @@ def read_source(precision: str, path: Path, metrics: Path) -> Source:
         record = meant[path.name]
         rejected = record["reason"] or "no reason given" if record["status"] != "accepted" else ""
         expected = record["sha256"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise EngineError(f"{metrics} says nothing usable about {path.name} ({error!r}); run dvc repro") from error
     if not path.is_file() or sha256(path) != expected:
         raise EngineError(f"{path} is missing or is not the file that {metrics} speaks of; run dvc repro")

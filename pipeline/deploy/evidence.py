@@ -186,7 +186,7 @@ def copy_measured(source: Path, expected_sha256: str, target: Path) -> None:
 def _read(path: Path, stage: str) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise EvidenceError(
             f"measurement {path} cannot be read ({error}); stage {stage} writes it: run dvc repro. Nothing is released "
             f"unmeasured"

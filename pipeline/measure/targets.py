@@ -92,5 +92,5 @@ def _records(metrics: Path, key: str, fields: tuple[str, ...]) -> list[dict]:
     try:
         records = json.loads(metrics.read_text(encoding="utf-8"))[key]
         return [{field: record[field] for field in fields} for record in records]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise TargetError(f"{metrics} does not list its {key} ({error!r}); run the stage again: dvc repro") from error

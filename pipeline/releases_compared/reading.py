@@ -68,7 +68,7 @@ def read_release(asked: str, run: str | None) -> Release:
     perf, numerics = _text(asked, run, PERF), _text(asked, run, NUMERICS)
     try:
         return _parsed(asked, _yaml(perf), _yaml(numerics))
-    except (YAMLError, KeyError, TypeError, ValueError, AttributeError) as error:
+    except (YAMLError, KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise ReleasesError(
             f"{asked}: {PERF} and {NUMERICS} are not those of a release ({type(error).__name__}: {error}); "
             f"run the stage again: dvc repro release"

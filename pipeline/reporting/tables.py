@@ -61,7 +61,7 @@ def read_confusion(path: Path, stage: str, names: Sequence[str]) -> np.ndarray:
         raise corrupt(path, stage, f"its classes are not {', '.join(names)}")
     try:
         return np.array([[int(cell) for cell in row[1:]] for row in rows[1:]], dtype=np.int64).reshape(len(names), -1)
-    except ValueError as error:
+    except (ValueError, OverflowError) as error:
         raise corrupt(path, stage, str(error)) from error
 
 

@@ -92,7 +92,10 @@ def listed_objects(store: Any, folder: str, of: str = "") -> list[StoredObject]:
     found = hashlib.md5(content, usedforsecurity=False).hexdigest()
     if found != folder.removesuffix(FOLDER):
         raise damaged([Damage(own, f"has the MD5 {found}", address(store, folder))], of)
-    entries = [StoredObject(entry["md5"], entry["relpath"]) for entry in json.loads(content)]
+    try:
+        entries = [StoredObject(str(entry["md5"]), str(entry["relpath"])) for entry in json.loads(content)]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise StoreError(f"{address(store, folder)} is no list of DVC's ({error!r}); nothing was read") from error
     for entry in entries:
         if not OBJECT_NAME.fullmatch(entry.name) or not stays_inside(entry.file):
             raise StoreError(

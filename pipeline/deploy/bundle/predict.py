@@ -6,7 +6,6 @@ of the pixels.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -18,7 +17,7 @@ sys.dont_write_bytecode = True  # a bundle stays as it was delivered,
 cache, sys.pycache_prefix = sys.pycache_prefix, "/nonexistent/pycache"  # and compiled files put into it are not read
 sys.path.insert(0, str(BUNDLE))
 
-from runner.contract import AUTO, RUNTIMES  # noqa: E402
+from runner.contract import AUTO, RUNTIMES, LabelClass, read_classes  # noqa: E402
 from runner.images import read_image  # noqa: E402
 from segmenter import REFUSALS, open_segmenter, verify_bundle  # noqa: E402
 from verify import KEY_VARIABLE, given_key  # noqa: E402
@@ -44,11 +43,11 @@ def main() -> None:
     segmenter = open_segmenter(bundle, arguments.runtime, arguments.threads)
     labels = segmenter.segment(image)
     print(f"{segmenter.choice.model} with {segmenter.choice.runtime}")
-    _write(image, labels, json.loads(bundle.read("classes.json"))["classes"], arguments)
+    _write(image, labels, read_classes(bundle.read("classes.json")), arguments)
 
 
-def _write(image: np.ndarray, labels: np.ndarray, classes: list[dict], arguments: argparse.Namespace) -> None:
-    palette = np.array([entry["color"] for entry in classes], dtype=np.uint8)
+def _write(image: np.ndarray, labels: np.ndarray, classes: list[LabelClass], arguments: argparse.Namespace) -> None:
+    palette = np.array([entry.color for entry in classes], dtype=np.uint8)
     overlay = Image.blend(Image.fromarray(image), Image.fromarray(palette[labels]), arguments.opacity)
     output = arguments.output or Path(f"{arguments.image.stem}_overlay.png")
     overlay.save(output)
@@ -57,7 +56,7 @@ def _write(image: np.ndarray, labels: np.ndarray, classes: list[dict], arguments
     shares = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
     for index in np.argsort(-shares):
         if shares[index] > 0:
-            print(f"{classes[index]['name']:>16}  {100 * shares[index]:5.1f} %")
+            print(f"{classes[index].name:>16}  {100 * shares[index]:5.1f} %")
     print(f"overlay written to {output}")
 
 

@@ -22,6 +22,7 @@ from runner.contract import (
     TENSORRT,
     Choice,
     Contract,
+    ContractRefused,
     InputRefused,
     RuntimeMissing,
     RuntimeRefused,
@@ -33,7 +34,7 @@ from runner.images import ImageRefused, resize, resize_labels
 from runner.runtimes import Reader, Runtime, choose, open_runtime
 from verify import MANIFEST, BundleRefused, Verification, verified_bytes, verify
 
-REFUSALS = (BundleRefused, InputRefused, RuntimeRefused, ImageRefused, EngineRefused, CudaUnavailable)
+REFUSALS = (BundleRefused, ContractRefused, InputRefused, RuntimeRefused, ImageRefused, EngineRefused, CudaUnavailable)
 """What a user can cause and mend: one message, no traceback."""
 NOT_HERE = (RuntimeMissing, EngineRefused, CudaUnavailable)
 """Reasons of this machine against a runtime: another one may do."""

@@ -42,7 +42,7 @@ def read_contract(text: bytes) -> Contract:
             labels=str(golden["labels"]["fp32"]),
             limits=Limits(limits, {name: float(content["min_speedup"][name]) for name in ("fp16", "int8")}),
         )
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError) as error:
         raise ContractUnusable(
             f"preprocessing.json of this bundle does not say what a rebuilt engine must reach ({error!r}); this file "
             f"and the bundle are of different versions, fetch the bundle again"

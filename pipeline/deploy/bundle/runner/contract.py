@@ -13,6 +13,10 @@ PACKAGES = {"onnxruntime": "onnxruntime", CUDA: "onnxruntime-gpu", "openvino": "
 RUNTIMES = (*PACKAGES, TENSORRT)
 
 
+MAX_SIDE = 32768  # pixels
+AGAIN = "it and the runner are of different versions, or it is damaged; fetch the bundle again"
+
+
 class InputRefused(Exception):
     """An array that is not what the graph takes; says what it is and what is needed."""
 
@@ -25,6 +29,10 @@ class RuntimeMissing(RuntimeRefused):
     """A runtime whose package is not installed; another one may be."""
 
 
+class ContractRefused(Exception):
+    """preprocessing.json is not what this runner understands."""
+
+
 class Choice(NamedTuple):
     """One file that ships for one runtime."""
 
@@ -32,6 +40,13 @@ class Choice(NamedTuple):
     precision: str
     model: str  # path inside the bundle
     p50_ms: float | None  # image to labels, on the machine that decided what ships
+
+
+class LabelClass(NamedTuple):
+    """One class; its position is its train id."""
+
+    name: str
+    color: tuple[int, int, int]  # RGB, 0..255
 
 
 class Contract(NamedTuple):
@@ -59,8 +74,41 @@ class Contract(NamedTuple):
 
 
 def read_contract(data: bytes) -> Contract:
-    """From the bytes of preprocessing.json, which were verified."""
-    content = json.loads(data)
+    """From the bytes of preprocessing.json. They were verified: they are what somebody released, whoever that was.
+
+    Raises:
+        ContractRefused: something is missing or of a wrong type.
+    """
+    try:
+        contract = _contract(json.loads(data))
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ContractRefused(f"preprocessing.json cannot be used ({error!r}): {AGAIN}") from error
+    if wrong := _wrong(contract):
+        raise ContractRefused(f"preprocessing.json cannot be used, {wrong}: {AGAIN}")
+    return contract
+
+
+def read_classes(data: bytes) -> list[LabelClass]:
+    """From the bytes of classes.json, in the order of train ids.
+
+    Raises:
+        ContractRefused: something is missing or of a wrong type.
+    """
+    try:
+        classes = [LabelClass(entry["name"], tuple(entry["color"])) for entry in json.loads(data)["classes"]]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ContractRefused(f"classes.json cannot be used ({error!r}): {AGAIN}") from error
+    good = all(isinstance(c.name, str) and len(c.color) == 3 and all(map(_is_byte, c.color)) for c in classes)
+    if not classes or not good:
+        raise ContractRefused(f"classes.json cannot be used, a name or a color is none: {AGAIN}")
+    return classes
+
+
+def _is_byte(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= 255
+
+
+def _contract(content: dict[str, Any]) -> Contract:
     return Contract(
         run=content["run"],
         input=content["input"],
@@ -73,6 +121,33 @@ def read_contract(data: bytes) -> Contract:
         golden_labels=content["golden"]["labels"],
         golden_agreement=content["golden"]["min_pixel_agreement"],
     )
+
+
+def _wrong(contract: Contract) -> str:
+    """The first thing that is of a wrong type or size; empty if nothing is."""
+    sides = (contract.height, contract.width)
+    if not all(type(side) is int and 0 < side <= MAX_SIDE for side in sides):
+        return f"height and width are {str(sides)[:80]}"
+    texts = [contract.run, contract.input, contract.output, contract.golden_image]
+    texts += [text for choice in contract.runtimes for text in choice[:3]]
+    if not all(isinstance(text, str) for text in texts):
+        return "a name is no text"
+    if not all(c.p50_ms is None or isinstance(c.p50_ms, int | float) for c in contract.runtimes):
+        return "a time is no number"
+    if not _maps(contract.golden_labels, str) or not _maps(contract.golden_agreement, int | float):
+        return "the golden labels are not as they should be"
+    keys = ("runtime", "precision", "verdict", "reason")
+    if not isinstance(contract.others, list) or not all(_holds(other, keys) for other in contract.others):
+        return "what does not ship is not as it should be"
+    return ""
+
+
+def _maps(value: Any, kind: Any) -> bool:
+    return isinstance(value, dict) and all(isinstance(each, kind) for each in value.values())
+
+
+def _holds(value: Any, keys: tuple[str, ...]) -> bool:
+    return isinstance(value, dict) and all(isinstance(value.get(key), str) for key in keys)
 
 
 def why_not(contract: Contract, runtime: str) -> str:

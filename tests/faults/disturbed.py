@@ -1,0 +1,129 @@
+"""`dvc repro` in a process group of its own, killed at a chosen moment of a chosen stage."""
+
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random
+from typing import Literal, NamedTuple
+
+from tests.small_profile import environment
+
+MARKER = "SEGDISTILL_FAULT"  # in the environment of all that a repro starts, so that what survives is found
+PATIENCE_S = 20.0
+
+Victim = Literal["all", "stage", "dvc"]
+"""A power cut, the kernel's out-of-memory killer, and somebody who kills the command that he sees."""
+VICTIMS: tuple[Victim, ...] = ("all", "stage", "dvc")
+
+
+class Kill(NamedTuple):
+    stage: str  # as dvc names it
+    share: float  # of the stage's undisturbed time that has passed by then
+    victim: Victim
+
+
+def schedule(stages: Sequence[str], points: int, seed: int) -> list[Kill]:
+    """Moments for `points` kills, in the order of the stages; each stage has one before any has two."""
+    random = Random(seed)
+    rounds = [random.sample(range(len(stages)), len(stages)) for _ in range(points // len(stages) + 1)]
+    chosen = sorted([stage for order in rounds for stage in order][:points])
+    return [Kill(stages[index], random.random(), random.choice(VICTIMS)) for index in chosen]
+
+
+def undisturbed(folder: Path) -> dict[str, float]:
+    """A whole repro; seconds that each stage took, in their order."""
+    process, begun = _start(folder), {}
+    for stage in _stages(process, folder):
+        begun[stage] = time.monotonic()
+    assert process.wait() == 0, _log(folder).read_text()[-3000:]
+    ends = [*list(begun.values())[1:], time.monotonic()]
+    return {stage: end - begun[stage] for stage, end in zip(begun, ends, strict=True)}
+
+
+def killed(folder: Path, kill: Kill, seconds: float) -> bool:
+    """Repro until the moment comes, kill, and wait until nobody of it is left.
+
+    Args:
+        seconds: that the stage takes undisturbed.
+
+    Returns:
+        Whether there was anything to kill: a stage that an earlier repro finished does not come again.
+
+    Raises:
+        AssertionError: a process outlived its repro, or the repro failed before it was killed.
+    """
+    process = _start(folder)
+    if kill.stage not in _stages(process, folder):
+        assert process.wait() == 0, _log(folder).read_text()[-3000:]
+        return False
+    time.sleep(kill.share * seconds)
+    hit = process.poll() is None
+    for pid in _victims(process.pid, folder, kill.victim):
+        _kill(pid)
+    process.wait()
+    deadline = time.monotonic() + PATIENCE_S
+    while alive := list(survivors(folder)):
+        assert time.monotonic() < deadline, f"after {kill}: still there are {[_command(pid) for pid in alive]}"
+        time.sleep(0.05)
+    return hit
+
+
+def survivors(folder: Path) -> Iterator[int]:
+    """All processes that a repro in the folder started."""
+    marker = f"{MARKER}={folder}".encode()
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and marker in (entry / "environ").read_bytes().split(b"\0"):
+                yield int(entry.name)
+        except OSError:
+            continue  # it ended while we looked
+
+
+def _start(folder: Path) -> subprocess.Popen[bytes]:
+    with _log(folder).open("w") as log:
+        return subprocess.Popen(
+            ["dvc", "repro"], cwd=folder, env={**environment(), MARKER: str(folder)}, stdout=log,
+            stderr=subprocess.STDOUT, start_new_session=True,
+        )  # fmt: skip
+
+
+def _log(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.log")  # a pipe would end with the process that reads it
+
+
+def _stages(process: subprocess.Popen[bytes], folder: Path) -> Iterator[str]:
+    """The stages as they begin, until the repro ends."""
+    begin, end = "Running stage '", "':"
+    with _log(folder).open() as log:
+        while True:
+            over = process.poll() is not None  # asked before the last lines are read
+            for line in log:
+                if line.startswith(begin):
+                    yield line.removeprefix(begin).rstrip().removesuffix(end)
+            if over:
+                return
+            time.sleep(0.01)
+
+
+def _victims(dvc: int, folder: Path, victim: Victim) -> list[int]:
+    if victim == "dvc":
+        return [dvc]
+    others = [pid for pid in survivors(folder) if pid != dvc]
+    return [dvc, *others] if victim == "all" else others
+
+
+def _kill(pid: int) -> None:
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return  # it was quicker
+
+
+def _command(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+    except OSError:
+        return f"process {pid}, which has just ended"
