@@ -13,6 +13,7 @@ from tests.small_profile import environment
 
 MARKER = "SEGDISTILL_FAULT"  # in the environment of all that a repro starts, so that what survives is found
 PATIENCE_S = 20.0
+WITHOUT_NETWORK = ("unshare", "--net")
 
 Victim = Literal["all", "stage", "dvc"]
 """A power cut, the kernel's out-of-memory killer, and somebody who kills the command that he sees."""
@@ -34,8 +35,8 @@ def schedule(stages: Sequence[str], points: int, seed: int) -> list[Kill]:
 
 
 def undisturbed(folder: Path) -> dict[str, float]:
-    """A whole repro; seconds that each stage took, in their order."""
-    process, begun = _start(folder), {}
+    """A whole repro, without a network where we may take it away; seconds of each stage, in their order."""
+    process, begun = _start(folder, WITHOUT_NETWORK if may_lose_network() else ()), {}
     for stage in _stages(process, folder):
         begun[stage] = time.monotonic()
     assert process.wait() == 0, _log(folder).read_text()[-3000:]
@@ -82,10 +83,14 @@ def survivors(folder: Path) -> Iterator[int]:
             continue  # it ended while we looked
 
 
-def _start(folder: Path) -> subprocess.Popen[bytes]:
+def may_lose_network() -> bool:
+    return subprocess.run([*WITHOUT_NETWORK, "true"], capture_output=True, check=False).returncode == 0
+
+
+def _start(folder: Path, within: Sequence[str] = ()) -> subprocess.Popen[bytes]:
     with _log(folder).open("w") as log:
         return subprocess.Popen(
-            ["dvc", "repro"], cwd=folder, env={**environment(), MARKER: str(folder)}, stdout=log,
+            [*within, "dvc", "repro"], cwd=folder, env={**environment(), MARKER: str(folder)}, stdout=log,
             stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
 

@@ -9,6 +9,7 @@ are made by tests/faults/mutation.py, and the same seed makes the same ones.
 
 import argparse
 import json
+import os
 import resource
 import shutil
 import sys
@@ -69,7 +70,7 @@ def _guided(asked: argparse.Namespace, folder: Path) -> Findings:
         parsers = _parsers(asked, folder)
     from tests.faults.mutation import mutated
 
-    findings = Findings(Counter(), Counter(), [])
+    findings, until = Findings(Counter(), Counter(), []), time.monotonic() + asked.seconds
     corpus = folder / "corpus"
     corpus.mkdir()
     for number, parser in enumerate(parsers):
@@ -79,6 +80,10 @@ def _guided(asked: argparse.Namespace, folder: Path) -> Findings:
     def one(data: bytes) -> None:
         if data and data[0] < len(parsers):
             _try(parsers[data[0]], data[1:], folder, findings, asked.keep)
+        if time.monotonic() > until:  # its loop never returns, and runs nothing at the exit
+            _tell(findings)
+            shutil.rmtree(folder, ignore_errors=True)
+            os._exit(bool(findings.found))
 
     def variant(data: bytes, largest: int, seed: int) -> bytes:
         if data and seed % 2:
@@ -86,11 +91,7 @@ def _guided(asked: argparse.Namespace, folder: Path) -> Findings:
         return atheris.Mutate(data, largest)
 
     _limit_memory()
-    # Its loop never returns: it ends the process, so what was found is told on the way out.
-    import atexit
-
-    atexit.register(_tell, findings)
-    options = [f"-max_total_time={int(asked.seconds)}", f"-seed={asked.seed + 1}", "-max_len=200000", "-verbosity=0"]
+    options = [f"-seed={asked.seed + 1}", "-max_len=200000", "-verbosity=0"]
     atheris.Setup([sys.argv[0], *options, str(corpus)], one, custom_mutator=variant)
     atheris.Fuzz()
     return findings
