@@ -17,6 +17,8 @@ from pipeline.reporting.wording import (
     runtime,
 )
 
+PRETRAINED = "pre-trained here: "  # how stage pretrain begins its description of a backbone
+
 
 class Tile(NamedTuple):
     """A number with what it is and what it is compared with."""
@@ -83,6 +85,7 @@ def stage_facts(summary: Summary, material: Material) -> list[StageFact]:
     return [
         StageFact("prepare", f"{count(curated + rejected)} images, {len(material.classes.classes)} classes"),
         StageFact("curate", f"{count(rejected)} rejected"),
+        *_pretraining(material),
         StageFact("teacher", f"{teacher.architecture}, {percent(teacher.miou)}"),
         StageFact("student", f"{counted(len(summary.runs), 'run')}, {len(material.distilled)} distilled"),
         StageFact("evaluate", f"{count(teacher.images)} {teacher.split} images"),
@@ -94,3 +97,10 @@ def stage_facts(summary: Summary, material: Material) -> list[StageFact]:
         StageFact("release", f"{released} of {len(summary.runs)} released"),
         StageFact("report", "this page"),
     ]
+
+
+def _pretraining(material: Material) -> list[StageFact]:
+    """The stage, if any student began with what it made; how it was made stands in the student's record."""
+    begun = {run.judged.evaluation.backbone_weights for run in material.runs.values()}
+    made = sorted(weights for weights in begun if weights.startswith(PRETRAINED))
+    return [StageFact("pretrain", weights.removeprefix(PRETRAINED).split(",")[0]) for weights in made]

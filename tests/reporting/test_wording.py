@@ -112,3 +112,15 @@ def test_overview_is_about_the_best_student_and_all_stages(pristine: FakeProfile
     assert facts["profile"] == "best: 3.08 ms"
     assert facts["engine"] == "12 of 24 built"
     assert facts["release"] == "3 of 4 released"
+
+
+def test_the_overview_shows_pretraining_where_a_student_began_with_it(pristine: FakeProfile) -> None:
+    material = gather(pristine.runs, "test", pristine.folders)
+    first = material.runs["pspnet_r18"]
+    words = "pre-trained here: 700 iterations on 367 unlabelled images, imitating resnet50 (file r50, sha256 0123)"
+    evaluation = replace(first.judged.evaluation, backbone_weights=words)
+    begun = replace(first, judged=replace(first.judged, evaluation=evaluation))
+    material = replace(material, runs={**material.runs, "pspnet_r18": begun})
+    facts = stage_facts(summarize("", material), material)
+    assert [fact.stage for fact in facts][:4] == ["prepare", "curate", "pretrain", "teacher"]
+    assert facts[2].fact == "700 iterations on 367 unlabelled images"
