@@ -1,4 +1,4 @@
-"""A long training stays as it began: memory, open files and speed of a real stage, looked at from outside once a second.
+"""A long training stays as it began: memory, open files, speed. A real stage, looked at from outside once a second.
 
 A student of the smallest ResNet learns from a few drawn images, in the real stage with all its parts: a loader process,
 augmentation, distillation, checkpoints, progress.
