@@ -19,7 +19,7 @@ STAGES = (
     "quantize@pspnet_r18", "engine@pspnet_r18", "release@pspnet_r18", "report",
 )  # fmt: skip
 """All but profile, which writes one small file at its end, and pretrain, which has nothing to do here."""
-IN_SHORT = ("teacher", "export@pspnet_r18", "release@pspnet_r18")
+IN_SHORT = ("teacher", "release@pspnet_r18")
 
 
 class Disk(NamedTuple):
