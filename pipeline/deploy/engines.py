@@ -50,6 +50,7 @@ def build_run_engines(
     }
     sources = [read_source(precision, *files[precision]) for precision in engine.precisions]
     chosen, table = read_samples(samples, split), ClassTable.load(classes)
+    out.mkdir(parents=True, exist_ok=True)  # empty where no engine is asked for
     records = []
     for source, precision in zip(sources, engine.precisions, strict=True):
         budget = parity.budget(precision, engine=True)

@@ -214,6 +214,20 @@ def test_the_stage_builds_from_files_alone(graphs: dict[str, Path], tmp_path: Pa
     assert len(list((tmp_path / "out").iterdir())) == 4
 
 
+def test_where_no_engine_is_asked_for_the_folder_is_there_and_empty(tmp_path: Path) -> None:
+    """DVC asks for it."""
+    samples = write_toy_samples(tmp_path / "toy", count=4)
+    nothing = tmp_path / "none"
+    build_run_engines(
+        "toy", EngineParams(compute_capabilities=["SM86"], precisions=[]), PARITY, "test",
+        classes=tmp_path / "toy/classes.json", samples=samples, export=nothing, quantize=nothing,
+        export_metrics=nothing, quantize_metrics=nothing, predictions=nothing, scratch=nothing, out=tmp_path / "out",
+        metrics=tmp_path / "engine.json",
+    )  # fmt: skip
+    assert json.loads((tmp_path / "engine.json").read_text())["engines"] == []
+    assert list((tmp_path / "out").iterdir()) == []
+
+
 class Calls:
     """Stands in for the full TensorRT, which has no wheel here: keeps what it is asked for."""
 
