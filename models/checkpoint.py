@@ -46,7 +46,7 @@ def load_checkpoint(path: Path) -> tuple[Segmenter, Design, dict[str, str]]:
             header = file.metadata() or {}
             form = next((form for form in ADDED if form in header), None)
             if form is None:
-                raise ModelError(f"{path} is not a checkpoint in the form {FORMAT} (its header: {list(header)})")
+                raise ModelError(f"it is not a checkpoint in the form {FORMAT} (its header: {list(header)})")
             saved = json.loads(header[form])
             design = DESIGN.validate_json(json.dumps(ADDED[form] | saved["design"]))
             facts = FACTS.validate_python(saved["facts"])

@@ -59,7 +59,8 @@ class Segmenter(nn.Module):
         return self.classifier.in_channels
 
     def forward(self, image: Float[Tensor, "n 3 H W"], image_scale: float = 1.0) -> SegmentationOutput:
-        """
+        """Scores of the main and of the auxiliary head, with the features that a loss may compare.
+
         Args:
             image_scale: of the image itself, 1 = native size: one that is small already is not made smaller again.
         """
