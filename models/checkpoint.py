@@ -9,7 +9,7 @@ from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from models.backbone import plain_blocks
+from models.backbone import FACTS, plain_blocks
 from models.build import Design, build_segmenter
 from models.errors import ModelError
 from models.segmenter import Segmenter
@@ -17,7 +17,7 @@ from models.segmenter import Segmenter
 FORMAT = "segdistill-3"
 WHOLE = {"input_scale": 1.0, "channels": {}}
 UNBUILDABLE = (RuntimeError, ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError)
-DESIGN, FACTS = TypeAdapter(Design), TypeAdapter(dict[str, str])
+DESIGN = TypeAdapter(Design)
 ADDED: dict[str, dict[str, object]] = {FORMAT: {}, "segdistill-2": WHOLE}
 """What the designs of each readable form lack: networks were once always whole and saw the image at its own size."""
 

@@ -120,7 +120,7 @@ def _is_judged(trial: Trial, params: Params, split: Split, places: Places) -> bo
 def _training_inputs(trial: Trial, params: Params, places: Places) -> str:
     used: dict[str, object] = {name: asdict(getattr(params.methods, name)) for name in trial.run.distill}
     # The teacher for the baseline too: it stands for the images, whose bytes the sample list does not have.
-    files = [sha256(file) for file in (places.classes, places.samples, places.statistics, places.teacher)]
+    files = [sha256(file) for file in (places.classes, places.samples, places.teacher)]
     if trial.run.network.weights.source == "pretraining":
         files.append(sha256(pretrained_backbone(places.pretrained)))
     return _short_hash(asdict(trial.run), used, asdict(params.training), files)

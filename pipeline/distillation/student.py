@@ -71,8 +71,7 @@ def train_student(
         inputs["pretrained"] = sha256(pretrained_backbone(pretrained))
     table = ClassTable.load(classes)
     weights = balanced_classes(statistics, table.names, training.class_balance)
-    balance = None if weights is None else weights.tolist()
-    identity = fingerprint(run=run, methods=methods, training=training, class_weights=balance, **inputs)
+    identity = fingerprint(run=run, methods=methods, training=training, **inputs)
     if run.prune.prunes:
         torch.manual_seed(run.seed)  # as for a network from scratch
         segmenter, design = pruned_network(run.network, run.prune.keep, source, tuple(table.names))

@@ -12,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 
-from pipeline.data.classes import ClassTable, ClassTableError, LabelClass
+from pipeline.data.classes import Byte, ClassTable, ClassTableError, LabelClass
 from pipeline.data.samples import SPLITS, UNLABELLED
 from pipeline.params.dataset import SplitParams
 from pipeline.preparation.adapter import PrepareError, RawDataset, RawSample
@@ -37,8 +37,6 @@ DEEPEST = 10
 
 COMPLAINTS = 20
 """How many of classes.yaml are told at once."""
-
-Byte = Annotated[int, Field(ge=0, le=255)]
 
 
 class ClassEntry(BaseModel):

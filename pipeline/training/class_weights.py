@@ -53,6 +53,9 @@ def class_weights(pixels: Sequence[int], power: float) -> Float[Tensor, " k"]:
 def balanced_classes(statistics: Path, class_names: Sequence[str], power: float) -> Float[Tensor, " k"] | None:
     """The weights by what curation counted in the training split; None for power 0: then nothing is weighed.
 
+    The counts follow from the sample list, which holds the hashes of the masks, and from the class table: who knows
+    those two by their hashes need not know this file's.
+
     Raises:
         StatisticsError: no such counts, or those of other classes.
     """

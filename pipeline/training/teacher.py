@@ -34,10 +34,7 @@ def train_teacher(
     fabric = launch(training.devices, training.precision, training.deterministic)
     table = ClassTable.load(classes)
     weights = balanced_classes(statistics, table.names, training.class_balance)
-    balance = None if weights is None else weights.tolist()
-    identity = fingerprint(
-        teacher=teacher, training=training, classes=sha256(classes), samples=sha256(samples), class_weights=balance
-    )
+    identity = fingerprint(teacher=teacher, training=training, classes=sha256(classes), samples=sha256(samples))
     segmenter, design = new_network(teacher.network, table, teacher.seed)
     with scratch_folder(scratch, "teacher", identity, fabric.is_global_zero) as folder:
         curve = fit(

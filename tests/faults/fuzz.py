@@ -125,7 +125,7 @@ def _try(parser, data: bytes, folder: Path, findings: Findings, keep: Path) -> N
         findings.accepted[parser.name] += 1
     except parser.refusals:
         findings.refused[parser.name] += 1
-    except BaseException as error:
+    except BaseException as error:  # a library in Rust that panics raises no Exception
         if isinstance(error, KeyboardInterrupt | SystemExit):
             raise
         _found(parser, data, _in_short(error), findings, keep)
