@@ -21,16 +21,21 @@ class CandidateResult:
     teaching: TeachingParams
     miou: tuple[float, ...]  # 0..1
     iou_per_class: tuple[dict[str, float | None], ...]  # None where a class neither occurs nor is predicted
-    seconds_per_iteration: float  # median of the seeds' medians
+    seconds_per_iteration: tuple[float, ...]  # median of each training's windows
     peak_memory_bytes: int  # largest of the seeds, whole process
     gpu_peak_memory_bytes: int | None
     agreement: float | None  # share of equal cells of student and teacher, mean of the last logged batches
     cost: Cost
-    machine: dict[str, Any]  # of the first seed
+    machines: tuple[dict[str, Any], ...]
 
     @property
     def mean_miou(self) -> float:
         return fmean(self.miou)
+
+    def times(self, baseline: "CandidateResult") -> float:
+        """How long an iteration takes beside the baseline's of the same seed: seeds may be of different machines."""
+        pairs = zip(self.seconds_per_iteration, baseline.seconds_per_iteration, strict=True)
+        return median(ours / theirs for ours, theirs in pairs)
 
 
 def read_results(trials: Sequence[Trial], split: Split, places: Places) -> dict[str, CandidateResult]:
@@ -69,12 +74,12 @@ def _candidate(name: str, trials: Sequence[Trial], split: Split, places: Places)
         teaching=TeachingParams(**{field.name: getattr(trials[0].run, field.name) for field in fields(TeachingParams)}),
         miou=tuple(record["miou"] for record in judged),
         iou_per_class=tuple(record["iou_per_class"] for record in judged),
-        seconds_per_iteration=median(record["seconds_per_iteration"] for record in trained),
+        seconds_per_iteration=tuple(record["seconds_per_iteration"] for record in trained),
         peak_memory_bytes=max(record["peak_memory_bytes"] for record in trained),
         gpu_peak_memory_bytes=None if None in gpu else max(gpu),
         agreement=None if None in agreement else fmean(agreement),
         cost=Cost(**trained[0]["cost"]),
-        machine=trained[0]["machine"],
+        machines=tuple(record["machine"] for record in trained),
     )
 
 

@@ -3,6 +3,8 @@
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from statistics import median
+from typing import Any
 
 from pipeline.comparison import charts
 from pipeline.comparison.gain import Gain
@@ -24,7 +26,7 @@ def write_verdict(results: Mapping[str, CandidateResult], params: Params, split:
     gains = {name: gains[name] for name in order}
     per_class = {name: class_gains(results[name], baseline) for name in order}
 
-    slowdown = {name: results[name].seconds_per_iteration / baseline.seconds_per_iteration for name in order}
+    slowdown = {name: results[name].times(baseline) for name in order}
     _save(charts.gains_and_cost(gains, slowdown, confidence), places, "gains")
     classes = list(baseline.iou_per_class[0])
     _save(charts.class_gains({name: list(row.values()) for name, row in per_class.items()}, classes), places, "classes")
@@ -34,7 +36,7 @@ def write_verdict(results: Mapping[str, CandidateResult], params: Params, split:
             "recipe": params.comparison.recipe,
             "split": split,
             "confidence": confidence,
-            "machine": baseline.machine,
+            "machines": _machines(results),
             "baseline": _plain(baseline),
             "candidates": {
                 name: {**_plain(results[name]), "gain": gains[name]._asdict(), "gain_per_class": per_class[name]}
@@ -47,9 +49,22 @@ def write_verdict(results: Mapping[str, CandidateResult], params: Params, split:
 
 def _plain(result: CandidateResult) -> dict[str, object]:
     record = {**asdict(result), "cost": result.cost._asdict()}
-    for name in ("name", "machine"):
+    for name in ("name", "machines"):
         del record[name]
     return record
+
+
+def _machines(results: Mapping[str, CandidateResult]) -> list[dict[str, Any]]:
+    """Each once, as they were met."""
+    met: list[dict[str, Any]] = []
+    for result in results.values():
+        met += [machine for machine in result.machines if machine not in met]
+    return met
+
+
+def _machine_in_words(machine: Mapping[str, Any]) -> str:
+    gpu = machine["gpu"] or "no GPU"
+    return f"{machine['cores']} cores of {machine['cpu']}, {machine['memory_gb']} GB, {gpu}; torch {machine['torch']}"
 
 
 def _save(chart: Chart, places: Places, name: str) -> None:
@@ -61,15 +76,15 @@ def _page(results: Mapping[str, CandidateResult], gains: Mapping[str, Gain], par
     baseline = results[NO_TEACHER]
     recipe = params.runs[params.comparison.recipe]
     seeds = len(baseline.miou)
-    machine = baseline.machine
-    command = shlex.join(["python", "-m", "pipeline.comparison", *gains, "--seeds", str(seeds), "--split", split])
+    asked = ["--seeds", str(seeds), "--split", split, "--recipe", params.comparison.recipe]
+    command = shlex.join(["python", "-m", "pipeline.comparison", *gains, *asked])
+    machines = _machines(results)
     return f"""# What distillation gains for `{params.comparison.recipe}`
 
 | what | value |
 | --- | --- |
 | command | `{command}` |
-| machine | {machine["cores"]} cores of {machine["cpu"]}, {machine["memory_gb"]} GB, \
-{machine["gpu"] or "no GPU"}; torch {machine["torch"]} |
+| {"machine" if len(machines) == 1 else "machines"} | {"<br>".join(map(_machine_in_words, machines))} |
 | recipe | {recipe.iterations} iterations, batch {params.training.batch_size}, crop \
 {params.training.crop_height} x {params.training.crop_width}, learning rate {recipe.learning_rate} |
 | judged on | {split} split, whole images |
@@ -91,7 +106,8 @@ GMAC of the method | GMAC of the teacher |
 | --- | --- | --- | --- | --- | --- | --- |
 {_rows([_cost_row(results[name], baseline) for name in (NO_TEACHER, *gains)])}
 
-Time is the median over windows of {params.training.log_every} iterations, then over seeds; memory is \
+Time is the median over windows of {params.training.log_every} iterations, then over seeds, and is compared with the \
+baseline's of the same seed; memory is \
 {"that of the whole training process" if baseline.gpu_peak_memory_bytes is None else "what was taken on the GPU"}.
 Multiply-accumulates are forward, one crop, convolutions and matrix products; the student itself has \
 {number(baseline.cost.student_macs / 1e9)} GMAC. The backward pass through the method is extra, the teacher has none.
@@ -142,8 +158,8 @@ def _cost_row(result: CandidateResult, baseline: CandidateResult) -> list[str]:
     memory = result.peak_memory_bytes if result.gpu_peak_memory_bytes is None else result.gpu_peak_memory_bytes
     return [
         f"`{result.name}`",
-        number(result.seconds_per_iteration, 3),
-        number(result.seconds_per_iteration / baseline.seconds_per_iteration),
+        number(median(result.seconds_per_iteration), 3),
+        number(result.times(baseline)),
         number(memory / 1e9),
         number(result.cost.training_only_parameters / 1e6),
         number(result.cost.methods_macs / 1e9),

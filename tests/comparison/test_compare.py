@@ -102,11 +102,13 @@ def test_a_comparison_resumes_and_leaves_its_verdict(
     entry = record["candidates"]["kd"]
     assert len(entry["miou"]) == len(entry["gain"]["differences"]) == 2
     assert entry["gain"]["low"] <= entry["gain"]["mean"] <= entry["gain"]["high"]
-    assert entry["seconds_per_iteration"] > 0
+    assert all(seconds > 0 for seconds in entry["seconds_per_iteration"])
+    assert len(entry["seconds_per_iteration"]) == 2
+    assert len(record["machines"]) == 1
     assert entry["peak_memory_bytes"] > 1e8
     assert set(entry["gain_per_class"]) == {"ground", "box", "pond"}
     page = (places.reports / "README.md").read_text()
-    assert "python -m pipeline.comparison" in page
+    assert "`python -m pipeline.comparison kd --seeds 2 --split val --recipe pspnet_r18`" in page
     assert page.count("| `kd` |") == 2
     assert all((places.reports / name).read_bytes().startswith(b"\x89PNG") for name in ("gains.png", "classes.png"))
 
