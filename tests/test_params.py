@@ -76,6 +76,10 @@ def test_the_default_has_each_student_as_baseline_and_distilled() -> None:
         ("source: none, file: ''", "source: file, file: ''", r"`file` and `sha256` must both be given"),
         ("opset: 20", "opset: 17", r"export.opset: Input should be greater than or equal to 18 \(got 17\)"),
         ("scale_min: ", "scale_min: 9", r"scale_min .* is larger than scale_max"),
+        ("splits: [train]", "splits: []", r"training.splits: .* at least 1 item"),
+        ("splits: [train]", "splits: [train, train]", r"training: splits: train, train names a split twice"),
+        ("splits: [train]", "splits: [train, test]", r"training.splits.1: Input should be 'train' or 'val'"),
+        ("split: test", "split: train", r"evaluation.split: train is among training.splits"),
         ("  pspnet_r18:\n", "  PSP net:\n", r"runs.PSP net"),
         (
             "input_scale: 1.0",

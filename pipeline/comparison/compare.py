@@ -28,10 +28,12 @@ def compare(params: Params, candidates: list[str], seeds: int, split: Split, pla
     What is finished is not repeated, and a training that was interrupted goes on from its last state.
 
     Raises:
-        NothingToCompare: an unknown candidate, or no dataset and no teacher yet.
+        NothingToCompare: an unknown candidate, a split that is trained on, or no dataset and no teacher yet.
         TrialFailed: a training died; its log says why.
     """
     trials = plan_trials(params, candidates, seeds)
+    if split in params.training.splits:
+        raise NothingToCompare(f"--split {split} is among training.splits: methods are compared on other images")
     missing = [str(path) for path in (places.classes, places.samples, places.teacher) if not path.is_file()]
     if missing:
         raise NothingToCompare(f"{', '.join(missing)} not there; run `dvc repro teacher` first")

@@ -56,10 +56,8 @@ def _plain(result: CandidateResult) -> dict[str, object]:
 
 def _machines(results: Mapping[str, CandidateResult]) -> list[dict[str, Any]]:
     """Each once, as they were met."""
-    met: list[dict[str, Any]] = []
-    for result in results.values():
-        met += [machine for machine in result.machines if machine not in met]
-    return met
+    every = [machine for result in results.values() for machine in result.machines]
+    return [machine for index, machine in enumerate(every) if machine not in every[:index]]
 
 
 def _machine_in_words(machine: Mapping[str, Any]) -> str:

@@ -75,18 +75,21 @@ def read_decisions(path: Path) -> list[Decision]:
     ]
 
 
-def read_samples(path: Path, split: str | None = None) -> list[Sample]:
-    """Read a sample list, all of it or one split.
+def read_samples(path: Path, *splits: str) -> list[Sample]:
+    """Read a sample list, all of it or some splits, one after the other.
 
     Raises:
         SampleListError: no such file, other columns, an unknown or an empty split.
     """
     rows = [_sample(row) for row in _read(path, Sample._fields)]
-    if split is None:
+    if not splits:
         return rows
-    chosen = [row for row in rows if row.split == split]
-    if not chosen:
-        raise SampleListError(f"{path}: no sample in split {split!r}, so there is nothing to work on")
+    chosen: list[Sample] = []
+    for split in splits:
+        of_split = [row for row in rows if row.split == split]
+        if not of_split:
+            raise SampleListError(f"{path}: no sample in split {split!r}, so there is nothing to work on")
+        chosen += of_split
     return chosen
 
 

@@ -70,7 +70,7 @@ def train_student(
     if run.network.weights.source == "pretraining":
         inputs["pretrained"] = sha256(pretrained_backbone(pretrained))
     table = ClassTable.load(classes)
-    weights = balanced_classes(statistics, table.names, training.class_balance)
+    weights = balanced_classes(statistics, table.names, training)
     identity = fingerprint(run=run, methods=methods, training=training, **inputs)
     if run.prune.prunes:
         torch.manual_seed(run.seed)  # as for a network from scratch
@@ -83,7 +83,7 @@ def train_student(
         share = inherit_layers(segmenter, load_teacher(teacher, design.class_names))
         beginning += f"; then {100 * share:.1f} % of all parameters from the teacher"
     objective = student_objective(run, methods, Task.of(training, weights), segmenter, design.class_names, teacher)
-    lessons = read_samples(samples, "train")
+    lessons = read_samples(samples, *training.splits)
     if run.unlabelled_share:
         lessons += choose_unlabelled(
             read_samples(samples, UNLABELLED),

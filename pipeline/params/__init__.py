@@ -132,6 +132,15 @@ class Params:
         return self
 
     @model_validator(mode="after")
+    def _judged_on_other_images(self) -> "Params":
+        if self.evaluation.split in self.training.splits:
+            raise ValueError(
+                f"evaluation.split: {self.evaluation.split} is among training.splits; nothing is judged on images that "
+                f"it was trained on"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _pruned_networks_fit_their_source(self) -> "Params":
         sources = {"teacher": self.teacher.network} | {
             f"students/{name}": run.network for name, run in self.runs.items()

@@ -9,6 +9,7 @@ from pipeline.params.sections import Count, Fraction, Index, NonNegative, Positi
 
 @section
 class TrainingParams:
+    splits: Annotated[list[Literal["train", "val"]], Field(min_length=1)]  # to learn from; never the evaluation's
     crop_height: Count  # pixels
     crop_width: Count  # pixels
     batch_size: Annotated[int, Field(ge=2)]  # of one update, over all processes and parts
@@ -44,7 +45,9 @@ class TrainingParams:
     checkpoint_every: Count  # iterations
 
     @model_validator(mode="after")
-    def _ordered(self) -> "TrainingParams":
+    def _consistent(self) -> "TrainingParams":
+        if len(set(self.splits)) < len(self.splits):
+            raise ValueError(f"splits: {', '.join(self.splits)} names a split twice")
         if self.scale_min > self.scale_max:
             raise ValueError(f"scale_min {self.scale_min} is larger than scale_max {self.scale_max}")
         return self

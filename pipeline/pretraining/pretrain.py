@@ -38,7 +38,7 @@ def pretrain(
     training = _training_of(pretraining, training)
     fabric = launch(training.devices, training.precision, training.deterministic)
     identity = fingerprint(pretraining=pretraining, training=training, classes=sha256(classes), samples=sha256(samples))
-    images = [sample for split in pretraining.images for sample in read_samples(samples, split)]
+    images = read_samples(samples, *pretraining.images)
     teacher = _frozen_classifier(pretraining.classifier)
     torch.manual_seed(pretraining.seed)
     student = new_classifier(pretraining.backbone, teacher.fc.out_features)

@@ -197,9 +197,9 @@ def _fine_tune(
         inputs["teacher"] = sha256(paths.teacher)
     identity = fingerprint(run=run, methods=methods, training=training, quantization=quantization, **inputs)
     rounded_for_training(segmenter, images)
-    task = Task.of(training, balanced_classes(paths.statistics, table.names, training.class_balance))
+    task = Task.of(training, balanced_classes(paths.statistics, table.names, training))
     objective = student_objective(run, methods, task, segmenter, design.class_names, paths.teacher)
-    draws = training_draws(read_samples(paths.samples, "train"), table, training, run.seed, paths.scratch)
+    draws = training_draws(read_samples(paths.samples, *training.splits), table, training, run.seed, paths.scratch)
     with scratch_folder(paths.scratch, f"{name}.int8", identity, fabric.is_global_zero) as folder:
         fit(
             objective,

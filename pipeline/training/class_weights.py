@@ -11,6 +11,7 @@ from pydantic.dataclasses import dataclass
 from torch import Tensor
 
 from pipeline.errors import SegdistillError
+from pipeline.params.training import TrainingParams
 
 
 class StatisticsError(SegdistillError):
@@ -39,7 +40,7 @@ def class_weights(pixels: Sequence[int], power: float) -> Float[Tensor, " k"]:
     So the loss keeps its size, and with it the balance with a distillation weight. A class that never occurs has 1.
 
     Args:
-        pixels: of each class in the training split.
+        pixels: of each class in what is trained on.
         power: 0: every pixel counts alike; 1: every class does, as Eigen and Fergus balance them (arXiv 1411.4734).
     """
     counts = torch.tensor(pixels, dtype=torch.float64)
@@ -50,8 +51,10 @@ def class_weights(pixels: Sequence[int], power: float) -> Float[Tensor, " k"]:
     return weights.float()
 
 
-def balanced_classes(statistics: Path, class_names: Sequence[str], power: float) -> Float[Tensor, " k"] | None:
-    """The weights by what curation counted in the training split; None for power 0: then nothing is weighed.
+def balanced_classes(
+    statistics: Path, class_names: Sequence[str], training: TrainingParams
+) -> Float[Tensor, " k"] | None:
+    """The weights by what curation counted in the splits to train on; None for power 0: then nothing is weighed.
 
     The counts follow from the sample list, which holds the hashes of the masks, and from the class table: who knows
     those two by their hashes need not know this file's.
@@ -59,17 +62,18 @@ def balanced_classes(statistics: Path, class_names: Sequence[str], power: float)
     Raises:
         StatisticsError: no such counts, or those of other classes.
     """
-    if not power:
+    if not training.class_balance:
         return None
     try:
         counts = COUNTS.validate_json(statistics.read_bytes())
-        pixels = counts.splits["train"].pixels
+        splits = [counts.splits[split].pixels for split in training.splits]
     except (OSError, ValidationError, KeyError) as error:
         raise StatisticsError(
             f"{statistics} has no counts of classes ({str(error).splitlines()[0]}); run stage curate: dvc repro"
         ) from error
-    if counts.classes != list(class_names) or len(pixels) != len(class_names) or not any(pixels):
+    fits = counts.classes == list(class_names) and all(len(pixels) == len(class_names) for pixels in splits)
+    if not fits or not any(map(any, splits)):
         raise StatisticsError(
             f"{statistics} counts {counts.classes}, not {list(class_names)}; run stage curate: dvc repro"
         )
-    return class_weights(pixels, power)
+    return class_weights(list(map(sum, zip(*splits, strict=True))), training.class_balance)

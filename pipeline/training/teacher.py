@@ -1,4 +1,4 @@
-"""Train the teacher: supervised, on the training split."""
+"""Train the teacher: supervised."""
 
 from pathlib import Path
 
@@ -33,13 +33,13 @@ def train_teacher(
     """
     fabric = launch(training.devices, training.precision, training.deterministic)
     table = ClassTable.load(classes)
-    weights = balanced_classes(statistics, table.names, training.class_balance)
+    weights = balanced_classes(statistics, table.names, training)
     identity = fingerprint(teacher=teacher, training=training, classes=sha256(classes), samples=sha256(samples))
     segmenter, design = new_network(teacher.network, table, teacher.seed)
     with scratch_folder(scratch, "teacher", identity, fabric.is_global_zero) as folder:
         curve = fit(
             SupervisedObjective(segmenter, Task.of(training, weights)),
-            training_draws(read_samples(samples, "train"), table, training, teacher.seed, scratch),
+            training_draws(read_samples(samples, *training.splits), table, training, teacher.seed, scratch),
             training,
             fabric,
             name="teacher",

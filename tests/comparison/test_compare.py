@@ -126,6 +126,13 @@ def test_without_a_teacher_it_says_what_to_run(params: Params, places: Places) -
         compare(params, ["kd"], 1, "val", places)
 
 
+def test_nothing_is_compared_on_images_that_were_trained_on(params: Params, places: Places) -> None:
+    for split in ("train", "val"):
+        both = replace(params, training=replace(params.training, splits=["train", "val"]))
+        with pytest.raises(NothingToCompare, match=rf"--split {split} is among training.splits"):
+            compare(both, ["kd"], 1, split, places)
+
+
 def test_a_failed_trial_names_itself_and_its_log(params: Params, places: Places) -> None:
     (places.samples.parent / "image_5.png").write_bytes(b"no picture")
     with pytest.raises(compare_module.TrialFailed, match=r"none_seed_0: .*image_5.png.*its output: .*none_seed_0.log"):

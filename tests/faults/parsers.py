@@ -36,7 +36,7 @@ from pipeline.releases_compared.reading import read_release
 from pipeline.reporting.tables import read_confusion, read_curve, read_image_scores
 from pipeline.training.class_weights import balanced_classes
 from tests.deploy.release_material import RUN, Material, write_material
-from tests.toy import TOY_CLASSES, toy_segmenter, write_toy_samples
+from tests.toy import TOY_CLASSES, toy_segmenter, toy_training, write_toy_samples
 
 OURS = (SegdistillError, ModelError)
 
@@ -53,7 +53,7 @@ class Parser(NamedTuple):
 
 def all_parsers(folder: Path) -> list[Parser]:
     """In `folder` the examples are made; each parser reads from a folder of its own."""
-    made, names = _examples(folder), TOY_CLASSES.names
+    made, names, balanced = _examples(folder), TOY_CLASSES.names, toy_training(class_balance=0.5)
 
     def of_project(name: str, example: str, file: str, read: Callable[[Path], object]) -> Parser:
         return Parser(name, file, [made[example]], read, OURS)
@@ -69,7 +69,7 @@ def all_parsers(folder: Path) -> list[Parser]:
         of_project("samples", "samples.csv", "s.csv", lambda at: read_samples(at / "s.csv", "train")),
         of_project("decisions", "decisions.csv", "d.csv", lambda at: read_decisions(at / "d.csv")),
         of_project("review", "review.csv", "r.csv", lambda at: read_review(at / "r.csv")),
-        of_project("counts", "statistics.json", "s.json", lambda at: balanced_classes(at / "s.json", names, 0.5)),
+        of_project("counts", "statistics.json", "s.json", lambda at: balanced_classes(at / "s.json", names, balanced)),
         of_project("inspected", "inspected", "i.jsonl", lambda at: read_inspected(at / "i.jsonl")),
         of_project("parameters", "params.yaml", "p.yaml", lambda at: load_params(at / "p.yaml")),
         of_project("lock", "dvc.lock", "dvc.lock", lambda at: provenance(at / "dvc.lock", RUN)),

@@ -63,16 +63,31 @@ def test_a_weighted_loss_is_its_definition(mean: str) -> None:
 def test_counts_that_are_not_ours_are_refused(tmp_path: Path) -> None:
     write_toy_samples(tmp_path)
     path, names = tmp_path / "statistics.json", list(TOY_CLASSES.names)
-    assert balanced_classes(tmp_path / "none", names, 0.0) is None  # nothing is read where nothing is weighed
-    assert balanced_classes(path, names, 0.5) is not None
+    unbalanced, balanced = toy_training(class_balance=0.0), toy_training(class_balance=0.5)
+    assert balanced_classes(tmp_path / "none", names, unbalanced) is None  # nothing is read where nothing is weighed
+    assert balanced_classes(path, names, balanced) is not None
     with pytest.raises(StatisticsError, match=r"No such file.*run stage curate"):
-        balanced_classes(tmp_path / "none", names, 0.5)
+        balanced_classes(tmp_path / "none", names, balanced)
     with pytest.raises(StatisticsError, match=r"counts .*, not"):
-        balanced_classes(path, names[:2], 0.5)
+        balanced_classes(path, names[:2], balanced)
     for broken in ("{", "[]", json.dumps({"classes": names}), json.dumps({"classes": names, "splits": {"train": 3}})):
         path.write_text(broken)
         with pytest.raises(StatisticsError, match="has no counts of classes"):
-            balanced_classes(path, names, 0.5)
+            balanced_classes(path, names, balanced)
+
+
+def test_the_counts_of_all_splits_that_are_trained_on(tmp_path: Path) -> None:
+    names = ["road", "pole"]
+    splits = {"train": {"pixels": [90, 10]}, "val": {"pixels": [10, 40]}, "test": {"pixels": [1, 999]}}
+    path = tmp_path / "statistics.json"
+    path.write_text(json.dumps({"classes": names, "splits": splits}))
+    for chosen, pixels in ((["train"], [90, 10]), (["train", "val"], [100, 50])):
+        weights = balanced_classes(path, names, toy_training(class_balance=0.5, splits=chosen))
+        assert weights is not None
+        torch.testing.assert_close(weights, class_weights(pixels, 0.5))
+    path.write_text(json.dumps({"classes": names, "splits": {"train": splits["train"]}}))
+    with pytest.raises(StatisticsError, match="has no counts of classes"):
+        balanced_classes(path, names, toy_training(class_balance=0.5, splits=["train", "val"]))
 
 
 @pytest.mark.parametrize("distill", [{}, {"kd": 1.0}])
