@@ -22,7 +22,8 @@ help:  ## this list
 $(STAMP): requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else f"segdistill needs Python 3.11 or 3.12, {sys.executable} is {v[0]}.{v[1]}. Point PYTHON at one: make PYTHON=python3.11 setup")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@# The uv that the lock pins, by its hashes: the lines of the lock from its name to its last hash.
+	@test -x $(BIN)/uv || { sed -n '/^uv==/,/[^\]$$/p' requirements.lock > $(VENV)/uv.txt && $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt; }
 	@# Bytecode once, here: where Python may not write it later, every stage would compile torch anew.
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	@touch $@
