@@ -32,7 +32,7 @@ setup: $(STAMP)  ## make .venv and install the hashed lock into it (again: does 
 
 lock: $(STAMP)  ## resolve pyproject.toml anew into requirements.lock
 	uv pip compile --quiet --python-version 3.11 --universal --group dev --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml -o requirements.lock
-	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate --no-header pipeline/deploy/bundle/requirements.txt -o releases/requirements.lock
+	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate --no-header pipeline/deploy/bundle/requirements.txt -o pipeline/deploy/bundle/requirements.lock
 
 demo: setup  ## the whole pipeline on the embedded dataset; the report is reports/index.html
 	dvc repro
@@ -146,9 +146,9 @@ MODEL ?= $(if $(filter command,$(firstword $(origin RUN))),$(HERE)/artifacts/rel
 PREDICTOR := scratch/predictor
 PREDICT_WITH = $(if $(wildcard $(STAMP)),$(BIN)/python,$(PREDICTOR)/bin/python)
 
-$(PREDICTOR)/.synced: releases/requirements.lock
+$(PREDICTOR)/.synced: pipeline/deploy/bundle/requirements.lock
 	@$(PYTHON) -m venv $(PREDICTOR)
-	@$(PREDICTOR)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r releases/requirements.lock
+	@$(PREDICTOR)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 predict: $(if $(wildcard $(STAMP)),,$(PREDICTOR)/.synced)  ## segment one picture: make predict IMAGE=<file> [MODEL=releases/<name>] [RUN=<run of a repro>] [PROFILE=camvid-cpu]
