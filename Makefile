@@ -14,7 +14,7 @@ UNIT_WORKERS ?= 2
 # The folder of the profile that was asked for; the root where none was.
 HERE = $(if $(filter undefined file,$(origin PROFILE)),.,profiles/$(PROFILE))
 
-.PHONY: help setup lock demo test lint unit smoke test-faults camvid compare inspect inspect-apply bench-train bench-data bench-determinism bench-growth bench-curation bench-mistakes bench-shifts bench-bundle compare-releases signing-key publish fetch-release check-store predict report doctor clean
+.PHONY: help setup lock demo test lint unit smoke test-faults camvid compare inspect inspect-apply bench-train bench-data bench-determinism bench-growth bench-curation bench-mistakes bench-shifts bench-bundle compare-releases signing-key publish fetch-release check-store licenses audit predict report doctor clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -30,9 +30,10 @@ $(STAMP): requirements.lock
 
 setup: $(STAMP)  ## make .venv and install the hashed lock into it (again: does nothing)
 
-lock: $(STAMP)  ## resolve pyproject.toml anew into requirements.lock
+lock: $(STAMP)  ## resolve pyproject.toml anew into requirements.lock, with the list of licenses beside it
 	uv pip compile --quiet --python-version 3.11 --universal --group dev --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml -o requirements.lock
 	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate --no-header pipeline/deploy/bundle/requirements.txt -o pipeline/deploy/bundle/requirements.lock
+	python -m pipeline.supply licenses
 
 demo: setup  ## the whole pipeline on the embedded dataset; the report is reports/index.html
 	dvc repro
@@ -140,6 +141,13 @@ fetch-release: setup  ## get a version and verify it: make fetch-release NAME@VE
 
 check-store: setup  ## hash every object of DVC's cache, with REMOTE=<name> of a remote too, and name the damaged ones
 	@python -m pipeline.versions check $(if $(REMOTE),--remote $(REMOTE))
+
+licenses: setup  ## bring licenses.csv beside each lock up to date (asks the package index about what is not installed here)
+	@python -m pipeline.supply licenses
+
+SERVICE ?=
+audit: setup  ## hashes, licenses and known vulnerabilities of everything that is locked [SERVICE=<address like osv.dev's>]
+	@python -m pipeline.supply audit $(if $(SERVICE),--service "$(SERVICE)")
 
 MODEL ?= $(if $(filter command,$(firstword $(origin RUN))),$(HERE)/artifacts/release/$(RUN),releases/camvid_pspnet_r18)
 # The few packages of a bundle are there in seconds, those of the project in minutes: who has the latter needs no second set.
