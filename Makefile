@@ -14,7 +14,7 @@ UNIT_WORKERS ?= 2
 # The folder of the profile that was asked for; the root where none was.
 HERE = $(if $(filter undefined file,$(origin PROFILE)),.,profiles/$(PROFILE))
 
-.PHONY: help setup lock demo test lint unit smoke test-faults camvid compare inspect inspect-apply bench-train bench-data bench-determinism bench-growth bench-curation bench-mistakes bench-shifts bench-bundle compare-releases signing-key publish fetch-release check-store predict report doctor clean
+.PHONY: help setup lock demo test lint unit smoke test-faults camvid compare inspect inspect-apply bench-train bench-data bench-determinism bench-growth bench-curation bench-mistakes bench-shifts bench-bundle compare-releases signing-key publish fetch-release check-store licenses audit predict report doctor clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -22,16 +22,18 @@ help:  ## this list
 $(STAMP): requirements.lock
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v < (3, 13) else f"segdistill needs Python 3.11 or 3.12, {sys.executable} is {v[0]}.{v[1]}. Point PYTHON at one: make PYTHON=python3.11 setup")'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@# The uv that the lock pins, by its hashes: the lines of the lock from its name to its last hash.
+	@test -x $(BIN)/uv || { sed -n '/^uv==/,/[^\]$$/p' requirements.lock > $(VENV)/uv.txt && $(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt; }
 	@# Bytecode once, here: where Python may not write it later, every stage would compile torch anew.
 	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements.lock
 	@touch $@
 
 setup: $(STAMP)  ## make .venv and install the hashed lock into it (again: does nothing)
 
-lock: $(STAMP)  ## resolve pyproject.toml anew into requirements.lock
+lock: $(STAMP)  ## resolve pyproject.toml anew into requirements.lock, with the list of licenses beside it
 	uv pip compile --quiet --python-version 3.11 --universal --group dev --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml -o requirements.lock
-	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate --no-header pipeline/deploy/bundle/requirements.txt -o releases/requirements.lock
+	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate --no-header pipeline/deploy/bundle/requirements.txt -o pipeline/deploy/bundle/requirements.lock
+	python -m pipeline.supply licenses
 
 demo: setup  ## the whole pipeline on the embedded dataset; the report is reports/index.html
 	dvc repro
@@ -140,14 +142,21 @@ fetch-release: setup  ## get a version and verify it: make fetch-release NAME@VE
 check-store: setup  ## hash every object of DVC's cache, with REMOTE=<name> of a remote too, and name the damaged ones
 	@python -m pipeline.versions check $(if $(REMOTE),--remote $(REMOTE))
 
+licenses: setup  ## bring licenses.csv beside each lock up to date (asks the package index about what is not installed here)
+	@python -m pipeline.supply licenses
+
+SERVICE ?=
+audit: setup  ## hashes, licenses and known vulnerabilities of everything that is locked [SERVICE=<address like osv.dev's>]
+	@python -m pipeline.supply audit $(if $(SERVICE),--service "$(SERVICE)")
+
 MODEL ?= $(if $(filter command,$(firstword $(origin RUN))),$(HERE)/artifacts/release/$(RUN),releases/camvid_pspnet_r18)
 # The few packages of a bundle are there in seconds, those of the project in minutes: who has the latter needs no second set.
 PREDICTOR := scratch/predictor
 PREDICT_WITH = $(if $(wildcard $(STAMP)),$(BIN)/python,$(PREDICTOR)/bin/python)
 
-$(PREDICTOR)/.synced: releases/requirements.lock
+$(PREDICTOR)/.synced: pipeline/deploy/bundle/requirements.lock
 	@$(PYTHON) -m venv $(PREDICTOR)
-	@$(PREDICTOR)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r releases/requirements.lock
+	@$(PREDICTOR)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 predict: $(if $(wildcard $(STAMP)),,$(PREDICTOR)/.synced)  ## segment one picture: make predict IMAGE=<file> [MODEL=releases/<name>] [RUN=<run of a repro>] [PROFILE=camvid-cpu]

@@ -91,6 +91,7 @@ def test_the_bundles_predict(profile: Path, tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "0_overlay.png").is_file()
     assert "training-only" not in (bundle / "card.md").read_text()
+    assert '"name": "onnxruntime"' in (bundle / "sbom.cdx.json").read_text()
 
 
 def test_nothing_of_the_method_ships(profile: Path) -> None:

@@ -27,6 +27,8 @@ from pipeline.deploy.evidence import Artifact, Evidence, EvidenceError, copy_mea
 from pipeline.deploy.gates import failed_gates
 from pipeline.deploy.golden import write_golden
 from pipeline.deploy.isaac_ros import write_isaac_ros
+from pipeline.deploy.locked import LICENSES, LOCK
+from pipeline.deploy.materials import write_bill
 from pipeline.deploy.numerics import numerics_record, perf_record, write_yaml
 from pipeline.deploy.shipping import PRECISIONS, Decision, decide, defaults, for_receivers
 from pipeline.deploy.signing import sign
@@ -37,8 +39,8 @@ from pipeline.params.runs import RunParams
 
 BUNDLE = Path(__file__).parent / "bundle"
 RUNNER = (
-    "predict.py", "self_test.py", "segmenter.py", "verify.py", "requirements.txt", "runner/*.py", "on_target/*.py",
-    "cpp/*",
+    "predict.py", "self_test.py", "segmenter.py", "verify.py", "requirements.txt", LOCK, LICENSES, "runner/*.py",
+    "on_target/*.py", "cpp/*",
 )  # fmt: skip
 REBUILDER = ("rebuild.py", "rebuild_on_target.sh")
 TOOLS = ("torch", "onnx", "onnxruntime-gpu", "openvino", "tensorrt-rtx-cu13")
@@ -68,7 +70,7 @@ class Lock:
     stages: dict[str, LockedStage]
 
 
-LOCK = TypeAdapter(Lock)
+DVC_LOCK = TypeAdapter(Lock)
 
 
 class Folders(NamedTuple):
@@ -105,6 +107,7 @@ def package_release(
 
     Raises:
         EvidenceError: a measurement is missing, or a file is not the one that was measured.
+        LockError: the bundle's requirements.lock cannot be relied on, or the license of a package is not listed.
         ReleaseError: no lock, or one that does not know the run.
         SigningError: the key cannot be used.
     """
@@ -126,6 +129,7 @@ def package_release(
             write_json(bundle / "preprocessing.json", contract)
             if release.servers:
                 _write_servers(contract, table, golden.image, bundle)
+            write_bill(name, bundle)
         table.save(bundle / "classes.json")
         listed = evidence.quantization.calibration.sha256
         copy_measured(folders.quantize / "calibration.csv", listed, bundle / "calibration.csv")
@@ -161,19 +165,24 @@ def _replacing_folder(folder: Path) -> Iterator[Path]:
 
 
 def manifest(name: str, reasons: Sequence[str], bundle: Path) -> dict[str, object]:
-    """SHA-256 and size of every file in the bundle, and what became of the run."""
-    files = sorted(path for path in bundle.rglob("*") if path.is_file() and path.name not in (MANIFEST, SIGNATURE))
+    """Every file in the bundle, and what became of the run."""
     return {
         "format": FORMAT,
         "run": name,
         "status": "rejected" if reasons else "released",
         "reasons": list(reasons),
         "tools": {tool: _version(tool) for tool in TOOLS},
-        "files": [
-            {"path": path.relative_to(bundle).as_posix(), "bytes": path.stat().st_size, "sha256": sha256(path)}
-            for path in files
-        ],
+        "files": listed_files(bundle),
     }
+
+
+def listed_files(bundle: Path) -> list[dict[str, object]]:
+    """Path, size and SHA-256 of every file in the bundle; not of the manifest, which holds them."""
+    files = sorted(path for path in bundle.rglob("*") if path.is_file() and path.name not in (MANIFEST, SIGNATURE))
+    return [
+        {"path": path.relative_to(bundle).as_posix(), "bytes": path.stat().st_size, "sha256": sha256(path)}
+        for path in files
+    ]
 
 
 def provenance(lock: Path, name: str) -> list[dict[str, str]]:
@@ -188,7 +197,7 @@ def provenance(lock: Path, name: str) -> list[dict[str, str]]:
         )
     try:
         content = YAML(typ="safe", pure=True).load(lock.read_text(encoding="utf-8"))
-        stages = LOCK.validate_python(content).stages
+        stages = DVC_LOCK.validate_python(content).stages
     except (YAMLError, ValidationError, ValueError, RecursionError) as error:
         raise ReleaseError(f"{lock} cannot be read ({error}); get it back from git, or run dvc repro") from error
     wanted = ("prepare", "curate", "teacher", f"student@{name}")
