@@ -10,7 +10,7 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 export PYTHONUNBUFFERED := 1
 
 PROFILE ?= camvid-cpu
-UNIT_WORKERS ?= 2
+TEST_WORKERS ?= 2
 # The folder of the profile that was asked for; the root where none was.
 HERE = $(if $(filter undefined file,$(origin PROFILE)),.,profiles/$(PROFILE))
 
@@ -46,11 +46,12 @@ lint: setup
 	ruff format --check .
 	pyright --pythonpath $(BIN)/python
 
+# Two workers with two threads each on two cores wait for each other: a thread each is faster.
 unit: setup
-	python -m pytest -m "not smoke and not faults" -n $(UNIT_WORKERS) $(PYTEST_FLAGS)
+	OMP_NUM_THREADS=1 python -m pytest -m "not smoke and not faults" -n $(TEST_WORKERS) $(PYTEST_FLAGS)
 
 smoke: setup
-	python -m pytest -m smoke $(PYTEST_FLAGS)
+	OMP_NUM_THREADS=1 python -m pytest -m smoke -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_FLAGS)
 
 test-faults: setup  ## kills at 20 moments, full disks, hostile files for ten minutes: what CI runs in short
 	python -m pytest -m faults -s tests/faults $(PYTEST_FLAGS)

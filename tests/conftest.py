@@ -35,6 +35,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("vector", chosen, ids=[f"{vector.folder.name}/{vector.name}" for vector in chosen])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """With --dist loadgroup, what shares a costly fixture stays with one worker: a file, or all faults."""
+    faults = Path(__file__).parent / "faults"
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group("faults" if item.path.is_relative_to(faults) else item.path.name))
+
+
 @pytest.fixture(scope="session")
 def camvid() -> Path:
     """Folder of the real CamVid in the layout of the SegNet tutorial."""
