@@ -27,6 +27,7 @@ from pipeline.deploy.bundle.runner.images import ImageRefused
 from pipeline.deploy.bundle.runner.images import read_image as read_targets_image
 from pipeline.deploy.bundle.verify import BundleRefused, verify
 from pipeline.deploy.evidence import read_evidence
+from pipeline.deploy.locked import LICENSES, LOCK, read_licenses, read_lock
 from pipeline.deploy.release import provenance
 from pipeline.errors import SegdistillError
 from pipeline.inspection.records import read_inspected
@@ -39,6 +40,7 @@ from tests.deploy.release_material import RUN, Material, write_material
 from tests.toy import TOY_CLASSES, toy_segmenter, toy_training, write_toy_samples
 
 OURS = (SegdistillError, ModelError)
+OF_BUNDLE = ("manifest.json", "preprocessing.json", "perf.yaml", "numerics.yaml", LOCK, LICENSES)
 
 
 class Parser(NamedTuple):
@@ -73,6 +75,8 @@ def all_parsers(folder: Path) -> list[Parser]:
         of_project("inspected", "inspected", "i.jsonl", lambda at: read_inspected(at / "i.jsonl")),
         of_project("parameters", "params.yaml", "p.yaml", lambda at: load_params(at / "p.yaml")),
         of_project("lock", "dvc.lock", "dvc.lock", lambda at: provenance(at / "dvc.lock", RUN)),
+        of_project("packages", LOCK, LOCK, lambda at: read_lock(at / LOCK)),
+        of_project("licenses", LICENSES, LICENSES, lambda at: read_licenses(at / LICENSES)),
         of_project("curve", "training.csv", "t.csv", lambda at: read_curve(at / "t.csv", "student")),
         of_project("scores", "scores.csv", "s.csv", lambda at: read_image_scores(at / "s.csv", "evaluate")),
         of_project("confusion", "confusion.csv", "c.csv", lambda at: read_confusion(at / "c.csv", "evaluate", "ab")),
@@ -172,7 +176,7 @@ def _examples(folder: Path) -> dict[str, bytes]:
         "params.yaml": ROOT / "params.yaml",
         "dvc.lock": folder / "material/dvc.lock",
         "graph": bundle / "model.onnx",
-        **{name: bundle / name for name in ("manifest.json", "preprocessing.json", "perf.yaml", "numerics.yaml")},
+        **{name: bundle / name for name in OF_BUNDLE},
         **{path.name: path for path in folder.iterdir() if path.is_file()},
     }
     return {name: path.read_bytes() for name, path in files.items()} | {k: v.encode() for k, v in texts.items()}
