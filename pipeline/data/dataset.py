@@ -107,7 +107,7 @@ def training_batches(
 
     Raises:
         LoaderError: /dev/shm is too small for the loader processes, or one of them was killed.
-        ImageError: a sample can no longer be read.
+        ImageError: a sample can no longer be read, or is not the one that was listed.
     """
     if workers:
         _require_shared_memory(draws.augmentation, share.images, workers)
@@ -126,7 +126,7 @@ def evaluation_batches(samples: Sequence[Sample], batch_size: int) -> Iterator[B
     """Whole images in list order; a batch ends early where the next image has another size."""
     pending: list[tuple[np.ndarray, str]] = []
     for sample in samples:
-        image = read_image(sample.image)
+        image = read_image(sample.image, sample.image_sha256)
         if pending and (len(pending) == batch_size or pending[0][0].shape != image.shape):
             yield Batch(*_stacked(pending))
             pending = []

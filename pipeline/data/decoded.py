@@ -23,7 +23,8 @@ class DecodedPairs:
     """Reads pairs, and keeps the first ones of the list that fit into the limit; the others are decoded every time.
 
     One file for each pair, memory-mapped: processes that read the same pair share one copy, and the system drops it
-    when memory is short. A pair whose image or mask was written anew has another name, so it is never out of date.
+    when memory is short. A pair is named by the listed digests of its image and mask, and kept only if it was made from
+    these bytes: times of files play no part, so neither an old date nor a clock that was set back makes it stale.
 
     Args:
         folder: for the files; trainings may share it.
@@ -43,8 +44,10 @@ class DecodedPairs:
             needed = width * height * 4 + NUMPY_HEADER
             if needed > room:
                 break
+            _require_present(sample)
             room -= needed
-            self.names[sample.id] = _name(sample, classes)
+            if name := _name(sample, classes):
+                self.names[sample.id] = name
         _make_room(folder, set(self.names.values()), room)
 
     def read(self, sample: Sample) -> Pair:
@@ -76,16 +79,24 @@ class DecodedPairs:
         return image, mask
 
     def _decoded(self, sample: Sample) -> Pair:
-        return read_image(sample.image), read_labels(sample, self.classes)
+        return read_image(sample.image, sample.image_sha256), read_labels(sample, self.classes)
+
+
+def _require_present(sample: Sample) -> None:
+    """So that a missing mask is told now, and not when an epoch comes to it."""
+    try:
+        for path in filter(None, (sample.image, sample.mask)):
+            path.stat()
+    except OSError as error:
+        raise ImageError(f"sample {sample.id} cannot be read: {error}") from error
 
 
 def _name(sample: Sample, classes: ClassTable) -> str:
-    try:
-        files = [(path.absolute(), path.stat()) for path in (sample.image, sample.mask) if path is not None]
-    except OSError as error:
-        raise ImageError(f"sample {sample.id} cannot be read: {error}") from error
-    states = [(path, state.st_mtime_ns, state.st_size) for path, state in files]
-    return f"{sha256(repr(states).encode() + classes.lookup().tobytes()).hexdigest()[:32]}.npy"
+    """Empty where the list does not say which bytes a file has: what it was decoded from could not be known."""
+    if not sample.image_sha256 or (sample.mask is not None and not sample.mask_sha256):
+        return ""
+    listed = f"{sample.image_sha256} {sample.mask_sha256}".encode()
+    return f"{sha256(listed + classes.lookup().tobytes()).hexdigest()[:32]}.npy"
 
 
 def _make_room(folder: Path, wanted: set[str], room: int) -> None:

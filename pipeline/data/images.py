@@ -1,5 +1,11 @@
-"""Reading images and masks from disk into arrays."""
+"""Reading images and masks from disk into arrays.
 
+Where a list says which bytes a file has, those are what is decoded, or nothing: a dataset that changes under a running
+pipeline would give results that nobody could make again.
+"""
+
+import hashlib
+import io
 from pathlib import Path
 
 import numpy as np
@@ -19,22 +25,28 @@ class ImageError(SegdistillError):
     """An image or mask file that cannot be used."""
 
 
-def read_image(path: Path) -> np.ndarray:
+def read_image(path: Path, listed: str = "") -> np.ndarray:
     """Decode a picture: uint8 (H, W, 3) RGB.
 
+    Args:
+        listed: SHA-256 that the file's bytes must have; empty where no list names them.
+
     Raises:
-        ImageError: missing, truncated, damaged, not an image, or with more than 8 bits a channel.
+        ImageError: missing, truncated, damaged, not an image, with more than 8 bits a channel, or not as listed.
     """
-    return _decode(path, "RGB")
+    return _decode(path, "RGB", listed)
 
 
-def read_mask(path: Path) -> np.ndarray:
+def read_mask(path: Path, listed: str = "") -> np.ndarray:
     """Decode a mask as it is stored: uint8 (H, W); palette images give their indices.
 
+    Args:
+        listed: as of `read_image`.
+
     Raises:
-        ImageError: missing, damaged, or not one channel of 8 bits.
+        ImageError: missing, damaged, not one channel of 8 bits, or not as listed.
     """
-    return _decode(path, None)
+    return _decode(path, None, listed)
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -50,16 +62,31 @@ def image_size(path: Path) -> tuple[int, int]:
         raise ImageError(f"{path} cannot be read: {error}") from error
 
 
-def _decode(path: Path, mode: str | None) -> np.ndarray:
+def _decode(path: Path, mode: str | None, listed: str) -> np.ndarray:
     try:
-        with Image.open(path) as file:
+        with Image.open(_listed_bytes(path, listed) if listed else path) as file:
             if mode is None and file.mode not in ("L", "P"):
                 raise ImageError(f"mask {path} has pixel format {file.mode}; one channel of 8 bits (L or P) is needed")
             if mode is not None and file.mode.startswith(DEEP):
                 raise ImageError(f"{path} has pixel format {file.mode}; convert it to 8 bits a channel")
             return np.array(file if mode is None else file.convert(mode))
+    except UnidentifiedImageError as error:  # whose own words name an address in memory
+        raise ImageError(f"{path} cannot be read: it is no picture of any format that is known here") from error
     except READ_ERRORS as error:
         raise ImageError(f"{path} cannot be read: {error}") from error
+
+
+def _listed_bytes(path: Path, listed: str) -> io.BytesIO:
+    """Read once: what is decoded is what was hashed, whoever writes to the file meanwhile."""
+    content = path.read_bytes()
+    found = hashlib.sha256(content).hexdigest()
+    if found != listed:
+        raise ImageError(
+            f"{path} has changed since the dataset was prepared: its SHA-256 is {found[:12]}..., the sample list says "
+            f"{listed[:12]}... Put the old file back, or prepare the new one: `dvc repro`, and where that finds "
+            f"nothing to do, `dvc repro --force prepare`"
+        )
+    return io.BytesIO(content)
 
 
 def write_mask(path: Path, mask: np.ndarray) -> None:

@@ -13,18 +13,21 @@ def read_labels(sample: Sample, classes: ClassTable) -> np.ndarray:
     """Train ids of a sample, uint8 (H, W); all IGNORE_INDEX where it has no mask.
 
     Raises:
-        ImageError: the mask (without one, the image) cannot be read.
+        ImageError: the mask (without one, the image) cannot be read, or is not the one that was listed.
     """
     if sample.mask is None:
         width, height = image_size(sample.image)
         return np.full((height, width), IGNORE_INDEX, dtype=np.uint8)
-    return read_train_ids(sample.mask, classes)
+    return read_train_ids(sample.mask, classes, sample.mask_sha256)
 
 
-def read_train_ids(mask: Path, classes: ClassTable) -> np.ndarray:
+def read_train_ids(mask: Path, classes: ClassTable, listed: str = "") -> np.ndarray:
     """Train ids of a mask of the dataset, uint8 (H, W).
 
+    Args:
+        listed: SHA-256 that the file's bytes must have; empty where no list names them.
+
     Raises:
-        ImageError: the mask cannot be read.
+        ImageError: the mask cannot be read, or is not the one that was listed.
     """
-    return classes.to_train_ids(read_mask(mask))
+    return classes.to_train_ids(read_mask(mask, listed))

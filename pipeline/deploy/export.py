@@ -59,7 +59,7 @@ def export_run(
     require_size(chosen, export.height, export.width)
     segmenter, design, _ = load_checkpoint(checkpoint)
     nodes = _write_graphs(segmenter, design, export, out)
-    images = [read_image(sample.image)[None] for sample in chosen[: export.logit_images]]
+    images = [read_image(sample.image, sample.image_sha256)[None] for sample in chosen[: export.logit_images]]
     logits = largest_logit_difference(segmenter, out / "logits.onnx", images)
     largest = largest_activation(out / "model.onnx", images)
 

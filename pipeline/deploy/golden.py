@@ -45,7 +45,7 @@ def write_golden(
         graphs: file of each precision, fp32 among them.
         accepted: those that go into the bundle.
     """
-    image = resize(read_image(sample.image), *size)
+    image = resize(read_image(sample.image, sample.image_sha256), *size)
     with replacing(bundle / IMAGE) as temporary:
         Image.fromarray(image).save(temporary, format="PNG", optimize=True)
     predicted = {precision: _labels(path, image) for precision, path in graphs.items()}

@@ -85,11 +85,12 @@ def _pictures(sample: InspectedSample, classes: ClassTable, folder: Path) -> Ite
     kept = sample.decision == "keep"
     image = Path(sample.image)
     if sample.size is not None and image.suffix.lower() not in IN_BROWSERS:
-        yield Picture(sample.id, "image", image, folder / f"image/{sample.id}.png", lambda: read_image(image), kept)
+        file = folder / f"image/{sample.id}.png"
+        yield Picture(sample.id, "image", image, file, lambda: read_image(image, sample.image_sha256), kept)
     if sample.mask is not None:
         mask = Path(sample.mask)
         file = folder / GROUND_TRUTH / f"{sample.id}.png"
-        yield Picture(sample.id, GROUND_TRUTH, mask, file, lambda: _ground_truth(mask, sample.size, classes), kept)
+        yield Picture(sample.id, GROUND_TRUTH, mask, file, lambda: _ground_truth(mask, sample, classes), kept)
     for network, judgement in sample.networks.items():
         yield _prediction(sample, network, Path(judgement.prediction), len(classes.classes), folder)
 
@@ -104,8 +105,8 @@ def _prediction(sample: InspectedSample, network: str, source: Path, class_count
     return Picture(sample.id, network, source, folder / network / f"{sample.id}.png", make, required=True)
 
 
-def _ground_truth(mask: Path, size: tuple[int, int] | None, classes: ClassTable) -> np.ndarray:
-    raw = _sized(read_mask(mask), size, mask)
+def _ground_truth(mask: Path, sample: InspectedSample, classes: ClassTable) -> np.ndarray:
+    raw = _sized(read_mask(mask, sample.mask_sha256), sample.size, mask)
     ids = view_ids(classes.to_train_ids(raw), len(classes.classes))
     return np.where(classes.known_raw_ids()[raw], ids, np.uint8(OUTSIDE))
 

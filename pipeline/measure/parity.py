@@ -106,7 +106,7 @@ def measure_parity(
     """
     agreement = Agreement(classes, boundary_pixels)
     for sample in track(samples, f"{title}: parity"):
-        prediction = runner.run(read_image(sample.image)[None])[0]
+        prediction = runner.run(read_image(sample.image, sample.image_sha256)[None])[0]
         reference = read_mask(predictions / f"{sample.id}.png")
         agreement.add(sample.id, prediction, reference, read_labels(sample, classes))
     return agreement.parity(runner.name)

@@ -7,12 +7,17 @@ from pathlib import Path
 
 from pipeline.data.files import sha256
 from pipeline.data.store import Store
+from pipeline.preparation.pairs import complain
 
 
 def file_digests(paths: Sequence[Path], store: Path) -> dict[Path, str]:
     """Hexadecimal SHA-256 by path; empty for a file that cannot be read.
 
-    A file is taken for untouched if its size, time of change and inode are those of the last time, as git and DVC do.
+    A file is taken for untouched if its size, times and inode are those of the last time, as git does: the time of the
+    last change of the inode is among them, which nobody can set.
+
+    Raises:
+        PrepareError: a file was touched meanwhile, so that its digest may be of what it is no more.
     """
     states = {path: _state(path) for path in paths}
     with Store(store) as known:
@@ -30,6 +35,10 @@ def file_digests(paths: Sequence[Path], store: Path) -> dict[Path, str]:
             digests.update(zip(new, pool.map(_digest, new), strict=True))
         known.put({keys[path]: f"{states[path]} {digests[path]}".encode() for path in new if digests[path]})
         known.forget(set(keys.values()))
+    complain(
+        "files of the dataset were changed while it was being prepared; run the stage again when nobody writes to it:",
+        [str(path) for path, state in states.items() if _state(path) != state],
+    )
     return digests
 
 
@@ -38,7 +47,7 @@ def _state(path: Path) -> str:
         state = path.stat()
     except OSError:
         return ""
-    return f"{state.st_size} {state.st_mtime_ns} {state.st_ino}"
+    return f"{state.st_size} {state.st_mtime_ns} {state.st_ctime_ns} {state.st_ino}"
 
 
 def _digest(path: Path) -> str:

@@ -34,7 +34,7 @@ def choose_calibration(samples: Sequence[Sample], count: int, height: int, width
     candidates = spread(samples, CANDIDATES * count)
     brightness = []
     for sample in candidates:
-        image = read_image(sample.image)
+        image = read_image(sample.image, sample.image_sha256)
         if image.shape[:2] != (height, width):
             raise CalibrationError(
                 f"{sample.image} has {image.shape[0]}x{image.shape[1]} pixels, the exported graph takes "

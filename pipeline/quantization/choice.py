@@ -40,13 +40,13 @@ class Jury:
         self.classes = classes
         self.boundary_pixels = boundary_pixels
         with open_runner(source, available_threads()) as runner:
-            self.reference = [runner.run(read_image(sample.image)[None])[0] for sample in samples]
+            self.reference = [runner.run(read_image(sample.image, sample.image_sha256)[None])[0] for sample in samples]
 
     def parity(self, graph: Path, target: Target) -> Parity:
         agreement = Agreement(self.classes, self.boundary_pixels)
         with open_quantized(graph, target) as runner:
             for sample, reference in zip(self.samples, self.reference, strict=True):
-                prediction = runner.run(read_image(sample.image)[None])[0]
+                prediction = runner.run(read_image(sample.image, sample.image_sha256)[None])[0]
                 agreement.add(sample.id, prediction, reference, read_labels(sample, self.classes))
             return agreement.parity(runner.name)
 

@@ -98,7 +98,7 @@ def quantize_run(
     chosen = choose_calibration(
         read_samples(paths.samples, "train"), quantization.calibration_images, export.height, export.width
     )
-    images = [read_image(sample.image)[None] for sample in chosen]
+    images = [read_image(sample.image, sample.image_sha256)[None] for sample in chosen]
     write_calibration(out / "calibration.csv", chosen)
     judged = spread(read_samples(paths.samples, quantization.judged_on), quantization.judged_images)
     jury = Jury(judged, table, parity.boundary_pixels, paths.graph)

@@ -102,8 +102,8 @@ def _panels(
     """Image, labels and predictions; `marked` is outlined in each of them."""
     palette = classes.palette()
     try:
-        image = Panel("image", "", read_image(Path(sample.image)), True)
-        labels = [] if sample.mask is None else [read_train_ids(Path(sample.mask), classes)]
+        image = Panel("image", "", read_image(Path(sample.image), sample.image_sha256), True)
+        labels = [] if sample.mask is None else [read_train_ids(Path(sample.mask), classes, sample.mask_sha256)]
         predictions = {name: read_mask(Path(sample.networks[name].prediction)) for name in networks}
     except ImageError as error:
         raise ReportError(f"{error}; run `dvc repro` in the profile's folder to make it again") from error

@@ -128,7 +128,7 @@ def encode_panel(panel: Panel) -> tuple[str, bytes]:
 def _row(example: Example, sample: Sample, classes: ClassTable, compared: Mapping[str, Judged]) -> Row:
     palette = classes.palette()
     try:
-        image, labels = read_image(sample.image), read_labels(sample, classes)
+        image, labels = read_image(sample.image, sample.image_sha256), read_labels(sample, classes)
         predictions = {name: read_mask(judged.predictions / f"{sample.id}.png") for name, judged in compared.items()}
     except ImageError as error:
         raise ReportError(f"{error}; run `dvc repro` in the profile's folder to make it again") from error

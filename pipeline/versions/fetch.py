@@ -12,6 +12,7 @@ from pipeline.deploy.bundle.verify import BundleRefused, verify
 from pipeline.errors import SegdistillError
 from pipeline.versions.names import VersionName, parse_version_name, registered
 from pipeline.versions.project import opened, output, remote_store
+from pipeline.versions.redaction import without_credentials
 from pipeline.versions.store import damaged, listed_objects, load
 from pipeline.versions.tree import GitError, all_tags, git
 
@@ -112,7 +113,7 @@ def working_tree(repository: str, name: VersionName) -> Iterator[Path]:
         return
     here = Path.cwd()
     refs = git("ls-remote", "--tags", "--refs", "--", repository, folder=here).splitlines()
-    require_registered(name, [ref.split("refs/tags/", 1)[1] for ref in refs], repository)
+    require_registered(name, [ref.split("refs/tags/", 1)[1] for ref in refs], without_credentials(repository))
     with tempfile.TemporaryDirectory(prefix="segdistill-") as folder:
         clone = Path(folder) / "clone"
         git("clone", "--quiet", "--depth", "1", "--branch", name.tag, "--", repository, str(clone), folder=here)

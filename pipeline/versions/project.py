@@ -13,9 +13,12 @@ from dvc.exceptions import DvcException, OutputNotFoundError
 from dvc.repo import Repo
 
 from pipeline.errors import SegdistillError
+from pipeline.versions.redaction import CREDENTIALS, SECRETS
+from pipeline.versions.store import reaching
 
 CONNECT_SECONDS = 5  # where the remote's section of .dvc/config says nothing: a server that is down shows in seconds
 READ_SECONDS = 30
+TRIES = 2  # of S3's file system, and five of its client within each; five times five would wait for half an hour
 
 
 class ProjectError(SegdistillError):
@@ -34,6 +37,7 @@ class RemoteSettings(NamedTuple):
     name: str  # empty if there is no such remote
     committed: bool  # its section stands in .dvc/config and not only in a file of this machine
     verified: bool  # DVC hashes what it downloads
+    secrets: list[str]  # options that stand in .dvc/config, which git hands out, and let in whoever knows them
 
 
 @contextmanager
@@ -110,7 +114,9 @@ def remote_settings(repo: Repo, asked: str) -> RemoteSettings:
     committed = project["remote"]
     name = asked or repo.config["core"].get("remote", "")
     verify = repo.config["remote"].get(name, {}).get("verify")
-    return RemoteSettings(name, name in committed, verify is True and "verify" in committed.get(name, {}))
+    section = committed.get(name, {})
+    secrets = sorted(key for key, value in section.items() if key in SECRETS or CREDENTIALS.search(str(value)))
+    return RemoteSettings(name, name in committed, verify is True and "verify" in section, secrets)
 
 
 def remote_store(repo: Repo, name: str) -> Any:
@@ -118,15 +124,21 @@ def remote_store(repo: Repo, name: str) -> Any:
 
     Raises:
         ProjectError: no such remote, no default, or one that keeps files by version instead of objects.
+        StoreError: what the configuration and the environment say of a way to it is contradictory.
     """
     for config in repo.config["remote"].values():
         if str(config.get("url", "")).startswith("s3://"):
             config.setdefault("connect_timeout", CONNECT_SECONDS)
             config.setdefault("read_timeout", READ_SECONDS)
     try:
-        return repo.cloud.get_remote_odb(name or None)
+        store = repo.cloud.get_remote_odb(name or None)
     except NoRemoteError as error:
         raise ProjectError(
             "no DVC remote is configured: run `dvc remote add --default NAME URL` and `dvc remote modify NAME verify "
             "true`, and commit .dvc/config"
         ) from error
+    if store.fs.protocol == "s3":
+        with reaching(store):
+            client: Any = store.fs.fs
+        client.retries = TRIES
+    return store

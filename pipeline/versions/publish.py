@@ -51,6 +51,7 @@ def publish(run: str, version: str, remote: str, public_key: Path | None, profil
         if artifact_path(repo, folder, run) != f"{RELEASES}/{run}":
             raise PublishRefused(_how_to_declare(name))
         settings = remote_settings(repo, remote)
+        require_no_secrets(settings.name, settings.secrets)
         store = remote_store(repo, settings.name)
         require_verified(settings.name, settings.committed, settings.verified)
         found = output(repo, name.bundle)
@@ -117,6 +118,20 @@ def require_verified(remote: str, committed: bool, verified: bool) -> None:
         raise PublishRefused(
             f"remote {remote} does not verify: `dvc pull` would take damaged objects from it without a word. Run "
             f"`dvc remote modify {remote} verify true` and commit .dvc/config"
+        )
+
+
+def require_no_secrets(remote: str, options: list[str]) -> None:
+    """Who gets the tag gets the file of the remote's section, in which a key is everybody's.
+
+    Raises:
+        PublishRefused: names the options, not what they say.
+    """
+    if options:
+        raise PublishRefused(
+            f"remote {remote} has credentials in .dvc/config, which git hands out with every version: "
+            f"{', '.join(options)}. Take them out, keep them in .dvc/config.local (`dvc remote modify --local {remote} "
+            f"...`) or in the environment, and have them changed where they were issued: git remembers them"
         )
 
 

@@ -9,15 +9,20 @@ import hashlib
 import json
 import re
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path, PurePosixPath
+from threading import Thread
 from typing import Any, BinaryIO, NamedTuple
 
 from pipeline.errors import SegdistillError
+from pipeline.versions.redaction import without_credentials
 
 CONNECTIONS = 4  # at a time
 CHUNK = 1 << 20  # bytes
+PATIENCE_S = 60.0  # for an upload, and besides
+SLOWEST = 100_000  # bytes/s
 SHOWN = 10  # damaged objects in one message
 FOLDER = ".dir"  # ends the name of an object that lists the files of a folder
 OBJECT_NAME = re.compile(r"[0-9a-f]{32}(\.dir)?")
@@ -58,16 +63,18 @@ def reaching(store: Any) -> Iterator[None]:
     except Exception as error:  # the clients behind DVC's remotes share no base class
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise  # no fault of the store
+        said = without_credentials(" ".join(str(error).split()))
         raise StoreError(
-            f"{address(store)} does not answer as it should: {type(error).__name__}: {' '.join(str(error).split())}. "
+            f"{address(store)} does not answer as it should: {type(error).__name__}: {said}. "
             f"Usual causes: the server is down, its address in .dvc/config is wrong, the credentials are missing, the "
-            f"bucket does not exist"
+            f"bucket does not exist. No version was registered and nothing half-fetched was kept: mend the cause and "
+            f"run the same command again"
         ) from error
 
 
 def address(store: Any, name: str = "") -> str:
     """Where a store, or one of its objects, lies: a URL, or a path for a folder."""
-    return store.fs.unstrip_protocol(store.oid_to_path(name) if name else store.path)
+    return without_credentials(store.fs.unstrip_protocol(store.oid_to_path(name) if name else store.path))
 
 
 def object_names(store: Any) -> set[str]:
@@ -175,7 +182,7 @@ def upload(source: Any, target: Any, objects: Sequence[StoredObject]) -> None:
     What arrives is not looked at here: DVC would load all of it again to do so, `inspect` asks for the ETag.
 
     Raises:
-        StoreError: the target does not take one.
+        StoreError: the target does not take one, or says nothing for longer than the slowest of lines would take.
     """
     unique = dict.fromkeys(entry.name for entry in objects)
     lists = [name for name in unique if name.endswith(FOLDER)]
@@ -183,7 +190,32 @@ def upload(source: Any, target: Any, objects: Sequence[StoredObject]) -> None:
     with reaching(target):
         for names in filter(None, (files, lists)):
             paths = [source.oid_to_path(name) for name in names]
-            target.add(paths, source.fs, names, check_exists=False, verify=False, jobs=CONNECTIONS)
+            seconds = PATIENCE_S + sum(source.fs.size(path) for path in paths) / SLOWEST
+            add = partial(target.add, paths, source.fs, names, check_exists=False, verify=False, jobs=CONNECTIONS)
+            _within(seconds, add)
+
+
+def _within(seconds: float, work: Callable[[], object]) -> None:
+    """Do it in a thread that is left behind if it takes longer.
+
+    The client of S3 has a limit for an answer, but none for the word to go on that it awaits before it sends a body: a
+    server that hangs there would be waited for for ever.
+    """
+    done: Future[object] = Future()
+
+    def run() -> None:
+        try:
+            done.set_result(work())
+        except BaseException as error:
+            done.set_exception(error)
+
+    Thread(target=run, daemon=True).start()
+    try:
+        done.result(seconds)
+    except TimeoutError as error:
+        if done.done():
+            raise  # the work's own
+        raise TimeoutError(f"an upload was not done after {seconds:.0f} s") from error
 
 
 def remove(store: Any, damages: Sequence[Damage]) -> None:

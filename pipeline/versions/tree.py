@@ -4,6 +4,7 @@ import subprocess
 from pathlib import Path
 
 from pipeline.errors import SegdistillError
+from pipeline.versions.redaction import without_credentials
 
 CODE = ("models", "pipeline", "stages", "requirements.lock", ".dvc/config", ".dvcignore")
 PROFILE = ("dvc.yaml", "dvc.lock", "params.yaml", "review.csv", "reports/metrics", "reports/releases")
@@ -25,7 +26,7 @@ def git(*arguments: str, folder: Path) -> str:
     except FileNotFoundError as error:
         raise GitError(f"cannot run git in {folder}: {error}; versions are tags of a git repository") from error
     if run.returncode:
-        said = " ".join((run.stderr or run.stdout).split()) or f"status {run.returncode}"
+        said = without_credentials(" ".join((run.stderr or run.stdout).split())) or f"status {run.returncode}"
         raise GitError(f"git {arguments[0]} failed in {folder}: {said}")
     return run.stdout.rstrip("\n")
 

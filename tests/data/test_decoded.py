@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from pipeline.data.decoded import DecodedPairs
+from pipeline.data.files import sha256
 from pipeline.data.images import ImageError, read_image
 from pipeline.data.labels import read_labels
 from pipeline.data.samples import Sample, read_samples
@@ -58,11 +59,36 @@ def test_what_others_left_makes_room(samples: list[Sample], tmp_path: Path) -> N
     _assert_same(first, samples)
 
 
-def test_a_new_image_is_not_the_old_one(samples: list[Sample], tmp_path: Path) -> None:
+def _replace(image: Path) -> None:
+    """Other pixels under the same name, with the same times."""
+    before = image.stat()
+    Image.fromarray(255 - read_image(image)).save(image)
+    os.utime(image, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_an_image_that_was_listed_anew_is_not_the_old_one(samples: list[Sample], tmp_path: Path) -> None:
     _assert_same(DecodedPairs(tmp_path / "decoded", samples, TOY_CLASSES, 2**20), samples)
-    Image.fromarray(255 - read_image(samples[0].image)).save(samples[0].image)
-    os.utime(samples[0].image, ns=(1, 1))
+    _replace(samples[0].image)
+    samples[0] = samples[0]._replace(image_sha256=sha256(samples[0].image))
     _assert_same(DecodedPairs(tmp_path / "decoded", samples, TOY_CLASSES, 2**20), samples)
+
+
+def test_what_is_read_is_what_was_listed_whatever_lies_there_now(samples: list[Sample], tmp_path: Path) -> None:
+    listed = read_image(samples[0].image)
+    DecodedPairs(tmp_path / "decoded", samples, TOY_CLASSES, 2**20).read(samples[0])
+    _replace(samples[0].image)
+    kept, *_ = DecodedPairs(tmp_path / "decoded", samples, TOY_CLASSES, 2**20).read(samples[0])
+    assert np.array_equal(kept, listed)
+    for limit in (0, 2**20):
+        with pytest.raises(ImageError, match=r"image_0\.png has changed since the dataset was prepared"):
+            DecodedPairs(tmp_path / "other", samples, TOY_CLASSES, limit).read(samples[0])
+    assert not list(tmp_path.glob("other/*"))
+
+
+def test_what_no_list_names_is_not_kept(samples: list[Sample], tmp_path: Path) -> None:
+    unnamed = [sample._replace(mask_sha256="") for sample in samples]
+    _assert_same(DecodedPairs(tmp_path / "decoded", unnamed, TOY_CLASSES, 2**20), unnamed)
+    assert not (tmp_path / "decoded").exists()
 
 
 def test_a_damaged_file_is_decoded_again(samples: list[Sample], tmp_path: Path) -> None:

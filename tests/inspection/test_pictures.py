@@ -6,6 +6,7 @@ import pytest
 from PIL import Image
 
 from pipeline.data.classes import ClassTable, LabelClass
+from pipeline.data.files import sha256
 from pipeline.data.images import read_mask
 from pipeline.inspection.pictures import draw_pictures, view_ids
 from pipeline.inspection.records import InspectionError
@@ -36,6 +37,7 @@ def test_ids_that_the_class_table_does_not_know_are_seen(profile: ToyProfile) ->
     raw = toy_pair(1, HEIGHT, WIDTH)[1]
     raw[:3] = 77
     Image.fromarray(raw).save("data/raw/toy_1_mask.png")
+    profile.samples[1] = replace(profile.samples[1], mask_sha256=sha256(Path("data/raw/toy_1_mask.png")))
     shown = read_mask(draw(profile)["toy_1"]["ground_truth"])
     assert (shown[:3] == 255).all()
     assert (shown[3:] == np.where(raw == 255, 0, raw + 1)[3:]).all()
@@ -76,7 +78,7 @@ def test_another_class_table_makes_all_masks_anew(profile: ToyProfile) -> None:
 def test_images_that_no_browser_knows_are_converted(profile: ToyProfile) -> None:
     pixels = np.asarray(Image.open("data/raw/toy_0.png"))
     Image.fromarray(pixels).save("data/raw/toy_0.tif")
-    profile.write(image="data/raw/toy_0.tif")
+    profile.write(image="data/raw/toy_0.tif", image_sha256=sha256(Path("data/raw/toy_0.tif")))
     assert (np.asarray(Image.open(draw(profile)["toy_0"]["image"])) == pixels).all()
 
 

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-BUCKET = "releases"
+from tests.versions.server import BUCKET
+
 PROFILE = "profiles/tiny"
 KEY = Ed25519PrivateKey.from_private_bytes(bytes(range(32)))
 
@@ -125,11 +126,6 @@ def public_key(folder: Path) -> Path:
     path = folder / "release.pub"
     path.write_bytes(KEY.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
     return path
-
-
-class Server(NamedTuple):
-    client: Any  # boto3's, for S3
-    log: Path
 
 
 class Project(NamedTuple):

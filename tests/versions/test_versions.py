@@ -281,6 +281,37 @@ def test_a_remote_must_be_configured_committed_and_verifying(project: Project) -
     assert project.tags() == []
 
 
+@pytest.mark.parametrize(
+    ("line", "option"),
+    [
+        ("secret_access_key = nobody-may-see-this", "secret_access_key"),
+        ("endpointurl = http://key:nobody-may-see-this@127.0.0.1:9", "endpointurl"),
+    ],
+)
+def test_keys_in_a_committed_file_are_refused_and_not_told(project: Project, line: str, option: str) -> None:
+    config = project.root / ".dvc/config"
+    kept = [entry for entry in config.read_text().splitlines() if not entry.strip().startswith(option)]
+    config.write_text("\n".join([*kept, f"    {line}", ""]))
+    commit_all(project.root)
+    done = command("publish", "good", "1.0.0", folder=project.root)
+    assert done.returncode == 1
+    assert f"remote store has credentials in .dvc/config, which git hands out with every version: {option}." in (
+        done.stderr
+    )
+    assert "nobody-may-see-this" not in done.stdout + done.stderr
+    assert project.tags() == []
+
+
+def test_a_password_in_an_address_is_not_told(project: Project, tmp_path: Path) -> None:
+    for repository in (
+        "https://me:nobody-may-see-this@127.0.0.1:9/x.git",
+        f"file://me:nobody-may-see-this@{project.root}",
+    ):
+        with pytest.raises((GitError, FetchRefused)) as refused:
+            fetch_good(project, tmp_path / "got", repository=repository)
+        assert "nobody-may-see-this" not in str(refused.value)
+
+
 def test_a_damaged_object_in_the_cache_is_named_and_not_pushed(project: Project) -> None:
     """DVC itself pushes it and calls it up to date."""
     name = listed(project)["model.onnx"]

@@ -54,10 +54,12 @@ def measure_samples(
 
 def measure_sample(sample: Sample, classes: ClassTable, max_megapixels: float) -> Measurement:
     """Decode the files of a sample and measure them."""
-    image = _changed(sample.image, sample.image_sha256) or decode_image(sample.image, max_megapixels)
+    image = decode_image(sample.image, max_megapixels)
+    image = _changed(sample.image, sample.image_sha256) or image
     mask = None
     if sample.mask is not None:
-        mask = _changed(sample.mask, sample.mask_sha256) or decode_mask(sample.mask, max_megapixels)
+        mask = decode_mask(sample.mask, max_megapixels)
+        mask = _changed(sample.mask, sample.mask_sha256) or mask
     alignment = None
     if isinstance(image, Decoded) and isinstance(mask, Decoded) and image.pixels.shape[:2] == mask.pixels.shape:
         alignment = align(image.pixels, mask.pixels, classes.lookup() != IGNORE_INDEX)
@@ -69,7 +71,10 @@ def measure_sample(sample: Sample, classes: ClassTable, max_megapixels: float) -
 
 
 def _changed(path: Path, listed: str) -> Problem | None:
-    """What a list says must hold of the very bytes that are measured: measurements are found again by it."""
+    """What a list says must hold of the very bytes that are measured: measurements are found again by it.
+
+    Asked after decoding: a file that was rewritten meanwhile is still another one then.
+    """
     if not listed or not path.is_file() or file_sha256(path) == listed:
         return None
     return Problem("changed", "changed since the dataset was prepared; run the prepare stage again")
