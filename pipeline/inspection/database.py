@@ -8,6 +8,9 @@ import fcntl
 import hashlib
 import json
 import os
+import signal
+import subprocess
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -23,12 +26,18 @@ from pipeline.inspection.mongod import (
     STOP_S,
     URI_VARIABLE,
     DatabaseError,
+    ending,
     find_mongod,
     free_port,
     serves,
     start,
     stop,
     uri_of,
+)
+
+LOST = (
+    "review.csv is as it was, and so are all files of the stages. Run the same command again: the database recovers by "
+    "itself; of tags only those of the last second before may be missing"
 )
 
 
@@ -48,8 +57,17 @@ def database(folder: Path, share: bool) -> Iterator[str]:
         share: use the server of a running App, if there is one, and leave it running.
 
     Raises:
-        DatabaseError: no server can be had.
+        DatabaseError: no server can be had, or it was lost while it was used.
     """
+    try:
+        with _chosen(folder, share) as uri:
+            yield uri
+    except (PyMongoError, ConnectionError) as error:  # the latter is FiftyOne's
+        raise DatabaseError(f"the database does not answer any more ({str(error).split(',')[0]}). {LOST}") from error
+
+
+@contextmanager
+def _chosen(folder: Path, share: bool) -> Iterator[str]:
     named = os.environ.get(URI_VARIABLE)
     running = _running(folder)
     if named:
@@ -66,12 +84,16 @@ def database(folder: Path, share: bool) -> Iterator[str]:
 def own_server(folder: Path, binary: Path, port: int | None = None) -> Iterator[str]:
     """Run a server on the data in `folder`/mongo and give its URI.
 
+    Where the server ends before the context does, the context is interrupted: whoever only serves what others ask for
+    would never notice.
+
     Args:
         binary: of mongod.
         port: a free one by default.
 
     Raises:
-        DatabaseError: another process has the folder, or mongod does not start; the message says why.
+        DatabaseError: another process has the folder, or mongod does not start or was ended from outside; the message
+            says why.
     """
     data = (folder / "mongo").resolve()
     data.mkdir(parents=True, exist_ok=True)
@@ -81,10 +103,33 @@ def own_server(folder: Path, binary: Path, port: int | None = None) -> Iterator[
         process = start(binary, data, port)
         try:
             write_json(folder / "mongod.json", Server(os.getpid(), port)._asdict())
-            yield uri_of(port)
+            with _interrupted_without(process):
+                yield uri_of(port)
         finally:
             stop(process)
             (folder / "mongod.json").unlink(missing_ok=True)
+
+
+@contextmanager
+def _interrupted_without(process: subprocess.Popen[bytes]) -> Iterator[None]:
+    """SIGINT to ourselves when the server ends, and a word of it in place of whatever came of that."""
+    over = threading.Event()
+
+    def watch() -> None:
+        process.wait()
+        if not over.is_set():
+            os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=watch, daemon=True).start()
+    try:
+        yield
+    except (KeyboardInterrupt, PyMongoError, ConnectionError):
+        if process.poll() is None:
+            raise
+    finally:
+        over.set()
+    if process.poll() is not None:
+        raise DatabaseError(f"{ending(process.returncode)} while it was used. {LOST}")
 
 
 def require_answer(uri: str) -> None:

@@ -113,6 +113,13 @@ def _reason(code: int, binary: Path, data: Path, port: int) -> str:
     return reasons.get(code, f"mongod ended with status {code}{last}; {data / 'mongod.log'} says more")
 
 
+def ending(code: int) -> str:
+    """How a server ended that had served before."""
+    if code == -signal.SIGKILL:
+        return "mongod was killed, by somebody or by the kernel for lack of memory,"
+    return f"mongod ended with {f'signal {-code}' if code < 0 else f'status {code}'}"
+
+
 def stop(process: subprocess.Popen[bytes]) -> None:
     """Let it write what it holds and end; after a while without its consent."""
     process.send_signal(signal.SIGTERM)
