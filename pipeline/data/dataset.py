@@ -1,6 +1,7 @@
 """Batches for training (random crops without end) and for evaluation (whole images, once)."""
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -9,13 +10,18 @@ import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader, Dataset, get_worker_info
 
 from pipeline.data.decoded import DecodedPairs
 from pipeline.data.images import read_image
 from pipeline.data.samples import Sample
 from pipeline.data.transforms import Augmentation
 from pipeline.errors import SegdistillError
+
+NO_MEMORY = re.compile(r"MemoryError|OutOfMemory|Insufficient memory|[Cc]annot allocate memory|Errno 12\b")
+"""What NumPy, OpenCV, PyTorch and the system say, each in its own way."""
+RAISED = "Caught "
+"""How PyTorch begins to tell of an exception in a loader process; of one that died it tells otherwise."""
 
 
 class LoaderError(SegdistillError):
@@ -106,7 +112,7 @@ def training_batches(
     """The parts of the batches of the iterations start, ..., iterations - 1.
 
     Raises:
-        LoaderError: /dev/shm is too small for the loader processes, or one of them was killed.
+        LoaderError: /dev/shm is too small for the loader processes, or one of them was killed or has no memory.
         ImageError: a sample can no longer be read, or is not the one that was listed.
     """
     if workers:
@@ -141,17 +147,33 @@ def _with_own_errors(loader: Iterable[TrainingBatch]) -> Iterator[TrainingBatch]
         yield from loader
     except SegdistillError as error:
         raise type(error)(str(error).strip().splitlines()[-1].partition("Error: ")[2] or str(error)) from error
-    except RuntimeError as error:
+    except (RuntimeError, MemoryError, OSError, cv2.error) as error:
         if "DataLoader worker" not in str(error):
             raise
+        if NO_MEMORY.search(str(error)):
+            raise LoaderError(
+                "a loader process has no memory for its next batch. Lower training.workers, training.batch_size or the "
+                "crop in params.yaml, or run it where there is more memory; it goes on from its last checkpoint"
+            ) from error
+        if RAISED in str(error):
+            raise  # a defect of ours
         raise LoaderError(
-            f"a loader process died ({error}); usually memory or /dev/shm ran out. "
-            f"Set training.workers to 0 in params.yaml"
+            f"a loader process died ({error}); usually memory or /dev/shm ran out. Lower training.workers (0: none) in "
+            f"params.yaml; it goes on from its last checkpoint"
         ) from error
 
 
 def _collate(draws: Sequence[Draw]) -> TrainingBatch:
-    return TrainingBatch(*_stacked(draws))
+    """A batch; of a loader process in shared memory.
+
+    Left to PyTorch, a thread of the queue between the processes would put it there: when there is no memory left, that
+    thread drops the batch with a word on stderr, and the training waits for it for ever.
+    """
+    batch = TrainingBatch(*_stacked(draws))
+    if get_worker_info() is not None:
+        for tensor in (batch.image, batch.labels, batch.distortion):
+            tensor.share_memory_()
+    return batch
 
 
 def _stacked(rows: Sequence[tuple[Any, ...]]) -> list[Any]:

@@ -1,0 +1,108 @@
+"""A loader process that dies, or gets no more memory, in the middle of a training: one message, and then it goes on."""
+
+import os
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.disturbed import MARKER, survivors
+from tests.small_profile import environment, run, write_small_profile
+
+PATIENCE_S = 120.0
+ITERATIONS = 40
+TEACHER = [sys.executable, "-m", "stages.teacher"]
+CHECKPOINT = "artifacts/teacher/checkpoint.safetensors"
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A profile with a teacher that learned without any loader process."""
+    folder = tmp_path_factory.mktemp("workers") / "undisturbed"
+    _write(folder, workers=0)
+    for name in ("prepare", "curate", "teacher"):
+        done = run([sys.executable, "-m", f"stages.{name}"], folder)
+        assert done.returncode == 0, done.stderr
+    return folder
+
+
+@pytest.fixture
+def profile(undisturbed: Path) -> Iterator[Path]:
+    """The same before its teacher, with a loader process that decodes every time."""
+    folder = undisturbed.with_name("disturbed")
+    shutil.copytree(undisturbed, folder, ignore=shutil.ignore_patterns("artifacts", "decoded-images"))
+    _write(folder, workers=1)
+    yield folder
+    for pid in survivors(folder):
+        os.kill(pid, signal.SIGKILL)
+    shutil.rmtree(folder)
+
+
+def killed(pid: int) -> None:
+    """What the kernel does when memory is out."""
+    os.kill(pid, signal.SIGKILL)
+
+
+def without_memory(pid: int) -> None:
+    """No byte more than it has: what it asks for now is refused."""
+    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[0])
+    used = pages * resource.getpagesize()
+    resource.prlimit(pid, resource.RLIMIT_AS, (used, used))
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize(
+    ("harm", "told"),
+    [(killed, "LoaderError: a loader process died"), (without_memory, "LoaderError: a loader process has no memory")],
+)
+def test_a_lost_loader_process_is_told_and_costs_nothing(
+    profile: Path, undisturbed: Path, harm: Callable[[int], None], told: str
+) -> None:
+    process = subprocess.Popen(
+        TEACHER, cwd=profile, env={**environment(), MARKER: str(profile)}, stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    _wait_until(lambda: any(profile.glob("scratch/teacher/*/state.safetensors")), process)
+    for pid in _loaders(process.pid):
+        harm(pid)
+    _, said = process.communicate(timeout=PATIENCE_S)
+    assert process.returncode == 1, said
+    assert "Traceback" not in said, said
+    (line,) = [line for line in said.splitlines() if line.startswith("LoaderError")]
+    assert line.startswith(told)
+    assert "training.workers" in line
+    _wait_until(lambda: not list(survivors(profile)), None)
+    assert not (profile / CHECKPOINT).exists()
+
+    again = run(TEACHER, profile)
+    assert again.returncode == 0, again.stderr
+    assert "resuming at iteration" in again.stdout + again.stderr
+    assert (profile / CHECKPOINT).read_bytes() == (undisturbed / CHECKPOINT).read_bytes()
+
+
+def _write(folder: Path, workers: int) -> None:
+    teacher = {"iterations": ITERATIONS}
+    training = {"workers": workers, "decoded_gib": 0.0, "checkpoint_every": 10}
+    write_small_profile(folder, ["pspnet_r18"], teacher=teacher, training=training)
+
+
+def _loaders(pid: int) -> list[int]:
+    """Its children that are called like itself: there may be helpers of multiprocessing too."""
+    children = [task / "children" for task in Path(f"/proc/{pid}/task").iterdir()]
+    own = Path(f"/proc/{pid}/cmdline").read_bytes()
+    found = [int(child) for file in children for child in file.read_text().split()]
+    return [child for child in found if Path(f"/proc/{child}/cmdline").read_bytes() == own]
+
+
+def _wait_until(condition: Callable[[], bool], process: subprocess.Popen[str] | None) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert process is None or process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
