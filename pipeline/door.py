@@ -1,18 +1,27 @@
 """How every command ends: quietly, or with one message that says what, where and what to do."""
 
+import ctypes
 import errno
+import signal
 import sys
 from collections.abc import Callable
 
 from models.errors import ModelError
 from pipeline.errors import SegdistillError
 
+PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 NO_ROOM = {errno.ENOSPC: "No space left", errno.EDQUOT: "The disk quota is used up", errno.EFBIG: "A file is too large"}
 NO_RIGHT = {
     errno.EROFS: "The file system is read-only",
     errno.EACCES: "Permission denied",
     errno.EPERM: "Not permitted",
 }
+
+
+def end_with_parent() -> None:
+    """From now on this process is killed when the one that started it ends, however that ends. Linux only."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def run_command(main: Callable[[], None]) -> None:

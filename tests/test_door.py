@@ -1,8 +1,12 @@
 """Stages end quietly or with one message."""
 
 import errno
+import os
+import signal
 import subprocess
 import sys
+import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -62,3 +66,33 @@ def test_a_stage_ends_with_one_message(stage: str, tmp_path: Path) -> None:
     assert result.returncode == 1
     assert result.stderr.strip().startswith("ParamsError: cannot read ")
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal at a parent's death is Linux's")
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_child_ends_with_its_parent_if_it_says_so(ends: bool) -> None:
+    """Killed, not asked: a comparison that ran out of memory must not leave its training behind."""
+    child = (
+        f"import time; from pipeline.door import end_with_parent; {ends} and end_with_parent(); print(0, flush=True)"
+    )
+    parent = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', '''{child}; time.sleep(60)'''], \
+stdout=subprocess.PIPE); p.stdout.readline(); print(p.pid, flush=True); p.wait()"
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        process.kill()
+    try:
+        assert _gone_within(pid, 5.0 if ends else 0.5) is ends
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _gone_within(pid: int, seconds: float) -> bool:
+    """A dead process whose new parent has not asked for it yet counts as gone."""
+    for _ in range(int(seconds / 0.05)):
+        state = Path(f"/proc/{pid}/stat")
+        if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.05)
+    return False

@@ -14,6 +14,7 @@ from pipeline.comparison.plan import NothingToCompare, Places, Trial, plan_trial
 from pipeline.comparison.results import read_results
 from pipeline.comparison.trial import is_finished, run_trial
 from pipeline.comparison.verdict import write_verdict
+from pipeline.door import end_with_parent
 from pipeline.errors import SegdistillError
 from pipeline.params import Params, Split
 
@@ -48,7 +49,7 @@ def _run_all(waiting: Sequence[Trial], total: int, params: Params, split: Split,
             overall.begin(trial.name)
             log = places.runs / "logs" / f"{trial.name}.log"
             context = multiprocessing.get_context("spawn")  # a fork would begin with this process's memory
-            with ProcessPoolExecutor(max_workers=1, mp_context=context) as pool:
+            with ProcessPoolExecutor(max_workers=1, mp_context=context, initializer=end_with_parent) as pool:
                 try:
                     pool.submit(run_trial, trial, params, split, places, log).result()
                 except SegdistillError as error:
