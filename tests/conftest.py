@@ -35,6 +35,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("vector", chosen, ids=[f"{vector.folder.name}/{vector.name}" for vector in chosen])
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """With --dist loadgroup, what shares a costly fixture stays with one worker: a file, or all faults."""
     faults = Path(__file__).parent / "faults"
