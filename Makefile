@@ -51,7 +51,7 @@ unit: setup
 	OMP_NUM_THREADS=1 python -m pytest -m "not smoke and not faults" -n $(TEST_WORKERS) $(PYTEST_FLAGS)
 
 smoke: setup
-	OMP_NUM_THREADS=1 python -m pytest -m smoke -n $(TEST_WORKERS) --dist loadgroup $(PYTEST_FLAGS)
+	OMP_NUM_THREADS=1 python -m pytest -m smoke -n $(TEST_WORKERS) --dist loadfile $(PYTEST_FLAGS)
 
 test-faults: setup  ## kills at 20 moments, full disks, hostile files for ten minutes: what CI runs in short
 	python -m pytest -m faults -s tests/faults $(PYTEST_FLAGS)

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadFileScheduling
 
 from tests.vectors.reading import read_vectors
 
@@ -35,12 +37,16 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("vector", chosen, ids=[f"{vector.folder.name}/{vector.name}" for vector in chosen])
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks at the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With --dist loadgroup, what shares a costly fixture stays with one worker: a file, or all faults."""
-    faults = Path(__file__).parent / "faults"
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group("faults" if item.path.is_relative_to(faults) else item.path.name))
+class ByCostlyFixture(LoadFileScheduling):
+    """What shares a costly fixture stays with one worker: a file, or all faults."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = super()._split_scope(nodeid)
+        return "tests/faults" if file.startswith("tests/faults/") else file
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByCostlyFixture | None:
+    return ByCostlyFixture(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")
