@@ -2,11 +2,10 @@
 
 import os
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
-from xdist.remote import Producer
-from xdist.scheduler import LoadFileScheduling
 
 from tests.vectors.reading import read_vectors
 
@@ -37,16 +36,19 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("vector", chosen, ids=[f"{vector.folder.name}/{vector.name}" for vector in chosen])
 
 
-class ByCostlyFixture(LoadFileScheduling):
-    """What shares a costly fixture stays with one worker: a file, or all faults."""
+@pytest.hookimpl(optionalhook=True)  # the GPU machine has no pytest-xdist
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """By files, as --dist loadfile does; and all faults with one worker, because they share a costly fixture."""
+    if config.getoption("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
 
-    def _split_scope(self, nodeid: str) -> str:
-        file = super()._split_scope(nodeid)
-        return "tests/faults" if file.startswith("tests/faults/") else file
+    class ByCostlyFixture(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = super()._split_scope(nodeid)
+            return "tests/faults" if file.startswith("tests/faults/") else file
 
-
-def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> ByCostlyFixture | None:
-    return ByCostlyFixture(config, log) if config.getoption("dist") == "loadfile" else None
+    return ByCostlyFixture(config, log)
 
 
 @pytest.fixture(scope="session")

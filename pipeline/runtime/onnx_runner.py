@@ -9,7 +9,7 @@ from typing import Self
 import numpy as np
 import onnxruntime
 
-from pipeline.deploy.bundle.runner.graphs import GraphRefused, require_self_contained
+from pipeline.deploy.bundle.runner.graphs import GraphRefused, require_plain_graph
 from pipeline.runtime import RunnerUnavailable, UnknownArtifact, batches, input_shape, one_batch
 from pipeline.runtime.nodes import NodeTime, kernel_times
 
@@ -93,7 +93,7 @@ def require_onnx(graph: Path) -> None:
         UnknownArtifact: truncated, damaged, or with weights in other files.
     """
     try:
-        require_self_contained(graph.read_bytes())
+        require_plain_graph(graph.read_bytes())
     except GraphRefused as error:
         raise UnknownArtifact(f"{graph} is no ONNX file to run: {error}; write it again with dvc repro") from error
 

@@ -22,7 +22,7 @@ from pipeline.deploy.bundle.on_target.golden import ContractUnusable
 from pipeline.deploy.bundle.on_target.golden import read_contract as read_target_contract
 from pipeline.deploy.bundle.runner.contract import ContractRefused, read_contract
 from pipeline.deploy.bundle.runner.contract import read_classes as read_bundle_classes
-from pipeline.deploy.bundle.runner.graphs import GraphRefused, require_self_contained
+from pipeline.deploy.bundle.runner.graphs import GraphRefused, require_plain_graph
 from pipeline.deploy.bundle.runner.images import ImageRefused
 from pipeline.deploy.bundle.runner.images import read_image as read_targets_image
 from pipeline.deploy.bundle.verify import BundleRefused, verify
@@ -100,7 +100,7 @@ def all_parsers(folder: Path) -> list[Parser]:
         ),
         Parser(
             "graph", "g.onnx", [made["graph"]],
-            lambda at: require_self_contained((at / "g.onnx").read_bytes()), (GraphRefused,),
+            lambda at: require_plain_graph((at / "g.onnx").read_bytes()), (GraphRefused,),
         ),
         Parser("target image", "i.png", [made["image"]], lambda at: read_targets_image(at / "i.png"), (ImageRefused,)),
         Parser("engine", "e.engine.json", [made["engine"]], _read_engine, (EngineRefused,)),
