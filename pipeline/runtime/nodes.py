@@ -36,8 +36,13 @@ def kernel_times(events: Sequence[dict[str, Any]]) -> list[NodeTime]:
     return [NodeTime(*node, median(times[1:])) for node, times in milliseconds.items()]
 
 
-def postprocessing(nodes: Sequence[NodeTime]) -> Postprocessing:
-    """What comes after the last convolution, against everything before."""
+def postprocessing(nodes: Sequence[NodeTime]) -> Postprocessing | None:
+    """What comes after the last convolution, against everything before.
+
+    None where a time is below zero: ONNX Runtime's profiler goes by the time of day, which may be set back.
+    """
+    if any(node.ms < 0 for node in nodes):
+        return None
     last = max(i for i, node in enumerate(nodes) if node.operator in CONVOLUTIONS)
     network, after = nodes[: last + 1], nodes[last + 1 :]
     network_ms, ms = sum(node.ms for node in network), sum(node.ms for node in after)

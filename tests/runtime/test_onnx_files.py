@@ -136,6 +136,7 @@ def test_biases_of_a_file_for_tensorrt_can_be_left_alone(tmp_path: Path) -> None
 def test_the_profiler_tells_what_follows_the_last_convolution(files: Path) -> None:
     nodes = node_times(files / "model.onnx", 1, toy_pair(0)[0][None], 3)
     share = postprocessing(nodes)
+    assert share is not None
     assert {"ArgMax", "Cast"} <= set(share.operators)
     assert "Conv" not in share.operators
     assert share.ms > 0
@@ -159,3 +160,4 @@ def test_what_comes_between_convolutions_is_the_network() -> None:
         NodeTime("d", "FusedConv", 1.0), NodeTime("up", "Resize", 1.5), NodeTime("out", "ArgMax", 0.5),
     ]  # fmt: skip
     assert postprocessing(nodes) == (2.0, 10.0, 0.2, ["Resize", "ArgMax"])
+    assert postprocessing([*nodes, NodeTime("late", "Cast", -0.1)]) is None  # the clock was set back meanwhile
