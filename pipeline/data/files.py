@@ -30,10 +30,24 @@ def replacing(path: Path) -> Iterator[Path]:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
-        yield temporary
-        with temporary.open("rb") as written:
-            os.fsync(written.fileno())
-        os.replace(temporary, path)
+        with room_for(path):
+            yield temporary
+            with temporary.open("rb") as written:
+                os.fsync(written.fileno())
+            os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def room_for(path: Path) -> Iterator[None]:
+    """While a library writes `path`, or other files beside it: its error becomes what the file system says.
+
+    Raises:
+        DiskFull: the file system of `path` has no space left.
+    """
+    try:
+        yield
     except Exception as error:
         number = _number(error)
         if number == errno.ENOSPC or shutil.disk_usage(path.parent).free < FULL:
@@ -43,8 +57,6 @@ def replacing(path: Path) -> Iterator[Path]:
         if number is not None and not isinstance(error, OSError):
             raise OSError(number, os.strerror(number), str(path)) from error
         raise
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _number(error: Exception) -> int | None:

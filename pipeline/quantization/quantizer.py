@@ -17,7 +17,7 @@ from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, Q
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from pipeline.data.files import replacing
+from pipeline.data.files import replacing, room_for
 from pipeline.deploy.onnx_rules import ALLOWED_OPS, IR_VERSION, QUANTIZING_OPS, check_graph
 from pipeline.runtime import Runner, available_threads
 from pipeline.runtime.onnx_runner import OnnxRunner
@@ -51,10 +51,11 @@ class Quantizer:
         self.images = images
         self.clip_percentile = clip_percentile
         self.max_nodes = max_nodes
-        # Nothing is fused or renamed here: a layer must be found again by its name.
-        quant_pre_process(graph, self.graph, skip_optimization=True, skip_symbolic_shape=True)
+        with room_for(self.graph):
+            # Nothing is fused or renamed here: a layer must be found again by its name.
+            quant_pre_process(graph, self.graph, skip_optimization=True, skip_symbolic_shape=True)
+            self.layers = [node.name for node in onnx.load(self.graph).graph.node if node.op_type == "Conv"]
         self.opset = next(entry.version for entry in onnx.load(graph).opset_import if not entry.domain)
-        self.layers = [node.name for node in onnx.load(self.graph).graph.node if node.op_type == "Conv"]
 
     def quantize(self, target: Target, float_layers: Iterable[str], out: Path) -> None:
         """Write the graph with all layers in int8 but those named."""
@@ -84,24 +85,28 @@ class Quantizer:
     ) -> None:
         clipped = self.clip_percentile < UNCLIPPED
         logging.getLogger().setLevel(logging.ERROR)  # it recommends what was done already
-        quantize_static(
-            self.graph,
-            out,
-            _Reader(self.images),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=list(operators),
-            per_channel=True,
-            activation_type=activations,
-            weight_type=QuantType.QInt8,
-            nodes_to_exclude=list(float_layers),
-            calibrate_method=CalibrationMethod.Percentile if clipped else CalibrationMethod.MinMax,
-            calibration_cache_path=self.ranges,
-            extra_options={
-                **options,
-                "CalibTensorRangeSymmetric": False,
-                **({"CalibPercentile": self.clip_percentile} if clipped else {}),
-            },
-        )
+        try:
+            with room_for(self.graph):
+                quantize_static(
+                    self.graph,
+                    out,
+                    _Reader(self.images),
+                    quant_format=QuantFormat.QDQ,
+                    op_types_to_quantize=list(operators),
+                    per_channel=True,
+                    activation_type=activations,
+                    weight_type=QuantType.QInt8,
+                    nodes_to_exclude=list(float_layers),
+                    calibrate_method=CalibrationMethod.Percentile if clipped else CalibrationMethod.MinMax,
+                    calibration_cache_path=self.ranges,
+                    extra_options={
+                        **options,
+                        "CalibTensorRangeSymmetric": False,
+                        **({"CalibPercentile": self.clip_percentile} if clipped else {}),
+                    },
+                )
+        finally:
+            self.graph.with_stem(f"{self.graph.stem}-inferred").unlink(missing_ok=True)  # stays where it fails
         model = onnx.load(out)
         model.ir_version = IR_VERSION
         onnx.save(model, out)
