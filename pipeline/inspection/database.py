@@ -21,6 +21,7 @@ from pymongo import MongoClient
 from pymongo.errors import AutoReconnect, PyMongoError
 
 from pipeline.data.files import write_json
+from pipeline.errors import SegdistillError
 from pipeline.inspection.mongod import (
     ANSWER_MS,
     STOP_S,
@@ -62,8 +63,18 @@ def database(folder: Path, share: bool) -> Iterator[str]:
     try:
         with _chosen(folder, share) as uri:
             yield uri
-    except (PyMongoError, ConnectionError) as error:  # the latter is FiftyOne's
-        raise DatabaseError(f"the database does not answer any more ({str(error).split(',')[0]}). {LOST}") from error
+    except Exception as error:
+        lost = lost_database(error)
+        if lost is None or isinstance(error, SegdistillError):
+            raise
+        raise DatabaseError(f"the database does not answer any more ({str(lost).split(',')[0]}). {LOST}") from error
+
+
+def lost_database(error: BaseException | None) -> BaseException | None:
+    """What the client of the database said, if an error came of that: FiftyOne has errors of its own for it, too."""
+    while error is not None and not isinstance(error, PyMongoError | ConnectionError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 @contextmanager
@@ -123,8 +134,9 @@ def _interrupted_without(process: subprocess.Popen[bytes]) -> Iterator[None]:
     threading.Thread(target=watch, daemon=True).start()
     try:
         yield
-    except (KeyboardInterrupt, PyMongoError, ConnectionError):
-        if process.poll() is None:
+    except BaseException as error:
+        interrupted = isinstance(error, KeyboardInterrupt) or lost_database(error) is not None
+        if process.poll() is None or not interrupted:
             raise
     finally:
         over.set()

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import pytest
 from pymongo import MongoClient
+from pymongo.errors import AutoReconnect
 
-from pipeline.inspection.database import database, fiftyone_environment, own_server, require_answer
+from pipeline.inspection.database import database, fiftyone_environment, lost_database, own_server, require_answer
 from pipeline.inspection.mongod import DatabaseError, find_mongod
 
 ROOT = Path(__file__).parents[2]
@@ -168,6 +169,21 @@ def test_a_named_server_that_does_not_answer(tmp_path: Path, monkeypatch: pytest
     assert "FIFTYONE_DATABASE_URI is mongodb://127.0.0.1:9" in str(caught.value)
     assert "secret" not in str(caught.value)
     assert "unset" in str(caught.value)
+
+
+def test_a_lost_database_is_known_by_whatever_it_causes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(cause: Exception) -> None:
+        try:
+            raise cause
+        except type(cause) as error:
+            raise RuntimeError("FiftyOne could not be started") from error
+
+    monkeypatch.delenv("FIFTYONE_DATABASE_URI", raising=False)
+    with pytest.raises(DatabaseError, match=r"not answer any more .connection closed"), database(tmp_path, False):
+        fail(AutoReconnect("connection closed"))
+    with pytest.raises(RuntimeError, match="FiftyOne could not be started"), database(tmp_path, False):
+        fail(KeyError("a defect"))
+    assert lost_database(None) is None
 
 
 def test_a_stale_record_is_no_running_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
