@@ -172,11 +172,11 @@ def manifest(name: str, reasons: Sequence[str], bundle: Path) -> dict[str, objec
         "status": "rejected" if reasons else "released",
         "reasons": list(reasons),
         "tools": {tool: _version(tool) for tool in TOOLS},
-        "files": listed_files(bundle),
+        "files": _listed_files(bundle),
     }
 
 
-def listed_files(bundle: Path) -> list[dict[str, object]]:
+def _listed_files(bundle: Path) -> list[dict[str, object]]:
     """Path, size and SHA-256 of every file in the bundle; not of the manifest, which holds them."""
     files = sorted(path for path in bundle.rglob("*") if path.is_file() and path.name not in (MANIFEST, SIGNATURE))
     return [

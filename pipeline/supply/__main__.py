@@ -5,15 +5,12 @@ A tool, not a stage. It runs in the root, on the two locks: the environment's, a
 licenses       brings licenses.csv beside each lock up to date; asks the package index about what is not installed here
 audit          every locked line is one version with hashes, every license is known and allowed, and no package has a
                known vulnerability; the exit status is 1 if that is not so, or could not be found out
-bill BUNDLE    gives a bundle that was released without one, and unsigned, its lock, its licenses and its bill of
-               materials
 """
 
 import argparse
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.deploy.billing import add_bill
 from pipeline.deploy.locked import LICENSES, LOCK, LockError, read_licenses, read_lock, write_licenses
 from pipeline.door import run_command
 from pipeline.errors import SegdistillError
@@ -49,9 +46,6 @@ def main() -> None:
     auditing = tools.add_parser("audit", help="look at hashes, licenses and known vulnerabilities")
     auditing.add_argument("--service", help="address of a server with the interface of osv.dev (default: that one)")
     auditing.set_defaults(act=_audit)
-    billing = tools.add_parser("bill", help="give a released bundle its bill of materials")
-    billing.add_argument("bundle", type=Path, help="for example releases/camvid_pspnet_r18")
-    billing.set_defaults(act=_bill)
     arguments = parser.parse_args()
     arguments.act(arguments)
 
@@ -94,11 +88,6 @@ def _audit(asked: argparse.Namespace) -> None:
         complaints.append(str(error))
     if complaints:
         raise AuditFailed("\n  ".join([f"{len(complaints)} found:", *complaints]))
-
-
-def _bill(asked: argparse.Namespace) -> None:
-    add_bill(asked.bundle)
-    print(f"{asked.bundle} has its bill of materials, and a manifest with it")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """`dvc repro` in a process group of its own, killed at a chosen moment of a chosen stage."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from tests.small_profile import environment
 
 MARKER = "SEGDISTILL_FAULT"  # in the environment of all that a repro starts, so that what survives is found
 PATIENCE_S = 20.0
+MOST_LATE = 6
 WITHOUT_NETWORK = ("unshare", "--net")
 
 Victim = Literal["all", "stage", "dvc"]
@@ -36,7 +38,7 @@ def schedule(stages: Sequence[str], points: int, seed: int) -> list[Kill]:
 
 def undisturbed(folder: Path) -> dict[str, float]:
     """A whole repro, without a network where we may take it away; seconds of each stage, in their order."""
-    process, begun = _start(folder, WITHOUT_NETWORK if may_lose_network() else ()), {}
+    process, begun = _start(folder, within=WITHOUT_NETWORK if may_lose_network() else ()), {}
     for stage in _stages(process, folder):
         begun[stage] = time.monotonic()
     assert process.wait() == 0, _log(folder).read_text()[-3000:]
@@ -44,24 +46,30 @@ def undisturbed(folder: Path) -> dict[str, float]:
     return {stage: end - begun[stage] for stage, end in zip(begun, ends, strict=True)}
 
 
-def killed(folder: Path, kill: Kill, seconds: float) -> bool:
+def killed(folder: Path, kill: Kill, seconds: float) -> int:
     """Repro until the moment comes, kill, and wait until nobody of it is left.
+
+    The stage may be over by then: because the machine is faster than it was, or because an earlier kill came after all
+    was written. It is begun once more in that case, alone, and given half the time.
 
     Args:
         seconds: that the stage takes undisturbed.
 
     Returns:
-        Whether there was anything to kill: a stage that an earlier repro finished does not come again.
+        How many repros ended before their moment came.
 
     Raises:
-        AssertionError: a process outlived its repro, or the repro failed before it was killed.
+        AssertionError: a process outlived its repro, or a repro failed before it was killed.
     """
-    process = _start(folder)
-    if kill.stage not in _stages(process, folder):
-        assert process.wait() == 0, _log(folder).read_text()[-3000:]
-        return False
-    time.sleep(kill.share * seconds)
-    hit = process.poll() is None
+    for late in range(MOST_LATE):
+        process = _start(folder, ["--force", "--single-item", kill.stage] if late else [])
+        if kill.stage in _stages(process, folder):
+            _wait(process, kill.share * seconds / 2**late)
+        if process.poll() is None:
+            break
+        assert process.returncode == 0, _log(folder).read_text()[-3000:]
+    else:
+        raise AssertionError(f"{MOST_LATE} repros ended before their moment came: {kill}, {seconds:.1f} s")
     for pid in _victims(process.pid, folder, kill.victim):
         _kill(pid)
     process.wait()
@@ -69,7 +77,7 @@ def killed(folder: Path, kill: Kill, seconds: float) -> bool:
     while alive := list(survivors(folder)):
         assert time.monotonic() < deadline, f"after {kill}: still there are {[_command(pid) for pid in alive]}"
         time.sleep(0.05)
-    return hit
+    return late
 
 
 def survivors(folder: Path) -> Iterator[int]:
@@ -87,10 +95,10 @@ def may_lose_network() -> bool:
     return subprocess.run([*WITHOUT_NETWORK, "true"], capture_output=True, check=False).returncode == 0
 
 
-def _start(folder: Path, within: Sequence[str] = ()) -> subprocess.Popen[bytes]:
+def _start(folder: Path, options: Sequence[str] = (), within: Sequence[str] = ()) -> subprocess.Popen[bytes]:
     with _log(folder).open("w") as log:
         return subprocess.Popen(
-            [*within, "dvc", "repro"], cwd=folder, env={**environment(), MARKER: str(folder)}, stdout=log,
+            [*within, "dvc", "repro", *options], cwd=folder, env={**environment(), MARKER: str(folder)}, stdout=log,
             stderr=subprocess.STDOUT, start_new_session=True,
         )  # fmt: skip
 
@@ -111,6 +119,11 @@ def _stages(process: subprocess.Popen[bytes], folder: Path) -> Iterator[str]:
             if over:
                 return
             time.sleep(0.01)
+
+
+def _wait(process: subprocess.Popen[bytes], seconds: float) -> None:
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(seconds)
 
 
 def _victims(dvc: int, folder: Path, victim: Victim) -> list[int]:

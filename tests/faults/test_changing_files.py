@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from itertools import product
 from pathlib import Path
@@ -16,12 +15,12 @@ import pytest
 from PIL import Image
 
 from pipeline.data.samples import Sample, read_samples
+from tests.faults.waiting import PATIENCE_S, wait_until
 from tests.small_profile import environment, run, write_small_profile
 from tests.toy import toy_pair
 
 SPARSE = 3 * 2**30  # bytes without any on the disk: reading them takes a second or more
 LONG = 100_000  # iterations, more than anybody waits for
-PATIENCE_S = 120.0
 
 
 def replaced(path: Path) -> None:
@@ -110,7 +109,7 @@ def test_a_file_that_changes_during_a_training_ends_it(profile: Path, workers: i
     training = {"decoded_gib": 0.0, "workers": workers}
     write_small_profile(profile, ["pspnet_r18"], teacher={"iterations": LONG}, training=training)
     process = _begun(profile, "teacher")
-    _wait_for(lambda: any(profile.glob("scratch/teacher/*/state.safetensors")), process)
+    wait_until(lambda: any(profile.glob("scratch/teacher/*/state.safetensors")), process)
     file = profile / _samples(profile)[5].image
     rewritten(file)
     _, said = process.communicate(timeout=PATIENCE_S)
@@ -141,7 +140,7 @@ def test_a_file_that_changes_while_the_dataset_is_prepared_is_named(tmp_path: Pa
     os.truncate(slow, SPARSE)
     write_small_profile(tmp_path / "profile", ["pspnet_r18"], dataset={"adapter": "camvid", "source": str(source)})
     process = _begun(tmp_path / "profile", "prepare")
-    _wait_for(lambda: slow in _open_files(process.pid), process)
+    wait_until(lambda: slow in _open_files(process.pid), process)
     changed = source / "train/seq0_0.png"
     rewritten(changed)
     _, said = process.communicate(timeout=PATIENCE_S)
@@ -175,14 +174,6 @@ def _begun(folder: Path, name: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         command, cwd=folder, env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-
-
-def _wait_for(condition: Callable[[], bool], process: subprocess.Popen[str]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def _open_files(pid: int) -> set[Path]:

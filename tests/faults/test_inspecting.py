@@ -12,20 +12,20 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, NamedTuple
 
 import pytest
 
 from pipeline.comparison.code import ROOT
+from pipeline.inspection.mongod import free_port
 from tests.faults.disturbed import MARKER, survivors
 from tests.faults.listening import Listener, listeners, own_address
+from tests.faults.waiting import PATIENCE_S, wait_until
 from tests.inspection.toy_profile import ToyProfile
 from tests.small_profile import environment, write_small_profile
-from tests.versions.server import free_port
 
-PATIENCE_S = 120.0
 SERVING = "FiftyOne App: http"
 
 
@@ -178,13 +178,6 @@ def until_told(process: subprocess.Popen[str], out: IO[str], words: str) -> None
     while words not in (line := out.readline()):
         told.append(line)
         assert line, (told, process.communicate())
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def _is_one_message(process: subprocess.Popen[str], advice: str = "Run the same command again") -> None:

@@ -6,16 +6,15 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.faults.disturbed import MARKER, survivors
+from tests.faults.waiting import PATIENCE_S, wait_until
 from tests.small_profile import environment, run, write_small_profile
 
-PATIENCE_S = 120.0
 ITERATIONS = 40
 TEACHER = [sys.executable, "-m", "stages.teacher"]
 CHECKPOINT = "artifacts/teacher/checkpoint.safetensors"
@@ -68,7 +67,7 @@ def test_a_lost_loader_process_is_told_and_costs_nothing(
         TEACHER, cwd=profile, env={**environment(), MARKER: str(profile)}, stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    _wait_until(lambda: any(profile.glob("scratch/teacher/*/state.safetensors")), process)
+    wait_until(lambda: any(profile.glob("scratch/teacher/*/state.safetensors")), process)
     for pid in _loaders(process.pid):
         harm(pid)
     _, said = process.communicate(timeout=PATIENCE_S)
@@ -77,7 +76,7 @@ def test_a_lost_loader_process_is_told_and_costs_nothing(
     (line,) = [line for line in said.splitlines() if line.startswith("LoaderError")]
     assert line.startswith(told)
     assert "training.workers" in line
-    _wait_until(lambda: not list(survivors(profile)), None)
+    wait_until(lambda: not list(survivors(profile)))
     assert not (profile / CHECKPOINT).exists()
 
     again = run(TEACHER, profile)
@@ -98,11 +97,3 @@ def _loaders(pid: int) -> list[int]:
     own = Path(f"/proc/{pid}/cmdline").read_bytes()
     found = [int(child) for file in children for child in file.read_text().split()]
     return [child for child in found if Path(f"/proc/{child}/cmdline").read_bytes() == own]
-
-
-def _wait_until(condition: Callable[[], bool], process: subprocess.Popen[str] | None) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not condition():
-        assert process is None or process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.01)

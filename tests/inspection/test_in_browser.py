@@ -6,7 +6,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from pipeline.curation.review import read_review
+from pipeline.inspection.mongod import free_port
 from tests.inspection.toy_profile import STUDENT, ToyProfile
 
 ROOT = Path(__file__).parents[2]
@@ -81,12 +81,6 @@ class RunningApp:
             if str(self.folder).encode() in environment or str(self.folder) in command:
                 found.append(command)
         return [command for command in found if command.strip()]
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def settled_masks(page: Page) -> int:

@@ -10,14 +10,10 @@ from typing import Any
 
 import boto3
 
+from pipeline.inspection.mongod import free_port
+
 BUCKET = "releases"
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def own_settings(folder: Path) -> dict[str, str]:
