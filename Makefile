@@ -14,7 +14,7 @@ TEST_WORKERS ?= 2
 # The folder of the profile that was asked for; the root where none was.
 HERE = $(if $(filter undefined file,$(origin PROFILE)),.,profiles/$(PROFILE))
 
-.PHONY: help setup lock demo test lint unit smoke test-faults camvid compare inspect inspect-apply bench-train bench-data bench-determinism bench-growth bench-curation bench-mistakes bench-shifts bench-bundle compare-releases signing-key publish fetch-release check-store licenses audit predict report doctor clean
+.PHONY: help setup lock demo test lint unit smoke test-faults camvid compare inspect inspect-apply bench-train bench-data bench-determinism bench-growth bench-curation bench-mistakes bench-shifts bench-bundle compare-releases signing-key publish fetch-release recover check-store licenses audit predict report doctor clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -35,7 +35,7 @@ lock: $(STAMP)  ## resolve pyproject.toml anew into requirements.lock, with the 
 	uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate --no-header pipeline/deploy/bundle/requirements.txt -o pipeline/deploy/bundle/requirements.lock
 	python -m pipeline.supply licenses
 
-demo: setup  ## the whole pipeline on the embedded dataset; the report is reports/index.html
+demo: recover  ## the whole pipeline on the embedded dataset; the report is reports/index.html
 	dvc repro
 	@echo "open $(CURDIR)/reports/index.html"
 
@@ -62,6 +62,7 @@ camvid: setup  ## real CamVid: make camvid CAMVID=<folder> [WEIGHTS=<resnet50.sa
 	@mkdir -p profiles/$(PROFILE)/data
 	@ln -sfn "$(abspath $(CAMVID))" profiles/$(PROFILE)/data/raw
 	@if test -n "$(WEIGHTS)"; then ln -sfn "$(abspath $(WEIGHTS))" profiles/$(PROFILE)/data/weights.safetensors; fi
+	@cd profiles/$(PROFILE) && PYTHONPATH=$(CURDIR) python -m pipeline.versions recover
 	cd profiles/$(PROFILE) && dvc repro
 	@echo "open $(CURDIR)/profiles/$(PROFILE)/reports/index.html"
 
@@ -69,7 +70,7 @@ METHODS ?=
 SEEDS ?= 3
 SPLIT ?=
 RECIPE ?=
-compare: setup  ## which method gains: make compare [METHODS="none gdd cwd"] [SEEDS=3] [SPLIT=val] [RECIPE=<run>] [PROFILE=camvid-cpu]
+compare: recover  ## which method gains: make compare [METHODS="none gdd cwd"] [SEEDS=3] [SPLIT=val] [RECIPE=<run>] [PROFILE=camvid-cpu]
 	cd $(HERE) && dvc repro teacher pretrain && \
 	  PYTHONPATH=$(CURDIR) python -m pipeline.comparison $(METHODS) --seeds $(SEEDS) $(if $(SPLIT),--split $(SPLIT)) $(if $(RECIPE),--recipe $(RECIPE))
 
@@ -140,6 +141,9 @@ fetch-release: setup  ## get a version and verify it: make fetch-release NAME@VE
 	@test -n "$(RELEASE)" || { echo "make fetch-release NAME@VERSION [REPO=<folder or URL>] [OUT=<folder>]"; exit 2; }
 	@python -m pipeline.versions fetch "$(RELEASE)" --out "$(OUT)" --repo "$(REPO)" \
 	  $(if $(REMOTE),--remote $(REMOTE)) $(if $(PUBLIC_KEY),--public-key "$(PUBLIC_KEY)")
+
+recover: setup  ## after a power cut: remove what DVC was writing just then, if it cannot read it any more [PROFILE=camvid-cpu]
+	@cd $(HERE) && PYTHONPATH=$(CURDIR) python -m pipeline.versions recover
 
 check-store: setup  ## hash every object of DVC's cache, with REMOTE=<name> of a remote too, and name the damaged ones
 	@python -m pipeline.versions check $(if $(REMOTE),--remote $(REMOTE))

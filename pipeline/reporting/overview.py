@@ -103,4 +103,4 @@ def _pretraining(material: Material) -> list[StageFact]:
     """The stage, if any student began with what it made; how it was made stands in the student's record."""
     begun = {run.judged.evaluation.backbone_weights for run in material.runs.values()}
     made = sorted(weights for weights in begun if weights.startswith(PRETRAINED))
-    return [StageFact("pretrain", weights.removeprefix(PRETRAINED).split(",")[0]) for weights in made]
+    return [StageFact("pretrain", weights.removeprefix(PRETRAINED).split(" on ")[0]) for weights in made]

@@ -1,10 +1,11 @@
-"""Versions of released runs: publish them to a DVC remote, fetch them from there, check what lies in the stores.
+"""Versions of released runs: publish them to a DVC remote, fetch them from there; and is what DVC wrote still whole?
 
-A tool, not a stage. `publish` and `check` run in the folder of the dvc.yaml, the root or a profile.
+A tool, not a stage. All but `fetch` run in the folder of the dvc.yaml, the root or a profile.
 
 publish RUN VERSION    reads artifacts/release/RUN; writes to the remote and, last, the git tag RUN@vVERSION
 fetch RUN@VERSION      writes the bundle to --out, whole or not at all; a profile's run is profiles/NAME:RUN@VERSION
 check                  hashes every object of DVC's cache and, with --remote, of a remote; names the damaged ones
+recover                removes what DVC was writing when it was killed, which no dvc command can read
 """
 
 import argparse
@@ -15,6 +16,7 @@ from pipeline.door import run_command
 from pipeline.versions.check import check
 from pipeline.versions.fetch import fetch
 from pipeline.versions.publish import publish
+from pipeline.versions.recovery import recover
 from pipeline.versions.store import damaged
 
 DEFAULT_REMOTE = ""
@@ -53,6 +55,9 @@ def _arguments() -> argparse.Namespace:
     checking = tools.add_parser("check", help="find damaged objects and name them")
     checking.add_argument("--remote", nargs="?", const=DEFAULT_REMOTE, help="look through a remote too; " + remote_help)
     checking.set_defaults(act=_check)
+
+    recovering = tools.add_parser("recover", help="remove what DVC was writing when it was killed")
+    recovering.set_defaults(act=_recover)
     return parser.parse_args()
 
 
@@ -84,6 +89,11 @@ def _check(asked: argparse.Namespace) -> None:
             advice="In the cache: delete each with its file in the workspace, then `dvc pull`, or `dvc repro --force` "
             "its stage. In a remote: delete each there, then `dvc push` from where the cache is intact",
         )
+
+
+def _recover(_: argparse.Namespace) -> None:
+    for sentence in recover(Path.cwd()):
+        print(sentence)
 
 
 if __name__ == "__main__":

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from dvc.config import NoRemoteError
+from dvc.dvcfile import LOCK_FILE as LOCK
+from dvc.dvcfile import Lockfile
 from dvc.exceptions import DvcException, OutputNotFoundError
 from dvc.repo import Repo
+from dvc.rwlock import RWLOCK_FILE, RWLockFileCorruptedError, RWLockFileFormatError, rwlock
 
 from pipeline.errors import SegdistillError
 from pipeline.versions.redaction import CREDENTIALS, SECRETS
@@ -100,6 +103,23 @@ def _reasons(said: Sequence[Any]) -> Iterator[str]:
         else:
             for found in part.values():
                 yield ", ".join(f"{path} {how}" for path, how in found.items())
+
+
+def unreadable(repo: Repo, folder: Path) -> list[Path]:
+    """Of the files that DVC writes in place for the dvc.yaml in `folder`, those that it cannot read."""
+    found = []
+    lock = Lockfile(repo, str(folder / LOCK))
+    try:
+        if lock.exists():
+            lock.load()
+    except DvcException:
+        found.append(folder / LOCK)
+    try:
+        with rwlock(repo.tmp_dir, repo.fs, "recover", [], [], repo.config["core"]["hardlink_lock"]):
+            pass
+    except (RWLockFileCorruptedError, RWLockFileFormatError):
+        found.append(Path(str(repo.tmp_dir)) / RWLOCK_FILE)
+    return found
 
 
 def artifact_path(repo: Repo, folder: str, run: str) -> str:

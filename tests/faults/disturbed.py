@@ -4,13 +4,14 @@ import contextlib
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from random import Random
 from typing import Literal, NamedTuple
 
-from tests.small_profile import environment
+from tests.small_profile import environment, run
 
 MARKER = "SEGDISTILL_FAULT"  # in the environment of all that a repro starts, so that what survives is found
 PATIENCE_S = 20.0
@@ -26,6 +27,11 @@ class Kill(NamedTuple):
     stage: str  # as dvc names it
     share: float  # of the stage's undisturbed time that has passed by then
     victim: Victim
+
+
+class Outcome(NamedTuple):
+    late: int  # repros that ended before their moment came
+    recovered: list[str]  # what DVC was writing when it was killed, and could not read any more
 
 
 def schedule(stages: Sequence[str], points: int, seed: int) -> list[Kill]:
@@ -46,17 +52,14 @@ def undisturbed(folder: Path) -> dict[str, float]:
     return {stage: end - begun[stage] for stage, end in zip(begun, ends, strict=True)}
 
 
-def killed(folder: Path, kill: Kill, seconds: float) -> int:
-    """Repro until the moment comes, kill, and wait until nobody of it is left.
+def killed(folder: Path, kill: Kill, seconds: float) -> Outcome:
+    """Repro until the moment comes, kill, wait until nobody of it is left, and `make recover`.
 
     The stage may be over by then: because the machine is faster than it was, or because an earlier kill came after all
     was written. It is begun once more in that case, alone, and given half the time.
 
     Args:
         seconds: that the stage takes undisturbed.
-
-    Returns:
-        How many repros ended before their moment came.
 
     Raises:
         AssertionError: a process outlived its repro, or a repro failed before it was killed.
@@ -77,7 +80,9 @@ def killed(folder: Path, kill: Kill, seconds: float) -> int:
     while alive := list(survivors(folder)):
         assert time.monotonic() < deadline, f"after {kill}: still there are {[_command(pid) for pid in alive]}"
         time.sleep(0.05)
-    return late
+    recovering = run([sys.executable, "-m", "pipeline.versions", "recover"], folder)
+    assert recovering.returncode == 0, recovering.stderr
+    return Outcome(late, recovering.stdout.splitlines())
 
 
 def survivors(folder: Path) -> Iterator[int]:

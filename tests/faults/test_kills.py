@@ -21,8 +21,10 @@ def test_nothing_is_lost_and_nothing_stays(whole: Path, seconds: dict[str, float
     write_small_profile(folder, ["pspnet_r18"])
     run(["dvc", "init", "--no-scm", "--quiet"], folder)
     kills = schedule(list(seconds), points, SEED)
-    late = [killed(folder, kill, seconds[kill.stage]) for kill in kills]
-    print(json.dumps({"kills": len(kills), "repros that ended before their moment": sum(late)}))
+    outcomes = [killed(folder, kill, seconds[kill.stage]) for kill in kills]
+    late = sum(outcome.late for outcome in outcomes)
+    cut_off = [sentence for outcome in outcomes for sentence in outcome.recovered]
+    print(json.dumps({"kills": len(kills), "repros that ended before their moment": late, "recovered": cut_off}))
     done = repro(folder)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert "Data and pipelines are up to date" in repro(folder).stdout

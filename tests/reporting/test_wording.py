@@ -123,4 +123,4 @@ def test_the_overview_shows_pretraining_where_a_student_began_with_it(pristine: 
     material = replace(material, runs={**material.runs, "pspnet_r18": begun})
     facts = stage_facts(summarize("", material), material)
     assert [fact.stage for fact in facts][:4] == ["prepare", "curate", "pretrain", "teacher"]
-    assert facts[2].fact == "700 iterations on 367 unlabelled images"
+    assert facts[2].fact == "700 iterations"
