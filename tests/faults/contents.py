@@ -9,7 +9,7 @@ TIMES = ("iterations_per_s",)
 MEASURED = ("reports/", "artifacts/release/")
 """Where latencies stand, or files that hold them: never the same twice."""
 CACHES = ("scratch/",)
-"""Files that must be there or not be there; what is in them may be computed anew."""
+"""What saves computing something again: what is in them may be computed anew."""
 TOOLS = (".dvc/", "scratch/decoded-images/", "dvc.lock")
 
 

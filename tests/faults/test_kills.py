@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.faults.contents import contents
+from tests.faults.contents import CACHES, contents
 from tests.faults.disturbed import killed, schedule, survivors
 from tests.small_profile import repro, run, write_small_profile
 
@@ -30,8 +30,10 @@ def test_nothing_is_lost_and_nothing_stays(whole: Path, seconds: dict[str, float
     assert "Data and pipelines are up to date" in repro(folder).stdout
 
     expected, found = contents(whole), contents(folder)
-    assert found.keys() == expected.keys()  # no half-written, temporary or forgotten file either
-    assert [name for name in expected if found[name] != expected[name]] == []
+    assert found.keys() <= expected.keys()  # no half-written, temporary or forgotten file either
+    # A stage that was begun anew and killed clears its caches; DVC may then take from its run cache what it ended in.
+    assert [name for name in expected.keys() - found.keys() if not name.startswith(CACHES)] == []
+    assert [name for name in found if found[name] != expected[name]] == []
     assert not list(survivors(folder))
     shutil.rmtree(folder)
 
