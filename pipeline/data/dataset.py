@@ -3,6 +3,7 @@
 import os
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import cv2
@@ -112,7 +113,7 @@ def training_batches(
     """The parts of the batches of the iterations start, ..., iterations - 1.
 
     Raises:
-        LoaderError: /dev/shm is too small for the loader processes, or one of them was killed or has no memory.
+        LoaderError: /dev/shm is too small for the loader processes. `lost_processes_told` is for one that dies.
         ImageError: a sample can no longer be read, or is not the one that was listed.
     """
     if workers:
@@ -141,12 +142,18 @@ def evaluation_batches(samples: Sequence[Sample], batch_size: int) -> Iterator[B
         yield Batch(*_stacked(pending))
 
 
-def _with_own_errors(loader: Iterable[TrainingBatch]) -> Iterator[TrainingBatch]:
-    """What a loader process says, without the tracebacks of two processes around it."""
+@contextmanager
+def lost_processes_told() -> Iterator[None]:
+    """To be around all that goes on while batches are loaded.
+
+    PyTorch tells of a loader process that died in the handler of a signal: where the training happens to be, which is
+    seldom where it asks for a batch.
+
+    Raises:
+        LoaderError: a loader process died or has no memory.
+    """
     try:
-        yield from loader
-    except SegdistillError as error:
-        raise type(error)(str(error).strip().splitlines()[-1].partition("Error: ")[2] or str(error)) from error
+        yield
     except (RuntimeError, MemoryError, OSError, cv2.error) as error:
         if "DataLoader worker" not in str(error):
             raise
@@ -161,6 +168,14 @@ def _with_own_errors(loader: Iterable[TrainingBatch]) -> Iterator[TrainingBatch]
             f"a loader process died ({error}); usually memory or /dev/shm ran out. Lower training.workers (0: none) in "
             f"params.yaml; it goes on from its last checkpoint"
         ) from error
+
+
+def _with_own_errors(loader: Iterable[TrainingBatch]) -> Iterator[TrainingBatch]:
+    """What a loader process says of our own, without the tracebacks of two processes around it."""
+    try:
+        yield from loader
+    except SegdistillError as error:
+        raise type(error)(str(error).strip().splitlines()[-1].partition("Error: ")[2] or str(error)) from error
 
 
 def _collate(draws: Sequence[Draw]) -> TrainingBatch:

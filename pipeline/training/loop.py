@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from lightning.fabric import Fabric
 
-from pipeline.data.dataset import Share, TrainingDraws, training_batches
+from pipeline.data.dataset import Share, TrainingDraws, lost_processes_told, training_batches
 from pipeline.errors import SegdistillError
 from pipeline.params.training import TrainingParams
 from pipeline.training.compilation import compile_networks
@@ -55,6 +55,7 @@ def fit(
 
     Raises:
         TrainingDiverged: a loss is NaN, infinite or a leap, and the parameters say to stop at that.
+        LoaderError: a loader process died, has no memory, or /dev/shm is too small for it.
         MachineError: the batch cannot be shared evenly, or DOT is asked for in fp16.
     """
     share = _share(training, fabric)
@@ -76,7 +77,7 @@ def fit(
     statistics = Statistics(objective) if training.on_bad_loss == "skip" else None
     skipped = int(guard.refused)
     parts = training_batches(draws, share, start, iterations, training.workers)
-    with TrainingProgress(name, start, iterations, shown=fabric.is_global_zero) as progress:
+    with lost_processes_told(), TrainingProgress(name, start, iterations, shown=fabric.is_global_zero) as progress:
         for iteration in range(start, iterations):
             rate = polynomial_rate(
                 iteration, iterations, learning_rate, training.min_learning_rate, training.learning_rate_power
