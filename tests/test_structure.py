@@ -90,6 +90,7 @@ DOORS: dict[str, set[str]] = {
     "gto": {"pipeline/versions"},
     "matplotlib": {"pipeline/measure/pictures.py", "pipeline/reporting", "pipeline/comparison/charts.py"},
     "scipy": {"pipeline/comparison/gain.py"},
+    "pynvml": {"pipeline/measure/energy.py"},
     "lightning": {"pipeline/training"},
     "cv2": {"pipeline/data", "pipeline/preparation", "pipeline/curation", "pipeline/inspection"},
     "fiftyone": {"pipeline/inspection/app.py", "pipeline/inspection/dataset.py"},

@@ -11,7 +11,6 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from pipeline.comparison.plan import NothingToCompare, Places, Trial, plan_trials
-from pipeline.comparison.results import read_results
 from pipeline.comparison.trial import is_finished, run_trial
 from pipeline.comparison.verdict import write_verdict
 from pipeline.door import end_with_parent
@@ -40,7 +39,7 @@ def compare(params: Params, candidates: list[str], seeds: int, split: Split, pla
         raise NothingToCompare(f"{', '.join(missing)} not there; run `dvc repro teacher` first")
     waiting = [trial for trial in trials if not is_finished(trial, params, split, places)]
     _run_all(waiting, len(trials), params, split, places)
-    write_verdict(read_results(trials, split, places), params, split, places)
+    write_verdict(trials, params, split, places)
 
 
 def _run_all(waiting: Sequence[Trial], total: int, params: Params, split: Split, places: Places) -> None:

@@ -24,6 +24,7 @@ class CandidateResult:
     seconds_per_iteration: tuple[float, ...]  # median of each training's windows
     peak_memory_bytes: int  # largest of the seeds, whole process
     gpu_peak_memory_bytes: int | None
+    gpu_watts: float | None  # mean of the seeds; None where no GPU said it
     agreement: float | None  # share of equal cells of student and teacher, mean of the last logged batches
     cost: Cost
     machines: tuple[dict[str, Any], ...]
@@ -68,6 +69,7 @@ def _candidate(name: str, trials: Sequence[Trial], split: Split, places: Places)
     trained = [_read(places, trial, "trained.json") for trial in trials]
     judged = [_read(places, trial, f"{split}/metrics.json") for trial in trials]
     gpu = [record["gpu_peak_memory_bytes"] for record in trained]
+    watts = [float(record["gpu_watts"]) for record in trained if record.get("gpu_watts") is not None]
     agreement = [record["agreement"] for record in trained]
     return CandidateResult(
         name=name,
@@ -77,6 +79,7 @@ def _candidate(name: str, trials: Sequence[Trial], split: Split, places: Places)
         seconds_per_iteration=tuple(record["seconds_per_iteration"] for record in trained),
         peak_memory_bytes=max(record["peak_memory_bytes"] for record in trained),
         gpu_peak_memory_bytes=None if None in gpu else max(gpu),
+        gpu_watts=fmean(watts) if len(watts) == len(trained) else None,
         agreement=None if None in agreement else fmean(agreement),
         cost=Cost(**trained[0]["cost"]),
         machines=tuple(record["machine"] for record in trained),

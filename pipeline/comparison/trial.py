@@ -5,6 +5,7 @@ import hashlib
 import inspect
 import json
 import shutil
+import time
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -19,6 +20,7 @@ from pipeline.comparison.plan import Places, Trial
 from pipeline.data.classes import ClassTable
 from pipeline.data.files import sha256, write_json
 from pipeline.distillation.student import student_objective, train_student
+from pipeline.measure.energy import gpu_joules
 from pipeline.measure.evaluate import RunFacts, evaluate_checkpoint
 from pipeline.measure.machine import machine_record, peak_memory_bytes
 from pipeline.params import Params, Split
@@ -53,6 +55,7 @@ def run_trial(trial: Trial, params: Params, split: Split, places: Places, log: P
 
 def _train(trial: Trial, params: Params, places: Places) -> None:
     folder = places.runs / trial.name
+    begun, joules_before = time.monotonic(), gpu_joules()
     train_student(
         name=trial.name,
         run=trial.run,
@@ -67,6 +70,7 @@ def _train(trial: Trial, params: Params, places: Places) -> None:
         scratch=places.scratch,
         out=folder,
     )
+    joules, seconds = gpu_joules(), time.monotonic() - begun
     peak = peak_memory_bytes()  # before anything else takes memory
     gpu_peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
     objective = _fresh_objective(trial, params, places)
@@ -81,6 +85,8 @@ def _train(trial: Trial, params: Params, places: Places) -> None:
             "seconds_per_iteration": 1 / median(float(row["iterations_per_s"]) for row in curve),
             "peak_memory_bytes": peak,
             "gpu_peak_memory_bytes": gpu_peak,
+            # Power, not energy: a training that was interrupted shows its last part only.
+            "gpu_watts": None if joules is None or joules_before is None else (joules - joules_before) / seconds,
             "agreement": float(curve[-1]["agreement"]) if "agreement" in curve[-1] else None,
             "cost": count_cost(objective, params.training.crop_height, params.training.crop_width)._asdict(),
             "machine": machine_record(),

@@ -2,7 +2,8 @@
 
 import io
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from pathlib import Path
+from typing import NamedTuple, Protocol
 
 import matplotlib
 import numpy as np
@@ -16,7 +17,7 @@ from pipeline.data.images import ImageError, read_image, read_mask
 from pipeline.data.labels import read_labels
 from pipeline.data.samples import Sample
 from pipeline.reporting.charts import MUTED, STYLE, to_png
-from pipeline.reporting.material import TEACHER, Judged, Material, Run
+from pipeline.reporting.material import TEACHER, Material, Run
 from pipeline.reporting.reading import ReportError
 from pipeline.reporting.wording import percent
 
@@ -30,6 +31,16 @@ class Example(NamedTuple):
 
     kind: str
     id: str
+
+
+class Predicted(Protocol):
+    """What one network said about the images of a split."""
+
+    @property
+    def predictions(self) -> Path: ...  # folder of one mask for each sample id
+
+    @property
+    def image_scores(self) -> Mapping[str, float | None]: ...  # sample id -> mIoU, 0..1
 
 
 class Panel(NamedTuple):
@@ -62,7 +73,35 @@ def picture_grid(run: Run, material: Material, examples: int) -> list[Row]:
             f"{run.judged.predictions.parent / 'per_image.csv'} names {unknown[0]!r}, which is not in the evaluation "
             f"split; run `dvc repro` in the profile's folder to evaluate {run.name} again"
         )
-    return [_row(example, material.samples[example.id], material.classes, compared) for example in chosen]
+    return [example_row(example, material.samples[example.id], material.classes, compared) for example in chosen]
+
+
+def example_row(example: Example, sample: Sample, classes: ClassTable, compared: Mapping[str, Predicted]) -> Row:
+    """The image, its labels and what each of `compared` predicts, under their names.
+
+    Raises:
+        ReportError: an image, a mask or a prediction is missing, damaged, or of another size.
+    """
+    palette = classes.palette()
+    try:
+        image, labels = read_image(sample.image, sample.image_sha256), read_labels(sample, classes)
+        predictions = {name: read_mask(judged.predictions / f"{sample.id}.png") for name, judged in compared.items()}
+    except ImageError as error:
+        raise ReportError(f"{error}; run `dvc repro` in the profile's folder to make it again") from error
+    for name, mask in {"labels": labels, **predictions}.items():
+        if mask.shape != image.shape[:2]:
+            raise ReportError(
+                f"{name} of {sample.id} has {mask.shape[0]}x{mask.shape[1]} pixels, the image {image.shape[0]}x"
+                f"{image.shape[1]}; run `dvc repro` in the profile's folder to evaluate again"
+            )
+    panels = [
+        Panel("image", f"{example.kind}: {sample.id}", image, True),
+        Panel("labels", "black: unlabelled", palette[labels], False),
+    ]
+    for name, prediction in predictions.items():
+        caption = f"mIoU {percent(compared[name].image_scores.get(sample.id))}"
+        panels.append(Panel(name, caption, palette[prediction], False))
+    return Row(example, panels)
 
 
 def choose_examples(scores: Mapping[str, float | None], examples: int) -> list[Example]:
@@ -123,26 +162,3 @@ def encode_panel(panel: Panel) -> tuple[str, bytes]:
         return "image/jpeg", encoded.getvalue()
     picture.save(encoded, format="PNG", optimize=True)
     return "image/png", encoded.getvalue()
-
-
-def _row(example: Example, sample: Sample, classes: ClassTable, compared: Mapping[str, Judged]) -> Row:
-    palette = classes.palette()
-    try:
-        image, labels = read_image(sample.image, sample.image_sha256), read_labels(sample, classes)
-        predictions = {name: read_mask(judged.predictions / f"{sample.id}.png") for name, judged in compared.items()}
-    except ImageError as error:
-        raise ReportError(f"{error}; run `dvc repro` in the profile's folder to make it again") from error
-    for name, mask in {"labels": labels, **predictions}.items():
-        if mask.shape != image.shape[:2]:
-            raise ReportError(
-                f"{name} of {sample.id} has {mask.shape[0]}x{mask.shape[1]} pixels, the image {image.shape[0]}x"
-                f"{image.shape[1]}; run `dvc repro` in the profile's folder to evaluate again"
-            )
-    panels = [
-        Panel("image", f"{example.kind}: {sample.id}", image, True),
-        Panel("labels", "black: unlabelled", palette[labels], False),
-    ]
-    for name, prediction in predictions.items():
-        caption = f"mIoU {percent(compared[name].image_scores.get(sample.id))}"
-        panels.append(Panel(name, caption, palette[prediction], False))
-    return Row(example, panels)

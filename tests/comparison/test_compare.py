@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 
 from models.build import Design
 from models.checkpoint import load_checkpoint, save_checkpoint
@@ -13,6 +14,7 @@ from pipeline.comparison.code import ROOT
 from pipeline.comparison.compare import compare
 from pipeline.comparison.plan import NothingToCompare, Places, plan_trials
 from pipeline.comparison.trial import is_finished, run_trial
+from pipeline.comparison.verdict import TrialDamaged
 from pipeline.params import Params, load_params
 from tests.toy import toy_segmenter, write_toy_samples
 
@@ -110,7 +112,11 @@ def test_a_comparison_resumes_and_leaves_its_verdict(
     page = (places.reports / "README.md").read_text()
     assert "`python -m pipeline.comparison kd --seeds 2 --split val --recipe pspnet_r18`" in page
     assert page.count("| `kd` |") == 2
-    assert all((places.reports / name).read_bytes().startswith(b"\x89PNG") for name in ("gains.png", "classes.png"))
+    assert "| student | pspnet on resnet10t, from scratch; output stride 16, images as they are |" in page
+    assert "energy is not known: no GPU said it" in page or torch.cuda.is_available()
+    for name in ("gains", "classes", "training", "examples"):
+        assert (places.reports / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert f"({name}.png)" in page
 
     def never(*_: object) -> None:
         raise AssertionError("nothing was left to do")
@@ -118,6 +124,10 @@ def test_a_comparison_resumes_and_leaves_its_verdict(
     monkeypatch.setattr(compare_module, "ProcessPoolExecutor", never)
     compare(params, ["kd"], 2, "val", places)
     assert json.loads((places.reports / "comparison.json").read_text()) == record
+
+    next((places.runs / "kd_seed_0/val/predictions").iterdir()).write_bytes(b"cut off")
+    with pytest.raises(TrialDamaged, match=r"predictions/.*delete the folder of that trial and run the same"):
+        compare(params, ["kd"], 2, "val", places)
 
 
 def test_without_a_teacher_it_says_what_to_run(params: Params, places: Places) -> None:

@@ -14,6 +14,7 @@ def _result(name: str, seconds: tuple[float, ...]) -> CandidateResult:
         seconds_per_iteration=seconds,
         peak_memory_bytes=1,
         gpu_peak_memory_bytes=None,
+        gpu_watts=None,
         agreement=None,
         cost=Cost(0, 1, 0, 0),
         machines=({"cpu": "made up"},) * len(seconds),
