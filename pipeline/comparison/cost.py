@@ -13,7 +13,7 @@ IMAGES = 2  # fewer than two give BatchNorm nothing to normalize, and cross-imag
 
 
 class Cost(NamedTuple):
-    """Multiply-accumulates are those of convolutions and matrix products, forward, for one image of the crop's size."""
+    """Multiply-accumulates are those of convolutions and matrix products, forward, for one crop as it is trained on."""
 
     training_only_parameters: int  # of the methods' own layers
     student_macs: int
@@ -26,12 +26,13 @@ def count_cost(objective: SupervisedObjective, height: int, width: int) -> Cost:
     device = next(objective.parameters()).device
     image = torch.rand(IMAGES, 3, height, width, device=device)
     labels = torch.randint(objective.network.classes, (IMAGES, height, width), device=device)
+    scale = objective.task.image_scale
     objective.train()
     with torch.no_grad():
-        student_macs, student = _counted(objective.network, image)
+        student_macs, student = _counted(objective.network, image, scale)
         if not isinstance(objective, DistillationObjective):
             return Cost(0, student_macs, 0, 0)
-        teacher_macs, teacher = _counted(objective.teacher, image)
+        teacher_macs, teacher = _counted(objective.teacher, image, scale)
         teacher = resized_to(student, teacher)
         methods_macs = sum(_counted(method, student, teacher, labels)[0] for method in objective.methods.values())
     parameters = sum(parameter.numel() for parameter in objective.methods.parameters())

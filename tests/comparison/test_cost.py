@@ -30,6 +30,16 @@ def test_gdd_costs_its_two_convolutions() -> None:
     assert cost.teacher_macs == cost.student_macs  # equal toys
 
 
+def test_a_crop_that_is_drawn_small_is_not_made_smaller_again() -> None:
+    small = toy_segmenter()[0]
+    small.input_scale = 0.5
+    whole = count_cost(SupervisedObjective(toy_segmenter()[0], TOY_TASK), 48, 64)
+    drawn_small = count_cost(SupervisedObjective(small, TOY_TASK._replace(image_scale=0.5)), 48, 64)
+    assert drawn_small == whole
+    made_small_inside = count_cost(SupervisedObjective(small, TOY_TASK), 48, 64)
+    assert made_small_inside.student_macs < whole.student_macs
+
+
 def test_counting_moves_no_weight() -> None:
     objective = SupervisedObjective(toy_segmenter()[0], TOY_TASK)
     before = [parameter.clone() for parameter in objective.parameters()]
