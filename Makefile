@@ -11,10 +11,10 @@ export PYTHONUNBUFFERED := 1
 
 PROFILE ?= camvid-cpu
 TEST_WORKERS ?= 2
-# The folder of the profile that was asked for; the root where none was.
-HERE = $(if $(filter undefined file,$(origin PROFILE)),.,profiles/$(PROFILE))
+# The folder of the profile that was asked for, if only by CAMVID, whose default it then is; the root where none was.
+HERE = $(if $(CAMVID)$(filter-out undefined file,$(origin PROFILE)),profiles/$(PROFILE),.)
 
-.PHONY: help setup lock demo test lint unit smoke test-faults camvid compare inspect inspect-apply bench-train bench-data bench-determinism bench-growth bench-curation bench-mistakes bench-shifts bench-bundle compare-releases signing-key publish fetch-release recover check-store licenses audit predict report doctor clean
+.PHONY: help setup lock demo test lint unit smoke test-faults camvid camvid-links compare inspect inspect-apply bench-train bench-data bench-determinism bench-growth bench-curation bench-mistakes bench-shifts bench-bundle compare-releases signing-key publish fetch-release recover check-store licenses audit predict report doctor clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | awk -F'\t' '{printf "  make %-17s %s\n", $$1, $$2}'
@@ -57,11 +57,14 @@ smoke: setup
 test-faults: setup  ## kills at 20 moments, full disks, hostile files for ten minutes: what CI runs in short
 	python -m pytest -m faults -s tests/faults $(PYTEST_FLAGS)
 
-camvid: setup  ## real CamVid: make camvid CAMVID=<folder> [WEIGHTS=<resnet50.safetensors>] [PROFILE=camvid-cpu]
-	@test -d "$(CAMVID)" || { echo "make camvid CAMVID=<folder with train/ trainannot/ val/ ...> [WEIGHTS=<file>] [PROFILE=$(PROFILE)]"; exit 2; }
-	@mkdir -p profiles/$(PROFILE)/data
-	@ln -sfn "$(abspath $(CAMVID))" profiles/$(PROFILE)/data/raw
-	@if test -n "$(WEIGHTS)"; then ln -sfn "$(abspath $(WEIGHTS))" profiles/$(PROFILE)/data/weights.safetensors; fi
+# Links to real images and weights in the profile's folder, where CAMVID names some.
+camvid-links:
+	@test -z "$(CAMVID)" -o -d "$(CAMVID)" || { echo "CAMVID=$(CAMVID) is no folder; it is one with train/ trainannot/ val/ ..."; exit 2; }
+	@if test -n "$(CAMVID)"; then mkdir -p profiles/$(PROFILE)/data && ln -sfn "$(abspath $(CAMVID))" profiles/$(PROFILE)/data/raw; fi
+	@if test -n "$(CAMVID)" -a -n "$(WEIGHTS)"; then ln -sfn "$(abspath $(WEIGHTS))" profiles/$(PROFILE)/data/weights.safetensors; fi
+
+camvid: setup camvid-links  ## real CamVid: make camvid CAMVID=<folder> [WEIGHTS=<resnet50.safetensors>] [PROFILE=camvid-cpu]
+	@test -n "$(CAMVID)" || { echo "make camvid CAMVID=<folder with train/ trainannot/ val/ ...> [WEIGHTS=<file>] [PROFILE=$(PROFILE)]"; exit 2; }
 	@cd profiles/$(PROFILE) && PYTHONPATH=$(CURDIR) python -m pipeline.versions recover
 	cd profiles/$(PROFILE) && dvc repro
 	@echo "open $(CURDIR)/profiles/$(PROFILE)/reports/index.html"
@@ -70,7 +73,7 @@ METHODS ?=
 SEEDS ?= 3
 SPLIT ?=
 RECIPE ?=
-compare: recover  ## which method gains: make compare [METHODS="none gdd cwd"] [SEEDS=3] [SPLIT=val] [RECIPE=<run>] [PROFILE=camvid-cpu]
+compare: camvid-links recover  ## which method gains: make compare [METHODS="none gdd cwd"] [SEEDS=3] [SPLIT=val] [RECIPE=<run>] [PROFILE=camvid-cpu] [CAMVID=<folder> WEIGHTS=<file>]
 	cd $(HERE) && dvc repro teacher pretrain && \
 	  PYTHONPATH=$(CURDIR) python -m pipeline.comparison $(METHODS) --seeds $(SEEDS) $(if $(SPLIT),--split $(SPLIT)) $(if $(RECIPE),--recipe $(RECIPE))
 
