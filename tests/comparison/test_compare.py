@@ -2,12 +2,10 @@
 
 import json
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 import torch
 
-from models.build import Design
 from models.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.comparison import compare as compare_module
 from pipeline.comparison.code import ROOT
@@ -16,7 +14,7 @@ from pipeline.comparison.plan import NothingToCompare, Places, plan_trials
 from pipeline.comparison.trial import is_finished, run_trial
 from pipeline.comparison.verdict import TrialDamaged
 from pipeline.params import Params, load_params
-from tests.toy import toy_segmenter, write_toy_samples
+from tests.toy import toy_segmenter
 
 
 @pytest.fixture(scope="module")
@@ -36,23 +34,11 @@ def params() -> Params:
     )
 
 
-@pytest.fixture
-def places(tmp_path: Path) -> Places:
-    samples = write_toy_samples(tmp_path / "data")
+@pytest.fixture(autouse=True)
+def teacher(places: Places) -> None:
     segmenter, design = toy_segmenter()
-    assert isinstance(design, Design)
     facts = {"backbone_weights": "none", "method": "none", "precision": "fp32"}
-    save_checkpoint(segmenter, design, facts, tmp_path / "teacher.safetensors")
-    return Places(
-        classes=tmp_path / "data/classes.json",
-        samples=samples,
-        statistics=tmp_path / "data/statistics.json",
-        teacher=tmp_path / "teacher.safetensors",
-        pretrained=tmp_path / "none",
-        scratch=tmp_path / "scratch",
-        runs=tmp_path / "runs",
-        reports=tmp_path / "reports",
-    )
+    save_checkpoint(segmenter, design, facts, places.teacher)
 
 
 def test_only_what_has_changed_is_done_again(params: Params, places: Places) -> None:

@@ -1,8 +1,6 @@
 """Curves and examples of a comparison, made from files as trials leave them."""
 
-import csv
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Mapping
 
 import numpy as np
 import pytest
@@ -12,43 +10,21 @@ from pipeline.comparison.code import ROOT
 from pipeline.comparison.pictures import curves, examples_png
 from pipeline.comparison.plan import Places, Trial, plan_trials
 from pipeline.data.classes import ClassTable
+from pipeline.data.files import write_text
 from pipeline.data.images import write_mask
 from pipeline.data.samples import read_samples
 from pipeline.params import load_params
 from pipeline.reporting.reading import ReportError
-from tests.toy import write_toy_samples
-
-
-@pytest.fixture
-def places(tmp_path: Path) -> Places:
-    samples = write_toy_samples(tmp_path / "data")
-    return Places(
-        classes=samples.parent / "classes.json",
-        samples=samples,
-        statistics=tmp_path / "none",
-        teacher=tmp_path / "none",
-        pretrained=tmp_path / "none",
-        scratch=tmp_path / "none",
-        runs=tmp_path / "runs",
-        reports=tmp_path / "reports",
-    )
+from pipeline.training.curve import write_curve
 
 
 def _trials(candidates: list[str], seeds: int) -> list[Trial]:
     return plan_trials(load_params(ROOT / "params.yaml"), candidates, seeds)
 
 
-def _write(path: Path, rows: Sequence[Mapping[str, object]]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", newline="") as file:
-        writer = csv.DictWriter(file, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-
-
 def _judged(trial: Trial, places: Places, scores: Mapping[str, float], train_id: int) -> None:
     folder = places.runs / trial.name / "val"
-    _write(folder / "per_image.csv", [{"id": name, "miou": score} for name, score in scores.items()])
+    write_text(folder / "per_image.csv", "\n".join(["id,miou", *(f"{name},{score}" for name, score in scores.items())]))
     for sample in read_samples(places.samples, "val"):
         with Image.open(sample.image) as image:
             shape = image.height, image.width
@@ -88,7 +64,7 @@ def test_a_curve_is_the_mean_of_its_seeds(places: Places, monkeypatch: pytest.Mo
     for trial in trials:
         taught = {} if trial.candidate == "none" else {"distill": 4.0 + trial.seed, "agreement": 0.5 + 0.1 * trial.seed}
         rows = [{"iteration": step, "task": 1.0 + 2 * trial.seed, **taught} for step in (10, 20)]
-        _write(places.runs / trial.name / "training.csv", rows)
+        write_curve(places.runs / trial.name / "training.csv", rows)
     drawn = {}
     monkeypatch.setattr("pipeline.comparison.pictures.training", lambda means, colors: drawn.update(means) or colors)
     colors = curves(trials, places)
