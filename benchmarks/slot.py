@@ -1,4 +1,6 @@
-"""Train and judge the runs of a profile in slots of time, without DVC: a machine that is lent for minutes has none.
+"""Train and judge a profile in slots of time, without DVC: a machine that is lent for minutes has none.
+
+Its runs; with --methods the table instead, these methods over seeds with every baseline of the profile.
 
 What is finished is not repeated, and a training that was cut off goes on in the next slot from its last checkpoint.
 """
@@ -10,48 +12,69 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.params import load_params
+from pipeline.params.runs import RunParams
 
 ROOT = Path(__file__).parents[1]
-RESULTS = ("*.json", "*.csv", "checkpoint.safetensors")
+RESULTS = ("*.json", "*.csv", "*.md", "*.png", "checkpoint.safetensors")
+
+Work = tuple[str, ...]  # a module and its arguments
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("profile", type=Path, help="folder with params.yaml, and data/raw where the profile reads it")
     parser.add_argument("--seconds", type=float, required=True, help="of this slot")
+    parser.add_argument("--methods", nargs="+", default=[], help="candidates of the profile's comparison")
+    parser.add_argument("--seeds", type=int, default=3, help="of the comparison (3)")
     parser.add_argument("--out", type=Path, required=True, help="gets a copy of what is finished")
     arguments = parser.parse_args()
-    done = run_slot(arguments.profile, time.monotonic() + arguments.seconds)
+    runs = load_params(arguments.profile / "params.yaml").runs
+    taught = table(runs, arguments.methods, arguments.seeds) if arguments.methods else students(runs)
+    done = run_slot([*ahead(), *taught], arguments.profile, time.monotonic() + arguments.seconds)
     collect(arguments.profile, arguments.out)
-    print("all runs are trained and judged" if done else "the slot is over; run the same command again", flush=True)
+    print("everything is trained and judged" if done else "the slot is over; run the same command again", flush=True)
 
 
-def run_slot(profile: Path, deadline: float) -> bool:
-    """Run what is left of the stages in their order until the deadline; whether nothing is left."""
+def run_slot(work: Sequence[Work], profile: Path, deadline: float) -> bool:
+    """Run what is left, in this order, until the deadline; whether nothing is left."""
     finished = profile / "scratch" / "slots"
     finished.mkdir(parents=True, exist_ok=True)
-    for stage in stages(list(load_params(profile / "params.yaml").runs)):
-        mark = finished / "_".join(stage)
+    for item in work:
+        mark = finished / "_".join(item)
         if mark.exists():
             continue
-        if not _run(stage, profile, deadline - time.monotonic()):
+        if not _run(item, profile, deadline - time.monotonic()):
             return False
         mark.touch()
     return True
 
 
-def stages(runs: list[str]) -> list[tuple[str, ...]]:
-    """Up to the judgment of every run; the teacher is judged first, as the upper bound."""
-    learned = [(stage, run) for run in runs for stage in ("student", "evaluate")]
-    return [("prepare",), ("curate",), ("teacher",), ("evaluate", "teacher"), *learned]
+def ahead() -> list[Work]:
+    """What students begin with; the teacher is judged at once, as the upper bound."""
+    names = ("prepare", "curate", "teacher", "evaluate teacher", "pretrain")
+    return [tuple(f"stages.{name}".split()) for name in names]
+
+
+def students(runs: Iterable[str]) -> list[Work]:
+    return [(f"stages.{stage}", run) for run in runs for stage in ("student", "evaluate")]
+
+
+def table(runs: Mapping[str, RunParams], methods: Sequence[str], seeds: int) -> list[Work]:
+    """The comparison goes on by itself where it was cut off."""
+    return [
+        ("pipeline.comparison", *methods, "--seeds", str(seeds), "--recipe", name)
+        for name, run in runs.items()
+        if run.baseline == name
+    ]
 
 
 def collect(profile: Path, out: Path) -> None:
-    """Copy checkpoints, curves and metrics: the files that are small enough to travel."""
-    for folder in ("artifacts/teacher", "artifacts/students", "reports/metrics"):
+    """Copy checkpoints, curves and reports: what is small enough to travel."""
+    for folder in ("artifacts/teacher", "artifacts/students", "reports/metrics", "reports/comparison"):
         for pattern in RESULTS:
             for file in (profile / folder).rglob(pattern):
                 target = out / file.relative_to(profile)
@@ -59,14 +82,13 @@ def collect(profile: Path, out: Path) -> None:
                 shutil.copy(file, target)
 
 
-def _run(stage: tuple[str, ...], profile: Path, seconds: float) -> bool:
-    """Whether the stage came to its end in time; one that fails ends everything."""
+def _run(work: Work, profile: Path, seconds: float) -> bool:
+    """Whether it came to its end in time; what fails ends everything."""
     if seconds <= 0:
         return False
-    name, *arguments = stage
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
     process = subprocess.Popen(
-        [sys.executable, "-u", "-m", f"stages.{name}", *arguments], cwd=profile, env=environment, start_new_session=True
+        [sys.executable, "-u", "-m", *work], cwd=profile, env=environment, start_new_session=True
     )
     try:
         status = process.wait(timeout=seconds)
@@ -75,7 +97,7 @@ def _run(stage: tuple[str, ...], profile: Path, seconds: float) -> bool:
         process.wait()
         return False
     if status:
-        sys.exit(f"stage {' '.join(stage)} of {profile} failed with status {status}")
+        sys.exit(f"{' '.join(work)} in {profile} failed with status {status}")
     return True
 
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env bash
 # Fetch what benchmarks/gpu.sh needs beside PyTorch, torchvision, timm, lightning and what these bring, in the versions of the
-# lock:  benchmarks/wheels.sh FOLDER   (PYTHON_VERSION=3.12: that of the machine). About 80 MB: the folder may travel in pieces.
+# lock:  benchmarks/wheels.sh FOLDER   (PYTHON_VERSION=3.12: that of the machine). About 115 MB: the folder may travel in pieces.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=${1:?usage: benchmarks/wheels.sh FOLDER}
 version=${PYTHON_VERSION:-3.12}
 names="pydantic pydantic-core annotated-types typing-inspection ruamel-yaml beartype wadler-lindig jaxtyping
   opencv-python-headless rich markdown-it-py mdurl pygments
-  matplotlib contourpy cycler fonttools kiwisolver pyparsing python-dateutil six
+  scipy nvidia-ml-py matplotlib contourpy cycler fonttools kiwisolver pyparsing python-dateutil six
   pytest pluggy iniconfig packaging hypothesis sortedcontainers"
 if [ "$version" = 3.11 ]; then other=">= '3.12'"; else other="< '3.12'"; fi
 # shellcheck disable=SC2086

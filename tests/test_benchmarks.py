@@ -16,12 +16,13 @@ import torch
 
 from benchmarks.determinism import train
 from benchmarks.plain import PlainCWD, PlainGDD, PlainStep
-from benchmarks.slot import run_slot, stages
+from benchmarks.slot import ahead, run_slot, table
 from benchmarks.train import Case, compared
 from pipeline.comparison.code import ROOT, closure
 from pipeline.data.distortion import NEUTRAL
 from pipeline.distillation.cwd import ChannelWise
 from pipeline.distillation.gdd import GenerativeDenoise
+from pipeline.params import load_params
 from pipeline.training.objective import SupervisedObjective
 from tests.deploy.release_material import RUN, write_material
 from tests.small_profile import write_small_profile
@@ -70,18 +71,34 @@ def test_a_row_says_how_many_times_as_fast() -> None:
 
 def test_a_slot_ends_in_time_and_the_next_one_goes_on(tmp_path: Path) -> None:
     write_small_profile(tmp_path, ["pspnet_r18"])
-    assert stages(["a"]) == [
-        ("prepare",), ("curate",), ("teacher",), ("evaluate", "teacher"), ("student", "a"), ("evaluate", "a"),
-    ]  # fmt: skip
     marks = tmp_path / "scratch/slots"
     begun = time.monotonic()
-    assert not run_slot(tmp_path, begun + 0.5)
+    assert not run_slot(ahead(), tmp_path, begun + 0.5)
     assert time.monotonic() - begun < 5
     assert not list(marks.iterdir())
-    for stage in stages(["pspnet_r18"])[1:]:
-        (marks / "_".join(stage)).touch()
-    assert run_slot(tmp_path, time.monotonic() + 120)  # only `prepare` was left
+    assert run_slot(ahead()[:1], tmp_path, time.monotonic() + 120)
     assert (tmp_path / "data/prepared/samples.csv").is_file()
+    begun = time.monotonic()
+    assert run_slot(ahead()[:1], tmp_path, begun + 120)
+    assert time.monotonic() - begun < 0.1
+
+
+def test_a_slot_trains_the_table(tmp_path: Path) -> None:
+    write_small_profile(tmp_path, ["pspnet_r18"])
+    command = [sys.executable, "-m", "benchmarks.slot", str(tmp_path), "--out", str(tmp_path / "out")]
+    command += ["--seconds", "600", "--methods", "cwd", "--seeds", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "everything is trained and judged" in done.stdout
+    (report,) = (tmp_path / "out/reports/comparison/pspnet_r18").iterdir()
+    assert {"README.md", "comparison.json", "gains.png"} <= {file.name for file in report.iterdir()}
+
+
+def test_the_table_has_every_baseline() -> None:
+    assert table(load_params(ROOT / "params.yaml").runs, ["gdd", "cwd"], 3) == [
+        ("pipeline.comparison", "gdd", "cwd", "--seeds", "3", "--recipe", "pspnet_r18"),
+        ("pipeline.comparison", "gdd", "cwd", "--seeds", "3", "--recipe", "deeplabv3_r18"),
+    ]
 
 
 def test_growth_runs_the_stages_themselves(tmp_path: Path) -> None:
@@ -156,13 +173,14 @@ def test_a_bare_machine_gets_what_a_slot_imports() -> None:
     }
     fetched = set(re.search(r'names="([^"]*)"', (ROOT / "benchmarks/wheels.sh").read_text())[1].split())  # type: ignore[reportOptionalSubscript]
     begun = [*(ROOT / "benchmarks").glob("*.py"), ROOT / "tests/conftest.py", *(ROOT / "tests/training").glob("*.py")]
-    begun += [ROOT / f"stages/{name}.py" for name in ("prepare", "curate", "teacher", "student", "evaluate")]
+    begun += [ROOT / f"stages/{name}.py" for name in ("student", *(module.split(".")[1] for module, *_ in ahead()))]
+    begun.append(ROOT / "pipeline/comparison/__main__.py")
     files = set().union(*(closure(file) for file in begun))
     modules = {name for file in files for name in _imported_at_once(file)} - sys.stdlib_module_names
     distributions = {
         re.sub("[._]", "-", name).lower() for module in modules for name in packages_distributions().get(module, [])
     }
-    assert {"pydantic", "opencv-python-headless"} <= distributions
+    assert {"pydantic", "opencv-python-headless", "nvidia-ml-py", "scipy"} <= distributions
     assert distributions <= there | fetched
 
 
