@@ -60,8 +60,10 @@ test-faults: setup  ## kills at 20 moments, full disks, hostile files for ten mi
 # Links to real images and weights in the profile's folder, where CAMVID names some.
 camvid-links:
 	@test -z "$(CAMVID)" -o -d "$(CAMVID)" || { echo "CAMVID=$(CAMVID) is no folder; it is one with train/ trainannot/ val/ ..."; exit 2; }
+	@test -z "$(WEIGHTS)" -o -f "$(WEIGHTS)" || { echo "WEIGHTS=$(WEIGHTS) is no file; it is an ImageNet ResNet-50 in safetensors"; exit 2; }
+	@test -z "$(WEIGHTS)" -o -n "$(CAMVID)" || { echo "WEIGHTS goes with CAMVID=<folder>: both are linked into the profile's folder"; exit 2; }
 	@if test -n "$(CAMVID)"; then mkdir -p profiles/$(PROFILE)/data && ln -sfn "$(abspath $(CAMVID))" profiles/$(PROFILE)/data/raw; fi
-	@if test -n "$(CAMVID)" -a -n "$(WEIGHTS)"; then ln -sfn "$(abspath $(WEIGHTS))" profiles/$(PROFILE)/data/weights.safetensors; fi
+	@if test -n "$(WEIGHTS)"; then ln -sfn "$(abspath $(WEIGHTS))" profiles/$(PROFILE)/data/weights.safetensors; fi
 
 camvid: setup camvid-links  ## real CamVid: make camvid CAMVID=<folder> [WEIGHTS=<resnet50.safetensors>] [PROFILE=camvid-cpu]
 	@test -n "$(CAMVID)" || { echo "make camvid CAMVID=<folder with train/ trainannot/ val/ ...> [WEIGHTS=<file>] [PROFILE=$(PROFILE)]"; exit 2; }
