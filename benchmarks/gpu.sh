@@ -5,7 +5,8 @@
 #
 # in slots: what is finished is not repeated, so the same command again goes on. OUT gets what there is to keep.
 #   WHEELS=folder   of packages that the machine lacks (benchmarks/wheels.sh fetches them where there is an index)
-#   PROFILE=folder  to train and judge; none: no training. With CamVid: profiles/camvid, its images linked to data/raw
+#   PROFILE=folder  to train and judge; none: no training. With CamVid: profiles/camvid-pretrained, which needs no model hub; its
+#                   images linked to data/raw, the ImageNet ResNet-50 to data/weights.safetensors
 #   METHODS="..."   the table instead of the profile's runs: these candidates of its comparison with every baseline
 #   SEEDS=3         of the table
 #   BENCH="..."     further arguments of benchmarks.train
@@ -54,10 +55,12 @@ step growth python3 -m benchmarks.growth --images --out "$out/growth.json"
 if [ -n "${PROFILE:-}" ]; then
   step lists bash -c 'cd "$0" && python3 -m stages.prepare && python3 -m stages.curate' "$PROFILE"
   step data python3 -m benchmarks.data --profile "$PROFILE" --out "$out/data.json"
+  # A step of its own for each table: what one of them has finished says nothing of another.
+  taught=train${METHODS:+_${METHODS// /_}_${SEEDS:=3}}
   # shellcheck disable=SC2086
-  step train python3 -m benchmarks.slot "$PROFILE" --seconds $((deadline - SECONDS - 15)) --out "$out/profile" \
-    ${METHODS:+--methods $METHODS --seeds ${SEEDS:-3}}
+  step "$taught" python3 -m benchmarks.slot "$PROFILE" --seconds $((deadline - SECONDS - 15)) --out "$out/profile" \
+    ${METHODS:+--methods $METHODS --seeds $SEEDS}
   # A slot that ran out of time ends well and is not done.
-  if ! grep -qs "everything is trained and judged" "$out/train.log"; then rm -f "$marks/train.done"; fi
+  if ! grep -qs "everything is trained and judged" "$out/$taught.log"; then rm -f "$marks/$taught.done"; fi
 fi
 ls "$marks"/*.done
