@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.faults.contents import UNTIMED
 from tests.faults.disturbed import undisturbed
 from tests.small_profile import run, write_small_profile
 
@@ -12,7 +13,7 @@ from tests.small_profile import run, write_small_profile
 def finished(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, float]]:
     """A profile after a repro that nobody disturbed, and the seconds that each of its stages took."""
     folder = tmp_path_factory.mktemp("faults") / "whole"
-    write_small_profile(folder, ["pspnet_r18"])
+    write_small_profile(folder, ["pspnet_r18"], **UNTIMED)
     run(["dvc", "init", "--no-scm", "--quiet"], folder)
     return folder, undisturbed(folder)
 

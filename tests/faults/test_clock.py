@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from tests.faults.contents import contents
+from tests.faults.contents import UNTIMED, contents
 from tests.small_profile import environment, write_small_profile
 
 DAY_NS = 86_400 * 10**9
@@ -65,7 +65,7 @@ def test_a_training_does_not_follow_the_clock(profile: Path, whole: Path, backwa
 def test_a_repro_does_not_follow_the_clock(whole: Path, backwards: dict[str, str]) -> None:
     """Set back by a day after the teacher, and running backwards from there."""
     folder = whole.with_name("clock_repro")
-    write_small_profile(folder, ["pspnet_r18"])
+    write_small_profile(folder, ["pspnet_r18"], **UNTIMED)
     _run(["dvc", "init", "--no-scm", "--quiet"], folder, environment())
     begun = _run(["dvc", "repro", "teacher"], folder, environment())
     assert begun.returncode == 0, begun.stderr
