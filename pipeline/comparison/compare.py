@@ -25,7 +25,8 @@ class TrialFailed(SegdistillError):
 def compare(params: Params, candidates: list[str], seeds: int, split: Split, places: Places) -> None:
     """Train and judge every candidate under every seed, then write tables and charts into `places.reports`.
 
-    What is finished is not repeated, and a training that was interrupted goes on from its last state.
+    What is finished is not repeated, and a training that was interrupted goes on from its last state. Other candidates
+    that were finished earlier, under as many seeds and on this split, are shown beside those that were asked for.
 
     Raises:
         NothingToCompare: an unknown candidate, a split that is trained on, or no dataset and no teacher yet.
@@ -39,7 +40,18 @@ def compare(params: Params, candidates: list[str], seeds: int, split: Split, pla
         raise NothingToCompare(f"{', '.join(missing)} not there; run `dvc repro teacher` first")
     waiting = [trial for trial in trials if not is_finished(trial, params, split, places)]
     _run_all(waiting, len(trials), params, split, places)
-    write_verdict(trials, params, split, places)
+    write_verdict([*trials, *_finished_others(trials, params, seeds, split, places)], params, split, places)
+
+
+def _finished_others(trials: Sequence[Trial], params: Params, seeds: int, split: Split, places: Places) -> list[Trial]:
+    """The trials of candidates that nobody asked for now, where all of a candidate's still hold."""
+    asked = {trial.candidate for trial in trials}
+    others: dict[str, list[Trial]] = {}
+    for trial in plan_trials(params, [], seeds):
+        if trial.candidate not in asked:
+            others.setdefault(trial.candidate, []).append(trial)
+    finished = [of_one for of_one in others.values() if all(is_finished(t, params, split, places) for t in of_one)]
+    return [trial for of_one in finished for trial in of_one]
 
 
 def _run_all(waiting: Sequence[Trial], total: int, params: Params, split: Split, places: Places) -> None:

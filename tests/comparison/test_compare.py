@@ -95,7 +95,7 @@ def test_a_comparison_resumes_and_leaves_its_verdict(
     assert len(record["machines"]) == 1
     assert entry["peak_memory_bytes"] > 1e8
     assert set(entry["gain_per_class"]) == {"ground", "box", "pond"}
-    page = (places.reports / "README.md").read_text()
+    page = _page(places)
     assert "`python -m pipeline.comparison kd --seeds 2 --split val --recipe pspnet_r18`" in page
     assert page.count("| `kd` |") == 2
     assert "| student | pspnet on resnet10t, from scratch; output stride 16, images as they are |" in page
@@ -114,6 +114,26 @@ def test_a_comparison_resumes_and_leaves_its_verdict(
     next((places.runs / "kd_seed_0/val/predictions").iterdir()).write_bytes(b"cut off")
     with pytest.raises(TrialDamaged, match=r"predictions/.*delete the folder of that trial and run the same"):
         compare(params, ["kd"], 2, "val", places)
+
+
+def test_a_candidate_that_was_finished_earlier_stays_on_the_page(params: Params, places: Places) -> None:
+    for trial in plan_trials(params, [], 1):
+        run_trial(trial, params, "val", places, places.runs / "log")
+
+    def shown() -> set[str]:
+        return set(json.loads((places.reports / "comparison.json").read_text())["candidates"])
+
+    compare(params, ["kd"], 1, "val", places)
+    assert shown() == {"gdd", "kd"}
+    assert _page(places).count("| `gdd` |") == _page(places).count("| `kd` |") == 2
+
+    (places.runs / "gdd_seed_0/trained.json").write_text("{}")  # it holds no longer
+    compare(params, ["kd"], 1, "val", places)
+    assert shown() == {"kd"}
+
+
+def _page(places: Places) -> str:
+    return (places.reports / "README.md").read_text()
 
 
 def test_without_a_teacher_it_says_what_to_run(params: Params, places: Places) -> None:
