@@ -6,7 +6,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from .contract import CUDA, PACKAGES, Choice, Contract, RuntimeMissing, RuntimeRefused, why_not
-from .graphs import GraphRefused, require_self_contained
+from .graphs import GraphRefused, require_plain_graph
 
 Reader = Callable[[str], bytes]
 """Gives the verified bytes of a file of the bundle."""
@@ -49,7 +49,7 @@ def open_runtime(contract: Contract, choice: Choice, read: Reader, threads: int)
     """
     data = read(choice.model)
     try:
-        require_self_contained(data)
+        require_plain_graph(data)
     except GraphRefused as refusal:
         raise RuntimeRefused(f"{choice.model}: {refusal}") from refusal
     if choice.runtime == "openvino":
