@@ -46,12 +46,9 @@ def compare(params: Params, candidates: list[str], seeds: int, split: Split, pla
 def _finished_others(trials: Sequence[Trial], params: Params, seeds: int, split: Split, places: Places) -> list[Trial]:
     """The trials of candidates that nobody asked for now, where all of a candidate's still hold."""
     asked = {trial.candidate for trial in trials}
-    others: dict[str, list[Trial]] = {}
-    for trial in plan_trials(params, [], seeds):
-        if trial.candidate not in asked:
-            others.setdefault(trial.candidate, []).append(trial)
-    finished = [of_one for of_one in others.values() if all(is_finished(t, params, split, places) for t in of_one)]
-    return [trial for of_one in finished for trial in of_one]
+    others = [trial for trial in plan_trials(params, [], seeds) if trial.candidate not in asked]
+    unfinished = {trial.candidate for trial in others if not is_finished(trial, params, split, places)}
+    return [trial for trial in others if trial.candidate not in unfinished]
 
 
 def _run_all(waiting: Sequence[Trial], total: int, params: Params, split: Split, places: Places) -> None:

@@ -113,7 +113,8 @@ def _judge(trial: Trial, params: Params, split: Split, places: Places) -> None:
 def _is_trained(trial: Trial, params: Params, places: Places) -> bool:
     record = _record(places.runs / trial.name / "trained.json")
     return (
-        record.get("inputs") == _training_inputs(trial, params, places)
+        bool(record)  # without one there is nothing to hash a teacher for
+        and record.get("inputs") == _training_inputs(trial, params, places)
         and digest(record["code"]["files"]) == record["code"]["digest"]
     )
 

@@ -132,10 +132,6 @@ def test_a_candidate_that_was_finished_earlier_stays_on_the_page(params: Params,
     assert shown() == {"kd"}
 
 
-def _page(places: Places) -> str:
-    return (places.reports / "README.md").read_text()
-
-
 def test_without_a_teacher_it_says_what_to_run(params: Params, places: Places) -> None:
     places.teacher.unlink()
     with pytest.raises(NothingToCompare, match=r"teacher.safetensors not there; run `dvc repro teacher` first"):
@@ -153,3 +149,7 @@ def test_a_failed_trial_names_itself_and_its_log(params: Params, places: Places)
     (places.samples.parent / "image_5.png").write_bytes(b"no picture")
     with pytest.raises(compare_module.TrialFailed, match=r"none_seed_0: .*image_5.png.*its output: .*none_seed_0.log"):
         compare(params, ["kd"], 1, "val", places)
+
+
+def _page(places: Places) -> str:
+    return (places.reports / "README.md").read_text()
