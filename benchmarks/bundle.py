@@ -1,4 +1,4 @@
-"""make bench-bundle: what a bundle asks of whoever receives it: disk, and seconds until there is an answer.
+"""Measure what a bundle costs its receiver: disk, and seconds until the first answer.
 
 The bundle is copied to an empty folder. A fresh environment gets what its requirements.txt asks for and nothing else;
 then predict.py and self_test.py run in processes of their own, one after the other, as a receiver would start them.
@@ -17,16 +17,23 @@ from typing import Any
 
 from benchmarks.record import begun
 from pipeline.data.files import write_json
-from pipeline.deploy.bundle.verify import verify
 from pipeline.errors import SegdistillError
+from segdistill_runtime.verify import verify
 
 
 class BundleFailed(SegdistillError):
     """A bundle that does not do here what it did where it was made."""
 
 
-def main() -> None:
-    arguments = _arguments()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("bundle", type=Path, help="for example artifacts/release/pspnet_r18_gdd")
+    parser.add_argument("--extra", nargs="*", default=[], help="further packages, for example openvino")
+    parser.add_argument("--python", type=Path, help="of an environment that is there already: nothing is installed")
+    parser.add_argument("--repeats", type=int, default=7, help="timed starts of each script")
+    parser.add_argument("--out", type=Path, default=Path("reports/speed/bundle.json"), help="the record, JSON")
+
+
+def run(arguments: argparse.Namespace) -> None:
     with tempfile.TemporaryDirectory() as folder:
         bundle = Path(folder) / "bundle"
         shutil.copytree(arguments.bundle, bundle)
@@ -87,17 +94,3 @@ def _megabytes(folder: Path) -> float:
     """Of all files, each once."""
     sizes = {(s.st_dev, s.st_ino): s.st_size for path in folder.rglob("*") if (s := path.lstat())}
     return round(sum(sizes.values()) / 1e6, 1)
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("bundle", type=Path, help="for example artifacts/release/pspnet_r18_gdd")
-    parser.add_argument("--extra", nargs="*", default=[], help="further packages, for example openvino")
-    parser.add_argument("--python", type=Path, help="of an environment that is there already: nothing is installed")
-    parser.add_argument("--repeats", type=int, default=7)
-    parser.add_argument("--out", type=Path, default=Path("reports/speed/bundle.json"))
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""make bench-curation: what `dvc repro curate` costs for so many images, for the same again, and for a hundred more.
+"""Time `dvc repro curate` for so many images, for the same again, and for a hundred more.
 
 The images are generated: random patches as JPEG with masks as PNG, no two alike.
 """
@@ -21,6 +21,7 @@ from ruamel.yaml import YAML
 from benchmarks.record import begun
 from benchmarks.train import ROOT
 from pipeline.data.files import write_json
+from pipeline.dvc_file import dvc_file
 
 HEIGHT, WIDTH = 240, 320
 ADDED = 100
@@ -32,8 +33,13 @@ void: [255]
 """
 
 
-def main() -> None:
-    arguments = _arguments()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--images", type=int, nargs="*", default=[1_000, 5_000, 25_000], help="how many, for each case")
+    parser.add_argument("--folder", type=Path, help="where the images are drawn; the system's temporary folder if none")
+    parser.add_argument("--out", type=Path, default=Path("reports/speed/curation.json"), help="the record, JSON")
+
+
+def run(arguments: argparse.Namespace) -> None:
     record: dict[str, Any] = {**begun(), "image": [HEIGHT, WIDTH], "added": ADDED, "cases": []}
     print(f"{'images':>8} {'first':>9} {'DVC alone':>10} {'unchanged':>10} {f'{ADDED} more':>9} {'without DVC':>12}")
     for count in arguments.images:
@@ -70,12 +76,11 @@ def _set_up(folder: Path) -> None:
     """A profile whose code lies where this file does."""
     yaml = YAML(typ="safe", pure=True)
     params = yaml.load((ROOT / "params.yaml").read_text())
-    params["root"] = str(ROOT)
-    params["dataset"] |= {"adapter": "folder", "source": "raw"}
+    params["dataset"] = {"adapter": "folder", "source": "raw"}
     with (folder / "params.yaml").open("w") as file:
         yaml.dump(params, file)
-    for name in ("dvc.yaml", "review.csv"):
-        shutil.copy(ROOT / name, folder / name)
+    shutil.copy(ROOT / "review.csv", folder)
+    (folder / "dvc.yaml").write_text(dvc_file(folder))
     _timed(folder, ["dvc", "init", "--no-scm", "--quiet"])
 
 
@@ -105,15 +110,3 @@ def _draw(folder: Path, first: int, count: int) -> None:
             file = folder / kind / split / f"{number:06}.{suffix}"
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(picture).save(file, quality=90)
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, nargs="*", default=[1_000, 5_000, 25_000])
-    parser.add_argument("--folder", type=Path, help="where the images are drawn; the system's temporary folder if none")
-    parser.add_argument("--out", type=Path, default=Path("reports/speed/curation.json"))
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    main()

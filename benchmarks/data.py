@@ -1,4 +1,4 @@
-"""make bench-data: images per second of the loader beside what the step needs, on the data of a profile.
+"""Compare the data loader with the training step, in images/s, on a profile's data.
 
 Decoding every time and reading decoded pairs, with no, one and more loader processes; and how busy the step keeps the
 device when the loader feeds it.
@@ -17,29 +17,34 @@ from typing import Any
 from benchmarks.record import begun
 from benchmarks.train import stepper_of
 from pipeline.data.classes import ClassTable
-from pipeline.data.dataset import Share, TrainingBatch, TrainingDraws, training_batches
+from pipeline.data.crops import BatchShard, CropDataset, TrainingBatch, crop_batches, crop_dataset
 from pipeline.data.files import write_json
 from pipeline.data.samples import read_samples
-from pipeline.errors import SegdistillError
-from pipeline.params import Params, load_params
+from pipeline.errors import DatasetError
+from pipeline.params.tree import Params, load_params
 from pipeline.training.device import launch, wait_for
-from pipeline.training.draws import training_draws
 from pipeline.training.network import new_network
 from pipeline.training.objective import SupervisedObjective, Task
-from pipeline.training.optimizer import Stepper
+from pipeline.training.step import Stepper
 
 
-def main() -> None:
-    arguments = _arguments()
-    out = arguments.out.resolve()
-    os.chdir(arguments.profile)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    cores = len(os.sched_getaffinity(0))
+    parser.add_argument("--workers", type=int, nargs="+", default=sorted({0, 1, 2, cores}), help="loader processes")
+    parser.add_argument("--iterations", type=int, default=30, help="timed training steps for each case")
+    parser.add_argument("--out", type=Path, default=Path("reports/speed/data.json"), help="the record, JSON")
+
+
+def run(arguments: argparse.Namespace) -> None:
     if not Path("data/curated/samples.csv").is_file():
-        raise SegdistillError(f"{arguments.profile} has no data/curated/samples.csv; run dvc repro curate there first")
+        raise DatasetError("data/curated/samples.csv is missing here; run `dvc repro curate`, or give --profile")
     params = load_params()
     stepper = _stepper(params)
     with tempfile.TemporaryDirectory(dir="scratch" if Path("scratch").is_dir() else None) as folder:
         cases = list(_cases(params, stepper, Path(folder), arguments))
-    write_json(out, {**begun(), "crop": [params.training.crop_height, params.training.crop_width], "cases": cases})
+    write_json(
+        arguments.out, {**begun(), "crop": [params.training.crop_height, params.training.crop_width], "cases": cases}
+    )
     print(f"wrote {arguments.out}")
 
 
@@ -50,11 +55,11 @@ def _cases(params: Params, stepper: Stepper, folder: Path, arguments: argparse.N
     for gib in (0.0, params.training.decoded_gib):
         for workers in arguments.workers:
             training = replace(params.training, decoded_gib=gib, workers=workers)
-            draws = training_draws(samples, classes, training, 0, folder)
+            crops = crop_dataset(samples, classes, training, 0, folder)
             if gib:
-                for sample in draws.samples:  # as from the second epoch on
-                    draws.pairs.read(sample)
-            row = _measured(draws, training.batch_size, workers, stepper, arguments.iterations)
+                for sample in crops.samples:  # as from the second epoch on
+                    crops.pairs.read(sample)
+            row = _measured(crops, training.batch_size, workers, stepper, arguments.iterations)
             row = {"pairs": "decoded before" if gib else "decoded each time", "workers": workers, **row}
             print(
                 f"{'before' if gib else 'each time':>9} {workers:7} {row['loader_images_per_s']:8.1f}/s "
@@ -64,14 +69,12 @@ def _cases(params: Params, stepper: Stepper, folder: Path, arguments: argparse.N
             yield row
 
 
-def _measured(
-    draws: TrainingDraws, batch_size: int, workers: int, stepper: Stepper, iterations: int
-) -> dict[str, float]:
+def _measured(crops: CropDataset, batch_size: int, workers: int, stepper: Stepper, iterations: int) -> dict[str, float]:
     """Images per second of the loader alone, of the step alone, and of both; busy is together by step."""
     device = stepper.fabric.device
 
     def batches() -> Iterator[TrainingBatch]:
-        return training_batches(draws, Share(batch_size), 0, iterations + 1, workers)
+        return crop_batches(crops, BatchShard(batch_size), 0, iterations + 1, workers)
 
     loading = batches()
     one = next(loading)  # the processes start
@@ -105,17 +108,3 @@ def _stepper(params: Params) -> Stepper:
     segmenter, _ = new_network(run.network, classes, run.seed, Path("artifacts/pretraining"))
     objective = SupervisedObjective(segmenter, Task.of(params.training, None))
     return stepper_of(objective, fabric)
-
-
-def _arguments() -> argparse.Namespace:
-    cores = len(os.sched_getaffinity(0))
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", type=Path, default=Path())
-    parser.add_argument("--workers", type=int, nargs="+", default=sorted({0, 1, 2, cores}))
-    parser.add_argument("--iterations", type=int, default=30)
-    parser.add_argument("--out", type=Path, default=Path("reports/speed/data.json"))
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""make bench-determinism: does a training end in the same bytes again, and what does it cost to be sure of it?
+"""Check that a training ends in the same bytes again, and time what training.deterministic costs.
 
 Each case trains twice, in processes of its own, on the same random batches; with and without training.deterministic.
 """
@@ -18,8 +18,19 @@ from pipeline.data.files import write_json
 from pipeline.training.device import launch, wait_for
 
 
-def main() -> None:
-    arguments = _arguments()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    gpu = torch.cuda.is_available()
+    parser.add_argument("--student", default="pspnet", choices=["pspnet", "deeplabv3"], help="architecture")
+    parser.add_argument("--methods", nargs="+", default=["none", "gdd", "cwd"], help="none: no teacher")
+    parser.add_argument("--teacher", default="resnet101" if gpu else "resnet50", help="a timm backbone")
+    parser.add_argument("--height", type=int, default=512 if gpu else 96, help="of the crop, pixels")
+    parser.add_argument("--width", type=int, default=512 if gpu else 128, help="of the crop, pixels")
+    parser.add_argument("--batch-size", type=int, default=16 if gpu else 8, help="images of one step")
+    parser.add_argument("--steps", type=int, default=20 if gpu else 6, help="timed steps of each training")
+    parser.add_argument("--out", type=Path, default=Path("reports/speed/determinism.json"), help="the record, JSON")
+
+
+def run(arguments: argparse.Namespace) -> None:
     record: dict[str, Any] = {**begun(), "cases": []}
     print(f"{'method':8} {'deterministic':>14} {'images/s':>9} {'same bytes again'}")
     for method in arguments.methods:
@@ -54,21 +65,3 @@ def train(case: Case, deterministic: bool) -> dict[str, Any]:
     for tensor in objective.state_dict().values():
         digest.update(tensor.cpu().contiguous().numpy().tobytes())
     return {"images_per_s": case.batch_size / median(seconds[case.warm_up :]), "digest": digest.hexdigest()}
-
-
-def _arguments() -> argparse.Namespace:
-    gpu = torch.cuda.is_available()
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--student", default="pspnet", choices=["pspnet", "deeplabv3"])
-    parser.add_argument("--methods", nargs="+", default=["none", "gdd", "cwd"])
-    parser.add_argument("--teacher", default="resnet101" if gpu else "resnet50")
-    parser.add_argument("--height", type=int, default=512 if gpu else 96)
-    parser.add_argument("--width", type=int, default=512 if gpu else 128)
-    parser.add_argument("--batch-size", type=int, default=16 if gpu else 8)
-    parser.add_argument("--steps", type=int, default=20 if gpu else 6)
-    parser.add_argument("--out", type=Path, default=Path("reports/speed/determinism.json"))
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    main()

@@ -9,7 +9,7 @@
 #                   images linked to data/raw, the ImageNet ResNet-50 to data/weights.safetensors
 #   METHODS="..."   the table instead of the profile's runs: these candidates of its comparison with every baseline
 #   SEEDS=3         of the table
-#   BENCH="..."     further arguments of benchmarks.train
+#   BENCH="..."     further arguments of `python -m pipeline bench train`
 # Without a GPU it runs all the same, on the CPU: that is the dry run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -49,16 +49,16 @@ step() {
 
 step correctness python3 -m pytest -q -p no:cacheprovider tests/training/test_on_device.py
 # shellcheck disable=SC2086
-step bench_train python3 -m benchmarks.train --resume --out "$out/train.json" ${BENCH:-}
-step determinism python3 -m benchmarks.determinism --out "$out/determinism.json"
-step growth python3 -m benchmarks.growth --images --out "$out/growth.json"
+step bench_train python3 -m pipeline bench train --resume --out "$out/train.json" ${BENCH:-}
+step determinism python3 -m pipeline bench determinism --out "$out/determinism.json"
+step growth python3 -m pipeline bench growth --images --out "$out/growth.json"
 if [ -n "${PROFILE:-}" ]; then
   step lists bash -c 'cd "$0" && python3 -m stages.prepare && python3 -m stages.curate' "$PROFILE"
-  step data python3 -m benchmarks.data --profile "$PROFILE" --out "$out/data.json"
+  step data python3 -m pipeline bench data --profile "$PROFILE" --out "$out/data.json"
   # A step of its own for each table: what one of them has finished says nothing of another.
   taught=train${METHODS:+_${METHODS// /_}_${SEEDS:=3}}
   # shellcheck disable=SC2086
-  step "$taught" python3 -m benchmarks.slot "$PROFILE" --seconds $((deadline - SECONDS - 15)) --out "$out/profile" \
+  step "$taught" python3 -m pipeline bench slot --profile "$PROFILE" --seconds $((deadline - SECONDS - 15)) --out "$out/profile" \
     ${METHODS:+--methods $METHODS --seeds $SEEDS}
   # A slot that ran out of time ends well and is not done.
   if ! grep -qs "everything is trained and judged" "$out/$taught.log"; then rm -f "$marks/$taught.done"; fi

@@ -1,4 +1,4 @@
-"""make bench-growth: what more images, larger batches and larger crops cost.
+"""Measure what more images, larger batches and larger crops cost.
 
 The stages before training run as they are, on folders of so many tiny images that differ; the training step in
 processes of its own.
@@ -23,10 +23,10 @@ from ruamel.yaml import YAML
 from benchmarks.record import begun
 from benchmarks.train import ROOT, Case, in_process, measure
 from pipeline.data.classes import ClassTable
+from pipeline.data.crops import crop_dataset
 from pipeline.data.files import write_json
 from pipeline.data.samples import read_samples
-from pipeline.params import load_params
-from pipeline.training.draws import training_draws
+from pipeline.params.tree import load_params
 
 HEIGHT, WIDTH = 24, 32
 SPLITS = {"train": 0.8, "val": 0.1, "test": 0.1}
@@ -40,8 +40,15 @@ SMALLEST = (2, 96, 128)
 """Batch, height, width from which the step grows."""
 
 
-def main() -> None:
-    arguments = _arguments()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--images", type=int, nargs="*", default=[1_000, 10_000, 100_000], help="how many, for each case"
+    )
+    parser.add_argument("--doublings", type=int, default=4, help="of the batch; the crop's sides double half as often")
+    parser.add_argument("--out", type=Path, default=Path("reports/speed/growth.json"), help="the record, JSON")
+
+
+def run(arguments: argparse.Namespace) -> None:
     record: dict[str, Any] = {**begun(), "images": [], "steps": []}
     for count in arguments.images:
         with tempfile.TemporaryDirectory() as folder:
@@ -62,7 +69,7 @@ def _stages(folder: Path, count: int) -> dict[str, Any]:
     _draw_dataset(folder / "raw", count)
     yaml = YAML(typ="safe", pure=True)
     params = yaml.load((ROOT / "profiles/camvid/params.yaml").read_text())  # its rules leave noise in
-    params["dataset"] |= {"adapter": "folder", "source": "raw"}
+    params["dataset"] = {"adapter": "folder", "source": "raw"}
     with (folder / "params.yaml").open("w") as file:
         yaml.dump(params, file)
     shutil.copy(ROOT / "review.csv", folder)
@@ -73,11 +80,11 @@ def _stages(folder: Path, count: int) -> dict[str, Any]:
         classes = ClassTable.load(Path("data/prepared/classes.json"))
         row["read_list_seconds"] = time.perf_counter() - start
         start = time.perf_counter()
-        draws = training_draws(samples, classes, load_params().training, 0, Path("scratch"))
+        crops = crop_dataset(samples, classes, load_params().training, 0, Path("scratch"))
         row["look_up_decoded_seconds"] = time.perf_counter() - start
         start = time.perf_counter()
         for draw in range(1000):
-            draws.sample(draw)
+            crops.sample(draw)
         row["choose_1000_samples_seconds"] = time.perf_counter() - start
     return row
 
@@ -127,15 +134,3 @@ def _step(method: str, batch_size: int, height: int, width: int) -> dict[str, An
     result = in_process(measure, case)
     return {"method": method, "batch_size": batch_size, "height": height, "width": width,
             "images_per_s": result["images_per_s"], "peak_memory_bytes": result["peak_memory_bytes"]}  # fmt: skip
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--images", type=int, nargs="*", default=[1_000, 10_000, 100_000])
-    parser.add_argument("--doublings", type=int, default=4, help="of the batch; the crop's sides double half as often")
-    parser.add_argument("--out", type=Path, default=Path("reports/speed/growth.json"))
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    main()

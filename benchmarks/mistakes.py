@@ -1,4 +1,4 @@
-"""Are wrong labels found? Plant some in a split, score all of its masks, and see where the planted ones stand.
+"""Plant label mistakes in a split and count how many the scores of stage inspect find.
 
 In each of N masks the largest region of one of its classes is given another class, in memory. The teacher's scores then
 rank all masks of the split. A split that the teacher was trained on would tell less: it may know those labels by heart.
@@ -6,7 +6,6 @@ rank all masks of the split. A split that the teacher was trained on would tell 
 
 import argparse
 from collections.abc import Mapping, Sequence
-from contextlib import chdir
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,8 +20,8 @@ from pipeline.data.labels import read_labels
 from pipeline.data.samples import read_samples
 from pipeline.inspection.mistakes import find_mistakes, mistake_score
 from pipeline.inspection.teacher import Teacher
-from pipeline.params import load_params
-from pipeline.runtime import available_threads
+from pipeline.params.tree import load_params
+from pipeline.runtime.artifacts import available_threads
 
 
 class Planted(NamedTuple):
@@ -34,10 +33,15 @@ class Planted(NamedTuple):
     pixels: int
 
 
-def main() -> None:
-    arguments = _arguments()
-    with chdir(arguments.profile):
-        record = measure(arguments.split, arguments.count, arguments.seed)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--split", default="val", help="whose masks are scored")
+    parser.add_argument("--count", type=int, default=20, help="masks in which a mistake is planted")
+    parser.add_argument("--seed", type=int, default=0, help="of the planted mistakes")
+    parser.add_argument("--out", type=Path, default=Path("reports/speed/mistakes.json"), help="the record, JSON")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    record = measure(arguments.split, arguments.count, arguments.seed)
     write_json(arguments.out, {**begun(), **record})
     print(f"{record['found']} of {record['planted']} found among {record['masks']} masks; wrote {arguments.out}")
 
@@ -55,9 +59,10 @@ def measure(split: str, count: int, seed: int) -> dict[str, Any]:
     scores: dict[str, float] = {}
     for batch in evaluation_batches(samples, params.evaluation.batch_size):
         of_batch = [labels[sample_id] for sample_id in batch.ids]
-        for sample_id, of_image, sight in zip(batch.ids, of_batch, teacher.look(batch.image, of_batch), strict=True):
+        outputs = teacher.predict(batch.image, of_batch)
+        for sample_id, of_image, output in zip(batch.ids, of_batch, outputs, strict=True):
             mistakes = find_mistakes(
-                sight.opinion,
+                output,
                 of_image,
                 table.names,
                 params.inspection.min_confidence,
@@ -119,17 +124,3 @@ def plant(labels: np.ndarray, classes: Sequence[int], min_pixels: int, random: n
 def ranks_of(chosen: Sequence[str] | Mapping[str, Any], scores: Mapping[str, float]) -> dict[str, int]:
     """Place of each chosen sample when all are sorted by score, from 1; equals share the worst of their places."""
     return {sample_id: sum(score >= scores[sample_id] for score in scores.values()) for sample_id in chosen}
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", type=Path, default=Path(), help="folder with params.yaml, data and a teacher")
-    parser.add_argument("--split", default="val")
-    parser.add_argument("--count", type=int, default=20, help="masks in which a mistake is planted")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("reports/speed/mistakes.json"))
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,4 +1,4 @@
-"""make bench-shifts: how many masks does rule shifted_mask find when they are moved, and how many as they are?
+"""Move the masks of a split and count how many the curation rule shifted_mask finds.
 
 Every mask of a split is moved in memory, each in a direction of its own, by several shares of the image's longer side;
 what leaves the picture comes in again at the other side.
@@ -6,33 +6,36 @@ what leaves the picture comes in again at the other side.
 
 import argparse
 from collections.abc import Iterator, Sequence
-from contextlib import chdir
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from benchmarks.record import begun
-from pipeline.curation.measuring.alignment import align
-from pipeline.curation.rules import is_shifted
+from pipeline.curation.measuring.mask import align
+from pipeline.curation.rule import ShiftParams
+from pipeline.curation.sample_rules import is_shifted
 from pipeline.data.classes import IGNORE_INDEX, ClassTable
 from pipeline.data.files import write_json
 from pipeline.data.images import read_image, read_mask
 from pipeline.data.samples import Sample, read_samples
-from pipeline.params import load_params
-from pipeline.params.curation import ShiftParams
+from pipeline.params.tree import load_params
 
 SHARES = (0.0, 0.005, 0.01, 0.02, 0.04, 0.06)
 """Of the longer side; at 0 the masks are as they are."""
 
 
-def main() -> None:
-    arguments = _arguments()
-    with chdir(arguments.profile):
-        samples = read_samples(Path("data/curated/samples.csv"), arguments.split)
-        table = ClassTable.load(Path("data/prepared/classes.json"))
-        limits = load_params().curation.rules.shifted_mask
-        found = np.array(list(_found(samples, table, limits, arguments.seed)))
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--split", default="val", choices=("train", "val", "test"), help="whose masks are moved")
+    parser.add_argument("--seed", type=int, default=0, help="of the directions")
+    parser.add_argument("--out", type=Path, default=Path("reports/speed/shifts.json"), help="the record, JSON")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    samples = read_samples(Path("data/curated/samples.csv"), arguments.split)
+    table = ClassTable.load(Path("data/prepared/classes.json"))
+    limits = load_params().curation.rules.shifted_mask
+    found = np.array(list(_found(samples, table, limits, arguments.seed)))
     rows = [{"share": s, "found": int(n)} for s, n in zip(SHARES, found.sum(axis=0), strict=True)]
     record: dict[str, Any] = {"split": arguments.split, "masks": len(found), "limits": vars(limits), "rows": rows}
     write_json(arguments.out, {**begun(), **record})
@@ -56,16 +59,3 @@ def _found(samples: Sequence[Sample], table: ClassTable, limits: ShiftParams, se
             shift = align(image, np.roll(mask, offset, axis=(0, 1)), known)
             answers.append(shift is not None and is_shifted(shift, side, limits))
         yield answers
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--profile", type=Path, default=Path())
-    parser.add_argument("--split", default="val", choices=("train", "val", "test"))
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--out", type=Path, default=Path("reports/speed/shifts.json"))
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    main()

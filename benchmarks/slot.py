@@ -1,4 +1,4 @@
-"""Train and judge a profile in slots of time, without DVC: a machine that is lent for minutes has none.
+"""Train and evaluate a profile in time slots, without DVC, on a machine that is lent for minutes.
 
 Its runs; with --methods the table instead, these methods over seeds with every baseline of the profile.
 
@@ -12,11 +12,12 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline.params import load_params
 from pipeline.params.runs import RunParams
+from pipeline.params.tree import Params, load_params
+from pipeline.stage_table import stage_table
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ("*.json", "*.csv", "*.md", "*.png", "checkpoint.safetensors")
@@ -24,18 +25,18 @@ RESULTS = ("*.json", "*.csv", "*.md", "*.png", "checkpoint.safetensors")
 Work = tuple[str, ...]  # a module and its arguments
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("profile", type=Path, help="folder with params.yaml, and data/raw where the profile reads it")
+def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seconds", type=float, required=True, help="of this slot")
     parser.add_argument("--methods", nargs="+", default=[], help="candidates of the profile's comparison")
-    parser.add_argument("--seeds", type=int, default=3, help="of the comparison (3)")
+    parser.add_argument("--seeds", type=int, default=3, help="of the comparison")
     parser.add_argument("--out", type=Path, required=True, help="gets a copy of what is finished")
-    arguments = parser.parse_args()
-    runs = load_params(arguments.profile / "params.yaml").runs
-    taught = table(runs, arguments.methods, arguments.seeds) if arguments.methods else students(runs)
-    done = run_slot([*ahead(), *taught], arguments.profile, time.monotonic() + arguments.seconds)
-    collect(arguments.profile, arguments.out)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    params = load_params()
+    students = table(params.runs, arguments.methods, arguments.seeds) if arguments.methods else trainings(params)
+    done = run_slot([*ahead(params), *students], Path(), time.monotonic() + arguments.seconds)
+    collect(Path(), arguments.out)
     print("everything is trained and judged" if done else "the slot is over; run the same command again", flush=True)
 
 
@@ -53,20 +54,21 @@ def run_slot(work: Sequence[Work], profile: Path, deadline: float) -> bool:
     return True
 
 
-def ahead() -> list[Work]:
-    """What students begin with; the teacher is judged at once, as the upper bound."""
-    names = ("prepare", "curate", "teacher", "evaluate teacher", "pretrain")
-    return [tuple(f"stages.{name}".split()) for name in names]
+def ahead(params: Params) -> list[Work]:
+    """List what students start from; the teacher is evaluated at once, as the upper bound."""
+    names = ("prepare", "curate", "pretrain", "teacher", "evaluate-teacher")
+    stages = {stage.name: stage for stage in stage_table(params)}
+    return [(f"stages.{stages[n].script}", *filter(None, [stages[n].run])) for n in names if n in stages]
 
 
-def students(runs: Iterable[str]) -> list[Work]:
-    return [(f"stages.{stage}", run) for run in runs for stage in ("student", "evaluate")]
+def trainings(params: Params) -> list[Work]:
+    return [(f"stages.{script}", run) for run in params.runs for script in ("student", "evaluate")]
 
 
 def table(runs: Mapping[str, RunParams], methods: Sequence[str], seeds: int) -> list[Work]:
     """The comparison goes on by itself where it was cut off."""
     return [
-        ("pipeline.comparison", *methods, "--seeds", str(seeds), "--recipe", name)
+        ("pipeline", "compare", *methods, "--seeds", str(seeds), "--recipe", name)
         for name, run in runs.items()
         if run.baseline == name
     ]
@@ -99,7 +101,3 @@ def _run(work: Work, profile: Path, seconds: float) -> bool:
     if status:
         sys.exit(f"{' '.join(work)} in {profile} failed with status {status}")
     return True
-
-
-if __name__ == "__main__":
-    main()

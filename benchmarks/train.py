@@ -1,4 +1,4 @@
-"""make bench-train: images per second and peak memory of the plain step and of ours, side by side on this machine.
+"""Compare the training step with a plain PyTorch one: images/s and peak memory.
 
 Every case runs in a process of its own, so that its peak memory is its own; plain and ours follow each other.
 """
@@ -21,17 +21,17 @@ from benchmarks.plain import PlainCWD, PlainDiffKD, PlainGDD, PlainStep
 from benchmarks.record import begun
 from models.build import Design, build_segmenter
 from models.folding import fold_batchnorms
-from pipeline.data.dataset import TrainingBatch, network_input
+from pipeline.data.crops import TrainingBatch
+from pipeline.data.dataset import network_input
 from pipeline.data.distortion import distort
 from pipeline.data.files import write_json
-from pipeline.distillation import METHODS
 from pipeline.distillation.objective import DistillationObjective
+from pipeline.distillation.parameters import method_class
 from pipeline.measure.machine import peak_memory_bytes
-from pipeline.params import load_params
 from pipeline.training.device import best_device, launch, wait_for
-from pipeline.training.guard import LossGuard
 from pipeline.training.objective import SupervisedObjective, Task
-from pipeline.training.optimizer import Stepper, make_optimizer
+from pipeline.training.optimizer import make_optimizer
+from pipeline.training.step import LossGuard, Stepper
 
 ROOT = Path(__file__).parents[1]
 WEIGHTS = {"gdd": 145.0, "cwd": 3.0, "diffkd": 1.0}
@@ -55,8 +55,22 @@ class Case:
     steps: int
 
 
-def main() -> None:
-    arguments = _arguments()
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    gpu = torch.cuda.is_available()
+    students, methods = ["pspnet", "deeplabv3"], ["none", *WEIGHTS]  # none: no teacher
+    parser.add_argument("--students", nargs="+", default=students, choices=students, help="architectures")
+    parser.add_argument("--methods", nargs="+", default=methods, choices=methods, help="of distillation")
+    parser.add_argument("--teacher", default="resnet101" if gpu else "resnet50", help="a timm backbone")
+    parser.add_argument("--height", type=int, default=512 if gpu else 180, help="of the crop, pixels")
+    parser.add_argument("--width", type=int, default=512 if gpu else 240, help="of the crop, pixels")
+    parser.add_argument("--batch-size", type=int, default=16 if gpu else 8, help="images of one step")
+    parser.add_argument("--warm-up", type=int, default=5 if gpu else 3, help="steps before the clock starts")
+    parser.add_argument("--steps", type=int, default=30 if gpu else 5, help="timed steps of each case")
+    parser.add_argument("--resume", action="store_true", help="keep the cases that --out has already")
+    parser.add_argument("--out", type=Path, default=Path("reports/speed/train.json"), help="the record, JSON")
+
+
+def run(arguments: argparse.Namespace) -> None:
     record = _begun(arguments)
     known = {(row["architecture"], row["method"]) for row in record["cases"]}
     print(f"{'student':10} {'method':7} {'plain':>12} {'ours':>12} {'ratio':>6} {'of peak':>8} {'memory':>15}")
@@ -155,14 +169,13 @@ def random_batch(case: Case) -> TrainingBatch:
 
 def our_step(case: Case, fabric: Fabric) -> tuple[Callable[[TrainingBatch], object], SupervisedObjective]:
     """What trains a batch, as the loop does it, and the objective that is trained."""
-    params = load_params(ROOT / "params.yaml")
     student, teacher = _networks(case)
     if case.method == "none":
         objective = SupervisedObjective(student, PLAIN_TASK)
     else:
         teacher.auxiliary_head = None
         fold_batchnorms(teacher)
-        method = METHODS[case.method](params.methods, student, teacher)
+        method = method_class(case.method)(method_class(case.method).Params(), student, teacher, case.steps)
         objective = DistillationObjective(
             student, teacher, {case.method: method}, {case.method: WEIGHTS[case.method]}, PLAIN_TASK
         )
@@ -202,23 +215,3 @@ def _networks(case: Case):
 def in_process(function: Callable[..., dict[str, Any]], *arguments: object) -> dict[str, Any]:
     with multiprocessing.get_context("spawn").Pool(1) as pool:
         return pool.apply(function, arguments)
-
-
-def _arguments() -> argparse.Namespace:
-    gpu = torch.cuda.is_available()
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--students", nargs="+", default=["pspnet", "deeplabv3"], choices=["pspnet", "deeplabv3"])
-    parser.add_argument("--methods", nargs="+", default=["none", "gdd", "cwd", "diffkd"], choices=["none", *WEIGHTS])
-    parser.add_argument("--teacher", default="resnet101" if gpu else "resnet50", help="a timm backbone")
-    parser.add_argument("--height", type=int, default=512 if gpu else 180)
-    parser.add_argument("--width", type=int, default=512 if gpu else 240)
-    parser.add_argument("--batch-size", type=int, default=16 if gpu else 8)
-    parser.add_argument("--warm-up", type=int, default=5 if gpu else 3)
-    parser.add_argument("--steps", type=int, default=30 if gpu else 5)
-    parser.add_argument("--resume", action="store_true", help="keep the cases that --out has already")
-    parser.add_argument("--out", type=Path, default=Path("reports/speed/train.json"))
-    return parser.parse_args()
-
-
-if __name__ == "__main__":
-    main()

@@ -1,0 +1,13 @@
+"""Networks: a backbone of timm and a head on its feature maps. Each table maps a name to the object that builds it.
+
+A backbone is built by the first entry of BACKBONES whose pattern its name matches.
+"""
+
+HEADS = {
+    "pspnet": "models.pspnet:PSPHead",
+    "deeplabv3": "models.deeplabv3:ASPPHead",
+}
+BACKBONES = {
+    "resnet18_v1c": "models.resnet:resnet18_v1c",
+    "*": "models.backbone:timm_cnn",
+}

@@ -1,40 +1,49 @@
-"""A timm feature extractor at a chosen output stride; timm is imported nowhere else."""
+"""Backbones: networks of timm that return their feature maps. Their weights: read, written, loaded."""
 
 import json
+import pkgutil
+from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import timm
 import torch
+from jaxtyping import Float
 from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from timm.models.resnet import BasicBlock
 from torch import Tensor, nn
 
+from models import BACKBONES
 from models.errors import ModelError
-
-RESNET18_V1C = "resnet18_v1c"
-"""mmseg's ResNet-18-V1c (methods of the field use it as the student): deep 32-32-64 stem, undilated second convs."""
-
 
 FORMAT = "segdistill-backbone-1"
 FACTS = TypeAdapter(dict[str, str])
 
 
-class Backbone(nn.Module):
-    """The last two stages of a timm network: (stage 3, stage 4), both at the output stride where it is 8 or 16."""
+class FeatureMap(NamedTuple):
+    """What a head must know of a feature map before it sees one."""
 
-    def __init__(self, name: str, output_stride: int, pretrained: bool = False):
+    channels: int
+    stride: int  # pixels of the network's image for each cell, along a side
+
+
+class Backbone(nn.Module):
+    """A network that returns its last four feature maps, fine to coarse; `maps` describes them in that order.
+
+    Args:
+        network: of timm; its weights have the names that timm gives them.
+    """
+
+    def __init__(self, network: nn.Module, maps: list[FeatureMap]):
         super().__init__()
-        self.network = _features(name, output_stride, pretrained)
-        info = self.network.feature_info
-        self.stage3_channels, self.channels = info.channels()[-2:]  # type: ignore[reportCallIssue, reportIndexIssue]
-        if info.reduction()[-1] != output_stride:  # type: ignore[reportCallIssue, reportIndexIssue]
-            raise ModelError(
-                f"backbone {name!r} has output stride {info.reduction()[-1]}, not {output_stride}; "  # type: ignore[reportCallIssue]
-                f"choose another output_stride or a backbone that can be dilated (every ResNet can)"
-            )
+        self.network = network
+        self.maps = maps
+
+    @property
+    def channels(self) -> int:
+        """Channels of the last map."""
+        return self.maps[-1].channels
 
     @property
     def dtype(self) -> torch.dtype:
@@ -45,68 +54,63 @@ class Backbone(nn.Module):
         """The one that sees the image."""
         return next(part for part in self.network.modules() if isinstance(part, nn.Conv2d))
 
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        stage3, stage4 = self.network(image)
-        return stage3, stage4
+    def forward(self, image: Float[Tensor, "n 3 H W"]) -> list[Tensor]:
+        return self.network(image)
 
 
-def _features(name: str, output_stride: int, pretrained: bool) -> nn.Module:
-    if name == RESNET18_V1C:
-        if pretrained:
-            raise ModelError(
-                f"timm holds no ImageNet weights for {name!r}; take backbone resnet18 (7x7 stem) with weights from "
-                f"timm, or give a safetensors file"
-            )
-        return undilate_second_convs(_create("resnet18", output_stride, False, stem_type="deep", stem_width=32))
-    return _create(name, output_stride, pretrained)
+def build_backbone(name: str, output_stride: int, pretrained: bool = False) -> Backbone:
+    """Build a backbone whose last map has this stride, with fresh weights or with timm's.
+
+    Raises:
+        ModelError: timm does not know the name, it cannot be a backbone at this stride, or its weights cannot be had.
+    """
+    kind = next(kind for pattern, kind in BACKBONES.items() if fnmatchcase(name, pattern))
+    backbone = pkgutil.resolve_name(kind)(name, output_stride, pretrained)
+    if (stride := backbone.maps[-1].stride) != output_stride:
+        raise ModelError(f"{name!r} has output stride {stride}, not {output_stride}; set output_stride: {stride}")
+    return backbone
 
 
-def _create(name: str, output_stride: int, pretrained: bool, **options: Any) -> nn.Module:
+def timm_cnn(name: str, output_stride: int, pretrained: bool, **options: Any) -> Backbone:
+    """Build any network of timm with feature maps of several strides; options are its constructor's."""
+    if output_stride != 32:  # what is not asked for need not be supported: many networks have stride 32 only
+        options["output_stride"] = output_stride
+    network = timm_network(name, pretrained, features_only=True, out_indices=(-4, -3, -2, -1), **options)
+    info: Any = network.feature_info
+    maps = [FeatureMap(*facts) for facts in zip(info.channels(), info.reduction(), strict=True)]
+    expected = [(1, channels, 64 // stride, 96 // stride) for channels, stride in maps]
+    try:
+        with torch.no_grad():
+            shapes = [tuple(features.shape) for features in network.eval()(torch.zeros(1, 3, 64, 96))]
+    except Exception as error:  # each network fails in its own way
+        raise ModelError(f"backbone {name!r} cannot work on images of any size ({error}); {ADVICE}") from error
+    if shapes != expected:
+        raise ModelError(f"backbone {name!r} returns maps of shapes {shapes}, not {expected}; {ADVICE}")
+    return Backbone(network.train(), maps)
+
+
+ADVICE = "take a ResNet (any output stride), a plain ViT (vit_*), or output_stride: 32 for other convolutional networks"
+
+
+def timm_network(name: str, pretrained: bool, **options: Any) -> nn.Module:
+    """Build a network of timm.
+
+    Raises:
+        ModelError: timm does not know it, it cannot be built with these options, or its weights cannot be had.
+    """
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name.split('.')[0][:8]}*")[:5]) or "resnet18, resnet50, resnet101"
         raise ModelError(f"timm knows no backbone {name!r}; for example: {near}")
     try:
-        return timm.create_model(
-            name,
-            pretrained=pretrained,
-            features_only=True,
-            output_stride=output_stride,
-            out_indices=(-2, -1),
-            **options,
-        )
-    except (RuntimeError, OSError) as error:
-        if not pretrained:
-            raise ModelError(f"timm cannot build {name!r} at output stride {output_stride}: {error}") from error
-        raise ModelError(
-            f"ImageNet weights of {name!r} could not be downloaded ({error}). Without a network set "
-            f"weights.source to `file` (a safetensors file) or `none` (from scratch)"
-        ) from error
-
-
-def undilate_second_convs(network: nn.Module) -> nn.Module:
-    """Dilate only the first convolution of a basic block, as mmseg does; timm dilates both, with equal parameters."""
-    for block in network.modules():
-        if isinstance(block, BasicBlock):
-            block.conv2.dilation, block.conv2.padding = (1, 1), (1, 1)
-    return network
-
-
-def plain_blocks(network: nn.Module) -> dict[str, BasicBlock]:
-    """The basic blocks of a ResNet, each under its name.
-
-    Raises:
-        ModelError: another network, or blocks with more to them (attention, blurred pooling).
-    """
-    stages = {name: part for name, part in network.named_children() if name.startswith("layer")}
-    blocks = {f"{stage}.{name}": block for stage, part in stages.items() for name, block in part.named_children()}
-    plain = {
-        name: block
-        for name, block in blocks.items()
-        if isinstance(block, BasicBlock) and block.se is None and isinstance(block.aa, nn.Identity)
-    }
-    if not plain or len(plain) < len(blocks):
-        raise ModelError("only ResNets of plain basic blocks can be pruned: resnet18, resnet34, resnet18_v1c, ...")
-    return plain
+        return timm.create_model(name, pretrained=pretrained, **options)
+    except Exception as error:  # timm checks little: each network fails in its own way
+        if pretrained and isinstance(error, RuntimeError | OSError):
+            raise ModelError(
+                f"ImageNet weights of {name!r} could not be downloaded ({error}). Without a network set "
+                f"weights.source to `file` (a safetensors file) or `none` (from scratch)"
+            ) from error
+        asked = f" at output stride {options['output_stride']}" if "output_stride" in options else ""
+        raise ModelError(f"{name!r} cannot be a backbone{asked} ({type(error).__name__}: {error}); {ADVICE}") from error
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -1,20 +1,17 @@
 """From a design to a segmenter with fresh weights."""
 
-from dataclasses import dataclass
+import pkgutil
+from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
-from models.backbone import Backbone
-from models.deeplabv3 import AtrousPyramidHead
+from models import HEADS
+from models.backbone import build_backbone
 from models.errors import ModelError
 from models.heads import AuxiliaryHead
 from models.pruning import first_channels, keep_channels
-from models.pspnet import PyramidPoolingHead
 from models.segmenter import Segmenter
-
-HEADS = {"pspnet": PyramidPoolingHead, "deeplabv3": AtrousPyramidHead}
-
 
 Width = Annotated[int, Field(ge=1, le=8192)]
 
@@ -25,13 +22,14 @@ class Design:
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
-    architecture: str
+    architecture: str  # a key of HEADS
     backbone: str
-    input_scale: Annotated[float, Field(gt=0, le=1)]  # the network works on the image resized by this
-    output_stride: Literal[8, 16, 32]  # of that image
+    input_scale: Annotated[float, Field(gt=0, le=1)] = 1.0  # the network works on the image resized by this
+    output_stride: Literal[8, 14, 16, 32]  # of that image
     head_channels: Width
     auxiliary_channels: Width
-    channels: dict[str, Width]  # of a pruned network, by the names of models/pruning.py; empty: none was taken out
+    head: dict[str, JsonValue] = field(default_factory=dict)  # the head's own parameters that are not its defaults
+    channels: dict[str, Width] = field(default_factory=dict)  # of a pruned network (models/pruning.py), else empty
     class_names: Annotated[tuple[str, ...], Field(min_length=2, max_length=255)]
 
 
@@ -39,14 +37,20 @@ def build_segmenter(design: Design, pretrained: bool = False) -> Segmenter:
     """A segmenter with fresh weights, or with timm's ImageNet weights in its backbone.
 
     Raises:
-        ModelError: unknown architecture or backbone, weights that cannot be had, or `channels` of another network.
+        ModelError: unknown architecture or backbone, two that do not go together, parameters that the head does not
+            have, weights that cannot be had, or `channels` of another network.
     """
     if design.architecture not in HEADS:
         raise ModelError(f"no architecture {design.architecture!r}; known are {', '.join(HEADS)}")
-    backbone = Backbone(design.backbone, design.output_stride, pretrained)
+    head_class = pkgutil.resolve_name(HEADS[design.architecture])
+    try:
+        own = TypeAdapter(head_class.Params).validate_python(design.head)
+    except ValidationError as error:
+        raise ModelError(f"head {design.architecture}: {error}") from error
+    backbone = build_backbone(design.backbone, design.output_stride, pretrained)
     classes = len(design.class_names)
-    head = HEADS[design.architecture](backbone.channels, design.head_channels, classes)
-    auxiliary_head = AuxiliaryHead(backbone.stage3_channels, design.auxiliary_channels, classes)
+    head = head_class(backbone.maps, design.head_channels, classes, **vars(own))
+    auxiliary_head = AuxiliaryHead(backbone.maps[-2].channels, design.auxiliary_channels, classes)
     segmenter = Segmenter(backbone, head, auxiliary_head, classes, design.input_scale)
     if design.channels:
         keep_channels(segmenter, first_channels(design.channels))

@@ -9,17 +9,17 @@ from pydantic import TypeAdapter
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 
-from models.backbone import FACTS, plain_blocks
+from models.backbone import FACTS
 from models.build import Design, build_segmenter
 from models.errors import ModelError
+from models.resnet import plain_blocks
 from models.segmenter import Segmenter
 
 FORMAT = "segdistill-3"
-WHOLE = {"input_scale": 1.0, "channels": {}}
 UNBUILDABLE = (RuntimeError, ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError)
 DESIGN = TypeAdapter(Design)
-ADDED: dict[str, dict[str, object]] = {FORMAT: {}, "segdistill-2": WHOLE}
-"""What the designs of each readable form lack: networks were once always whole and saw the image at its own size."""
+FORMATS = (FORMAT, "segdistill-2")
+"""All that can be read: what a design of an older form lacks has the default of the field."""
 
 
 def save_checkpoint(segmenter: Segmenter, design: Design, facts: dict[str, str], path: Path) -> None:
@@ -44,11 +44,11 @@ def load_checkpoint(path: Path) -> tuple[Segmenter, Design, dict[str, str]]:
     try:
         with safe_open(path, framework="pt") as file:
             header = file.metadata() or {}
-            form = next((form for form in ADDED if form in header), None)
+            form = next((form for form in FORMATS if form in header), None)
             if form is None:
                 raise ModelError(f"it is not a checkpoint in the form {FORMAT} (its header: {list(header)})")
             saved = json.loads(header[form])
-            design = DESIGN.validate_json(json.dumps(ADDED[form] | saved["design"]))
+            design = DESIGN.validate_json(json.dumps(saved["design"]))
             facts = FACTS.validate_python(saved["facts"])
             _require_shapes(design, {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()})  # noqa: SIM118 (not a dict)
             weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118

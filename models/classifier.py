@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.backbone import Backbone, load_backbone_weights, read_weights
+from models.backbone import Backbone, build_backbone, load_backbone_weights, read_weights
 from models.errors import ModelError
 from models.segmenter import IMAGENET_MEAN, IMAGENET_STD
 
@@ -33,7 +33,7 @@ class Classifier(nn.Module):
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1))
 
     def forward(self, image: Float[Tensor, "n 3 H W"]) -> ClassifierOutput:
-        _, features = self.backbone((image - self.mean) / self.std)
+        features = self.backbone((image - self.mean) / self.std)[-1]
         return ClassifierOutput(self.fc(features.mean(dim=(2, 3))), features)
 
 
@@ -43,7 +43,7 @@ def new_classifier(backbone: str, classes: int) -> Classifier:
     Raises:
         ModelError: a backbone that timm does not know.
     """
-    return Classifier(Backbone(backbone, CLASSIFIER_STRIDE), classes)
+    return Classifier(build_backbone(backbone, CLASSIFIER_STRIDE), classes)
 
 
 def load_classifier(backbone: str, path: Path) -> Classifier:

@@ -1,36 +1,51 @@
-"""Atrous spatial pyramid head (DeepLabV3, arXiv 1706.05587; geometry of mmseg's ASPPHead at output stride 8)."""
+"""Atrous spatial pyramid head (DeepLabV3, arXiv 1706.05587; geometry of mmseg's ASPPHead)."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.heads import Classifier, ConvBNReLU
+from models.backbone import FeatureMap
+from models.heads import ConvBNReLU, Head, PixelClassifier
 
-DILATIONS = (12, 24, 36)
 
-
-class AtrousPyramidHead(nn.Module):
-    """The image's mean, a 1x1 and three dilated 3x3 convolutions of the same map, side by side, then fused.
+class ASPPHead(Head):
+    """The image's mean, a 1x1 and dilated 3x3 convolutions of the last map, side by side, then fused.
 
     The pooled branch is one pixel, so BatchNorm needs at least two images in training.
     """
 
-    def __init__(self, in_channels: int, channels: int, classes: int):
+    @dataclass(frozen=True)
+    class Params(Head.Params):
+        """Of the 3x3 convolutions."""
+
+        dilations: tuple[int, ...] = (12, 24, 36)  # cells; for output stride 8, half of it for 16 (the paper)
+
+    def __init__(self, maps: Sequence[FeatureMap], channels: int, classes: int, dilations: tuple[int, ...]):
         super().__init__()
-        self.image_pool = ConvBNReLU(in_channels, channels, kernel_size=1)
+        wide = maps[-1].channels
+        self.image_pool = ConvBNReLU(wide, channels, kernel_size=1)
         self.branches = nn.ModuleList(
             [
-                ConvBNReLU(in_channels, channels, kernel_size=1),
-                *(ConvBNReLU(in_channels, channels, kernel_size=3, dilation=d) for d in DILATIONS),
+                ConvBNReLU(wide, channels, kernel_size=1),
+                *(ConvBNReLU(wide, channels, kernel_size=3, dilation=d) for d in dilations),
             ]
         )
-        self.fuse = ConvBNReLU((2 + len(DILATIONS)) * channels, channels, kernel_size=3)
-        self.classifier = Classifier(channels, classes)
+        self.fuse = ConvBNReLU((2 + len(dilations)) * channels, channels, kernel_size=3)
+        self.classifier = PixelClassifier(channels, classes)
 
-    def forward(self, features: Float[Tensor, "n c h w"]) -> tuple[Tensor, Tensor]:
-        """Returns (head features, logits)."""
-        pooled = self.image_pool(features.mean(dim=(2, 3), keepdim=True))
-        height, width = features.shape[-2:]
+    def forward(self, maps: Sequence[Float[Tensor, "n _ _ _"]]) -> tuple[Tensor, Tensor]:
+        last = maps[-1]
+        pooled = self.image_pool(last.mean(dim=(2, 3), keepdim=True))
+        height, width = last.shape[-2:]
         context = pooled.expand(-1, -1, height, width)  # what bilinear resizing of one pixel comes to
-        fused = self.fuse(torch.cat([context, *(branch(features) for branch in self.branches)], dim=1))
+        fused = self.fuse(torch.cat([context, *(branch(last) for branch in self.branches)], dim=1))
         return fused, self.classifier(fused)
+
+    def connections(self, maps: Sequence[str]) -> Iterator[tuple[nn.Module, tuple[str, ...], str]]:
+        names = ["head.image_pool", *(f"head.branches.{index}" for index in range(len(self.branches)))]
+        for branch, name in zip([self.image_pool, *self.branches], names, strict=True):
+            yield branch, (maps[-1],), name
+        yield self.fuse, tuple(names), "head.fuse"

@@ -1,6 +1,13 @@
-"""Parts that every head shares: the conv-BN-ReLU block, the classifier, the auxiliary head (mmseg's FCNHead)."""
+"""What heads have in common, and the auxiliary head (mmseg's FCNHead)."""
 
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from jaxtyping import Float
+from pydantic import ConfigDict
 from torch import Tensor, nn
+
+from models.errors import ModelError
 
 DROPOUT = 0.1  # of whole channels before the classifier, as in every mmseg head
 
@@ -15,7 +22,7 @@ class ConvBNReLU(nn.Sequential):
         super().__init__(conv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
 
 
-class Classifier(nn.Module):
+class PixelClassifier(nn.Module):
     """Dropout and the 1x1 convolution to class scores."""
 
     def __init__(self, in_channels: int, classes: int):
@@ -30,12 +37,43 @@ class Classifier(nn.Module):
 
 
 class AuxiliaryHead(nn.Module):
-    """Class scores from stage 3, for a second loss in training; dropped at export."""
+    """Class scores from the last map but one, for a second loss in training; dropped at export."""
 
     def __init__(self, in_channels: int, channels: int, classes: int):
         super().__init__()
         self.conv = ConvBNReLU(in_channels, channels, kernel_size=3)
-        self.classifier = Classifier(channels, classes)
+        self.classifier = PixelClassifier(channels, classes)
 
-    def forward(self, stage3: Tensor) -> Tensor:
-        return self.classifier(self.conv(stage3))
+    def forward(self, features: Tensor) -> Tensor:
+        return self.classifier(self.conv(features))
+
+
+class Head(nn.Module):
+    """Feature maps in, head features and class scores out.
+
+    A head is made by `Head(maps, channels, classes, **own)`: the backbone's maps (FeatureMap), the channels of its
+    features, the number of classes, and the fields of its `Params`. It takes the maps that it wants, counted from the
+    last, and raises ModelError where the backbone has none that fit.
+    """
+
+    classifier: PixelClassifier
+
+    @dataclass(frozen=True)
+    class Params:
+        """What else can be chosen, with defaults; nothing unless a head says so."""
+
+        __pydantic_config__ = ConfigDict(extra="forbid")
+
+    def forward(self, maps: Sequence[Float[Tensor, "n _ _ _"]]) -> tuple[Tensor, Tensor]:
+        """Returns (head features, logits)."""
+        raise NotImplementedError
+
+    def connections(self, maps: Sequence[str]) -> Iterator[tuple[nn.Module, tuple[str, ...], str]]:
+        """Yield each ConvBNReLU with what it reads, in order of concatenation, and what it writes (models/pruning.py).
+
+        The head's features are called `head.fuse`.
+
+        Args:
+            maps: what the backbone's maps are called.
+        """
+        raise ModelError(f"a {type(self).__name__} cannot be pruned; pspnet, deeplabv3 and ladder can")

@@ -13,14 +13,12 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor, nn
 
-from models.backbone import plain_blocks
 from models.errors import ModelError
-from models.heads import ConvBNReLU
-from models.pspnet import PyramidPoolingHead
+from models.resnet import plain_blocks
 from models.segmenter import Segmenter
 
 MULTIPLE = 16  # channels that kernels compute at a time, in int8 the most
-STAGE3, STAGE4 = "layer3", "layer4"  # the residual streams that leave the backbone
+MAPS = ("stem", "layer2", "layer3", "layer4")  # spaces of the backbone's maps; layer1 adds to what leaves the stem
 FIXED = frozenset({"image", "classes"})  # colors and classes: what goes in and comes out
 
 
@@ -37,20 +35,13 @@ def layers_of(segmenter: Segmenter) -> list[Layer]:
     """Every convolution of a network with the spaces that it stands between.
 
     Raises:
-        ModelError: the backbone is no ResNet of plain basic blocks.
+        ModelError: the backbone is no ResNet of plain basic blocks, or the head says nothing of its convolutions.
     """
     layers = list(_backbone_layers(segmenter.backbone.network))
-    head = segmenter.head
-    branches = [
-        _conv_norm(part, (STAGE4,), f"head.{name}")
-        for name, part in head.named_modules()
-        if isinstance(part, ConvBNReLU) and name != "fuse"
-    ]
-    fused = [*([STAGE4] if isinstance(head, PyramidPoolingHead) else []), *(branch.writes for branch in branches)]
-    layers += [*branches, _conv_norm(head.get_submodule("fuse"), tuple(fused), "head.fuse")]
+    layers += [_conv_norm(*connection) for connection in segmenter.head.connections(MAPS)]
     layers.append(Layer(segmenter.classifier, None, ("head.fuse",), "classes"))
     if segmenter.auxiliary_head is not None:
-        layers.append(_conv_norm(segmenter.auxiliary_head.conv, (STAGE3,), "auxiliary_head"))
+        layers.append(_conv_norm(segmenter.auxiliary_head.conv, (MAPS[-2],), "auxiliary_head"))
         layers.append(Layer(segmenter.auxiliary_head.classifier.conv, None, ("auxiliary_head",), "classes"))
     return layers
 
@@ -114,7 +105,8 @@ def keep_channels(segmenter: Segmenter, kept: Mapping[str, Int64[Tensor, " kept"
         _slice_conv(layer.conv, chosen[layer.writes], read)
         if layer.norm is not None:
             _slice_norm(layer.norm, chosen[layer.writes])
-    segmenter.backbone.stage3_channels, segmenter.backbone.channels = len(chosen[STAGE3]), len(chosen[STAGE4])
+    backbone = segmenter.backbone
+    backbone.maps = [m._replace(channels=len(chosen[name])) for m, name in zip(backbone.maps, MAPS, strict=True)]
 
 
 def _slice_conv(conv: nn.Conv2d, written: Int64[Tensor, " k"], read: Int64[Tensor, " c"]) -> None:

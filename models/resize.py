@@ -20,14 +20,15 @@ def bilinear(maps: Float[Tensor, "n c h w"], height: int, width: int) -> Float[T
 
 def bilinear_products(maps: Float[Tensor, "n c h w"], height: int, width: int) -> Float[Tensor, "n c H W"]:
     """The same as two matrix products. The second is the large one, so it is that over fewer cells."""
-    rows, columns = bilinear_weights(maps.shape[-2], height).to(maps), bilinear_weights(maps.shape[-1], width).to(maps)
+    rows = bilinear_weights(maps.shape[-2], height, maps.device).to(maps)
+    columns = bilinear_weights(maps.shape[-1], width, maps.device).to(maps)
     if maps.shape[-2] <= maps.shape[-1]:
         return rows @ (maps @ columns.T)
     return (rows @ maps) @ columns.T
 
 
-def bilinear_weights(cells: int, size: int) -> Float[Tensor, "size cells"]:
+def bilinear_weights(cells: int, size: int, device: torch.device) -> Float[Tensor, "size cells"]:
     """Row i holds how much of each cell is in place i of the resized line: of its two neighbours, or of the edge."""
-    position = ((torch.arange(size, dtype=torch.float64) + 0.5) * cells / size - 0.5).clamp(0, cells - 1)
-    distance = (position[:, None] - torch.arange(cells, dtype=torch.float64)).abs()
+    position = ((torch.arange(size, dtype=torch.float64, device=device) + 0.5) * cells / size - 0.5).clamp(0, cells - 1)
+    distance = (position[:, None] - torch.arange(cells, dtype=torch.float64, device=device)).abs()
     return (1 - distance).clamp(min=0)

@@ -11,7 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.backbone import Backbone
-from models.heads import AuxiliaryHead
+from models.heads import AuxiliaryHead, Head
 from models.resize import bilinear
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -24,7 +24,7 @@ class SegmentationOutput(NamedTuple):
     logits: Float[Tensor, "n k h w"]
     auxiliary_logits: Float[Tensor, "n k h w"] | None  # None where the auxiliary head was taken off
     head_features: Float[Tensor, "n c h w"]
-    backbone_features: Float[Tensor, "n b h w"]
+    backbone_features: Float[Tensor, "n b h w"]  # the last map
 
 
 class Segmenter(nn.Module):
@@ -33,9 +33,7 @@ class Segmenter(nn.Module):
     mean: Tensor
     std: Tensor
 
-    def __init__(
-        self, backbone: Backbone, head: nn.Module, auxiliary_head: AuxiliaryHead, classes: int, input_scale: float
-    ):
+    def __init__(self, backbone: Backbone, head: Head, auxiliary_head: AuxiliaryHead, classes: int, input_scale: float):
         super().__init__()
         self.backbone = backbone
         self.head = head
@@ -52,7 +50,7 @@ class Segmenter(nn.Module):
     @property
     def classifier(self) -> nn.Conv2d:
         """From head features to logits."""
-        return self.head.classifier.conv  # type: ignore[reportReturnType]
+        return self.head.classifier.conv
 
     @property
     def head_channels(self) -> int:
@@ -69,10 +67,10 @@ class Segmenter(nn.Module):
     def from_normalized(self, image: Float[Tensor, "n 3 H W"], image_scale: float = 1.0) -> SegmentationOutput:
         """The same for an image whose normalization is done."""
         small = resized(image, self.input_scale / image_scale)
-        stage3, stage4 = self.backbone(small.to(self.backbone.dtype))
-        head_features, logits = self.head(stage4)
-        auxiliary = None if self.auxiliary_head is None else self.auxiliary_head(stage3)
-        return SegmentationOutput(logits, auxiliary, head_features, stage4)
+        maps = self.backbone(small.to(self.backbone.dtype))
+        head_features, logits = self.head(maps)
+        auxiliary = None if self.auxiliary_head is None else self.auxiliary_head(maps[-2])
+        return SegmentationOutput(logits, auxiliary, head_features, maps[-1])
 
 
 def resized(image: Float[Tensor, "n 3 H W"], scale: float) -> Float[Tensor, "n 3 u v"]:

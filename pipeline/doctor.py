@@ -1,157 +1,125 @@
-"""What of all this works on this machine: python -m pipeline.doctor
+"""Check what this machine can do, by trying it.
 
-A tool, not a stage. Every line is the outcome of trying the thing, not of looking up a version. The exit status is 1 if
-something that the pipeline cannot do without is missing.
+Ends with status 1 if something that `make demo` needs does not work.
 """
 
-import importlib
-import os
+import argparse
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
-from importlib.util import find_spec
-from pathlib import Path
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import NamedTuple
+
+from pipeline.errors import MachineError
 
 GIGABYTE = 1e9
 NEEDED_DISK_GB = 5.0
 NEEDED_SHARED_MEMORY_GB = 0.25
 
+Answer = tuple[bool, str]  # whether it works, and what was found
 
-class Finding(NamedTuple):
-    works: bool
+
+class Check(NamedTuple):
+    name: str
     needed: bool  # by `make demo`
-    what: str
+    purpose: str
+    answer: Callable[[], Answer]
 
 
-def check_python() -> Finding:
-    version = sys.version_info[:2]
-    return Finding((3, 11) <= version < (3, 13), True, f"Python {sys.version.split()[0]} (3.11 or 3.12 is needed)")
+def python_version() -> Answer:
+    return (3, 11) <= sys.version_info[:2] < (3, 13), f"{sys.version.split()[0]} (3.11 or 3.12 works)"
 
 
-def check_torch() -> Finding:
+def torch_device() -> Answer:
     import torch
 
     from pipeline.training.device import best_device, resolved_precision
 
     device = best_device()
-    precision = resolved_precision("auto", device.type)
     name = torch.cuda.get_device_name() if device.type == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     computes = (torch.ones(2, device=device) + 1).sum().item() == 4
-    return Finding(computes, True, f"torch {torch.__version__} on {name}; auto precision is {precision}")
+    return computes, f"{torch.__version__} on {name}; precision auto is {resolved_precision('auto', device.type)}"
 
 
-def check_provider(provider: str, needed: bool) -> Finding:
-    """Whether a session really gets the provider: what is compiled in says nothing about it."""
-    import onnx
-    import onnxruntime
+def fiftyone_database() -> Answer:
+    from pipeline.inspection.database import describe_database
 
-    node = onnx.helper.make_node("Relu", ["x"], ["y"])
-    ends = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, [1]) for name in ("x", "y")]
-    graph = onnx.helper.make_graph([node], "probe", ends[:1], ends[1:])
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=9)
-    onnxruntime.set_default_logger_severity(4)  # a provider that fails to load is a finding, not an alarm
-    options = onnxruntime.SessionOptions()
-    options.add_session_config_entry("session.disable_cpu_ep_fallback", "0" if needed else "1")
-    if provider not in onnxruntime.get_available_providers():
-        return Finding(False, needed, f"ONNX Runtime {provider}: not compiled in")
-    try:
-        session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=[provider])
-        works = session.get_providers()[0] == provider
-        return Finding(works, needed, f"ONNX Runtime {onnxruntime.__version__} {provider}")
-    except Exception as error:  # the runtime's own exceptions share no public base class
-        return Finding(False, needed, f"ONNX Runtime {provider}: {str(error).splitlines()[0][:120]}")
+    return True, describe_database()
 
 
-def check_tensorrt_rtx() -> Finding:
-    try:
-        trt = importlib.import_module("tensorrt_rtx")
-        return Finding(True, False, f"TensorRT for RTX {trt.__version__}: builds engines ahead of time")
-    except ImportError as error:
-        return Finding(False, False, f"TensorRT for RTX: {error}; engines are recorded as not built")
-
-
-def check_tensorrt() -> Finding:
-    if find_spec("tensorrt") is None:
-        return Finding(False, False, "TensorRT (full): not installed; needed only to build for the GPU of this machine")
-    trt = importlib.import_module("tensorrt")
-    return Finding(True, False, f"TensorRT {trt.__version__}")
-
-
-def check_mongod() -> Finding:
-    purpose = "`make inspect`"
-    if find_spec("fiftyone") is None:
-        return Finding(False, False, f"FiftyOne: not installed; {purpose} needs it, the report has pictures without it")
-    from pipeline.inspection.database import require_answer
-    from pipeline.inspection.mongod import URI_VARIABLE, DatabaseError, find_mongod
-
-    uri = os.environ.get(URI_VARIABLE)
-    try:
-        if uri:
-            require_answer(uri)
-            return Finding(True, False, f"FiftyOne's database: {uri.split('@')[-1]} (from {URI_VARIABLE}); {purpose}")
-        return check_command(str(find_mongod()), f"FiftyOne's database; {purpose}", needed=False)
-    except DatabaseError as error:
-        return Finding(False, False, f"FiftyOne's database: {error}")
-
-
-def check_command(name: str, purpose: str, needed: bool) -> Finding:
+def program(name: str) -> Answer:
     path = shutil.which(name)
     if path is None:
-        return Finding(False, needed, f"{name}: not found; {purpose}")
+        return False, "not found"
     run = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
     said = (run.stdout or run.stderr).strip().splitlines() or [f"status {run.returncode}"]
-    return Finding(run.returncode == 0, needed, f"{Path(name).name}: {said[0][:80]}; {purpose}")
+    return run.returncode == 0, said[0][:80]
 
 
-def check_remotes() -> Finding:
+def dvc_remotes() -> Answer:
     run = subprocess.run(["dvc", "remote", "list"], capture_output=True, text=True, check=False)
     remotes = [line.split()[0] for line in run.stdout.splitlines() if line.strip()]
-    return Finding(bool(remotes), False, f"DVC remotes: {', '.join(remotes) or 'none; artifacts stay on this machine'}")
+    return bool(remotes), ", ".join(remotes) or "none"
 
 
-def check_disk() -> Finding:
-    free = shutil.disk_usage(".").free / GIGABYTE
-    return Finding(free >= NEEDED_DISK_GB, True, f"disk: {free:.1f} GB free here ({NEEDED_DISK_GB:.0f} GB are needed)")
+def free_space(folder: str, needed_gb: float) -> Answer:
+    free = shutil.disk_usage(folder).free / GIGABYTE
+    return free >= needed_gb, f"{free:.2f} GB free, {needed_gb:g} GB are needed"
 
 
-def check_shared_memory() -> Finding:
-    try:
-        free = shutil.disk_usage("/dev/shm").free / GIGABYTE
-    except OSError:
-        return Finding(True, False, "/dev/shm: this system has none and needs none")
-    return Finding(
-        free >= NEEDED_SHARED_MEMORY_GB, False, f"/dev/shm: {free:.2f} GB free (with less set training.workers to 0)"
-    )
-
-
-CHECKS: tuple[Callable[[], Finding], ...] = (
-    check_python,
-    check_torch,
-    lambda: check_provider("CPUExecutionProvider", needed=True),
-    lambda: check_provider("CUDAExecutionProvider", needed=False),
-    check_tensorrt_rtx,
-    check_tensorrt,
-    lambda: check_command("git", "DVC needs it", needed=True),
-    lambda: check_command("dvc", "runs the stages", needed=True),
-    check_remotes,
-    check_mongod,
-    lambda: check_command("chromium", "the tests of the App look through it", needed=False),
-    check_disk,
-    check_shared_memory,
+CHECKS = (
+    Check("Python", True, "runs everything", python_version),
+    Check("torch", True, "trains and evaluates", torch_device),
+    Check("git", True, "DVC needs it", partial(program, "git")),
+    Check("dvc", True, "runs the stages", partial(program, "dvc")),
+    Check("DVC remotes", False, "publish and fetch", dvc_remotes),
+    Check("FiftyOne's database", False, "`make inspect`; the report needs none", fiftyone_database),
+    Check("chromium", False, "tests of the FiftyOne App", partial(program, "chromium")),
+    Check("disk", True, "data, artifacts and DVC's cache", partial(free_space, ".", NEEDED_DISK_GB)),
+    Check("/dev/shm", False, "training.workers above 0", partial(free_space, "/dev/shm", NEEDED_SHARED_MEMORY_GB)),
 )
 
 
-def main() -> None:
-    findings = [check() for check in CHECKS]
-    for finding in findings:
-        mark = "yes" if finding.works else ("NO" if finding.needed else "no")
-        print(f"  {mark:>3}  {finding.what}")
-    if any(finding.needed and not finding.works for finding in findings):
-        sys.exit("\nNot ready: what is marked NO is needed. `make setup` installs the packages.")
-    print("\nReady for `make demo`. What is marked no is not needed for it.")
+def target_checks() -> Iterator[Check]:
+    """Open a small graph with each runtime that runs graphs; ask the others for the version of their package."""
+    import onnx
+
+    from segdistill_runtime.targets.target import Target, all_targets
+
+    nodes = [
+        onnx.helper.make_node("Cast", ["image"], ["values"], to=onnx.TensorProto.FLOAT),
+        onnx.helper.make_node("ArgMax", ["values"], ["indices"], axis=3, keepdims=0),
+        onnx.helper.make_node("Cast", ["indices"], ["labels"], to=onnx.TensorProto.UINT8),
+    ]
+    image = onnx.helper.make_tensor_value_info("image", onnx.TensorProto.UINT8, [1, 8, 8, 3])
+    labels = onnx.helper.make_tensor_value_info("labels", onnx.TensorProto.UINT8, [1, 8, 8])
+    graph = onnx.helper.make_graph(nodes, "probe", [image], [labels])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=9)
+
+    def answer(target: Target) -> Answer:
+        if target.suffix == ".onnx":  # being installed does not mean that it loads
+            target.open("probe.onnx", lambda _: model.SerializeToString(), 1)
+        return True, target.version()
+
+    for target in all_targets():
+        purpose = f"runs models on a {target.device.upper()}"
+        yield Check(target.label, target.name == "onnxruntime", purpose, partial(answer, target))
 
 
-if __name__ == "__main__":
-    main()
+def add_arguments(_: argparse.ArgumentParser) -> None:
+    """Take none."""
+
+
+def run(_: argparse.Namespace) -> None:
+    missing = []
+    for check in [*CHECKS, *target_checks()]:
+        try:
+            works, found = check.answer()
+        except Exception as error:  # what a runtime or a driver raises shares no base class
+            works, found = False, (str(error).splitlines() or [type(error).__name__])[0][:160]
+        missing += [check.name] if check.needed and not works else []
+        print(f"  {'yes' if works else 'NO' if check.needed else 'no':>3}  {check.name}: {found} ({check.purpose})")
+    if missing:
+        raise MachineError(f"`make demo` needs {', '.join(missing)}; `make setup` installs the packages")
+    print("\nReady for `make demo`. It does not need what is marked no.")

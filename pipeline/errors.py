@@ -1,5 +1,25 @@
-"""The base of every error that a user can cause and mend."""
+"""The few kinds of error that a user can cause and mend. A command prints one as a message, without a traceback."""
 
 
 class SegdistillError(Exception):
-    """Says what is wrong, where, and what to do; a stage prints it as one message, without a traceback."""
+    """Base of all kinds. The message says what is wrong, where, and what to do."""
+
+
+class ParamsError(SegdistillError):
+    """A value in params.yaml is wrong, missing or unknown."""
+
+
+class DatasetError(SegdistillError):
+    """The dataset, its class table, its sample list or one of its files cannot be used."""
+
+
+class ArtifactError(SegdistillError):
+    """A file that another stage wrote is missing, damaged, of another run, or over its parity budget."""
+
+
+class TrainingError(SegdistillError):
+    """A training cannot start or go on: the loss diverged, a loader process died, another process trains the same."""
+
+
+class MachineError(SegdistillError):
+    """The machine lacks what was asked for: a device, memory, a driver, a program or a package."""

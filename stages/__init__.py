@@ -6,7 +6,7 @@ somebody starts by hand may outlive its terminal.
 
 import os
 
-from pipeline.door import end_with_parent
+from pipeline.cli import end_with_parent
 
 if "DVC_STAGE" in os.environ:  # DVC sets it for all commands that it runs
     end_with_parent()

@@ -7,16 +7,15 @@ writes  data/curated/samples.csv (what to use), data/curated/decisions.csv (ever
 
 from pathlib import Path
 
+from pipeline.cli import run_command
 from pipeline.curation.curate import curate_dataset
-from pipeline.door import run_command
-from pipeline.params import load_params
+from pipeline.stage_table import load_stage
 
 
 def main() -> None:
-    params = load_params()
+    stage = load_stage("curate")
     curate_dataset(
-        curation=params.curation,
-        source=Path(params.dataset.source),
+        **stage.settings,
         prepared=Path("data/prepared"),
         review=Path("review.csv"),
         scratch=Path("scratch"),

@@ -6,25 +6,19 @@ reads   artifacts/export/RUN, artifacts/quantize/RUN, artifacts/evaluation/RUN/p
 writes  artifacts/engine/RUN/ (*.engine, each with *.engine.json), reports/metrics/engine/RUN.json
 """
 
-import argparse
 from pathlib import Path
 
-from pipeline.deploy.engines import build_run_engines
-from pipeline.door import run_command
-from pipeline.params import load_params
+from pipeline.cli import run_argument, run_command
+from pipeline.deploy.engine import build_run_engines
+from pipeline.stage_table import load_stage
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", help="a key of `runs` in params.yaml")
-    name = parser.parse_args().run
-    params = load_params()
-    params.run(name)
+    name = run_argument(__doc__)
+    stage = load_stage("engine", name)
     build_run_engines(
-        name,
-        params.engine,
-        params.parity,
-        params.evaluation.split,
+        name=name,
+        **stage.settings,
         classes=Path("data/prepared/classes.json"),
         samples=Path("data/curated/samples.csv"),
         export=Path("artifacts/export") / name,

@@ -5,25 +5,19 @@ reads   artifacts/students/RUN/checkpoint.safetensors, artifacts/evaluation/RUN/
 writes  artifacts/export/RUN/ (model.onnx, model_fp16.onnx, logits.onnx, other shapes), reports/metrics/export/RUN.json
 """
 
-import argparse
 from pathlib import Path
 
+from pipeline.cli import run_argument, run_command
 from pipeline.deploy.export import export_run
-from pipeline.door import run_command
-from pipeline.params import load_params
+from pipeline.stage_table import load_stage
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", help="a key of `runs` in params.yaml")
-    name = parser.parse_args().run
-    params = load_params()
-    params.run(name)
+    name = run_argument(__doc__)
+    stage = load_stage("export", name)
     export_run(
-        name,
-        params.export,
-        params.parity,
-        params.evaluation.split,
+        name=name,
+        **stage.settings,
         classes=Path("data/prepared/classes.json"),
         samples=Path("data/curated/samples.csv"),
         checkpoint=Path("artifacts/students") / name / "checkpoint.safetensors",

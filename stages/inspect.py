@@ -1,4 +1,4 @@
-"""Stage inspect: what there is to see in the dataset, for the App and for the report.
+"""Stage inspect: the teacher looks at every sample, for the App and for the report.
 
 reads   the teacher's checkpoint, data/prepared/classes.json, data/curated/decisions.csv, artifacts/evaluation
 writes  artifacts/inspection (the teacher's predictions, embeddings.npy, samples.jsonl)
@@ -6,17 +6,15 @@ writes  artifacts/inspection (the teacher's predictions, embeddings.npy, samples
 
 from pathlib import Path
 
-from pipeline.door import run_command
+from pipeline.cli import run_command
 from pipeline.inspection.inspect import inspect_dataset
-from pipeline.params import load_params
+from pipeline.stage_table import load_stage
 
 
 def main() -> None:
-    params = load_params()
+    stage = load_stage("inspect")
     inspect_dataset(
-        params.inspection,
-        params.evaluation,
-        params.runs,
+        **stage.settings,
         classes=Path("data/prepared/classes.json"),
         decisions=Path("data/curated/decisions.csv"),
         checkpoint=Path("artifacts/teacher/checkpoint.safetensors"),

@@ -1,22 +1,21 @@
-"""Stage pretrain: a backbone learns to see before any student learns the dataset, from a classifier and without labels.
+"""Stage pretrain: a backbone imitates an ImageNet classifier on images without labels.
 
 reads   data/prepared/classes.json, data/curated/samples.csv and the images that it names
-writes  artifacts/pretraining/backbone.safetensors, artifacts/pretraining/training.csv; nothing where
-        pretraining.iterations is 0
+writes  artifacts/pretraining/backbone.safetensors, artifacts/pretraining/training.csv
 """
 
 from pathlib import Path
 
-from pipeline.door import run_command
-from pipeline.params import load_params
+from pipeline.cli import run_command
 from pipeline.pretraining.pretrain import pretrain
+from pipeline.stage_table import load_stage
 
 
 def main() -> None:
-    params = load_params()
+    stage = load_stage("pretrain")
     pretrain(
-        pretraining=params.pretraining,
-        training=params.training,
+        **stage.settings,
+        code=stage.code_digest,
         classes=Path("data/prepared/classes.json"),
         samples=Path("data/curated/samples.csv"),
         scratch=Path("scratch"),

@@ -1,34 +1,26 @@
 """Stage quantize: int8 graphs of a run, for CPUs and for TensorRT.
 
-reads   artifacts/export/RUN/model.onnx, artifacts/students/RUN, artifacts/teacher,
-        artifacts/evaluation/RUN/predictions, data/prepared/classes.json, data/curated/samples.csv and the images and
-        masks that it lists
+reads   artifacts/export/RUN/model.onnx, artifacts/students/RUN, artifacts/evaluation/RUN/predictions,
+        data/prepared/classes.json, data/curated/samples.csv and the images and masks that it lists; if a distilled
+        run may be trained on with rounding, artifacts/teacher
 writes  artifacts/quantize/RUN/ (model_int8.onnx, model_int8_tensorrt.onnx, calibration.csv),
         reports/metrics/quantize/RUN.json
 """
 
-import argparse
 from pathlib import Path
 
-from pipeline.door import run_command
-from pipeline.params import load_params
+from pipeline.cli import run_argument, run_command
 from pipeline.quantization.quantize import Paths, quantize_run
+from pipeline.stage_table import load_stage
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", help="a key of `runs` in params.yaml")
-    name = parser.parse_args().run
-    params = load_params()
+    name = run_argument(__doc__)
+    stage = load_stage("quantize", name)
     quantize_run(
-        name,
-        params.run(name),
-        params.methods,
-        params.training,
-        params.quantization,
-        params.parity,
-        params.export,
-        params.evaluation.split,
+        name=name,
+        **stage.settings,
+        code=stage.code_digest,
         paths=Paths(
             classes=Path("data/prepared/classes.json"),
             samples=Path("data/curated/samples.csv"),

@@ -6,27 +6,20 @@ reads   artifacts/export/RUN, artifacts/quantize/RUN, artifacts/engine/RUN, repo
 writes  artifacts/release/RUN/, reports/releases/RUN/ (perf.yaml, numerics.yaml)
 """
 
-import argparse
 from pathlib import Path
 
+from pipeline.cli import run_argument, run_command
 from pipeline.deploy.release import Folders, package_release
 from pipeline.deploy.signing import signing_key
-from pipeline.door import run_command
-from pipeline.params import load_params
+from pipeline.stage_table import load_stage
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", help="a key of `runs` in params.yaml")
-    name = parser.parse_args().run
-    params = load_params()
+    name = run_argument(__doc__)
+    stage = load_stage("release", name)
     package_release(
-        name,
-        params.run(name),
-        (params.export.height, params.export.width),
-        params.evaluation.split,
-        params.parity,
-        params.release,
+        name=name,
+        **stage.settings,
         classes=Path("data/prepared/classes.json"),
         samples=Path("data/curated/samples.csv"),
         lock=Path("dvc.lock"),

@@ -7,19 +7,16 @@ writes  reports/index.html, reports/summary.json, reports/pictures/
 
 from pathlib import Path
 
-from pipeline.door import run_command
-from pipeline.params import load_params
-from pipeline.reporting.material import Folders
+from pipeline.cli import run_command
+from pipeline.reporting.inputs import Folders
 from pipeline.reporting.report import write_report
+from pipeline.stage_table import load_stage
 
 
 def main() -> None:
-    params = load_params()
+    stage = load_stage("report")
     write_report(
-        params.report,
-        params.runs,
-        split=params.evaluation.split,
-        view_samples=params.inspection.view_samples,
+        **stage.settings,
         folders=Folders(
             prepared=Path("data/prepared"),
             curated=Path("data/curated"),

@@ -1,37 +1,30 @@
 """Stage student: one student learns, alone (the baseline) or from the frozen teacher.
 
-reads   data/prepared/classes.json, data/curated (samples.csv, statistics.json),
-        artifacts/teacher/checkpoint.safetensors for a student that is taught,
-        artifacts/SOURCE/checkpoint.safetensors for a student that is pruned from another network, and
-        artifacts/pretraining/backbone.safetensors for one that begins with it
+reads   data/prepared/classes.json, data/curated (samples.csv, statistics.json); if the run uses them: the teacher's
+        checkpoint, the checkpoint that it is pruned from, the backbone of stage pretrain
 writes  artifacts/students/RUN/checkpoint.safetensors, artifacts/students/RUN/training.csv
 """
 
-import argparse
 from pathlib import Path
 
+from pipeline.cli import run_argument, run_command
 from pipeline.distillation.student import train_student
-from pipeline.door import run_command
-from pipeline.params import load_params
+from pipeline.stage_table import load_stage
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("run", help="a key of `runs` in params.yaml")
-    name = parser.parse_args().run
-    params = load_params()
-    run = params.run(name)
+    name = run_argument(__doc__)
+    stage = load_stage("student", name)
     train_student(
         name=name,
-        run=run,
-        methods=params.methods,
-        training=params.training,
+        **stage.settings,
+        code=stage.code_digest,
         classes=Path("data/prepared/classes.json"),
         samples=Path("data/curated/samples.csv"),
         statistics=Path("data/curated/statistics.json"),
         teacher=Path("artifacts/teacher/checkpoint.safetensors"),
         pretrained=Path("artifacts/pretraining"),
-        source=Path("artifacts") / run.prune.source / "checkpoint.safetensors",
+        source=Path("artifacts") / stage.settings["run"].prune.source / "checkpoint.safetensors",
         scratch=Path("scratch"),
         out=Path("artifacts/students") / name,
     )

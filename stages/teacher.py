@@ -6,16 +6,16 @@ writes  artifacts/teacher/checkpoint.safetensors, artifacts/teacher/training.csv
 
 from pathlib import Path
 
-from pipeline.door import run_command
-from pipeline.params import load_params
+from pipeline.cli import run_command
+from pipeline.stage_table import load_stage
 from pipeline.training.teacher import train_teacher
 
 
 def main() -> None:
-    params = load_params()
+    stage = load_stage("teacher")
     train_teacher(
-        teacher=params.teacher,
-        training=params.training,
+        **stage.settings,
+        code=stage.code_digest,
         classes=Path("data/prepared/classes.json"),
         samples=Path("data/curated/samples.csv"),
         statistics=Path("data/curated/statistics.json"),

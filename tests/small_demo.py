@@ -10,8 +10,8 @@ import tempfile
 import time
 from pathlib import Path
 
-from pipeline.comparison.code import ROOT
-from pipeline.params import load_params
+from pipeline.code_digest import ROOT
+from pipeline.params.tree import load_params
 from tests.small_profile import repro, run, write_small_profile
 
 

@@ -8,38 +8,42 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from pipeline.comparison.code import ROOT
+from pipeline.code_digest import ROOT
+from pipeline.dvc_file import dvc_file
 
 SMALL: dict[str, Any] = {
-    "dataset": {"streets": {"height": 64, "width": 96, "train_sequences": 3, "val_sequences": 1, "test_sequences": 2,
+    "dataset": {"options": {"height": 64, "width": 96, "train_sequences": 3, "val_sequences": 1, "test_sequences": 2,
                             "frames_per_sequence": 3}},
     "teacher": {"iterations": 8, "network": {"backbone": "resnet10t", "output_stride": 16, "head_channels": 16,
                                              "auxiliary_channels": 16}},
     "training": {"crop_height": 48, "crop_width": 64, "batch_size": 4, "log_every": 2,
                  "checkpoint_every": 4, "workers": 0},
     "export": {"height": 64, "width": 96, "logit_images": 2},
-    "profile": {"warmup_calls": 2, "warmup_s": 0.0, "calls": 70, "min_s": 0.0, "max_s": 3.0, "rounds": 2, "images": 2},
+    "benchmark": {"warmup_calls": 2, "warmup_s": 0.0, "calls": 70, "min_s": 0.0, "max_s": 3.0, "rounds": 2,
+                  "images": 2},
     "quantization": {"calibration_images": 8, "judged_images": 3, "fine_tuning": {"iterations": 2}},
 }  # fmt: skip
 RUN: dict[str, Any] = {"iterations": 6, "network": {"output_stride": 16, "head_channels": 16, "auxiliary_channels": 16}}
 
 
 def write_small_profile(folder: Path, runs: list[str], /, **changes: Any) -> None:
-    """Write dvc.yaml, review.csv and params.yaml: the default's, with the numbers of SMALL and then `changes`."""
+    """Write params.yaml, dvc.yaml and review.csv: the default's, with the numbers of SMALL and then `changes`."""
     folder.mkdir(parents=True, exist_ok=True)
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.sort_base_mapping_type_on_output = False  # runs keep their order
     params = yaml.load((ROOT / "params.yaml").read_text())
-    params["root"] = os.path.relpath(ROOT, folder)
     params["dataset"]["source"] = os.path.relpath(ROOT / params["dataset"]["source"], folder)
     params["runs"] = {name: params["runs"][name] for name in runs}
-    for section in (SMALL, {"runs": dict.fromkeys(runs, RUN)}, changes):
+    small = {**SMALL, "dataset": {} if "adapter" in changes.get("dataset", {}) else SMALL["dataset"]}
+    if not small["dataset"]:
+        del params["dataset"]["options"]
+    for section in (small, {"recipes": dict.fromkeys(params["recipes"], RUN)}, changes):
         _merge(params, section)
     with (folder / "params.yaml").open("w") as file:
         yaml.dump(params, file)
-    for name in ("dvc.yaml", "review.csv"):
-        (folder / name).write_bytes((ROOT / name).read_bytes())
+    (folder / "dvc.yaml").write_text(dvc_file(folder))
+    (folder / "review.csv").write_bytes((ROOT / "review.csv").read_bytes())
 
 
 def _merge(into: dict[str, Any], changes: dict[str, Any]) -> None:

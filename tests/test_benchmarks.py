@@ -16,13 +16,18 @@ import torch
 
 from benchmarks.determinism import train
 from benchmarks.plain import PlainCWD, PlainGDD, PlainStep
-from benchmarks.slot import ahead, run_slot, students, table
+from benchmarks.slot import ahead, run_slot, table, trainings
 from benchmarks.train import Case, compared
-from pipeline.comparison.code import ROOT, closure
+from models import BACKBONES, HEADS
+from pipeline.code_digest import ROOT, closure, direct_imports
+from pipeline.curation import RULE_MODULES
 from pipeline.data.distortion import NEUTRAL
-from pipeline.distillation.cwd import ChannelWise
-from pipeline.distillation.gdd import GenerativeDenoise
-from pipeline.params import load_params
+from pipeline.distillation import METHODS
+from pipeline.distillation.cwd import CWD
+from pipeline.distillation.gdd import GDD
+from pipeline.params.tree import load_params
+from pipeline.preparation import ADAPTERS
+from pipeline.runtime import TORCH_RUNNERS
 from pipeline.training.objective import SupervisedObjective
 from tests.deploy.release_material import RUN, write_material
 from tests.small_profile import write_small_profile
@@ -35,7 +40,7 @@ def test_the_plain_methods_are_ours() -> None:
     image, labels = torch.rand(2, 3, 48, 64), torch.zeros(2, 48, 64, dtype=torch.long)
     ours, theirs = student(image), teacher(image)
     plain = PlainGDD(student, teacher)
-    gdd = GenerativeDenoise(student.backbone_channels, teacher.backbone_channels, 4.0, 1.0)
+    gdd = GDD(GDD.Params(), student, teacher, 1)
     gdd.generator.load_state_dict(plain.generation.state_dict())
     plain.align = gdd.align  # of equal channels there is none
     results = []
@@ -44,7 +49,7 @@ def test_the_plain_methods_are_ours() -> None:
         results.append(method(ours, theirs).item())
     assert results[0] == pytest.approx(results[1], rel=1e-4)
     assert PlainCWD()(ours, theirs).item() == pytest.approx(
-        3.0 * ChannelWise(4.0)(ours, theirs, labels).item(), rel=1e-2
+        3.0 * CWD(CWD.Params(), student, teacher, 1)(ours, theirs, labels).item(), rel=1e-2
     )
 
 
@@ -71,25 +76,36 @@ def test_a_row_says_how_many_times_as_fast() -> None:
 
 def test_a_slot_ends_in_time_and_the_next_one_goes_on(tmp_path: Path) -> None:
     write_small_profile(tmp_path, ["pspnet_r18"])
-    assert [*ahead(), *students(["a"])] == [
+    params = load_params(tmp_path / "params.yaml")
+    assert [*ahead(params), *trainings(params)] == [
         ("stages.prepare",), ("stages.curate",), ("stages.teacher",), ("stages.evaluate", "teacher"),
-        ("stages.pretrain",), ("stages.student", "a"), ("stages.evaluate", "a"),
+        ("stages.student", "pspnet_r18"), ("stages.evaluate", "pspnet_r18"),
     ]  # fmt: skip
     marks = tmp_path / "scratch/slots"
     begun = time.monotonic()
-    assert not run_slot(ahead(), tmp_path, begun + 0.5)
+    assert not run_slot(ahead(params), tmp_path, begun + 0.5)
     assert time.monotonic() - begun < 5
     assert not list(marks.iterdir())
-    assert run_slot(ahead()[:1], tmp_path, time.monotonic() + 120)
+    assert run_slot(ahead(params)[:1], tmp_path, time.monotonic() + 120)
     assert (tmp_path / "data/prepared/samples.csv").is_file()
     begun = time.monotonic()
-    assert run_slot(ahead()[:1], tmp_path, begun + 120)
+    assert run_slot(ahead(params)[:1], tmp_path, begun + 120)
     assert time.monotonic() - begun < 1  # nothing is started again
 
 
 def test_a_slot_trains_the_table(tmp_path: Path) -> None:
     write_small_profile(tmp_path, ["pspnet_r18"])
-    command = [sys.executable, "-m", "benchmarks.slot", str(tmp_path), "--out", str(tmp_path / "out")]
+    command = [
+        sys.executable,
+        "-m",
+        "pipeline",
+        "bench",
+        "slot",
+        "--profile",
+        str(tmp_path),
+        "--out",
+        str(tmp_path / "out"),
+    ]
     command += ["--seconds", "600", "--methods", "cwd", "--seeds", "1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
@@ -100,8 +116,8 @@ def test_a_slot_trains_the_table(tmp_path: Path) -> None:
 
 def test_the_table_has_every_baseline() -> None:
     assert table(load_params(ROOT / "params.yaml").runs, ["gdd", "cwd"], 3) == [
-        ("pipeline.comparison", "gdd", "cwd", "--seeds", "3", "--recipe", "pspnet_r18"),
-        ("pipeline.comparison", "gdd", "cwd", "--seeds", "3", "--recipe", "deeplabv3_r18"),
+        ("pipeline", "compare", "gdd", "cwd", "--seeds", "3", "--recipe", "pspnet_r18"),
+        ("pipeline", "compare", "gdd", "cwd", "--seeds", "3", "--recipe", "deeplabv3_r18"),
     ]
 
 
@@ -176,16 +192,24 @@ def test_a_bare_machine_gets_what_a_slot_imports() -> None:
         "jinja2",
     }
     fetched = set(re.search(r'names="([^"]*)"', (ROOT / "benchmarks/wheels.sh").read_text())[1].split())  # type: ignore[reportOptionalSubscript]
-    begun = [*(ROOT / "benchmarks").glob("*.py"), ROOT / "tests/conftest.py", *(ROOT / "tests/training").glob("*.py")]
-    begun += [ROOT / f"stages/{name}.py" for name in ("student", *(module.split(".")[1] for module, *_ in ahead()))]
-    begun.append(ROOT / "pipeline/comparison/__main__.py")
-    files = set().union(*(closure(file) for file in begun))
-    modules = {name for file in files for name in _imported_at_once(file)} - sys.stdlib_module_names
+    own = {*(ROOT / "benchmarks").glob("*.py"), ROOT / "tests/conftest.py", *(ROOT / "tests/training").glob("*.py")}
+    modules = {_dotted(imported) for file in own for imported in direct_imports(file)}
+    modules |= {f"stages.{name}" for name in ("student", "prepare", "curate", "pretrain", "teacher", "evaluate")}
+    tables = (*HEADS.values(), *BACKBONES.values(), *METHODS.values(), *ADAPTERS.values(), *RULE_MODULES)
+    loaders = [ROOT / f"pipeline/{name}.py" for name in ("stage_table", "params/tree", "cli")]
+    modules |= {_dotted(imported) for loader in loaders for imported in direct_imports(loader)}
+    files = own | closure([*modules, *tables, *TORCH_RUNNERS.values(), "pipeline.comparison.command"])
+    python = [file for file in files if file.suffix == ".py"]
+    imported = {name for file in python for name in _imported_at_once(file)} - sys.stdlib_module_names
     distributions = {
-        re.sub("[._]", "-", name).lower() for module in modules for name in packages_distributions().get(module, [])
+        re.sub("[._]", "-", name).lower() for module in imported for name in packages_distributions().get(module, [])
     }
     assert {"pydantic", "opencv-python-headless", "nvidia-ml-py", "scipy"} <= distributions
     assert distributions <= there | fetched
+
+
+def _dotted(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts)
 
 
 def _imported_at_once(file: Path) -> set[str]:
@@ -202,7 +226,7 @@ def _case(form: str, batch_size: int = 2) -> Case:
 
 def _run(name: str, folder: Path, *arguments: str) -> dict:
     out = folder / f"{name}.json"
-    command = [sys.executable, "-m", f"benchmarks.{name}", "--out", str(out), *arguments]
+    command = [sys.executable, "-m", "pipeline", "bench", name, "--out", str(out), *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(out.read_text())

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.comparison.code import PACKAGES, ROOT
+from pipeline.code_digest import PACKAGES, ROOT
 
 SOURCES = sorted(path for package in (*PACKAGES, "benchmarks") for path in (ROOT / package).rglob("*.py"))
 

@@ -8,8 +8,7 @@ from ruamel.yaml import YAML
 
 from models.checkpoint import load_checkpoint
 from models.pruning import widths
-from pipeline.comparison.code import ROOT
-from tests.small_profile import RUN, repro, write_small_profile
+from tests.small_profile import repro, write_small_profile
 
 pytestmark = pytest.mark.smoke
 
@@ -20,18 +19,15 @@ BIG, SMALL = "pspnet_r18_gdd", "pruned_small"
 def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A student at output stride 32 and one pruned from it, at stride 8 of half the image."""
     folder = tmp_path_factory.mktemp("fewer")
-    run = YAML(typ="safe", pure=True).load((ROOT / "params.yaml").read_text())["runs"][BIG]
-    network = run["network"] | RUN["network"]
-    pruned = run | {
-        "network": network | {"input_scale": 0.5, "output_stride": 8},
+    pruned = {
+        "recipe": "pspnet_r18",
+        "network": {"input_scale": 0.5, "output_stride": 8},
         "prune": {"source": f"students/{BIG}", "keep": 0.5},
-        "baseline": "pruned_alone",
-        "iterations": 6,
     }
-    runs = {SMALL: pruned, "pruned_alone": pruned | {"distill": {}}}
+    runs = {SMALL: pruned | {"distill": {"gdd": 20.0}}, "pruned_alone": pruned}
     big = {name: {"network": {"output_stride": 32}} for name in ("pspnet_r18", BIG)}
     write_small_profile(folder, ["pspnet_r18", BIG], runs=runs | big)
-    done = repro(folder, f"export@{BIG}", f"export@{SMALL}")
+    done = repro(folder, f"export-{BIG}", f"export-{SMALL}")
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -59,8 +55,8 @@ def test_it_is_judged_and_its_graph_agrees(profile: Path, run: str) -> None:
 def test_what_its_source_became_is_what_it_waited_for(profile: Path) -> None:
     """DVC trains it anew when its source is another, and no student that is not pruned waits for a student."""
     stages = YAML(typ="safe", pure=True).load((profile / "dvc.lock").read_text())["stages"]
-    (source,) = stages[f"student@{BIG}"]["outs"]
-    needed = {entry["path"]: entry["md5"] for entry in stages[f"student@{SMALL}"]["deps"]}
+    (source,) = stages[f"student-{BIG}"]["outs"]
+    needed = {entry["path"]: entry["md5"] for entry in stages[f"student-{SMALL}"]["deps"]}
     assert needed[source["path"]] == source["md5"]
-    alone = [entry["path"] for entry in stages[f"student@{BIG}"]["deps"]]
+    alone = [entry["path"] for entry in stages[f"student-{BIG}"]["deps"]]
     assert not [path for path in alone if path.startswith("artifacts/students")]

@@ -1,36 +1,52 @@
 """The models under releases/: what a new user segments a picture with, one minute after cloning."""
 
+import hashlib
+import io
 import os
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.comparison.code import ROOT
+from pipeline.code_digest import ROOT
 from pipeline.data.classes import IGNORE_INDEX
-from pipeline.deploy.bundle.verify import verify
-from pipeline.preparation.camvid import read_camvid
+from pipeline.params.dataset import DatasetParams
+from pipeline.preparation.camvid import CamVid
+from segdistill_runtime.verify import verify
 from tests.small_profile import environment
 
-BUNDLES = sorted(path.parent for path in (ROOT / "releases").glob("*/manifest.json"))
+BUNDLES = sorted((ROOT / "releases").glob("*.zip"))
+GRAPHS = {
+    "camvid_deeplabv3_r18": "ec78f56f569ad59dcbce95dc59711ee2543a4f1e6585589aced3382307be8f13",
+    "camvid_pspnet_r18": "504315dec86b241dfb51eeab56727110a7e79cb506ee5b7a7dd40c1346ef7567",
+}
+"""SHA-256 of each model_int8.onnx, as it was released."""
 MEBIBYTES = 30
 
 
 def test_there_are_two_and_they_stay_small() -> None:
-    assert [bundle.name for bundle in BUNDLES] == ["camvid_deeplabv3_r18", "camvid_pspnet_r18"]
-    files = [path for path in (ROOT / "releases").rglob("*") if path.is_file() and path.suffix != ".pyc"]
-    assert sum(path.stat().st_size for path in files) <= MEBIBYTES * 2**20
+    assert [bundle.stem for bundle in BUNDLES] == list(GRAPHS)
+    assert sum(path.stat().st_size for path in (ROOT / "releases").iterdir()) <= MEBIBYTES * 2**20
 
 
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
-def test_each_is_what_was_released_and_passes_its_own_test(bundle: Path) -> None:
-    verification = verify(bundle, None)
-    assert (verification.status, verification.unlisted) == ("released", [])
+def test_each_is_what_was_released_and_passes_its_own_test(bundle: Path, tmp_path: Path) -> None:
+    """From the clone, which extracts nothing, and extracted, as a receiver may."""
+    verified = verify(bundle, None)
+    assert (verified.status, verified.unlisted) == ("released", [])
+    assert hashlib.sha256(verified.read("model_int8.onnx")).hexdigest() == GRAPHS[bundle.stem]
+    command = [sys.executable, "-m", "segdistill_runtime", "self-test", "--bundle", str(bundle)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "passed in" in done.stdout
+    with zipfile.ZipFile(bundle) as archive:
+        archive.extractall(tmp_path)
     done = subprocess.run(
-        [sys.executable, "-I", str(bundle / "self_test.py")], capture_output=True, text=True, check=False
+        [sys.executable, "-I", str(tmp_path / "self_test.py")], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     assert "passed in" in done.stdout
@@ -39,7 +55,8 @@ def test_each_is_what_was_released_and_passes_its_own_test(bundle: Path) -> None
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
 def test_make_predict_segments_a_picture(bundle: Path, tmp_path: Path) -> None:
     picture = tmp_path / "street.jpg"
-    Image.open(bundle / "golden/image.png").convert("RGB").resize((400, 300)).save(picture)
+    golden = io.BytesIO(verify(bundle, None).read("golden/image.png"))
+    Image.open(golden).convert("RGB").resize((400, 300)).save(picture)
     command = ["make", "-s", "-C", str(ROOT), "predict", f"IMAGE={picture}", f"MODEL={bundle.relative_to(ROOT)}"]
     written = ROOT / "street_overlay.png"
     try:
@@ -55,13 +72,15 @@ def test_make_predict_segments_a_picture(bundle: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
 def test_it_knows_a_street_when_it_sees_one(bundle: Path, tmp_path: Path) -> None:
     """Twelve test images, far apart: a wrong resize, a swapped channel or a shifted class would cost tens of points."""
-    raw = read_camvid(Path(os.environ["SEGDISTILL_CAMVID"]))
+    source = Path(os.environ["SEGDISTILL_CAMVID"])
+    raw = CamVid.read(DatasetParams(adapter="camvid", source=str(source)), source)
     samples = [sample for sample in raw.samples if sample.split == "test"][::20]
     right = known = 0
     for sample in samples:
         labels = tmp_path / "labels.png"
-        command = [sys.executable, "-I", str(bundle / "predict.py"), str(sample.image), "--labels", str(labels)]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+        command = [sys.executable, "-m", "segdistill_runtime", "predict", str(sample.image)]
+        command += ["--bundle", str(bundle), "--labels", str(labels), "--output", str(tmp_path / "overlay.png")]
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
         assert done.returncode == 0, done.stderr
         truth = raw.classes.to_train_ids(np.array(Image.open(sample.mask)))  # type: ignore[arg-type]
         labelled = truth != IGNORE_INDEX

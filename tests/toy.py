@@ -8,12 +8,12 @@ from PIL import Image
 
 from models.build import Design, build_segmenter
 from models.segmenter import Segmenter
-from pipeline.comparison.code import ROOT
+from pipeline.code_digest import ROOT
 from pipeline.data.classes import ClassTable, LabelClass
 from pipeline.data.files import sha256, write_json
 from pipeline.data.samples import Sample, write_samples
-from pipeline.params import load_params
 from pipeline.params.training import TrainingParams
+from pipeline.params.tree import load_params
 from pipeline.training.objective import Task
 
 TOY_CLASSES = ClassTable(

@@ -8,8 +8,9 @@ from models.checkpoint import save_checkpoint
 from models.segmenter import Segmenter
 from pipeline.data.samples import read_samples
 from pipeline.measure.evaluate import predict
-from pipeline.params.deployment import BudgetParams, ExportParams, ParityParams, ShapeParams
-from pipeline.runtime import open_runner
+from pipeline.params.export import ExportParams, ShapeParams
+from pipeline.params.parity import BudgetParams, ParityParams
+from pipeline.runtime.artifacts import open_artifact
 from tests.toy import toy_pair, toy_segmenter, write_toy_samples
 
 HEIGHT, WIDTH = 48, 64
@@ -67,6 +68,6 @@ def write_toy_run(architecture: str, folder: Path, iterations: int = 15) -> Path
     """Checkpoint, samples, classes.json and predictions/ of the test split in one folder; returns it."""
     checkpoint = train_toy(architecture, folder, iterations)
     samples = read_samples(write_toy_samples(folder, 16), "test")
-    with open_runner(checkpoint, 1) as runner:
+    with open_artifact(checkpoint, 1) as runner:
         predict(runner, samples, 4, folder / "predictions", "toy")
     return folder

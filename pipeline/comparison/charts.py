@@ -1,4 +1,4 @@
-"""The two charts of a comparison."""
+"""The charts of a comparison: gains and cost, gains by class, training curves, example predictions."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,18 +7,28 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from pipeline.comparison.gain import Gain
-from pipeline.reporting.charts import INK, MUTED, Chart, draw, rows_from_top
-from pipeline.reporting.wording import points
+from pipeline.comparison.plan import ComparisonPaths, Trial
+from pipeline.data.classes import ClassTable
+from pipeline.data.samples import read_samples
+from pipeline.params.runs import NO_TEACHER
+from pipeline.params.sections import Split
+from pipeline.reporting.dataset_charts import training
+from pipeline.reporting.formatting import points
+from pipeline.reporting.pictures import Predictions, choose_examples, example_row, grid_png
+from pipeline.reporting.style import FAMILY_HUES, INK, MUTED, Chart, draw, rows_from_top
+from pipeline.reporting.tables import Curve, read_curve, read_image_scores
 
-VERDICT_COLORS = {"gain": "#00775a", "loss": "#c04a00"}  # anything else is muted
+VERDICT_COLORS = {"gain": "#00775a", "loss": "#c04a00"}  # any other verdict is muted
+SHOWN = 4
+"""Candidates shown beside the baseline: more do not fit a page, and their colors could not be told apart."""
 
 
 def gains_and_cost(gains: Mapping[str, Gain], slowdown: Mapping[str, float], confidence: float) -> Chart:
-    """Each candidate a row: the seeds' gains, their mean with its interval, and the time of an iteration.
+    """Draw a row for each candidate: each seed's gain, their mean with its interval, and the time of an iteration.
 
     Args:
         gains: in points; drawn in this order, from the top.
-        slowdown: seconds per iteration, relative to the baseline.
+        slowdown: seconds for each iteration, relative to the baseline.
     """
 
     def paint(figure: Figure) -> None:
@@ -55,7 +65,7 @@ def _interval(axes: Axes, row: int, gain: Gain) -> None:
 
 
 def class_gains(gains: Mapping[str, Sequence[float | None]], names: Sequence[str]) -> Chart:
-    """Candidates by classes: the mean gain in points as a color and as a number."""
+    """Draw candidates by classes: the mean gain in points as a color and as a number."""
     grid = np.array([[np.nan if value is None else value for value in row] for row in gains.values()], dtype=float)
     reach = max(1.0, float(np.nanmax(np.abs(grid)))) if np.isfinite(grid).any() else 1.0
 
@@ -74,3 +84,51 @@ def class_gains(gains: Mapping[str, Sequence[float | None]], names: Sequence[str
         axes.set_title("Mean gain of each class, points of IoU")
 
     return draw((2.2 + 0.62 * len(names), 1.5 + 0.3 * len(gains)), paint)
+
+
+def curves(trials: Sequence[Trial], paths: ComparisonPaths) -> Chart:
+    """Draw the training of each candidate, averaged over its seeds.
+
+    Args:
+        trials: of all seeds; at most `SHOWN` candidates beside the baseline.
+
+    Raises:
+        ArtifactError: a curve is missing or damaged.
+    """
+    of_candidate: dict[str, list[Curve]] = {}
+    for trial in trials:
+        curve = read_curve(paths.trials / trial.name / "training.csv", "compare")
+        of_candidate.setdefault(trial.candidate, []).append(curve)
+    candidates = [name for name in of_candidate if name != NO_TEACHER]
+    colors = {NO_TEACHER: MUTED, **dict(zip(candidates, FAMILY_HUES, strict=False))}
+    return training({name: _mean(of_one) for name, of_one in of_candidate.items()}, colors)
+
+
+def _mean(curves: Sequence[Curve]) -> Curve:
+    """Average curves of one recipe, which log the same iterations; None where nothing was distilled."""
+    columns = zip(*curves, strict=True)
+    means = [None if column[0] is None else np.mean(column, axis=0) for column in columns]
+    return Curve(*means)  # type: ignore[reportArgumentType]: iteration and task are never None
+
+
+def examples_png(trials: Sequence[Trial], split: Split, paths: ComparisonPaths) -> bytes:
+    """Show the images where the first candidate gains most, its median and least, as every candidate sees them.
+
+    Args:
+        trials: of one seed: the baseline, then the candidates in the order in which they are drawn.
+
+    Raises:
+        ArtifactError: an image, a mask or a prediction is missing or damaged.
+    """
+    compared = {}
+    for trial in trials:
+        folder = paths.trials / trial.name / split
+        scores = read_image_scores(folder / "per_image.csv", "compare")
+        compared[trial.candidate] = Predictions(folder / "predictions", scores)
+    baseline, first = (compared[trial.candidate].image_scores for trial in trials[:2])
+    classes = ClassTable.load(paths.classes)
+    samples = {sample.id: sample for sample in read_samples(paths.samples, split)}
+    pairs = {name: (first[name], baseline[name]) for name in samples}
+    gains = {name: None if a is None or b is None else a - b for name, (a, b) in pairs.items()}
+    rows = [example_row(example, samples[example.id], classes, compared) for example in choose_examples(gains, 1)]
+    return grid_png(rows, classes)

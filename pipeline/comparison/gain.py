@@ -1,4 +1,4 @@
-"""What a method gains, seed by seed, and how sure that is."""
+"""The gain of a method over the baseline, seed by seed, and its confidence interval."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -10,27 +10,27 @@ Verdict = Literal["gain", "no significant gain", "loss", "one seed: no verdict"]
 
 
 class Gain(NamedTuple):
-    """Differences to the baseline of the same seed."""
+    """Differences from the baseline of the same seed."""
 
     differences: tuple[float, ...]
     mean: float
-    low: float | None  # of the confidence interval of the mean; None for one seed
+    low: float | None  # ends of the confidence interval of the mean; None with one seed
     high: float | None
     verdict: Verdict
 
 
 def paired_gain(scores: Sequence[float], baseline: Sequence[float], confidence: float) -> Gain:
-    """Student's t interval of the mean of the paired differences; a verdict where it lies on one side of zero.
+    """Compute Student's t interval of the mean paired difference; the verdict needs it on one side of zero.
 
-    Pairs share initial weights, data order and recipe, so what a seed does to both cancels. The interval assumes that
-    differences are normally distributed, and speaks of seeds only: not of other teachers or other data.
+    Pairs share initial weights, data order and recipe, so what a seed does to both cancels. The interval assumes
+    normally distributed differences, and covers the choice of the seed only, not of the teacher or the data.
 
     Raises:
-        ValueError: numbers of scores differ, or there are none.
+        ValueError: the numbers of scores differ, or there are none.
     """
-    differences = np.subtract(np.asarray(scores, dtype=np.float64), np.asarray(baseline, dtype=np.float64))
     if len(scores) != len(baseline) or not len(scores):
         raise ValueError(f"{len(scores)} scores cannot be paired with {len(baseline)} of the baseline")
+    differences = np.subtract(np.asarray(scores, dtype=np.float64), np.asarray(baseline, dtype=np.float64))
     mean = float(differences.mean())
     if len(differences) == 1:
         return Gain((mean,), mean, None, None, "one seed: no verdict")

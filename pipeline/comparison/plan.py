@@ -1,19 +1,15 @@
-"""What is compared: candidates times seeds, all by one recipe."""
+"""The trials of a comparison: every candidate with every seed, all with one recipe."""
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from pipeline.errors import SegdistillError
-from pipeline.params import Params
+from pipeline.errors import ParamsError
 from pipeline.params.runs import NO_TEACHER, RunParams
-
-
-class NothingToCompare(SegdistillError):
-    """A comparison that names nothing, something unknown, or lacks what it compares with."""
+from pipeline.params.tree import Params
 
 
 @dataclass(frozen=True, kw_only=True)
-class Places:
+class ComparisonPaths:
     """Where a comparison reads and writes."""
 
     classes: Path
@@ -22,13 +18,13 @@ class Places:
     teacher: Path
     pretrained: Path  # folder of stage pretrain
     scratch: Path  # states of trainings in progress
-    runs: Path  # one folder for each candidate and seed
+    trials: Path  # one folder for each trial
     reports: Path
 
 
 @dataclass(frozen=True, kw_only=True)
 class Trial:
-    """One training: a candidate under one seed."""
+    """The unit of work: one candidate trained with one seed, and evaluated."""
 
     candidate: str
     seed: int
@@ -40,47 +36,40 @@ class Trial:
 
 
 def with_recipe(params: Params, recipe: str) -> Params:
-    """The parameters with another run's recipe to compare by.
+    """Return the parameters with another run's recipe to compare by.
 
     Raises:
-        ParamsError: no such run.
-        NothingToCompare: one that is no baseline.
+        ParamsError: there is no such run, or it is not a baseline.
     """
     run = params.run(recipe)
     if run.has_teacher or run.prune.prunes:
-        raise NothingToCompare(f"--recipe {recipe}: it must be a run without a teacher that prunes nothing")
+        raise ParamsError(f"--recipe {recipe}: name a run without a teacher and without pruning")
     return replace(params, comparison=replace(params.comparison, recipe=recipe))
 
 
 def plan_trials(params: Params, candidates: list[str], seeds: int) -> list[Trial]:
-    """The baseline and every candidate, under the seeds 0, 1, ...: seed by seed, so that all have some early.
+    """List the baseline and every candidate with the seeds 0, 1, ...: seed by seed, so that all have some early.
 
     Args:
-        candidates: keys of `comparison.candidates`, `none` for the baseline; none at all for all of them.
+        candidates: names of candidates, or `none` for the baseline; empty for all.
 
     Raises:
-        NothingToCompare: a candidate is unknown.
+        ParamsError: a candidate is unknown, none is left beside the baseline, or there is no baseline.
     """
     known = params.comparison.candidates
     unknown = [name for name in candidates if name not in (*known, NO_TEACHER)]
     if unknown:
-        raise NothingToCompare(
-            f"no candidate {', '.join(unknown)} in comparison.candidates of params.yaml; "
-            f"known are {', '.join((NO_TEACHER, *known))}"
+        raise ParamsError(
+            f"no candidate {', '.join(unknown)}; "
+            f"known are {', '.join((NO_TEACHER, *known))}; add others to comparison.candidates of params.yaml"
         )
-    # In the order of params.yaml, and the baseline in any case: a gain is a difference to it.
-    chosen = [NO_TEACHER, *(name for name in known if not candidates or name in candidates)]
-    if len(chosen) == 1:
-        raise NothingToCompare("there is nothing to compare the baseline with; name one of " + ", ".join(known))
+    chosen = [name for name in known if not candidates or name in candidates]
+    if not chosen:
+        raise ParamsError(f"the baseline needs a candidate to compare with: name one of {', '.join(known)}")
+    recipe = params.run(params.comparison.recipe)
+    runs = {NO_TEACHER: recipe, **{name: replace(recipe, **vars(known[name])) for name in chosen}}
     return [
-        Trial(candidate=name, seed=seed, run=replace(_by_recipe(params, name), seed=seed))
+        Trial(candidate=name, seed=seed, run=replace(run, seed=seed))
         for seed in range(seeds)
-        for name in chosen
+        for name, run in runs.items()
     ]
-
-
-def _by_recipe(params: Params, candidate: str) -> RunParams:
-    recipe = params.runs[params.comparison.recipe]
-    if candidate == NO_TEACHER:
-        return recipe
-    return replace(recipe, **vars(params.comparison.teaching(candidate)))

@@ -1,16 +1,19 @@
-"""What the finished trials say, read from their records."""
+"""The results of finished trials, collected for each candidate."""
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
+from itertools import groupby
 from statistics import fmean, median
 from typing import Any
 
 from pipeline.comparison.cost import Cost
 from pipeline.comparison.gain import Gain, paired_gain
-from pipeline.comparison.plan import Places, Trial
-from pipeline.params import Split
+from pipeline.comparison.plan import ComparisonPaths, Trial
+from pipeline.comparison.trial import read_training
 from pipeline.params.runs import TeachingParams
+from pipeline.params.sections import Split
+from pipeline.records.evaluation import Evaluation
+from pipeline.records.files import read_record
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,71 +23,71 @@ class CandidateResult:
     name: str
     teaching: TeachingParams
     miou: tuple[float, ...]  # 0..1
-    iou_per_class: tuple[dict[str, float | None], ...]  # None where a class neither occurs nor is predicted
-    seconds_per_iteration: tuple[float, ...]  # median of each training's windows
+    iou_per_class: tuple[dict[str, float | None], ...]  # 0..1; None for a class that neither occurs nor is predicted
+    seconds_per_iteration: tuple[float, ...]  # median of each training
     peak_memory_bytes: int  # largest of the seeds, whole process
     gpu_peak_memory_bytes: int | None
-    gpu_watts: float | None  # mean of the seeds; None where no GPU said it
-    agreement: float | None  # share of equal cells of student and teacher, mean of the last logged batches
+    gpu_watts: float | None  # mean of the seeds; None if a GPU did not report it
+    agreement: float | None  # 0..1, with the teacher, mean of the seeds
     cost: Cost
     machines: tuple[dict[str, Any], ...]
 
     @property
-    def mean_miou(self) -> float:
-        return fmean(self.miou)
+    def seconds(self) -> float:
+        """Median over the seeds."""
+        return median(self.seconds_per_iteration)
 
-    def times(self, baseline: "CandidateResult") -> float:
-        """How long an iteration takes beside the baseline's of the same seed: seeds may be of different machines."""
+    def slowdown(self, baseline: "CandidateResult") -> float:
+        """Return the time of an iteration over the baseline's of the same seed: seeds may run on several machines."""
         pairs = zip(self.seconds_per_iteration, baseline.seconds_per_iteration, strict=True)
         return median(ours / theirs for ours, theirs in pairs)
 
+    def gain(self, baseline: "CandidateResult", confidence: float) -> Gain:
+        """Return the gain in points of mIoU."""
+        return paired_gain([100 * miou for miou in self.miou], [100 * miou for miou in baseline.miou], confidence)
 
-def read_results(trials: Sequence[Trial], split: Split, places: Places) -> dict[str, CandidateResult]:
-    """Gather finished trials by candidate, the baseline first."""
-    by_candidate: dict[str, list[Trial]] = {}
-    for trial in trials:
-        by_candidate.setdefault(trial.candidate, []).append(trial)
-    return {name: _candidate(name, of_one, split, places) for name, of_one in by_candidate.items()}
-
-
-def gain_of(result: CandidateResult, baseline: CandidateResult, confidence: float) -> Gain:
-    """In points of mIoU."""
-    return paired_gain([100 * value for value in result.miou], [100 * value for value in baseline.miou], confidence)
-
-
-def class_gains(result: CandidateResult, baseline: CandidateResult) -> dict[str, float | None]:
-    """Mean gain of each class in points; None where a seed has no value for it."""
-    gains: dict[str, float | None] = {}
-    for name in baseline.iou_per_class[0]:
-        pairs = [
-            (ours[name], theirs[name])
-            for ours, theirs in zip(result.iou_per_class, baseline.iou_per_class, strict=True)
-        ]
-        known = [100 * (ours - theirs) for ours, theirs in pairs if ours is not None and theirs is not None]
-        gains[name] = fmean(known) if len(known) == len(pairs) else None
-    return gains
+    def class_gains(self, baseline: "CandidateResult") -> dict[str, float | None]:
+        """Return the mean gain of each class in points; None if a seed has no value for it."""
+        gains: dict[str, float | None] = {}
+        for name in baseline.iou_per_class[0]:
+            pairs = [(a[name], b[name]) for a, b in zip(self.iou_per_class, baseline.iou_per_class, strict=True)]
+            known = [100 * (ours - theirs) for ours, theirs in pairs if ours is not None and theirs is not None]
+            gains[name] = fmean(known) if len(known) == len(pairs) else None
+        return gains
 
 
-def _candidate(name: str, trials: Sequence[Trial], split: Split, places: Places) -> CandidateResult:
-    trained = [_read(places, trial, "trained.json") for trial in trials]
-    judged = [_read(places, trial, f"{split}/metrics.json") for trial in trials]
-    gpu = [record["gpu_peak_memory_bytes"] for record in trained]
-    watts = [float(record["gpu_watts"]) for record in trained if record.get("gpu_watts") is not None]
-    agreement = [record["agreement"] for record in trained]
+def read_results(trials: Sequence[Trial], split: Split, paths: ComparisonPaths) -> dict[str, CandidateResult]:
+    """Read finished trials by candidate.
+
+    Raises:
+        ArtifactError: a record is missing or damaged.
+    """
+    ordered = sorted(trials, key=lambda trial: trial.candidate)
+    return {
+        name: _result(name, list(of_one), split, paths)
+        for name, of_one in groupby(ordered, key=lambda trial: trial.candidate)
+    }
+
+
+def _result(name: str, trials: Sequence[Trial], split: Split, paths: ComparisonPaths) -> CandidateResult:
+    trained = [read_training(trial, paths) for trial in trials]
+    files = [paths.trials / trial.name / split / "metrics.json" for trial in trials]
+    evaluated = [read_record(Evaluation, file, "compare") for file in files]
+    teaching = {field.name: getattr(trials[0].run, field.name) for field in fields(TeachingParams)}
     return CandidateResult(
         name=name,
-        teaching=TeachingParams(**{field.name: getattr(trials[0].run, field.name) for field in fields(TeachingParams)}),
-        miou=tuple(record["miou"] for record in judged),
-        iou_per_class=tuple(record["iou_per_class"] for record in judged),
-        seconds_per_iteration=tuple(record["seconds_per_iteration"] for record in trained),
-        peak_memory_bytes=max(record["peak_memory_bytes"] for record in trained),
-        gpu_peak_memory_bytes=None if None in gpu else max(gpu),
-        gpu_watts=fmean(watts) if len(watts) == len(trained) else None,
-        agreement=None if None in agreement else fmean(agreement),
-        cost=Cost(**trained[0]["cost"]),
-        machines=tuple(record["machine"] for record in trained),
+        teaching=TeachingParams(**teaching),
+        miou=tuple(entry.miou for entry in evaluated),
+        iou_per_class=tuple(entry.iou_per_class for entry in evaluated),
+        seconds_per_iteration=tuple(entry.seconds_per_iteration for entry in trained),
+        peak_memory_bytes=max(entry.peak_memory_bytes for entry in trained),
+        gpu_peak_memory_bytes=_if_all(max, [entry.gpu_peak_memory_bytes for entry in trained]),
+        gpu_watts=_if_all(fmean, [entry.gpu_watts for entry in trained]),
+        agreement=_if_all(fmean, [entry.agreement for entry in trained]),
+        cost=trained[0].cost,
+        machines=tuple(entry.machine for entry in trained),
     )
 
 
-def _read(places: Places, trial: Trial, name: str) -> Mapping[str, Any]:
-    return json.loads((places.runs / trial.name / name).read_text())
+def _if_all(combine: Any, values: Sequence[Any]) -> Any:
+    return None if None in values else combine(values)

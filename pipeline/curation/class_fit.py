@@ -5,21 +5,21 @@ from collections.abc import Sequence
 import numpy as np
 
 from pipeline.curation.measuring.record import MaskMeasurement, Measurement, Problem
-from pipeline.curation.objections import CurationError
 from pipeline.data.classes import ClassTable
 from pipeline.data.samples import UNLABELLED, Sample
+from pipeline.errors import DatasetError
 
 
 def require_fitting_masks(samples: Sequence[Sample], measurements: Sequence[Measurement], classes: ClassTable) -> None:
     """A few odd masks are for the rules; a class table that fits none or half of them is a mistake of the dataset.
 
     Raises:
-        CurationError: says which raw ids the masks hold and which the table knows.
+        DatasetError: says which raw ids the masks hold and which the table knows.
     """
     labelled = [m for s, m in zip(samples, measurements, strict=True) if s.split != UNLABELLED]
     usable = [m.mask.pixels for m in labelled if isinstance(m.mask, MaskMeasurement)]
     if not usable:
-        raise CurationError(
+        raise DatasetError(
             f"none of the {len(labelled)} masks can be used; the first, {_first_problem(samples, measurements)}"
         )
     pixels = np.sum(usable, axis=0)
@@ -32,9 +32,9 @@ def require_fitting_masks(samples: Sequence[Sample], measurements: Sequence[Meas
         f"Correct the ids of the class table, or choose the adapter that goes with these masks (dataset.adapter)"
     )
     if not pixels[of_class].any():
-        raise CurationError(f"no pixel of {len(usable)} masks belongs to a class: {ids}")
+        raise DatasetError(f"no pixel of {len(usable)} masks belongs to a class: {ids}")
     if 2 * foreign > len(usable):
-        raise CurationError(f"{foreign} of {len(usable)} masks hold ids outside the class table: {ids}")
+        raise DatasetError(f"{foreign} of {len(usable)} masks hold ids outside the class table: {ids}")
 
 
 def _first_problem(samples: Sequence[Sample], measurements: Sequence[Measurement]) -> str:

@@ -12,8 +12,8 @@ BLOCK = 512
 """Rows of the distance matrix that are held at once."""
 
 
-class Look(NamedTuple):
-    """What of a sample is compared with others."""
+class Fingerprint(NamedTuple):
+    """What is compared to find the same image again."""
 
     id: str
     split: str
@@ -46,53 +46,52 @@ class SplitPair(NamedTuple):
         return f"{self.earlier}/{self.later}"
 
 
-def exact_copies(looks: Sequence[Look]) -> dict[str, str]:
+def exact_copies(fingerprints: Sequence[Fingerprint]) -> dict[str, str]:
     """Id of a copy -> id of the first sample of the same split with the same pixels and the same mask."""
     first: dict[tuple[str, str, str], str] = {}
     copies = {}
-    for look in looks:
-        original = first.setdefault((look.split, look.image_digest, look.mask_digest), look.id)
-        if original != look.id:
-            copies[look.id] = original
+    for found in fingerprints:
+        original = first.setdefault((found.split, found.image_digest, found.mask_digest), found.id)
+        if original != found.id:
+            copies[found.id] = original
     return copies
 
 
-def near_copies(looks: Sequence[Look], distance: float) -> list[NearPair]:
-    """Samples of one split that could go without a look being lost, each with what stays in its place.
+def near_copies(fingerprints: Sequence[Fingerprint], distance: float) -> list[NearPair]:
+    """Return, nearest first, the samples of each split that show nothing new, each with the one that stays instead.
 
     Samples are taken in their order, and one that is near to none that stayed stays. So the first of two stays, and
-    of a slow drive every frame does that is far enough from the last one that stayed: not only the very first.
+    of a slow drive every frame that is far enough from the last one that stayed.
     """
-    stays = np.zeros(len(looks), dtype=bool)
-    found: list[NearPair] = []
-    for start, distances in _distance_blocks(looks, looks, only_before=True):
-        rows = range(start, start + len(distances))
-        earlier = np.where(stays[None, :start], distances[:, :start], np.inf)
-        partners = earlier.argmin(axis=1) if start else np.zeros(len(distances), dtype=np.int64)
-        nearest = earlier.min(axis=1) if start else np.full(len(distances), np.inf)
-        for offset, row in enumerate(rows):
-            partner, gap = int(partners[offset]), float(nearest[offset])
-            here = np.where(stays[start:row], distances[offset, start:row], np.inf)
-            if here.size and here.min() < gap:
-                partner, gap = start + int(here.argmin()), float(here.min())
-            stays[row] = gap >= distance
-            if not stays[row]:
-                found.append(_pair(looks[partner], looks[row], gap))
-    return found
+    found = [pair for split in SPLITS for pair in _near_copies([f for f in fingerprints if f.split == split], distance)]
+    return sorted(found, key=lambda pair: pair.distance)
 
 
-def compare_splits(looks: Sequence[Look], distance: float) -> list[SplitPair]:
+def _near_copies(fingerprints: Sequence[Fingerprint], distance: float) -> Iterator[NearPair]:
+    stays = np.zeros(len(fingerprints), dtype=bool)
+    for start, distances in _distance_blocks(fingerprints, fingerprints, only_before=True):
+        for offset, row in enumerate(distances):
+            here = start + offset
+            stayed = np.flatnonzero(stays[:here])
+            nearest = int(stayed[row[stayed].argmin()]) if len(stayed) else here
+            stays[here] = nearest == here or float(row[nearest]) >= distance
+            if not stays[here]:
+                yield _pair(fingerprints[nearest], fingerprints[here], float(row[nearest]))
+
+
+def compare_splits(fingerprints: Sequence[Fingerprint], distance: float) -> list[SplitPair]:
     """Compare every sample of every split with every sample of the others.
 
-    Two images are one if their pixels are equal or the cosine distance of their thumbnails is below `distance`.
+    Two images count as the same if their pixels are equal or the cosine distance of their thumbnails is below
+    `distance`.
     """
-    by_split: Mapping[str, list[Look]] = {s: [look for look in looks if look.split == s] for s in SPLITS}
+    by_split: Mapping[str, list[Fingerprint]] = {s: [f for f in fingerprints if f.split == s] for s in SPLITS}
     present = [split for split in SPLITS if by_split[split]]
     pairs = [pair for pair in combinations(present, 2) if pair != ("train", UNLABELLED)]  # both teach, neither judges
     return [_compare(by_split[a], by_split[b], distance) for a, b in pairs]
 
 
-def _compare(earlier: list[Look], later: list[Look], distance: float) -> SplitPair:
+def _compare(earlier: list[Fingerprint], later: list[Fingerprint], distance: float) -> SplitPair:
     pair_count = 0
     nearest: list[NearPair] = []
     leaking: list[NearPair] = []
@@ -103,7 +102,7 @@ def _compare(earlier: list[Look], later: list[Look], distance: float) -> SplitPa
             nearest.append(pair)
             if distances[row, partner] < distance:
                 leaking.append(pair)
-    sequences = {look.sequence for look in earlier} & {look.sequence for look in later}
+    sequences = {f.sequence for f in earlier} & {f.sequence for f in later}
     return SplitPair(
         earlier[0].split,
         later[0].split,
@@ -114,12 +113,12 @@ def _compare(earlier: list[Look], later: list[Look], distance: float) -> SplitPa
     )
 
 
-def _pair(earlier: Look, later: Look, distance: float) -> NearPair:
+def _pair(earlier: Fingerprint, later: Fingerprint, distance: float) -> NearPair:
     return NearPair(earlier.id, later.id, round(max(distance, 0.0), 6))
 
 
 def _distance_blocks(
-    columns: Sequence[Look], rows: Sequence[Look], only_before: bool
+    columns: Sequence[Fingerprint], rows: Sequence[Fingerprint], only_before: bool
 ) -> Iterator[tuple[int, np.ndarray]]:
     """Blocks of the matrix rows x columns of cosine distances: number of the first row, float32 (b, columns).
 
@@ -130,11 +129,11 @@ def _distance_blocks(
     """
     if not rows:
         return
-    thumbnails = np.stack([look.thumbnail for look in columns])
-    _, codes = np.unique([look.image_digest for look in [*columns, *rows]], return_inverse=True)
+    thumbnails = np.stack([f.thumbnail for f in columns])
+    _, codes = np.unique([f.image_digest for f in [*columns, *rows]], return_inverse=True)
     of_columns, of_rows = codes[: len(columns)], codes[len(columns) :]
     for start in range(0, len(rows), BLOCK):
-        block = np.stack([look.thumbnail for look in rows[start : start + BLOCK]])
+        block = np.stack([f.thumbnail for f in rows[start : start + BLOCK]])
         end = start + BLOCK if only_before else len(columns)
         distances = np.clip(1 - block @ thumbnails[:end].T, 0, 2)
         distances[of_rows[start : start + BLOCK, None] == of_columns[None, :end]] = -1e-9

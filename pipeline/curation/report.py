@@ -5,61 +5,28 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from pipeline.curation.duplicates import SplitPair
-from pipeline.curation.evidence import Evidence
-from pipeline.curation.rules import Finding
+from pipeline.curation.pictures import Picture
+from pipeline.curation.rule import Finding, all_rules
 from pipeline.curation.statistics import (
     Findings,
-    SplitStatistics,
     found_per_rule,
     nearest_pairs,
     rejected_per_rule,
 )
+from pipeline.records.curation import SplitStatistics
 
 LISTED = 20
 """Findings of one rule that are listed; all of them stand in decisions.csv."""
 
-MEANINGS = {
-    "reviewed_drop": "tagged `drop` by a person (review.csv)",
-    "reviewed_label": "tagged `fix_label` by a person, mask unchanged since",
-    "unreadable_image": "no picture, or none that can be read",
-    "unreadable_mask": "the same of the mask",
-    "truncated_image": "the file begins as a picture and ends too early, or is damaged within",
-    "truncated_mask": "the same of the mask",
-    "too_large": "more pixels than `max_megapixels`; not decoded",
-    "unusable_mode": "an image of more than 8 bits a channel, a mask of other than one channel of 8 bits",
-    "size_mismatch": "image and mask differ in size",
-    "unknown_ids": "ids that the class table does not know",
-    "nothing_labelled": "the whole mask is void",
-    "converted_mode": "the image is not RGB and is turned into it",
-    "wrong_suffix": "the file's name promises another format",
-    "lossy_mask": "the mask is stored in a format that changes ids",
-    "rotated": "EXIF asks to turn the image; the mask may be drawn for either view",
-    "outside_dataset": "a link that leads out of the dataset's folder",
-    "mostly_void": "too little of the mask is labelled",
-    "single_class": "the mask shows one class only",
-    "shifted_mask": "borders of the mask fit the edges of the image better elsewhere",
-    "frayed_borders": "label noise along borders",
-    "blank": "the image is all but one color",
-    "overexposed": "too much white",
-    "underexposed": "too much black",
-    "blurred": "blurred (Crété's measure)",
-    "exact_duplicate": "the same pixels and mask twice in a split",
-    "near_duplicate": "nearly the same image twice in a split: it shows nothing new",
-    "leakage": "nearly the same image in two splits: accuracy is measured on what was trained on",
-    "shared_sequence": "frames of one sequence in two splits",
-    "missing_class": "a class that a split shows too rarely to be measured there",
-    "class_imbalance": "a class that is rare in train",
-}
-
 
 def curation_report(
-    findings: Findings, objections: Sequence[str], evidence: Mapping[str, Sequence[Evidence]], page: Path
+    findings: Findings, blocking: Sequence[str], pictures: Mapping[str, Sequence[Picture]], page: Path
 ) -> str:
     """The whole page.
 
     Args:
-        objections: the reasons why the dataset was refused, none if it was not.
-        evidence: pictures by rule.
+        blocking: the reasons why the dataset was refused, none if it was not.
+        pictures: pictures by rule.
         page: where it will lie, for links to the pictures.
     """
     found = {
@@ -69,29 +36,29 @@ def curation_report(
     }
     sections = [
         "# Curation",
-        _summary(findings, objections),
+        _summary(findings, blocking),
         "## Rules\n\n" + _rules(findings),
-        *(_rule(rule, members, evidence.get(rule, ()), page) for rule, members in found.items()),
+        *(_rule(rule, members, pictures.get(rule, ()), page) for rule, members in found.items()),
         "## Classes\n\n" + _classes(findings),
         "## Distances between splits\n\n" + _distances(findings),
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def _summary(findings: Findings, objections: Sequence[str]) -> str:
+def _summary(findings: Findings, blocking: Sequence[str]) -> str:
     kept = sum(statistics.samples for statistics in findings.splits.values())
     splits = ", ".join(f"{split} {statistics.samples}" for split, statistics in findings.splits.items())
     counts = f"Kept {kept} samples ({splits}), left out {len(findings.dropped)}."
-    if not objections:
+    if not blocking:
         return counts
-    return f"**Refused.** Nothing may be trained on this dataset:\n\n{_bullets(objections)}\n\n{counts}"
+    return f"**Refused.** Nothing may be trained on this dataset:\n\n{_bullets(blocking)}\n\n{counts}"
 
 
 def _rules(findings: Findings) -> str:
-    """Every rule, also those that found nothing: that they were asked is part of the evidence."""
+    """Every rule, also those that found nothing: that they were asked is part of the pictures."""
     left_out = rejected_per_rule(findings)
     rows = [
-        (rule, findings.policies[rule], count, left_out[rule], MEANINGS[rule])
+        (rule, findings.policies[rule], count, left_out[rule], all_rules()[rule].meaning)
         for rule, count in found_per_rule(findings).items()
     ]
     explanation = (
@@ -101,11 +68,11 @@ def _rules(findings: Findings) -> str:
     return f"{explanation}\n\n{_table(['rule', 'policy', 'found', 'left out', 'what it means'], rows)}"
 
 
-def _rule(rule: str, found: Sequence[Finding], evidence: Sequence[Evidence], page: Path) -> str:
+def _rule(rule: str, found: Sequence[Finding], pictures: Sequence[Picture], page: Path) -> str:
     rows = [(*((f.sample.id, f.sample.split) if f.sample else ("the dataset", "")), f.reason) for f in found[:LISTED]]
     more = f"\n\nand {len(found) - LISTED} more, in `data/curated/decisions.csv`." if len(found) > LISTED else ""
-    pictures = "".join(f"\n\n![{_cell(e.caption)}]({_link(e.file, page)})\n{_cell(e.caption)}" for e in evidence)
-    return f"## {rule}: {MEANINGS[rule]}\n\n{_table(['sample', 'split', 'reason'], rows)}{more}{pictures}"
+    shown = "".join(f"\n\n![{_cell(p.caption)}]({_link(p.file, page)})\n{_cell(p.caption)}" for p in pictures)
+    return f"## {rule}: {all_rules()[rule].meaning}\n\n{_table(['sample', 'split', 'reason'], rows)}{more}{shown}"
 
 
 def _classes(findings: Findings) -> str:

@@ -11,14 +11,10 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.data.files import write_text
-from pipeline.errors import SegdistillError
+from pipeline.errors import DatasetError
 
 VERDICTS = ("drop", "fix_label")
 """`drop`: must not be used. `fix_label`: its mask is wrong."""
-
-
-class ReviewError(SegdistillError):
-    """A review file that cannot be used."""
 
 
 class Remark(NamedTuple):
@@ -65,27 +61,27 @@ def read_review(path: Path) -> list[Remark]:
     """Read a review file.
 
     Raises:
-        ReviewError: no such file, other columns, an unknown verdict, or a sample with both.
+        DatasetError: no such file, other columns, an unknown verdict, or a sample with both.
     """
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             if tuple(reader.fieldnames or ()) != Remark._fields:
                 found = ",".join(reader.fieldnames or ()) or "none"
-                raise ReviewError(f"{path}: columns {found}, expected {','.join(Remark._fields)}")
+                raise DatasetError(f"{path}: columns {found}, expected {','.join(Remark._fields)}")
             rows = list(reader)
     except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise ReviewError(
+        raise DatasetError(
             f"cannot read {path} ({error}); where nothing was reviewed it holds one line: {','.join(Remark._fields)}"
         ) from error
     remarks = []
     for number, row in enumerate(rows, start=2):
         if None in row or None in row.values():
-            raise ReviewError(f"{path}, line {number}: {len(Remark._fields)} values are needed")
+            raise DatasetError(f"{path}, line {number}: {len(Remark._fields)} values are needed")
         if row["verdict"] not in VERDICTS:
-            raise ReviewError(f"{path}, line {number}: {row['verdict']!r}; a verdict is {' or '.join(VERDICTS)}")
+            raise DatasetError(f"{path}, line {number}: {row['verdict']!r}; a verdict is {' or '.join(VERDICTS)}")
         remarks.append(Remark(**row))
     twice = sorted({remark.id for remark in remarks if [r.id for r in remarks].count(remark.id) > 1})
     if twice:
-        raise ReviewError(f"{path}: more than one remark about {', '.join(twice[:3])}; keep one")
+        raise DatasetError(f"{path}: more than one remark about {', '.join(twice[:3])}; keep one")
     return remarks

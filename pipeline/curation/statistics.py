@@ -2,27 +2,17 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from pipeline.curation.duplicates import NearPair, SplitPair
-from pipeline.curation.rules import Finding
+from pipeline.curation.rule import Finding
 from pipeline.data.samples import SPLITS, Sample
-from pipeline.params.curation import RULE_NAMES
+from pipeline.records.curation import Leakage, NearestPair, SplitStatistics, Statistics
 
 NEAREST = 20
 """How many of the nearest pairs across splits are listed, so that a distance can be judged by eye."""
-
-
-class SplitStatistics(NamedTuple):
-    """Of the samples that are kept; lists have one entry per class, in train-id order."""
-
-    samples: int
-    sequences: int
-    pixels: list[int]
-    void_pixels: int
-    samples_with_class: list[int]
 
 
 class Findings(NamedTuple):
@@ -83,32 +73,32 @@ def nearest_pairs(split_pairs: Sequence[SplitPair]) -> list[NearPair]:
 def found_per_rule(findings: Findings) -> dict[str, int]:
     """How often each rule found something."""
     counts = Counter(finding.rule for finding in findings.found)
-    return {rule: counts[rule] for rule in RULE_NAMES}
+    return {rule: counts[rule] for rule in findings.policies}
 
 
 def rejected_per_rule(findings: Findings) -> dict[str, int]:
     """How many samples each rule left out, by the first reason of each."""
     counts = Counter(finding.rule for finding in findings.dropped)
-    return {rule: counts[rule] for rule in RULE_NAMES}
+    return {rule: counts[rule] for rule in findings.policies}
 
 
-def statistics_json(findings: Findings) -> dict[str, Any]:
-    """The content of statistics.json. Distances are cosine distances of thumbnails, 0..2."""
-    return {
-        "classes": findings.class_names,
-        "splits": {split: statistics._asdict() for split, statistics in findings.splits.items()},
-        "policies": findings.policies,
-        "found": found_per_rule(findings),
-        "rejected": rejected_per_rule(findings),
-        "leakage": {
-            "policy": findings.policies["leakage"],
-            "distance": findings.distance,
-            "pairs": {pair.name: pair.pair_count for pair in findings.split_pairs},
-            "evaluation_samples_affected": affected_samples(findings.split_pairs),
-            "shared_sequences": {pair.name: pair.shared_sequences for pair in findings.split_pairs},
-            "nearest": [
-                {"a": near.earlier, "b": near.later, "distance": near.distance}
-                for near in nearest_pairs(findings.split_pairs)
+def statistics(findings: Findings) -> Statistics:
+    """Return the content of statistics.json."""
+    pairs = findings.split_pairs
+    return Statistics(
+        classes=list(findings.class_names),
+        splits=dict(findings.splits),
+        policies=dict(findings.policies),
+        found=found_per_rule(findings),
+        rejected=rejected_per_rule(findings),
+        leakage=Leakage(
+            policy=findings.policies["leakage"],
+            distance=findings.distance,
+            pairs={pair.name: pair.pair_count for pair in pairs},
+            evaluation_samples_affected=affected_samples(pairs),
+            shared_sequences={pair.name: list(pair.shared_sequences) for pair in pairs},
+            nearest=[
+                NearestPair(a=near.earlier, b=near.later, distance=near.distance) for near in nearest_pairs(pairs)
             ],
-        },
-    }
+        ),
+    )

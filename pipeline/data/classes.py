@@ -1,7 +1,7 @@
 """The class table: which ids a mask may hold, what they mean and how they are drawn."""
 
 import json
-from collections.abc import Sequence
+from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,7 +10,7 @@ import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
 from pipeline.data.files import write_text
-from pipeline.errors import SegdistillError
+from pipeline.errors import DatasetError
 
 IGNORE_INDEX = 255
 """Train id of a pixel nobody labelled: it enters no loss and no metric."""
@@ -19,10 +19,6 @@ MAX_CLASSES = IGNORE_INDEX
 
 
 Byte = Annotated[int, Field(ge=0, le=255)]
-
-
-class ClassTableError(SegdistillError):
-    """A class table that cannot be used."""
 
 
 @dataclass(frozen=True)
@@ -44,34 +40,31 @@ class ClassTable:
 
     def __post_init__(self) -> None:
         if not 2 <= len(self.classes) <= MAX_CLASSES:
-            raise ClassTableError(
+            raise DatasetError(
                 f"class table of {self.dataset!r}: {len(self.classes)} classes, allowed are 2 to {MAX_CLASSES}"
             )
-        self._require_unique("name", [c.name for c in self.classes])
-        self._require_unique("color", [c.color for c in self.classes])
-        self._require_unique("raw id", [i for c in self.classes for i in c.raw_ids] + list(self.void_raw_ids))
-
-    def _require_unique(self, what: str, values: Sequence[object]) -> None:
-        repeated = sorted({str(v) for v in values if values.count(v) > 1})
-        if repeated:
-            raise ClassTableError(
-                f"class table of {self.dataset!r}: {what} {', '.join(repeated)} is used more than once; "
-                f"give every class its own"
-            )
+        raw_ids = [i for c in self.classes for i in c.raw_ids] + list(self.void_raw_ids)
+        names, colors = [c.name for c in self.classes], [c.color for c in self.classes]
+        for what, values in (("name", names), ("color", colors), ("raw id", raw_ids)):
+            if repeated := sorted(str(value) for value, uses in Counter(values).items() if uses > 1):
+                raise DatasetError(
+                    f"class table of {self.dataset!r}: {what} {', '.join(repeated)} is used more than once; "
+                    f"give every class its own"
+                )
 
     @property
     def names(self) -> list[str]:
         return [c.name for c in self.classes]
 
     def lookup(self) -> np.ndarray:
-        """Train id of every raw id, uint8 (256,); IGNORE_INDEX for void, and for what the table does not know."""
+        """Return the train id of every raw id, uint8 (256,); IGNORE_INDEX for void and for unknown ids."""
         train_ids = np.full(256, IGNORE_INDEX, dtype=np.uint8)
         for train_id, label_class in enumerate(self.classes):
             train_ids[list(label_class.raw_ids)] = train_id
         return train_ids
 
     def known_raw_ids(self) -> np.ndarray:
-        """Which raw ids are a class or void, bool (256,)."""
+        """Say which raw ids are a class or void, bool (256,)."""
         known = self.lookup() != IGNORE_INDEX
         known[list(self.void_raw_ids)] = True
         return known
@@ -81,7 +74,7 @@ class ClassTable:
         return self.lookup()[raw]
 
     def palette(self) -> np.ndarray:
-        """Colors for every uint8 value, (256, 3) RGB; whatever is not a class is black."""
+        """Return colors for every uint8 value, (256, 3) RGB; whatever is not a class is black."""
         colors = np.zeros((256, 3), dtype=np.uint8)
         colors[: len(self.classes)] = [c.color for c in self.classes]
         return colors
@@ -94,6 +87,4 @@ class ClassTable:
         try:
             return TypeAdapter(cls).validate_json(path.read_bytes())
         except (OSError, ValidationError) as error:
-            raise ClassTableError(
-                f"{path} is not a class table ({error}); run the prepare stage to write it"
-            ) from error
+            raise DatasetError(f"{path} is not a class table ({error}); run the prepare stage to write it") from error

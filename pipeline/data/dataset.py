@@ -1,32 +1,15 @@
-"""Batches for training (random crops without end) and for evaluation (whole images, once)."""
+"""Whole images in batches, each once: for evaluation."""
 
-import os
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, get_worker_info
 
-from pipeline.data.decoded import DecodedPairs
 from pipeline.data.images import read_image
 from pipeline.data.samples import Sample
-from pipeline.data.transforms import Augmentation
-from pipeline.errors import SegdistillError
-
-NO_MEMORY = re.compile(r"MemoryError|OutOfMemory|Insufficient memory|[Cc]annot allocate memory|Errno 12\b")
-"""What NumPy, OpenCV, PyTorch and the system say, each in its own way."""
-RAISED = "Caught "
-"""How PyTorch begins to tell of an exception in a loader process; of one that died it tells otherwise."""
-
-
-class LoaderError(SegdistillError):
-    """A machine or a dataset that cannot feed the training."""
 
 
 class Batch(NamedTuple):
@@ -36,183 +19,26 @@ class Batch(NamedTuple):
     ids: list[str]
 
 
-class TrainingBatch(NamedTuple):
-    """Crops, and how their colors are to be changed."""
-
-    image: UInt8[Tensor, "n 3 H W"]  # RGB
-    labels: UInt8[Tensor, "n H W"]  # train ids
-    distortion: Float[Tensor, "n 4"]
-    ids: list[str]
-
-    def on(self, device: torch.device) -> list[Tensor]:
-        """All but the ids. Bytes travel, a quarter of what float32 would be; the host does not wait for them."""
-        return [tensor.to(device, non_blocking=True) for tensor in (self.image, self.labels, self.distortion)]
-
-
 def network_input(image: UInt8[Tensor, "n 3 H W"]) -> Float[Tensor, "n 3 H W"]:
-    """RGB in 0..1, channels last."""
+    """Return RGB in 0..1, channels last."""
     return image.float().div_(255).contiguous(memory_format=torch.channels_last)
 
 
-Draw = tuple[np.ndarray, np.ndarray, np.ndarray, str]
-"""Image, labels, distortion, sample id."""
-
-
-class TrainingDraws(Dataset[Draw]):
-    """Draw number i is a fixed function of (samples, seed, i): which sample, which crop, which distortion.
-
-    So the data order is the same for every run with one seed, however many workers load it and wherever it resumes.
-    """
-
-    def __init__(self, pairs: DecodedPairs, samples: Sequence[Sample], augmentation: Augmentation, seed: int):
-        self.pairs = pairs
-        self.samples = samples
-        self.augmentation = augmentation
-        self.seed = seed
-        self._epoch = -1
-        self._order = np.empty(0, dtype=np.int64)  # of the samples in that epoch; drawing it takes as long as a crop
-
-    def sample(self, draw: int) -> Sample:
-        epoch, position = divmod(draw, len(self.samples))
-        if self._epoch != epoch:
-            self._epoch = epoch
-            self._order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.samples))
-        return self.samples[self._order[position]]
-
-    def __getitem__(self, draw: int) -> Draw:
-        sample = self.sample(draw)
-        random = np.random.default_rng([self.seed, 1, draw])
-        image, labels, distortion = self.augmentation(*self.pairs.read(sample), random)
-        return image, labels, distortion, sample.id
-
-
-class Share(NamedTuple):
-    """What of every batch one process loads, and in how many parts."""
-
-    batch_size: int  # of all processes together
-    parts: int = 1  # differentiated one after the other, their gradients added up
-    process: int = 0
-    processes: int = 1
-
-    @property
-    def images(self) -> int:
-        """In one part."""
-        return self.batch_size // (self.parts * self.processes)
-
-    def draws(self, iteration: int) -> Iterator[list[int]]:
-        """The numbers of the draws of each part; over the processes and parts every draw of the batch comes once."""
-        first = iteration * self.batch_size + self.process * self.images
-        for part in range(self.parts):
-            begin = first + part * self.images * self.processes
-            yield list(range(begin, begin + self.images))
-
-
-def training_batches(
-    draws: TrainingDraws, share: Share, start: int, iterations: int, workers: int
-) -> Iterator[TrainingBatch]:
-    """The parts of the batches of the iterations start, ..., iterations - 1.
-
-    Raises:
-        LoaderError: /dev/shm is too small for the loader processes. `lost_processes_told` is for one that dies.
-        ImageError: a sample can no longer be read, or is not the one that was listed.
-    """
-    if workers:
-        _require_shared_memory(draws.augmentation, share.images, workers)
-    loader: Iterable[TrainingBatch] = DataLoader(  # type: ignore[reportAssignmentType]: the collated type
-        draws,  # type: ignore[reportArgumentType]
-        batch_sampler=[part for iteration in range(start, iterations) for part in share.draws(iteration)],
-        num_workers=workers,
-        collate_fn=_collate,
-        worker_init_fn=_one_thread,
-        pin_memory=torch.cuda.is_available(),
-    )
-    return _with_own_errors(loader)
-
-
 def evaluation_batches(samples: Sequence[Sample], batch_size: int) -> Iterator[Batch]:
-    """Whole images in list order; a batch ends early where the next image has another size."""
+    """Yield whole images in list order; a batch ends early where the next image has another size."""
     pending: list[tuple[np.ndarray, str]] = []
     for sample in samples:
         image = read_image(sample.image, sample.image_sha256)
         if pending and (len(pending) == batch_size or pending[0][0].shape != image.shape):
-            yield Batch(*_stacked(pending))
+            yield Batch(*stacked(pending))
             pending = []
         pending.append((image, sample.id))
     if pending:
-        yield Batch(*_stacked(pending))
+        yield Batch(*stacked(pending))
 
 
-@contextmanager
-def lost_processes_told() -> Iterator[None]:
-    """To be around all that goes on while batches are loaded.
-
-    PyTorch tells of a loader process that died in the handler of a signal: where the training happens to be, which is
-    seldom where it asks for a batch.
-
-    Raises:
-        LoaderError: a loader process died or has no memory.
-    """
-    try:
-        yield
-    except (RuntimeError, MemoryError, OSError, cv2.error) as error:
-        if "DataLoader worker" not in str(error):
-            raise
-        if NO_MEMORY.search(str(error)):
-            raise LoaderError(
-                "a loader process has no memory for its next batch. Lower training.workers, training.batch_size or the "
-                "crop in params.yaml, or run it where there is more memory; it goes on from its last checkpoint"
-            ) from error
-        if RAISED in str(error):
-            raise  # a defect of ours
-        raise LoaderError(
-            f"a loader process died ({error}); usually memory or /dev/shm ran out. Lower training.workers (0: none) in "
-            f"params.yaml; it goes on from its last checkpoint"
-        ) from error
-
-
-def _with_own_errors(loader: Iterable[TrainingBatch]) -> Iterator[TrainingBatch]:
-    """What a loader process says of our own, without the tracebacks of two processes around it."""
-    try:
-        yield from loader
-    except SegdistillError as error:
-        raise type(error)(str(error).strip().splitlines()[-1].partition("Error: ")[2] or str(error)) from error
-
-
-def _collate(draws: Sequence[Draw]) -> TrainingBatch:
-    """A batch; of a loader process in shared memory.
-
-    Left to PyTorch, a thread of the queue between the processes would put it there: when there is no memory left, that
-    thread drops the batch with a word on stderr, and the training waits for it for ever.
-    """
-    batch = TrainingBatch(*_stacked(draws))
-    if get_worker_info() is not None:
-        for tensor in (batch.image, batch.labels, batch.distortion):
-            tensor.share_memory_()
-    return batch
-
-
-def _stacked(rows: Sequence[tuple[Any, ...]]) -> list[Any]:
-    """Rows of image, further arrays, id to columns; channels go where PyTorch has them."""
+def stacked(rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+    """Turn rows of image, further arrays, id into columns; channels go where PyTorch has them."""
     *columns, ids = zip(*rows, strict=True)
     images, *others = (torch.from_numpy(np.stack(column)) for column in columns)
     return [images.permute(0, 3, 1, 2), *others, list(ids)]
-
-
-def _one_thread(_worker: int) -> None:
-    cv2.setNumThreads(0)  # a worker that starts threads of its own takes the cores from the training
-
-
-def _require_shared_memory(augmentation: Augmentation, batch_size: int, workers: int) -> None:
-    """Workers hand batches over in /dev/shm; where it is full they die with a bus error that explains nothing."""
-    prefetched = 2 * workers + 1
-    needed = prefetched * batch_size * augmentation.crop_height * augmentation.crop_width * 4
-    try:
-        status = os.statvfs("/dev/shm")
-    except OSError:
-        return  # a system without /dev/shm uses another way
-    free = status.f_bavail * status.f_frsize
-    if free < needed:
-        raise LoaderError(
-            f"/dev/shm has {free / 1e6:.0f} MB free, {workers} loader processes need {needed / 1e6:.0f} MB. "
-            f"Enlarge it (docker run --shm-size=1g) or set training.workers to 0 in params.yaml"
-        )

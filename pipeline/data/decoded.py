@@ -1,8 +1,7 @@
 """Decoded pairs of image and mask, kept on disk as they lie in memory, so that each is decoded once."""
 
-import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
@@ -44,14 +43,17 @@ class DecodedPairs:
             needed = width * height * 4 + NUMPY_HEADER
             if needed > room:
                 break
-            _require_present(sample)
+            if sample.mask and not sample.mask.exists():  # told now, and not when an epoch comes to it
+                raise ImageError(f"sample {sample.id} cannot be read: no file {sample.mask}")
             room -= needed
-            if name := _name(sample, classes):
-                self.names[sample.id] = name
-        _make_room(folder, set(self.names.values()), room)
+            # Kept only where the list says of which bytes: what it was decoded from could not be known else.
+            if sample.image_sha256 and (sample.mask_sha256 or not sample.mask):
+                listed = f"{sample.image_sha256} {sample.mask_sha256}".encode() + classes.lookup().tobytes()
+                self.names[sample.id] = f"{sha256(listed).hexdigest()[:32]}.npy"
+        self._make_room(room)
 
     def read(self, sample: Sample) -> Pair:
-        """uint8 (H, W, 3) RGB and uint8 (H, W) train ids, both for reading only.
+        """Return uint8 (H, W, 3) RGB and uint8 (H, W) train ids, both for reading only.
 
         Raises:
             ImageError: as `read_image` and `read_labels`.
@@ -81,37 +83,15 @@ class DecodedPairs:
     def _decoded(self, sample: Sample) -> Pair:
         return read_image(sample.image, sample.image_sha256), read_labels(sample, self.classes)
 
-
-def _require_present(sample: Sample) -> None:
-    """So that a missing mask is told now, and not when an epoch comes to it."""
-    try:
-        for path in filter(None, (sample.image, sample.mask)):
-            path.stat()
-    except OSError as error:
-        raise ImageError(f"sample {sample.id} cannot be read: {error}") from error
-
-
-def _name(sample: Sample, classes: ClassTable) -> str:
-    """Empty where the list does not say which bytes a file has: what it was decoded from could not be known."""
-    if not sample.image_sha256 or (sample.mask is not None and not sample.mask_sha256):
-        return ""
-    listed = f"{sample.image_sha256} {sample.mask_sha256}".encode()
-    return f"{sha256(listed + classes.lookup().tobytes()).hexdigest()[:32]}.npy"
-
-
-def _make_room(folder: Path, wanted: set[str], room: int) -> None:
-    """Remove what is not wanted, the oldest first, until it fits into the room that the wanted ones leave."""
-    others = sorted((state.st_mtime_ns, state.st_size, path) for path, state in _files(folder, wanted))
-    excess = sum(size for _, size, _ in others) - room
-    for _, size, path in others:
-        if excess <= 0:
-            return
-        path.unlink(missing_ok=True)
-        excess -= size
-
-
-def _files(folder: Path, wanted: set[str]) -> Iterator[tuple[Path, os.stat_result]]:
-    for path in folder.glob("*.npy"):
-        with suppress(FileNotFoundError):  # another process makes room as well
-            if path.name not in wanted:
-                yield path, path.stat()
+    def _make_room(self, room: int) -> None:
+        """Remove what others left, the oldest first, until it fits into the room that the own files leave."""
+        own, others = set(self.names.values()), list[tuple[int, int, Path]]()
+        for path in self.folder.glob("*.npy"):
+            with suppress(FileNotFoundError):  # another process makes room as well
+                if path.name not in own:
+                    others.append((path.stat().st_mtime_ns, path.stat().st_size, path))
+        excess = sum(size for _, size, _ in others) - room
+        for _, size, path in sorted(others):
+            if excess > 0:
+                path.unlink(missing_ok=True)
+                excess -= size

@@ -10,13 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.errors import SegdistillError
+from pipeline.errors import MachineError
 
 FULL = 64 * 1024
 """Bytes. Libraries that write for themselves may not say that there was no room, and stumble over what they wrote."""
 
 
-class DiskFull(SegdistillError):
+class DiskFull(MachineError):
     """No room left for an artifact."""
 
 
@@ -60,10 +60,9 @@ def room_for(path: Path) -> Iterator[None]:
 
 
 def _number(error: Exception) -> int | None:
-    """The operating system's number of an error; libraries written in Rust have it in their message only."""
+    """Find the operating system's number of an error; libraries written in Rust have it in their message only."""
     told = re.search(r"\(os error (\d+)\)", str(error))
-    number = getattr(error, "errno", None)
-    return number if number is not None else int(told[1]) if told else None
+    return getattr(error, "errno", None) or (int(told[1]) if told else None)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from pipeline.errors import SegdistillError
+from pipeline.errors import DatasetError
 
 READ_ERRORS = (OSError, UnidentifiedImageError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError)
 """What pillow raises for files that are damaged, truncated, hostile or not images at all."""
@@ -21,15 +21,12 @@ DEEP = ("I", "F")
 """Pixel formats of 16 and 32 bits: pillow would clip them to 255 without a word."""
 
 
-class ImageError(SegdistillError):
+class ImageError(DatasetError):
     """An image or mask file that cannot be used."""
 
 
 def read_image(path: Path, listed: str = "") -> np.ndarray:
-    """Decode a picture: uint8 (H, W, 3) RGB.
-
-    Args:
-        listed: SHA-256 that the file's bytes must have; empty where no list names them.
+    """Decode a picture to uint8 (H, W, 3) RGB; `listed` is the SHA-256 that the file must have, if any list says one.
 
     Raises:
         ImageError: missing, truncated, damaged, not an image, with more than 8 bits a channel, or not as listed.
@@ -38,10 +35,7 @@ def read_image(path: Path, listed: str = "") -> np.ndarray:
 
 
 def read_mask(path: Path, listed: str = "") -> np.ndarray:
-    """Decode a mask as it is stored: uint8 (H, W); palette images give their indices.
-
-    Args:
-        listed: as of `read_image`.
+    """Decode a mask as it is stored, uint8 (H, W), palette images to their indices; `listed` as of `read_image`.
 
     Raises:
         ImageError: missing, damaged, not one channel of 8 bits, or not as listed.
@@ -50,11 +44,7 @@ def read_mask(path: Path, listed: str = "") -> np.ndarray:
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """(width, height) from the header of a picture, without decoding it.
-
-    Raises:
-        ImageError: missing, or not an image.
-    """
+    """Read (width, height) from the header of a picture; raises ImageError where it is missing or no image."""
     try:
         with Image.open(path) as file:
             return file.size

@@ -10,7 +10,7 @@ from pipeline.data.samples import Sample
 
 
 def read_labels(sample: Sample, classes: ClassTable) -> np.ndarray:
-    """Train ids of a sample, uint8 (H, W); all IGNORE_INDEX where it has no mask.
+    """Read the train ids of a sample, uint8 (H, W); all IGNORE_INDEX where it has no mask.
 
     Raises:
         ImageError: the mask (without one, the image) cannot be read, or is not the one that was listed.
@@ -22,12 +22,5 @@ def read_labels(sample: Sample, classes: ClassTable) -> np.ndarray:
 
 
 def read_train_ids(mask: Path, classes: ClassTable, listed: str = "") -> np.ndarray:
-    """Train ids of a mask of the dataset, uint8 (H, W).
-
-    Args:
-        listed: SHA-256 that the file's bytes must have; empty where no list names them.
-
-    Raises:
-        ImageError: the mask cannot be read, or is not the one that was listed.
-    """
+    """Read the train ids of a mask of the dataset, uint8 (H, W); `listed` and errors as of `read_mask`."""
     return classes.to_train_ids(read_mask(mask, listed))

@@ -2,28 +2,20 @@
 
 import csv
 import io
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.data.files import write_text
-from pipeline.errors import SegdistillError
+from pipeline.errors import DatasetError
 
 LABELLED_SPLITS = ("train", "val", "test")
 UNLABELLED = "unlabelled"  # images without masks: only a teacher can say something about them
 SPLITS = (*LABELLED_SPLITS, UNLABELLED)
 
 
-class SampleListError(SegdistillError):
-    """A sample list that cannot be used."""
-
-
 class Sample(NamedTuple):
-    """One image with its mask.
-
-    Paths are relative to the folder in which the stages run (or absolute), so that a list means the same on every
-    machine.
-    """
+    """One image with its mask; paths are relative to the folder in which the stages run, or absolute."""
 
     id: str  # unique in the list; also the file name of the predictions made for it
     split: str  # one of SPLITS
@@ -34,9 +26,8 @@ class Sample(NamedTuple):
     mask_sha256: str  # the same; empty without a mask
 
     def cells(self) -> list[str]:
-        """The row in a file."""
-        mask = "" if self.mask is None else self.mask.as_posix()
-        return [self.id, self.split, self.sequence, self.image.as_posix(), mask, self.image_sha256, self.mask_sha256]
+        """Return the row in a file."""
+        return [cell.as_posix() if isinstance(cell, Path) else cell or "" for cell in self]
 
 
 class Decision(NamedTuple):
@@ -62,16 +53,10 @@ def write_decisions(path: Path, decisions: Iterable[Decision]) -> None:
 
 
 def read_decisions(path: Path) -> list[Decision]:
-    """The whole list with what curation says about each sample.
-
-    Raises:
-        SampleListError: no such file, other columns, or an unknown split.
-    """
+    """Read the whole list with what curation says about each sample; raises DatasetError as `read_samples`."""
     return [
-        Decision(_sample(row), row["decision"], row["rules"].split(), row["reasons"].split(BETWEEN_REASONS))
-        if row["rules"]
-        else Decision(_sample(row), row["decision"], [], [])
-        for row in _read(path, DECISION_COLUMNS)
+        Decision(_sample(row), decision, rules.split(), reasons.split(BETWEEN_REASONS) if rules else [])
+        for *row, decision, rules, reasons in _read(path, DECISION_COLUMNS)
     ]
 
 
@@ -79,18 +64,13 @@ def read_samples(path: Path, *splits: str) -> list[Sample]:
     """Read a sample list, all of it or some splits, one after the other.
 
     Raises:
-        SampleListError: no such file, other columns, an unknown or an empty split.
+        DatasetError: no such file, other columns, an unknown or an empty split.
     """
-    rows = [_sample(row) for row in _read(path, Sample._fields)]
-    if not splits:
-        return rows
-    chosen: list[Sample] = []
+    samples = [_sample(row) for row in _read(path, Sample._fields)]
     for split in splits:
-        of_split = [row for row in rows if row.split == split]
-        if not of_split:
-            raise SampleListError(f"{path}: no sample in split {split!r}, so there is nothing to work on")
-        chosen += of_split
-    return chosen
+        if not any(sample.split == split for sample in samples):
+            raise DatasetError(f"{path}: no sample in split {split!r}, so there is nothing to work on")
+    return [sample for split in splits for sample in samples if sample.split == split] if splits else samples
 
 
 def _write(path: Path, rows: Iterable[Sequence[str]]) -> None:
@@ -99,30 +79,27 @@ def _write(path: Path, rows: Iterable[Sequence[str]]) -> None:
     write_text(path, text.getvalue())
 
 
-def _read(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
+def _read(path: Path, columns: Sequence[str]) -> list[list[str]]:
     if not path.is_file():
-        raise SampleListError(f"no sample list at {path}; run the prepare and curate stages first")
+        raise DatasetError(f"no sample list at {path}; run the prepare and curate stages first")
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            if list(reader.fieldnames or ()) != list(columns):
-                raise SampleListError(f"{path}: columns {reader.fieldnames}, expected {list(columns)}")
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SampleListError(f"cannot read {path} ({error}); run the prepare and curate stages again") from error
+            header, *rows = csv.reader(file)
+    except (OSError, ValueError, csv.Error) as error:  # not text, or nothing in it
+        raise DatasetError(f"cannot read {path} ({error}); run the prepare and curate stages again") from error
+    if header != list(columns):
+        raise DatasetError(f"{path}: columns {header}, expected {list(columns)}")
     for number, row in enumerate(rows, start=2):
-        if None in row or None in row.values():
-            raise SampleListError(
+        if len(row) != len(columns):
+            raise DatasetError(
                 f"{path}, line {number}: {len(columns)} values are needed; run the prepare and curate stages again"
             )
-    unknown = sorted({row["split"] for row in rows} - set(SPLITS))
+    unknown = sorted({row[1] for row in rows} - set(SPLITS))
     if unknown:
-        raise SampleListError(f"{path}: unknown split {', '.join(unknown)}; known are {', '.join(SPLITS)}")
+        raise DatasetError(f"{path}: unknown split {', '.join(unknown)}; known are {', '.join(SPLITS)}")
     return rows
 
 
-def _sample(row: Mapping[str, str]) -> Sample:
-    mask = Path(row["mask"]) if row["mask"] else None
-    return Sample(
-        row["id"], row["split"], row["sequence"], Path(row["image"]), mask, row["image_sha256"], row["mask_sha256"]
-    )
+def _sample(cells: Sequence[str]) -> Sample:
+    name, split, sequence, image, mask, image_sha256, mask_sha256 = cells
+    return Sample(name, split, sequence, Path(image), Path(mask) if mask else None, image_sha256, mask_sha256)

@@ -5,13 +5,11 @@ import os
 import sqlite3
 import warnings
 import zlib
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterable, Mapping
 from itertools import islice
 from pathlib import Path
-from types import TracebackType
 
-from pipeline.errors import SegdistillError
+from pipeline.errors import MachineError
 
 AT_ONCE = 500
 """Keys in one question; SQLite allows 999 in its older versions."""
@@ -22,10 +20,6 @@ CHECKSUM = 4
 """Bytes before each value: SQLite notices damaged pages, but not damaged content."""
 
 
-class StoreBusy(SegdistillError):
-    """Another process holds the store."""
-
-
 class Store:
     """A cache, never a record: whatever is in it can be computed anew, and a damaged file is begun anew.
 
@@ -33,7 +27,7 @@ class Store:
         path: of the file; its folder is made.
 
     Raises:
-        StoreBusy: another process has been writing to it for a minute.
+        MachineError: another process has been writing to it for a minute.
     """
 
     def __init__(self, path: Path):
@@ -44,7 +38,7 @@ class Store:
         except sqlite3.OperationalError as error:
             if os.statvfs(path.parent).f_flag & os.ST_RDONLY:  # SQLite does not say so
                 raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path)) from error
-            raise StoreBusy(f"{path} cannot be opened ({error}); is another stage of this profile running?") from error
+            raise MachineError(f"cannot open {path} ({error}); is another stage of this profile running?") from error
         except sqlite3.DatabaseError as error:
             warnings.warn(f"{path} is damaged ({error}) and is begun anew", stacklevel=2)
             path.unlink()
@@ -53,47 +47,39 @@ class Store:
     def __enter__(self) -> "Store":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+    def __exit__(self, *error: object) -> None:
         self._connection.close()
 
     def get(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """The values of those keys that have one, and that are still what was put."""
+        """Return the values of those keys that have one, and that are still what was put."""
         found: dict[str, bytes] = {}
         remaining = iter(keys)
         while asked := list(islice(remaining, AT_ONCE)):
-            places = ",".join("?" * len(asked))
-            for key, entry in self._connection.execute(
-                f"SELECT key, value FROM entries WHERE key IN ({places})", asked
-            ):
-                checksum, value = entry[:CHECKSUM], entry[CHECKSUM:]
-                if checksum == _checksum(value):
-                    found[key] = value
+            query = f"SELECT key, value FROM entries WHERE key IN ({','.join('?' * len(asked))})"
+            for key, entry in self._connection.execute(query, asked):
+                if entry[:CHECKSUM] == _checksum(entry[CHECKSUM:]):
+                    found[key] = entry[CHECKSUM:]
         return found
 
     def put(self, entries: Mapping[str, bytes]) -> None:
         """Add or replace entries, all or none."""
         rows = [(key, _checksum(value) + value) for key, value in entries.items()]
-        with self._change():
-            self._connection.executemany("INSERT OR REPLACE INTO entries VALUES (?, ?)", rows)
+        self._change("INSERT OR REPLACE INTO entries VALUES (?, ?)", rows)
 
     def forget(self, used: Collection[str]) -> None:
         """Remove what is not among the used keys, once that is more than the used ones and a few thousand."""
-        (count,) = self._connection.execute("SELECT COUNT(*) FROM entries").fetchone()
-        if count <= 2 * len(used) + 10_000:
-            return
-        keys: Sequence[str] = [key for (key,) in self._connection.execute("SELECT key FROM entries") if key not in used]
-        with self._change():
-            self._connection.executemany("DELETE FROM entries WHERE key = ?", [(key,) for key in keys])
-        self._connection.execute("VACUUM")
+        keys = [key for (key,) in self._connection.execute("SELECT key FROM entries")]
+        if len(keys) > 2 * len(used) + 10_000:
+            self._change("DELETE FROM entries WHERE key = ?", [(key,) for key in keys if key not in used])
+            self._connection.execute("VACUUM")
 
-    @contextmanager
-    def _change(self) -> Iterator[None]:
+    def _change(self, statement: str, rows: list[tuple]) -> None:
         try:
             with self._connection:
-                yield
+                self._connection.executemany(statement, rows)
         except sqlite3.OperationalError as error:
-            raise StoreBusy(
-                f"{self.path} cannot be written ({error}); is the disk full, or another stage of this profile running?"
+            raise MachineError(
+                f"cannot write {self.path} ({error}); is the disk full, or another stage of this profile running?"
             ) from error
 
     def _open(self) -> sqlite3.Connection:

@@ -62,11 +62,10 @@ class Augmentation:
         return image[window], labels[window]
 
     def _pad(self, image: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        missing_rows = max(0, self.crop_height - labels.shape[0])
-        missing_columns = max(0, self.crop_width - labels.shape[1])
-        if not missing_rows and not missing_columns:
+        rows, columns = self.crop_height - labels.shape[0], self.crop_width - labels.shape[1]
+        if rows <= 0 and columns <= 0:
             return image, labels
-        edges = ((0, missing_rows), (0, missing_columns))
+        edges = ((0, max(0, rows)), (0, max(0, columns)))
         return np.pad(image, (*edges, (0, 0))), np.pad(labels, edges, constant_values=IGNORE_INDEX)
 
     def _distortion(self, random: np.random.Generator) -> np.ndarray:

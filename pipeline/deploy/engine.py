@@ -1,64 +1,141 @@
-"""One run's engines from its ONNX files; how a build is done stands in bundle/on_target, which targets use as well.
+"""Build the TensorRT engines of a run and compare those that this machine can run with the checkpoint.
 
-Without a GPU, TensorRT for RTX builds ahead of time for the compute capabilities asked for. Where the full `tensorrt`
-package and a GPU are present, an engine for that GPU is built with it as well. What cannot be built is recorded with
-the reason.
+Without a GPU, TensorRT for RTX builds ahead of time for the given compute capabilities. With the full `tensorrt`
+package and a GPU, an engine for that GPU is built too. What cannot be built is recorded with the reason.
 """
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 
-from pipeline.data.files import replacing, write_text
-from pipeline.deploy.bundle.on_target.engine_builder import (
-    BACKENDS,
-    BuildFailed,
-    Settings,
-    build_engine,
-    load_backend,
-    timing_cache_name,
-)
-from pipeline.deploy.bundle.on_target.engine_file import describe, description_path, engine_name
-from pipeline.errors import SegdistillError
-
-
-class EngineError(SegdistillError):
-    """An engine that cannot be built, or that does not do what its checkpoint does."""
+from pipeline.data.classes import ClassTable
+from pipeline.data.files import sha256
+from pipeline.data.samples import Sample, read_samples
+from pipeline.errors import ArtifactError
+from pipeline.measure.parity import complaints, measure_parity
+from pipeline.params.engine import EngineParams
+from pipeline.params.parity import BudgetParams, ParityParams
+from pipeline.records.engine import Engine, Engines
+from pipeline.records.export import Artifact, Export, Precision
+from pipeline.records.files import read_record, write_record
+from pipeline.records.parity import Parity
+from pipeline.records.quantization import Quantization
+from pipeline.runtime.artifacts import available_threads, open_artifact
+from segdistill_runtime.engine_build import Settings, timing_cache_name
+from segdistill_runtime.engine_file import write_engine
+from segdistill_runtime.engine_target import EngineTarget, engine_targets
+from segdistill_runtime.errors import BuildFailed, NotAvailable
+from segdistill_runtime.targets.target import load_target
 
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
     """An ONNX file that engines are built from, and what its own stage thought of it."""
 
-    precision: str
+    precision: Precision
     path: Path
     sha256: str
     rejected: str  # why it must not be built; empty if it was accepted
 
 
-@dataclass(frozen=True, kw_only=True)
-class Engine:
-    """One engine, or the reason why there is none."""
+def build_run_engines(
+    name: str,
+    engine: EngineParams,
+    parity: ParityParams,
+    split: str,
+    classes: Path,
+    samples: Path,
+    export: Path,
+    quantize: Path,
+    export_metrics: Path,
+    quantize_metrics: Path,
+    predictions: Path,
+    scratch: Path,
+    out: Path,
+    metrics: Path,
+) -> None:
+    """Write out/*.engine, each with its description beside it, and what was built and run as `metrics`.
 
-    precision: str
-    backend: str
-    version: str
-    compute_capabilities: list[str]
-    file: str  # name inside the run's engine folder, its description beside it; empty if not built
-    bytes: int
-    sha256: str
-    source_file: str
-    source_sha256: str
-    status: str  # built, not built
-    executed: bool
-    accepted: bool | None  # within its budget; None if it was not executed
-    reason: str  # why not built, not executed or not accepted
-    parity: dict[str, object] | None
+    Args:
+        export: folder of model.onnx and model_fp16.onnx.
+        quantize: folder of model_int8_tensorrt.onnx.
+        export_metrics: what stage export found out about its files; quantize_metrics likewise.
+        predictions: folder of the checkpoint's, which engines are compared with.
+        scratch: where the full TensorRT keeps its timing caches.
 
-    def record(self) -> dict[str, object]:
-        return asdict(self)
+    Raises:
+        ArtifactError: a source is not the file that was measured, the builder refused a graph, or an engine of fp32 or
+            fp16 is over its budget.
+    """
+
+    def find(precision: Precision) -> Source:
+        file = load_target("tensorrt").sources[precision]
+        if precision == "int8":
+            return read_source(quantize / file, read_record(Quantization, quantize_metrics, "quantize").artifacts)
+        return read_source(export / file, read_record(Export, export_metrics, "export").artifacts)
+
+    sources = [find(precision) for precision in engine.precisions]
+    chosen, table = read_samples(samples, split), ClassTable.load(classes)
+    out.mkdir(parents=True, exist_ok=True)  # empty where no engine is asked for
+    records = []
+    for source in sources:
+        budget = parity.budget(source.precision, engine=True)
+        for built in build_engines(source, engine.compute_capabilities, scratch, out):
+            title = f"{name} {source.precision} {built.backend}"
+            measured = _try_to_run(built, out, chosen, predictions, table, parity.boundary_pixels, title)
+            records.append(judge(*measured, budget))
+    write_record(metrics, Engines(run=name, engines=records))
+
+
+def read_source(path: Path, artifacts: Sequence[Artifact]) -> Source:
+    """Find what the stage that wrote an ONNX file for TensorRT recorded about it.
+
+    Raises:
+        ArtifactError: there is no record of the file, or the file is not the one that was measured.
+    """
+    meant = [artifact for artifact in artifacts if artifact.file == path.name and "tensorrt" in artifact.runtimes]
+    if not meant or not path.is_file() or sha256(path) != meant[0].sha256:
+        raise ArtifactError(f"{path} is missing or is not the file that was measured; run `dvc repro`")
+    rejected = meant[0].reason or "no reason given" if meant[0].status != "accepted" else ""
+    return Source(precision=meant[0].precision, path=path, sha256=meant[0].sha256, rejected=rejected)
+
+
+def judge(built: Engine, parity: Parity | None, budget: BudgetParams) -> Engine:
+    """Add what parity says. An int8 engine over its budget is rejected, which is a result; others are a fault.
+
+    Raises:
+        ArtifactError: an engine of fp32 or fp16 is over its budget; names the worst image.
+    """
+    if parity is None:
+        return built
+    over = complaints(parity, budget)
+    if over and built.precision != "int8":
+        raise ArtifactError(
+            f"{built.file} disagrees with the checkpoint, most on image {parity.worst_image}: {'; '.join(over)}. "
+            f"{built.source_file} was within its budget, so look at what {built.backend} {built.version} made of it"
+        )
+    return replace(built, executed=True, accepted=not over, reason="; ".join(over), parity=parity)
+
+
+def _try_to_run(
+    built: Engine,
+    folder: Path,
+    samples: Sequence[Sample],
+    predictions: Path,
+    classes: ClassTable,
+    boundary_pixels: int,
+    title: str,
+) -> tuple[Engine, Parity | None]:
+    """Run an engine over all samples where that is possible; otherwise say why not."""
+    if built.status != "built" or built.reason:
+        return built, None
+    try:
+        with open_artifact(folder / built.file, available_threads()) as runner:
+            return built, measure_parity(runner, samples, predictions, classes, boundary_pixels, title)
+    except NotAvailable as error:
+        return replace(built, reason=str(error)), None
 
 
 def build_engines(source: Source, compute_capabilities: Sequence[str], scratch: Path, out: Path) -> list[Engine]:
@@ -68,44 +145,39 @@ def build_engines(source: Source, compute_capabilities: Sequence[str], scratch: 
         scratch: where the full TensorRT keeps what it measured about kernels, so that builds choose alike.
 
     Raises:
-        EngineError: the builder refused the graph.
+        ArtifactError: the builder refused the graph.
     """
-    return [_build_or_explain(backend, source, compute_capabilities, scratch, out) for backend in BACKENDS]
+    return [_build_or_explain(target, source, compute_capabilities, scratch, out) for target in engine_targets()]
 
 
 def _build_or_explain(
-    backend: str, source: Source, compute_capabilities: Sequence[str], scratch: Path, out: Path
+    target: EngineTarget, source: Source, compute_capabilities: Sequence[str], scratch: Path, out: Path
 ) -> Engine:
-    targets = list(compute_capabilities) if BACKENDS[backend].ahead_of_time else _this_gpu()
-    trt, reason = load_backend(backend)
-    version = "" if trt is None else trt.__version__
+    gpus = list(compute_capabilities) if target.ahead_of_time else _this_gpu()
+    version = reason = ""
+    try:
+        version = target.version()
+        if not gpus:
+            reason = f"{target.name} builds for the GPU of this machine, and there is none"
+    except NotAvailable as error:
+        reason = str(error)
     if source.rejected:
         reason = f"{source.path.name} was rejected by its own stage: {source.rejected}"
-    elif trt is not None and not targets:
-        reason = f"{backend} builds for the GPU of this machine, and there is none"
-    if trt is None or reason:
+    if reason:
         return Engine(
-            precision=source.precision, backend=backend, version=version, compute_capabilities=targets, file="",
+            precision=source.precision, backend=target.name, version=version, compute_capabilities=gpus, file="",
             bytes=0, sha256="", source_file=source.path.name, source_sha256=source.sha256, status="not built",
             executed=False, accepted=None, reason=reason, parity=None,
         )  # fmt: skip
-    timing_cache = scratch / timing_cache_name(backend, version, targets)
+    settings = Settings(None, None, scratch / timing_cache_name(target.name, version, gpus))
     try:
-        built = build_engine(
-            trt, source.path.name, source.path.read_bytes(), source.precision, targets, _gpu_name(),
-            Settings(None, None, timing_cache),
-        )  # fmt: skip
+        built = target.build(source.path.name, source.path.read_bytes(), source.precision, gpus, _gpu_name(), settings)
     except BuildFailed as error:
-        raise EngineError(str(error)) from error
-    if built.timing_cache is not None:
-        _write(timing_cache, built.timing_cache)
-    path = out / engine_name(source.precision, backend, version, targets, source.sha256)
-    _write(path, built.plan)
-    write_text(description_path(path), describe(built.description))
+        raise ArtifactError(str(error)) from error
     return Engine(
-        precision=source.precision, backend=backend, version=version, compute_capabilities=targets, file=path.name,
-        bytes=len(built.plan), sha256=built.description.engine_sha256, source_file=source.path.name,
-        source_sha256=source.sha256, status="built", executed=False, accepted=None,
+        precision=source.precision, backend=target.name, version=version, compute_capabilities=gpus,
+        file=write_engine(built, out).name, bytes=len(built.plan), sha256=built.description.engine_sha256,
+        source_file=source.path.name, source_sha256=source.sha256, status="built", executed=False, accepted=None,
         reason="" if torch.cuda.is_available() else "no GPU on this machine", parity=None,
     )  # fmt: skip
 
@@ -117,8 +189,3 @@ def _this_gpu() -> list[str]:
 
 def _gpu_name() -> str | None:
     return torch.cuda.get_device_name() if torch.cuda.is_available() else None
-
-
-def _write(path: Path, content: bytes) -> None:
-    with replacing(path) as temporary:
-        temporary.write_bytes(content)

@@ -9,16 +9,12 @@ import torch
 
 from models.build import Design
 from models.checkpoint import load_checkpoint
+from models.export_wrappers import LabelsGraph, LogitsGraph
 from models.segmenter import Segmenter
-from models.shipping import LabelsGraph, LogitsGraph
 from pipeline.data.classes import ClassTable
-from pipeline.data.files import write_json
 from pipeline.data.images import read_image
 from pipeline.data.samples import read_samples
-from pipeline.deploy.judged import judge, judge_on_openvino
-from pipeline.deploy.onnx_export import export_graph
-from pipeline.deploy.onnx_rules import IR_VERSION
-from pipeline.deploy.probing import (
+from pipeline.deploy.layer_outputs import (
     Divergence,
     Largest,
     Probe,
@@ -26,10 +22,18 @@ from pipeline.deploy.probing import (
     first_divergence,
     largest_activation,
 )
-from pipeline.measure.parity import Parity, ParityError, measure_parity, require_size
-from pipeline.params.deployment import ExportParams, ParityParams
-from pipeline.runtime import InputShape, Runner, available_threads, open_runner
-from pipeline.runtime.onnx_runner import OnnxRunner
+from pipeline.deploy.onnx_export import export_graph
+from pipeline.deploy.onnx_rules import IR_VERSION
+from pipeline.deploy.parity_gate import judge, judge_on_other_runtimes
+from pipeline.errors import ArtifactError
+from pipeline.measure.parity import measure_parity, require_size
+from pipeline.params.export import ExportParams
+from pipeline.params.parity import ParityParams
+from pipeline.records.export import Activations, Export
+from pipeline.records.files import write_record
+from pipeline.records.parity import Parity
+from pipeline.runtime.artifacts import available_threads, open_artifact
+from segdistill_runtime.runner import InputShape, Runner
 
 HALF_LIMIT = 65504 / 4  # the largest float16, with room for images that nobody has scanned
 DIVERGED_FULL, DIVERGED_HALF = 1e-3, 2e-2  # relative error of a layer's output that is more than rounding
@@ -53,7 +57,7 @@ def export_run(
     rejected, and so is the float32 graph for OpenVINO alone, if it is over its budget there and nowhere else.
 
     Raises:
-        ParityError: labels or logits differ from PyTorch's by more than the parameters allow; names the layer.
+        ArtifactError: labels or logits differ from PyTorch's by more than the parameters allow; names the layer.
     """
     chosen, table = read_samples(samples, split), ClassTable.load(classes)
     require_size(chosen, export.height, export.width)
@@ -67,7 +71,7 @@ def export_run(
         return measure_parity(runner, chosen, predictions, table, parity.boundary_pixels, f"{name} {runner.name}")
 
     def measured(file: str) -> Parity:
-        with open_runner(out / file, available_threads()) as runner:
+        with open_artifact(out / file, available_threads()) as runner:
             return compared(runner)
 
     def full_diverges() -> Divergence:
@@ -79,31 +83,29 @@ def export_run(
         return first_divergence(source, Probe(out / "model_fp16.onnx"), images[0], DIVERGED_HALF)
 
     full = judge(
-        out / "model.onnx", "fp32", ["onnxruntime", "tensorrt"], measured("model.onnx"),
+        out / "model.onnx", "fp32", measured("model.onnx"),
         parity.onnx_fp32, full_diverges,
     )  # fmt: skip
     half = judge(
-        out / "model_fp16.onnx", "fp16", ["onnxruntime", "tensorrt"], measured("model_fp16.onnx"),
+        out / "model_fp16.onnx", "fp16", measured("model_fp16.onnx"),
         parity.fp16, half_diverges, _out_of_range(largest, largest_activation(out / "model_fp16.onnx", images)),
     )  # fmt: skip
-    on_openvino = judge_on_openvino(out / "model.onnx", "fp32", compared, parity.onnx_fp32)
-    write_json(
-        metrics,
-        {
-            "run": name,
-            "opset": export.opset,
-            "ir_version": IR_VERSION,
-            "nodes": sum(nodes.values()),
-            "operators": sorted(nodes),
-            "max_logit_difference": logits,
-            "activations": {"images": len(images), **largest._asdict(), "limit_of_fp16": HALF_LIMIT},
-            "artifacts": [graph.record() for graph in (full, half, *on_openvino)],
-        },
+    elsewhere = judge_on_other_runtimes(out / "model.onnx", "fp32", compared, parity.onnx_fp32)
+    record = Export(
+        run=name,
+        opset=export.opset,
+        ir_version=IR_VERSION,
+        nodes=sum(nodes.values()),
+        operators=sorted(nodes),
+        max_logit_difference=logits,
+        activations=Activations(images=len(images), **largest._asdict(), limit_of_fp16=HALF_LIMIT),
+        artifacts=[full, half, *elsewhere],
     )
+    write_record(metrics, record)
     if full.status == "rejected":
-        raise ParityError(f"{name}: model.onnx does not do what the checkpoint does: {full.reason}")
+        raise ArtifactError(f"{name}: model.onnx does not do what the checkpoint does: {full.reason}")
     if logits > export.max_logit_difference:
-        raise ParityError(
+        raise ArtifactError(
             f"{name}: logits.onnx differs from PyTorch by {logits:.2e}, allowed are {export.max_logit_difference:.0e} "
             f"(params.yaml: export.max_logit_difference)"
         )
@@ -137,7 +139,7 @@ def _out_of_range(full: Largest, half: Largest) -> list[str]:
 def largest_logit_difference(segmenter: Segmenter, graph: Path, images: Sequence[np.ndarray]) -> float:
     """Largest absolute difference of any class score between PyTorch and ONNX Runtime; images uint8 (1, H, W, 3)."""
     eager, worst = LogitsGraph(segmenter), 0.0
-    with OnnxRunner(graph, available_threads()) as runner, torch.inference_mode():
+    with open_artifact(graph, available_threads()) as runner, torch.inference_mode():
         for image in images:
             worst = max(worst, float(np.abs(runner.run(image) - eager(torch.from_numpy(image)).numpy()).max()))
     return worst

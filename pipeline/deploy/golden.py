@@ -10,10 +10,10 @@ from PIL import Image
 from pipeline.data.files import replacing
 from pipeline.data.images import read_image, write_mask
 from pipeline.data.samples import Sample
-from pipeline.deploy.bundle.runner.images import resize
-from pipeline.deploy.evidence import Artifact
-from pipeline.params.deployment import ParityParams
-from pipeline.runtime import available_threads, open_runner
+from pipeline.params.parity import ParityParams
+from pipeline.records.export import Artifact
+from pipeline.runtime.artifacts import available_threads, open_artifact
+from segdistill_runtime.images import resize
 
 IMAGE = "golden/image.png"
 
@@ -63,5 +63,5 @@ def write_golden(
 
 
 def _labels(graph: Path, image: np.ndarray) -> np.ndarray:
-    with open_runner(graph, available_threads()) as runner:
+    with open_artifact(graph, available_threads()) as runner:
         return runner.run(image[None])[0]

@@ -15,10 +15,10 @@ import torch
 from onnx import ModelProto
 
 from models.build import Design
-from models.shipping import LabelsGraph, LogitsGraph
+from models.export_wrappers import LabelsGraph, LogitsGraph
 from pipeline.data.files import replacing
 from pipeline.deploy.onnx_rules import ALLOWED_OPS, IR_VERSION, check_graph
-from pipeline.runtime import InputShape
+from segdistill_runtime.runner import InputShape
 
 FOLDED_UP_TO = 2**26  # numbers
 SCOPES = "pkg.torch.onnx.name_scopes"
@@ -33,7 +33,7 @@ def export_graph(
     the layers that they come from.
 
     Raises:
-        ExportError: the result has another opset, unknown operators, too many nodes, or a machine's paths in it.
+        ArtifactError: the result has another opset, unknown operators, too many nodes, or a machine's paths in it.
     """
     output = "labels" if isinstance(graph, LabelsGraph) else "logits"
     image = torch.zeros(*shape, 3, dtype=torch.uint8)

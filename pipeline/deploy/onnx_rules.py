@@ -5,7 +5,7 @@ from pathlib import Path
 
 import onnx
 
-from pipeline.errors import SegdistillError
+from pipeline.errors import ArtifactError
 
 IR_VERSION = 9  # the newest that three-year-old runtimes on robots still read
 ALLOWED_OPS = frozenset(
@@ -16,15 +16,11 @@ ALLOWED_OPS = frozenset(
 QUANTIZING_OPS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 
-class ExportError(SegdistillError):
-    """A graph that cannot be shipped."""
-
-
 def check_graph(path: Path, opset: int, max_nodes: int, allowed: frozenset[str]) -> None:
     """Refuse a graph that is not what we mean to ship.
 
     Raises:
-        ExportError: it has another opset, unknown operators, too many nodes, or a machine's paths in it.
+        ArtifactError: it has another opset, unknown operators, too many nodes, or a machine's paths in it.
     """
     onnx.checker.check_model(path, full_check=True)
     model = onnx.shape_inference.infer_shapes(onnx.load(path), strict_mode=True)
@@ -41,4 +37,4 @@ def check_graph(path: Path, opset: int, max_nodes: int, allowed: frozenset[str])
     if b"/site-packages/" in path.read_bytes() or str(Path.cwd()).encode() in path.read_bytes():
         problems.append("paths of this machine")
     if problems:
-        raise ExportError(f"the exported graph is not fit to ship: {'; '.join(problems)}")
+        raise ArtifactError(f"the exported graph is not fit to ship: {'; '.join(problems)}")

@@ -1,24 +1,22 @@
 """Attention transfer (AT), arXiv 1612.03928."""
 
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
-from torch import Tensor, nn
+from jaxtyping import Float
+from torch import Tensor
 
 from models.segmenter import SegmentationOutput
-from pipeline.distillation.precision import at_least_float32
+from pipeline.distillation.method import Labels, Maps, Method, Scalar, TeacherMaps, at_least_float32
 
 
-class AttentionTransfer(nn.Module):
+class AT(Method):
     """Where the head's features are strong, the student's have to be strong too; channels may differ in number."""
 
-    def forward(
-        self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Int64[Tensor, "n H W"]
-    ) -> Float[Tensor, ""]:
+    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
         return attention_distance(student.head_features, teacher.head_features)
 
 
 @at_least_float32
-def attention_distance(student: Float[Tensor, "n c h w"], teacher: Float[Tensor, "n b h w"]) -> Float[Tensor, ""]:
+def attention_distance(student: Maps, teacher: TeacherMaps) -> Scalar:
     """Mean squared difference of the two attention maps.
 
     The maps are of unit length, so the value is at most 2/(h*w): hence weights of thousands, which must grow with the
@@ -27,5 +25,5 @@ def attention_distance(student: Float[Tensor, "n c h w"], teacher: Float[Tensor,
     return F.mse_loss(_attention(student), _attention(teacher))
 
 
-def _attention(features: Float[Tensor, "n c h w"]) -> Float[Tensor, "n cells"]:
+def _attention(features: Maps) -> Float[Tensor, "n cells"]:
     return F.normalize(features.square().mean(dim=1).flatten(1), dim=1)

@@ -3,50 +3,53 @@
 from collections.abc import Iterator
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.segmenter import SegmentationOutput
+from models.segmenter import SegmentationOutput, Segmenter
+from pipeline.distillation.method import Labels, Maps, Method, Scalar
+from pipeline.params.sections import Positive, section
 
 
-class ChannelWise(nn.Module):
+class CWD(Method):
     """Every class has a softmax over space, on the logits; the student's has to follow the teacher's.
 
     Says nothing about the classes' offsets against each other: a constant added to a whole map changes nothing, so it
     is usually combined with pixel-wise distillation.
     """
 
-    def __init__(self, temperature: float):
-        super().__init__()
-        self.temperature = temperature
+    @section
+    class Params:
+        temperature: Positive = 4.0  # of both softmaxes; CIRKD's and MGD's, the authors' released runs have 5
 
-    def forward(
-        self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Int64[Tensor, "n H W"]
-    ) -> Float[Tensor, ""]:
-        return channel_divergence(student.logits, teacher.logits, self.temperature)
+    params: Params
+
+    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
+        return channel_divergence(student.logits, teacher.logits, self.params.temperature)
 
 
-class ChannelWiseFeatures(nn.Module):
+class CWDFeatures(Method):
     """The same on the head's features, the student's brought to the teacher's channels by a 1x1 convolution.
 
     Averaged over the teacher's channels, as in the paper; CIRKD's code averages over the student's, so its weight of
     50 is one of 100 (128 to 256 channels) or 200 (128 to 512) here.
     """
 
-    def __init__(self, student_channels: int, teacher_channels: int, temperature: float):
-        super().__init__()
-        self.temperature = temperature
-        self.align = nn.Conv2d(student_channels, teacher_channels, kernel_size=1, bias=False)
+    @section
+    class Params:
+        temperature: Positive = 4.0  # of both softmaxes; CIRKD's value
 
-    def forward(
-        self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Int64[Tensor, "n H W"]
-    ) -> Float[Tensor, ""]:
-        return channel_divergence(self.align(student.head_features), teacher.head_features, self.temperature)
+    params: Params
+
+    def __init__(self, params: Params, student: Segmenter, teacher: Segmenter, iterations: int):
+        super().__init__(params, student, teacher, iterations)
+        self.align = nn.Conv2d(student.head_channels, teacher.head_channels, kernel_size=1, bias=False)
+
+    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
+        return channel_divergence(self.align(student.head_features), teacher.head_features, self.params.temperature)
 
 
-def channel_divergence(
-    student: Float[Tensor, "n c h w"], teacher: Float[Tensor, "n c h w"], temperature: float
-) -> Float[Tensor, ""]:
+def channel_divergence(student: Maps, teacher: Maps, temperature: float) -> Scalar:
     """KL(teacher || student) between spatial softmaxes, averaged over the n*c maps; float32 or wider.
 
     Times temperature**2, so that the gradient's size does not depend on the temperature. Zero if and only if every
@@ -82,7 +85,7 @@ class ChannelDivergence(torch.autograd.Function):
 
 
 def _spatial_log_softmaxes(
-    student: Float[Tensor, "n c h w"], teacher: Float[Tensor, "n c h w"], temperature: float
+    student: Maps, teacher: Maps, temperature: float
 ) -> Iterator[tuple[Float[Tensor, "c cells"], Float[Tensor, "c cells"]]]:
     dtype = torch.promote_types(student.dtype, torch.float32)
     for pair in zip(student, teacher, strict=True):

@@ -13,9 +13,11 @@ import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from models.segmenter import SegmentationOutput
-from pipeline.distillation.dist import ComparesAuxiliaryHeads, auxiliary_logits, correlation_distance
+from models.segmenter import SegmentationOutput, Segmenter
+from pipeline.distillation.dist import auxiliary_logits, correlation_distance
 from pipeline.distillation.fitnet import mean_squared_distance
+from pipeline.distillation.method import Labels, Maps, Method, Scalar, TeacherMaps
+from pipeline.params.sections import Count, Index, NonNegative, section
 
 NOISE_STEPS = 1000
 SAMPLED_STEPS = (400, 300, 200, 100, 0)  # the second half of a grid of ten
@@ -25,9 +27,9 @@ STRIDE = 100
 class DiffusionTerms(NamedTuple):
     """What is added up, each with weight 1."""
 
-    distance: Float[Tensor, ""]  # between the denoised student and the teacher's latent
-    noise_error: Float[Tensor, ""]
-    reconstruction: Float[Tensor, ""]  # of the autoencoder; 0 without one
+    distance: Scalar  # between the denoised student and the teacher's latent
+    noise_error: Scalar
+    reconstruction: Scalar  # of the autoencoder; 0 without one
 
 
 class Bottleneck(nn.Module):
@@ -37,15 +39,10 @@ class Bottleneck(nn.Module):
         super().__init__()
         inner = max(1, channels // reduction)
         self.block = nn.Sequential(
-            nn.Conv2d(channels, inner, kernel_size=1),
-            nn.BatchNorm2d(inner),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(inner, inner, kernel_size=3, padding=1),
-            nn.BatchNorm2d(inner),
-            nn.ReLU(inplace=True),
-            nn.Conv2d(inner, channels, kernel_size=1),
-            nn.BatchNorm2d(channels),
-        )
+            nn.Conv2d(channels, inner, kernel_size=1), nn.BatchNorm2d(inner), nn.ReLU(inplace=True),
+            nn.Conv2d(inner, inner, kernel_size=3, padding=1), nn.BatchNorm2d(inner), nn.ReLU(inplace=True),
+            nn.Conv2d(inner, channels, kernel_size=1), nn.BatchNorm2d(channels),
+        )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
         return x + self.block(x)
@@ -58,13 +55,11 @@ class Denoiser(nn.Module):
         super().__init__()
         self.time_embedding = nn.Embedding(1280, channels)
         self.layers = nn.Sequential(
-            Bottleneck(channels, reduction),
-            Bottleneck(channels, reduction),
-            nn.Conv2d(channels, channels, kernel_size=1),
-            nn.BatchNorm2d(channels),
-        )
+            Bottleneck(channels, reduction), Bottleneck(channels, reduction),
+            nn.Conv2d(channels, channels, kernel_size=1), nn.BatchNorm2d(channels),
+        )  # fmt: skip
 
-    def forward(self, latent: Float[Tensor, "n c h w"], step: Int64[Tensor, " n"]) -> Float[Tensor, "n c h w"]:
+    def forward(self, latent: Maps, step: Int64[Tensor, " n"]) -> Maps:
         return self.layers(latent + self.time_embedding(step)[:, :, None, None])
 
 
@@ -76,7 +71,7 @@ class NoiseAdapter(nn.Module):
         self.features = Bottleneck(channels, reduction=8)
         self.classify = nn.Linear(channels, 2)
 
-    def forward(self, latent: Float[Tensor, "n c h w"]) -> Float[Tensor, "n 1 1 1"]:
+    def forward(self, latent: Maps) -> Float[Tensor, "n 1 1 1"]:
         pooled = self.features(latent).mean(dim=(2, 3))
         return self.classify(pooled).softmax(dim=1)[:, 0, None, None, None]
 
@@ -122,7 +117,7 @@ class KnowledgeDiffusion(nn.Module):
         self.distance = distance
         self.register_buffer("alphas", noise_schedule(), persistent=False)
 
-    def forward(self, student: Float[Tensor, "n c h w"], teacher: Float[Tensor, "n b h w"]) -> Float[Tensor, ""]:
+    def forward(self, student: Maps, teacher: TeacherMaps) -> Scalar:
         translated = self.translate(student)
         noise, teacher_noise = _noise_like(translated), _noise_like(translated)
         step = torch.randint(NOISE_STEPS, (len(student),), device=student.device)
@@ -130,12 +125,7 @@ class KnowledgeDiffusion(nn.Module):
         return terms.distance + terms.noise_error + terms.reconstruction
 
     def terms(
-        self,
-        translated: Float[Tensor, "n c h w"],
-        teacher: Float[Tensor, "n b h w"],
-        noise: Float[Tensor, "n c h w"],
-        teacher_noise: Float[Tensor, "n c h w"],
-        step: Int64[Tensor, " n"],
+        self, translated: Maps, teacher: TeacherMaps, noise: Maps, teacher_noise: Maps, step: Int64[Tensor, " n"]
     ) -> DiffusionTerms:
         """The losses for given noise.
 
@@ -148,16 +138,14 @@ class KnowledgeDiffusion(nn.Module):
             self.distance(self.denoise(translated, noise), latent), self.noise_error(latent, teacher_noise, step), lost
         )
 
-    def encode(self, teacher: Float[Tensor, "n b h w"]) -> tuple[Float[Tensor, "n c h w"], Float[Tensor, ""]]:
+    def encode(self, teacher: TeacherMaps) -> tuple[Maps, Scalar]:
         """The teacher's latent, without a gradient, and what the autoencoder loses."""
         if self.autoencoder is None:
             return teacher, teacher.new_zeros(())
         latent = self.autoencoder.encoder(teacher)
         return latent.detach(), mean_squared_distance(self.autoencoder.decoder(latent), teacher)
 
-    def denoise(
-        self, translated: Float[Tensor, "n c h w"], noise: Float[Tensor, "n c h w"]
-    ) -> Float[Tensor, "n c h w"]:
+    def denoise(self, translated: Maps, noise: Maps) -> Maps:
         """Five deterministic steps (DDIM), and a projection."""
         kept = self.adapter(translated)
         latent = kept * translated + (1 - kept) * noise
@@ -166,56 +154,57 @@ class KnowledgeDiffusion(nn.Module):
             latent = (of_latent * latent).add(predicted, alpha=of_noise)
         return self.project(latent)
 
-    def noise_error(
-        self, latent: Float[Tensor, "n c h w"], noise: Float[Tensor, "n c h w"], step: Int64[Tensor, " n"]
-    ) -> Float[Tensor, ""]:
+    def noise_error(self, latent: Maps, noise: Maps, step: Int64[Tensor, " n"]) -> Scalar:
         """How well the denoiser finds noise that was put into the teacher's latent."""
         alpha = self.alphas[step][:, None, None, None]
         noisy = alpha.sqrt() * latent + (1 - alpha).sqrt() * noise
         return mean_squared_distance(self.denoiser(noisy, step), noise)
 
 
-class DiffusedFeatures(nn.Module):
-    """On the backbone's features.
+class DiffKD(Method):
+    """On the backbone's features."""
 
-    Args:
-        latent_channels: of the autoencoder (the authors use 1024); 0 for none.
-    """
+    @section
+    class Params:
+        latent_channels: Index = 1024  # of the autoencoder, as in the authors' classification runs; 0: no autoencoder
+        reduction: Count = 4  # of the denoiser's bottlenecks; the authors' value
 
-    def __init__(self, student_channels: int, teacher_channels: int, latent_channels: int, reduction: int):
-        super().__init__()
+    params: Params
+
+    def __init__(self, params: Params, student: Segmenter, teacher: Segmenter, iterations: int):
+        super().__init__(params, student, teacher, iterations)
         self.diffusion = KnowledgeDiffusion(
-            student_channels, teacher_channels, latent_channels, True, reduction, mean_squared_distance
-        )
+            student.backbone_channels, teacher.backbone_channels, params.latent_channels, True, params.reduction,
+            mean_squared_distance,
+        )  # fmt: skip
 
-    def forward(
-        self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Int64[Tensor, "n H W"]
-    ) -> Float[Tensor, ""]:
+    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
         return self.diffusion(student.backbone_features, teacher.backbone_features)
 
 
-class DiffusedLogits(ComparesAuxiliaryHeads):
-    """On the class maps of the main and the auxiliary head, compared by correlation (DIST), without an autoencoder.
+class DiffKDLogits(Method):
+    """On the class maps of the main and the auxiliary head, compared by correlation (DIST), without an autoencoder."""
 
-    Args:
-        reduction: of the denoiser's bottlenecks; 1 in the project this form is taken from.
-        auxiliary_weight: of the same on the auxiliary heads.
-    """
+    @section
+    class Params:
+        reduction: Count = 1  # of the denoiser's bottlenecks; of the project that this form is taken from
+        auxiliary_weight: NonNegative = 0.4  # of the same on the auxiliary heads
 
-    def __init__(self, classes: int, reduction: int, auxiliary_weight: float):
-        super().__init__()
-        self.main = KnowledgeDiffusion(classes, classes, 0, False, reduction, _correlation_distance)
-        self.auxiliary = KnowledgeDiffusion(classes, classes, 0, False, reduction, _correlation_distance)
-        self.auxiliary_weight = auxiliary_weight
+    params: Params
+    needs_auxiliary_heads = True
 
-    def forward(
-        self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Int64[Tensor, "n H W"]
-    ) -> Float[Tensor, ""]:
+    def __init__(self, params: Params, student: Segmenter, teacher: Segmenter, iterations: int):
+        super().__init__(params, student, teacher, iterations)
+        k = student.classes
+        self.main = KnowledgeDiffusion(k, k, 0, False, params.reduction, _correlation_distance)
+        self.auxiliary = KnowledgeDiffusion(k, k, 0, False, params.reduction, _correlation_distance)
+
+    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
         auxiliary = self.auxiliary(*auxiliary_logits(student, teacher))
-        return self.main(student.logits, teacher.logits) + self.auxiliary_weight * auxiliary
+        return self.main(student.logits, teacher.logits) + self.params.auxiliary_weight * auxiliary
 
 
-def _noise_like(maps: Float[Tensor, "n c h w"]) -> Float[Tensor, "n c h w"]:
+def _noise_like(maps: Maps) -> Maps:
     """Drawn in float32 and in the order in which channels-last maps lie in memory.
 
     In 16 bits, or across that order, PyTorch draws one number after the other on a CPU.

@@ -26,12 +26,9 @@ class Generator(nn.Sequential):
 
 
 def rebuild(
-    align: nn.Module,
-    generator: Generator,
-    student: Float[Tensor, "n c h w"],
-    kept: Float[Tensor, "n 1 h w"],
-    noise: Float[Tensor, "n 1 h w"],
-) -> Float[Tensor, "n b h w"]:
+    align: nn.Module, generator: Generator, student: Float[Tensor, "n c h w"],
+    kept: Float[Tensor, "n 1 h w"], noise: Float[Tensor, "n 1 h w"],
+) -> Float[Tensor, "n b h w"]:  # fmt: skip
     """generator(align(student) * kept + noise), the cheaper way for these shapes."""
     first, _, second = generator
     assert isinstance(first, nn.Conv2d)

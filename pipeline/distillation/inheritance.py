@@ -9,11 +9,7 @@ import torch
 from torch import nn
 
 from models.segmenter import Segmenter
-from pipeline.errors import SegdistillError
-
-
-class NothingInherited(SegdistillError):
-    """Teacher and student have no layer in common."""
+from pipeline.errors import TrainingError
 
 
 @torch.no_grad()
@@ -27,7 +23,7 @@ def inherit_layers(student: Segmenter, teacher: Segmenter) -> float:
         Share of the student's parameters that were copied, 0..1.
 
     Raises:
-        NothingInherited: no block matches.
+        TrainingError: no block matches.
     """
     theirs, ours = dict(_layers(teacher)), list(_layers(student))
     unlike = {_block(name) for name, layer in ours if name not in theirs or _shapes(layer) != _shapes(theirs[name])}
@@ -41,7 +37,7 @@ def inherit_layers(student: Segmenter, teacher: Segmenter) -> float:
             layer.load_state_dict(theirs[name].state_dict())
             copied += sum(parameter.numel() for parameter in layer.parameters())
     if not copied:
-        raise NothingInherited(
+        raise TrainingError(
             "no block of the student's backbone has the names and shapes of one of the teacher's, so none can be "
             "inherited (the bottlenecks of a ResNet-50 are no basic blocks). Set inherit_layers to false, or take "
             "another teacher"

@@ -1,30 +1,27 @@
 """Pixel-wise distillation of logits (KD), arXiv 1503.02531."""
 
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
-from torch import Tensor, nn
 
 from models.segmenter import SegmentationOutput
-from pipeline.distillation.precision import at_least_float32
+from pipeline.distillation.method import Labels, Logits, Method, Scalar, at_least_float32
+from pipeline.params.sections import Positive, section
 
 
-class PixelWise(nn.Module):
+class KD(Method):
     """Every cell's distribution over the classes has to follow the teacher's, unlabelled cells included."""
 
-    def __init__(self, temperature: float):
-        super().__init__()
-        self.temperature = temperature
+    @section
+    class Params:
+        temperature: Positive = 1.0  # of both softmaxes; CIRKD's value
 
-    def forward(
-        self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Int64[Tensor, "n H W"]
-    ) -> Float[Tensor, ""]:
-        return class_divergence(student.logits, teacher.logits, self.temperature)
+    params: Params
+
+    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
+        return class_divergence(student.logits, teacher.logits, self.params.temperature)
 
 
 @at_least_float32
-def class_divergence(
-    student: Float[Tensor, "n k h w"], teacher: Float[Tensor, "n k h w"], temperature: float
-) -> Float[Tensor, ""]:
+def class_divergence(student: Logits, teacher: Logits, temperature: float) -> Scalar:
     """KL(teacher || student) between softmaxes over the classes, averaged over the cells, times temperature**2.
 
     The reduction is CIRKD's. IFVD's averages over the classes as well: its weight of 10 is one of 10/k here.

@@ -1,15 +1,19 @@
 """What a distilled student minimizes: its task, and its weighted distances to the frozen teacher."""
 
-from typing import Self
+from collections.abc import Mapping
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, Int64
+from jaxtyping import Float
 from torch import Tensor, nn
 
+from models.folding import fold_batchnorms
 from models.resize import bilinear
 from models.segmenter import SegmentationOutput, Segmenter
-from pipeline.distillation.precision import at_least_float32
+from pipeline.distillation.method import Labels, Logits, at_least_float32
+from pipeline.distillation.parameters import method_class
+from pipeline.params.runs import RunParams
 from pipeline.training.objective import Loss, SupervisedObjective, Task
 
 
@@ -17,16 +21,12 @@ class DistillationObjective(SupervisedObjective):
     """Cross-entropy as for a baseline, plus the sum of weight * method(student, teacher, labels)."""
 
     def __init__(
-        self,
-        network: Segmenter,
-        teacher: Segmenter,
-        methods: dict[str, nn.Module],
-        weights: dict[str, float],
+        self, network: Segmenter, teacher: Segmenter, methods: Mapping[str, nn.Module], weights: dict[str, float],
         task: Task,
-    ):
+    ):  # fmt: skip
         super().__init__(network, task)
         self.teacher = teacher.requires_grad_(False)
-        self.methods = nn.ModuleDict(methods)
+        self.methods = nn.ModuleDict(dict(methods))
         self.weights = weights
 
     def train(self, mode: bool = True) -> Self:
@@ -34,28 +34,43 @@ class DistillationObjective(SupervisedObjective):
         self.teacher.eval()  # a frozen teacher has no training mode: its BatchNorm statistics must stay
         return self
 
-    def limited_apart(self) -> tuple[nn.Module, ...]:
+    def grad_clip_groups(self) -> tuple[nn.Module, ...]:
         # The layers of a method may have a far longer gradient than the student: under one limit for both they would
         # shorten the student's steps, and the gain would compare learning rates.
         return (self.network, *(method for method in self.methods.values() if any(True for _ in method.parameters())))
 
-    def compare(self, image: Float[Tensor, "n 3 H W"], labels: Int64[Tensor, "n H W"]) -> Loss:
+    def compare(self, image: Float[Tensor, "n 3 H W"], labels: Labels) -> Loss:
         with torch.no_grad():
             teacher = self.teacher(image, self.task.image_scale)
         student = self.network(image, self.task.image_scale)
         task = self.task_loss(student, labels)
-        teacher = resized_to(student, teacher)
+        teacher = resize_teacher(student, teacher)
         terms = [self.weights[name] * method(student, teacher, labels) for name, method in self.methods.items()]
         distill = torch.stack(terms).sum()
-        return Loss(
-            task.task, distill, {**task.terms, "distill": distill.detach()}, watched(student.logits, teacher.logits)
-        )
+        metrics = agreement_metrics(student.logits, teacher.logits)
+        return Loss(task.task, distill, {**task.terms, "distill": distill.detach()}, metrics)
+
+
+def distillation_objective(
+    student: Segmenter, teacher: Segmenter, run: RunParams, methods: Mapping[str, Any], task: Task
+) -> DistillationObjective:
+    """Freeze the teacher and build the methods of a run between it and the student.
+
+    Args:
+        methods: by name, the `Params` of each.
+    """
+    frozen = fold_batchnorms(teacher)
+    torch.manual_seed(run.seed)  # the methods' own weights; the student's were drawn before, equal to the baseline's
+    chosen = {name: method_class(name)(methods[name], student, frozen, run.iterations) for name in run.distill}
+    if not any(method.needs_auxiliary_heads for method in chosen.values()):
+        frozen.auxiliary_head = None  # else it would run in every iteration for nobody
+    return DistillationObjective(student, frozen, chosen, run.distill, task)
 
 
 @torch.no_grad()
 @at_least_float32
-def watched(student: Float[Tensor, "n k h w"], teacher: Float[Tensor, "n k h w"]) -> dict[str, Tensor]:
-    """Whether distillation does what it is for: a term that falls without more agreement is a finding.
+def agreement_metrics(student: Logits, teacher: Logits) -> dict[str, Tensor]:
+    """Measure whether distillation does what it is for: a loss that falls without more agreement is a finding.
 
     Returns:
         Share of cells with the same most likely class, and the mean entropy of both distributions in nats.
@@ -69,8 +84,8 @@ def watched(student: Float[Tensor, "n k h w"], teacher: Float[Tensor, "n k h w"]
     return {"agreement": agreement, "student_entropy": entropy(student), "teacher_entropy": entropy(teacher)}
 
 
-def resized_to(student: SegmentationOutput, teacher: SegmentationOutput) -> SegmentationOutput:
-    """The teacher's maps at the sizes of the student's, where output stride or input differ: bilinear."""
+def resize_teacher(student: SegmentationOutput, teacher: SegmentationOutput) -> SegmentationOutput:
+    """Resize the teacher's maps to the student's, where output stride or input differ: bilinear."""
 
     def resized(theirs: Tensor | None, ours: Tensor | None) -> Tensor | None:
         if theirs is None or ours is None or theirs.shape[-2:] == ours.shape[-2:]:

@@ -7,12 +7,8 @@ from models.build import Design, build_segmenter
 from models.checkpoint import load_checkpoint
 from models.pruning import keep_channels, strongest_channels, widths
 from models.segmenter import Segmenter
-from pipeline.errors import SegdistillError
-from pipeline.params.runs import NetworkParams
-
-
-class SourceMismatch(SegdistillError):
-    """A trained network that was to be pruned and is not what the parameters say."""
+from pipeline.errors import ArtifactError
+from pipeline.params.network import NetworkParams
 
 
 def pruned_network(
@@ -21,18 +17,18 @@ def pruned_network(
     """The network of a checkpoint with `keep` (0..1) of its channels; input scale and output stride are the student's.
 
     Raises:
-        SourceMismatch: other classes, or another network than that of the parameters.
+        ArtifactError: other classes, or another network than that of the parameters.
         ModelError: not a readable checkpoint, or no backbone that can be pruned.
     """
     trained, design, _ = load_checkpoint(source)
     if design.class_names != class_names:
-        raise SourceMismatch(
+        raise ArtifactError(
             f"{source} was trained for {len(design.class_names)} classes {list(design.class_names)}, "
             f"the dataset has {len(class_names)}: {list(class_names)}; train it on this dataset: dvc repro"
         )
     for name in ("architecture", "backbone", "head_channels", "auxiliary_channels"):
         if getattr(design, name) != getattr(network, name):
-            raise SourceMismatch(
+            raise ArtifactError(
                 f"{source} has {name} {getattr(design, name)!r}, the pruned student {getattr(network, name)!r}; "
                 f"set the run's network.{name} to that of the network it is pruned from"
             )

@@ -27,14 +27,8 @@ def choose_unlabelled(
     sureness: dict[str, float] = {}
     batches = evaluation_batches(samples, batch_size)
     for batch in track(batches, "asking the teacher", total=math.ceil(len(samples) / batch_size)):
-        surest = (
-            teacher(network_input(batch.image.to(device)))
-            .logits.float()
-            .softmax(dim=1)
-            .amax(dim=1)
-            .flatten(1)
-            .mean(dim=1)
-        )
+        logits = teacher(network_input(batch.image.to(device))).logits.float()
+        surest = logits.softmax(dim=1).amax(dim=1).flatten(1).mean(dim=1)
         sureness.update(zip(batch.ids, surest.tolist(), strict=True))
     wanted = max(1, round(share * len(samples)))
     chosen = set(sorted(sureness, key=lambda sample_id: (-sureness[sample_id], sample_id))[:wanted])

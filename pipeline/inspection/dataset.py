@@ -15,7 +15,7 @@ from fiftyone import ViewField
 
 from pipeline.data.classes import ClassTable
 from pipeline.inspection.fields import MISTAKES, columns, networks_of, sidebar, view_field
-from pipeline.inspection.material import Material
+from pipeline.inspection.inputs import Inputs
 from pipeline.inspection.pictures import GROUND_TRUTH, OUTSIDE
 from pipeline.inspection.records import InspectedSample, Mistake
 from pipeline.inspection.views import View, views_of
@@ -31,19 +31,19 @@ OUTSIDE_COLOR = "#ff00ff"
 MISTAKE_COLOR = "#ff7800"  # names stand on it in white
 
 
-def build(dataset: Dataset, material: Material, tags: Mapping[str, Sequence[str]]) -> None:
+def build(dataset: Dataset, inputs: Inputs, tags: Mapping[str, Sequence[str]]) -> None:
     """Fill an empty dataset.
 
     Args:
         tags: that people gave, by sample id; the split and whether it was rejected are added.
     """
-    _add_samples(dataset, material, tags)
-    _add_fields(dataset, material.samples)
-    _add_pictures(dataset, material)
-    _add_mistakes(dataset, material.samples)
-    _arrange(dataset, material)
-    _add_embeddings(dataset, material.samples)
-    for view in views_of(material.samples):
+    _add_samples(dataset, inputs, tags)
+    _add_fields(dataset, inputs.samples)
+    _add_pictures(dataset, inputs)
+    _add_mistakes(dataset, inputs.samples)
+    _arrange(dataset, inputs)
+    _add_embeddings(dataset, inputs.samples)
+    for view in views_of(inputs.samples):
         dataset.save_view(view.name, _stages(dataset, view), description=view.shows)
 
 
@@ -55,11 +55,11 @@ def mask_colors(classes: ClassTable) -> list[dict[str, Any]]:
     return [*colors, {"intTarget": OUTSIDE, "color": OUTSIDE_COLOR}]
 
 
-def _add_samples(dataset: Dataset, material: Material, tags: Mapping[str, Sequence[str]]) -> None:
+def _add_samples(dataset: Dataset, inputs: Inputs, tags: Mapping[str, Sequence[str]]) -> None:
     added = []
-    for sample in material.samples:
+    for sample in inputs.samples:
         facts = [sample.split, *([REJECTED] if sample.decision == "drop" else [])]
-        image = material.pictures[sample.id].get("image", Path(sample.image).absolute())
+        image = inputs.pictures[sample.id].get("image", Path(sample.image).absolute())
         entry = fo.Sample(filepath=str(image), tags=facts + list(tags.get(sample.id, ())))
         if sample.size is not None:
             entry["metadata"] = fo.ImageMetadata(height=sample.size[0], width=sample.size[1])
@@ -76,9 +76,9 @@ def _add_fields(dataset: Dataset, samples: Sequence[InspectedSample]) -> None:
         dataset.set_values(column.name, column.values, progress=False)
 
 
-def _add_pictures(dataset: Dataset, material: Material) -> None:
-    for field in (GROUND_TRUTH, *networks_of(material.samples)):
-        paths = [material.pictures[sample.id].get(field) for sample in material.samples]
+def _add_pictures(dataset: Dataset, inputs: Inputs) -> None:
+    for field in (GROUND_TRUTH, *networks_of(inputs.samples)):
+        paths = [inputs.pictures[sample.id].get(field) for sample in inputs.samples]
         meaning = "labels of the dataset" if field == GROUND_TRUTH else f"what {field} predicts"
         _add_label_field(dataset, field, fo.Segmentation, meaning)
         labels = [None if path is None else fo.Segmentation(mask_path=str(path)) for path in paths]
@@ -111,21 +111,21 @@ def _region_label(mistake: Mistake) -> str:
     return f"{mistake.label} -> {mistake.prediction}"
 
 
-def _arrange(dataset: Dataset, material: Material) -> None:
+def _arrange(dataset: Dataset, inputs: Inputs) -> None:
     """What is drawn at once, in which colors, and the order of the sidebar."""
-    names = {i + 1: name for i, name in enumerate(material.classes.names)}
+    names = {i + 1: name for i, name in enumerate(inputs.classes.names)}
     dataset.default_mask_targets = {**names, OUTSIDE: "not in the class table"}
     config = dataset.app_config
     config.color_scheme = fo.ColorScheme(
         color_by="value",
         opacity=OPACITY,
-        default_mask_targets_colors=mask_colors(material.classes),
-        fields=[_mistake_colors(material.samples)],
+        default_mask_targets_colors=mask_colors(inputs.classes),
+        fields=[_mistake_colors(inputs.samples)],
     )
     config.active_fields = fo.ActiveFields(exclude=False, paths=[GROUND_TRUTH, MISTAKES, "rules"])
     config.sidebar_groups = [
         fo.SidebarGroupDocument(name=group.name, paths=group.fields, expanded=group.expanded)
-        for group in sidebar(networks_of(material.samples), list(dataset.get_field_schema()))
+        for group in sidebar(networks_of(inputs.samples), list(dataset.get_field_schema()))
     ]
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Sequence
 from typing import NamedTuple
 
+from pipeline.errors import ParamsError
 from pipeline.inspection.pictures import GROUND_TRUTH
-from pipeline.inspection.records import InspectedSample, InspectionError, Judgement
+from pipeline.inspection.records import InspectedSample, NetworkScores
 from pipeline.inspection.views import View
 
 MISTAKES = "label_mistakes"
@@ -53,7 +54,7 @@ def columns(samples: Sequence[InspectedSample]) -> list[Column]:
     """All fields but pictures and regions, without those that no sample has a value for.
 
     Raises:
-        InspectionError: a run is named so that two fields would have one name.
+        ParamsError: a run is named so that two fields would have one name.
     """
     found = [
         Column(quality_field(network, quality), meaning, [_quality(s.networks.get(network), quality) for s in samples])
@@ -65,7 +66,7 @@ def columns(samples: Sequence[InspectedSample]) -> list[Column]:
     names = [column.name for column in found] + [*networks_of(samples), GROUND_TRUTH, MISTAKES, *OF_FIFTYONE]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise InspectionError(
+        raise ParamsError(
             f"two fields of the App would be called {', '.join(twice)}; give the run another name in params.yaml"
         )
     return [column for column in found if any(value is not None for value in column.values)]
@@ -103,8 +104,8 @@ def sidebar(networks: Sequence[str], fields: Sequence[str]) -> list[Group]:
     return [group for group in existing if group.fields or group.name == "tags"]
 
 
-def _quality(judgement: Judgement | None, quality: str) -> float | None:
-    return None if judgement is None else getattr(judgement, quality)
+def _quality(scores: NetworkScores | None, quality: str) -> float | None:
+    return None if scores is None else getattr(scores, quality)
 
 
 def _file_value(sample: InspectedSample, name: str) -> str:

@@ -1,4 +1,4 @@
-"""What there is to see in a dataset on which networks were trained: hard samples, wrong labels, gains and losses."""
+"""Find what is worth seeing in a dataset: hard samples, likely wrong labels, gains and losses of each network."""
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,14 +14,15 @@ from pipeline.data.files import replacing
 from pipeline.data.images import ImageError, image_size, read_mask, write_mask
 from pipeline.data.labels import read_labels
 from pipeline.data.samples import Decision, Sample, read_decisions
-from pipeline.inspection.judging import Prediction, judge_networks
+from pipeline.errors import ArtifactError
 from pipeline.inspection.mistakes import find_mistakes, mistake_score
-from pipeline.inspection.records import TEACHER, InspectedSample, InspectionError, write_inspected
-from pipeline.inspection.scores import hardness, positions
-from pipeline.inspection.teacher import Sight, Teacher
-from pipeline.params import EvaluationParams, InspectionParams
+from pipeline.inspection.records import TEACHER, InspectedSample, write_inspected
+from pipeline.inspection.scores import Prediction, hardness, positions, score_networks
+from pipeline.inspection.teacher import Teacher, TeacherOutput
+from pipeline.params.evaluation import EvaluationParams
+from pipeline.params.inspection import InspectionParams
 from pipeline.params.runs import RunParams
-from pipeline.runtime import available_threads
+from pipeline.runtime.artifacts import available_threads
 
 
 def inspect_dataset(
@@ -34,7 +35,7 @@ def inspect_dataset(
     evaluated: Path,
     out: Path,
 ) -> None:
-    """Let the teacher look at all samples that curation kept, and judge every network where it was evaluated.
+    """Run the teacher on all samples that curation kept, and score every network where it was evaluated.
 
     Writes `out`/predictions (the teacher's, one PNG of train ids for each kept sample), `out`/embeddings.npy (float32
     (n, c), a row of length 1 for each kept sample in the order of the list) and, last, `out`/samples.jsonl with all
@@ -45,8 +46,8 @@ def inspect_dataset(
         evaluated: folder in which stage evaluate left a folder for each run.
 
     Raises:
-        InspectionError: the teacher knows other classes, or a run's prediction is missing or of another size.
-        ClassTableError, SampleListError, ModelError, ImageError: an input is missing or damaged.
+        ArtifactError: the teacher knows other classes, or a run's prediction is missing or of another size.
+        DatasetError, ModelError: an input is missing or damaged.
     """
     (out / "samples.jsonl").unlink(missing_ok=True)
     table = ClassTable.load(classes)
@@ -56,22 +57,28 @@ def inspect_dataset(
 
     inspected = {decision.sample.id: _unmeasured(decision) for decision in decided}
     embeddings: list[np.ndarray] = []
-    for sample, labels, sight in _look(teacher, kept, table, evaluation.batch_size):
+    for sample, labels, output in _outputs(teacher, kept, table, evaluation.batch_size):
         with replacing(_prediction(out, sample.id)) as temporary:
-            write_mask(temporary, sight.opinion.prediction)
-        judged = [run for run in runs if sample.split == evaluation.split]
-        predictions = _predictions(sample.id, sight.opinion.prediction, judged, evaluated, out)
-        inspected[sample.id] = replace(
-            _measured(inspected[sample.id], sight, labels, table.names, inspection),
-            networks=judge_networks(
-                predictions,
-                labels,
-                {run: runs[run].baseline for run in judged},
-                len(table.classes),
-                inspection.boundary_pixels,
-            ),
+            write_mask(temporary, output.prediction)
+        scored = [run for run in runs if sample.split == evaluation.split]
+        baselines = {run: runs[run].baseline for run in scored}
+        predictions = _predictions(sample.id, output.prediction, scored, evaluated, out)
+        mistakes = find_mistakes(
+            output,
+            labels,
+            table.names,
+            inspection.min_confidence,
+            inspection.min_region_pixels,
+            inspection.boundary_pixels,
         )
-        embeddings.append(sight.embedding)
+        inspected[sample.id] = replace(
+            inspected[sample.id],
+            hardness=hardness(output.entropy, labels),
+            mistake_score=mistake_score(mistakes, labels),
+            mistakes=mistakes,
+            networks=score_networks(predictions, labels, baselines, len(table.classes), inspection.boundary_pixels),
+        )
+        embeddings.append(output.embedding)
 
     stacked = np.stack(embeddings)
     for sample, (x, y) in zip(kept, positions(stacked).tolist(), strict=True):
@@ -81,21 +88,26 @@ def inspect_dataset(
     write_inspected(out / "samples.jsonl", inspected.values())
 
 
-def _look(
+def _outputs(
     teacher: Teacher, samples: Sequence[Sample], classes: ClassTable, batch_size: int
-) -> Iterator[tuple[Sample, np.ndarray, Sight]]:
-    """Each sample with its labels, uint8 (H, W), and what the teacher sees in it."""
+) -> Iterator[tuple[Sample, np.ndarray, TeacherOutput]]:
+    """Yield each sample with its labels, uint8 (H, W), and the teacher's output."""
     remaining = iter(samples)
     batches = evaluation_batches(samples, batch_size)
     for batch in track(batches, f"{TEACHER}: inspecting", total=math.ceil(len(samples) / batch_size)):
         members = [next(remaining) for _ in batch.ids]
         labels = [read_labels(sample, classes) for sample in members]
-        yield from zip(members, labels, teacher.look(batch.image, labels), strict=True)
+        yield from zip(members, labels, teacher.predict(batch.image, labels), strict=True)
 
 
 def _unmeasured(decision: Decision) -> InspectedSample:
-    """What is known of a sample before any network has seen it."""
+    """Return what is known of a sample before any network has seen it."""
     sample = decision.sample
+    try:
+        width, height = image_size(sample.image)
+        size = (height, width)
+    except ImageError:  # curation dropped it for that
+        size = None
     return InspectedSample(
         id=sample.id,
         split=sample.split,
@@ -104,54 +116,21 @@ def _unmeasured(decision: Decision) -> InspectedSample:
         mask=None if sample.mask is None else sample.mask.as_posix(),
         image_sha256=sample.image_sha256,
         mask_sha256=sample.mask_sha256,
-        size=_size(sample.image),
+        size=size,
         decision=decision.decision,
         rules=decision.rules,
         reasons=decision.reasons,
-        hardness=None,
-        mistake_score=None,
-        mistakes=[],
-        position=None,
-        networks={},
-    )
-
-
-def _size(image: Path) -> tuple[int, int] | None:
-    """Height and width; None for a picture that cannot be read, for which curation dropped it."""
-    try:
-        width, height = image_size(image)
-    except ImageError:
-        return None
-    return height, width
-
-
-def _measured(
-    sample: InspectedSample, sight: Sight, labels: np.ndarray, names: Sequence[str], inspection: InspectionParams
-) -> InspectedSample:
-    mistakes = find_mistakes(
-        sight.opinion,
-        labels,
-        names,
-        inspection.min_confidence,
-        inspection.min_region_pixels,
-        inspection.boundary_pixels,
-    )
-    return replace(
-        sample,
-        hardness=hardness(sight.entropy, labels),
-        mistake_score=mistake_score(mistakes, labels),
-        mistakes=mistakes,
     )
 
 
 def _predictions(
-    sample_id: str, seen: np.ndarray, runs: Iterable[str], evaluated: Path, out: Path
+    sample_id: str, teacher: np.ndarray, runs: Iterable[str], evaluated: Path, out: Path
 ) -> dict[str, Prediction]:
-    """The teacher's prediction `seen`, uint8 (H, W), and those that stage evaluate left of the runs."""
-    predictions = {TEACHER: Prediction(_prediction(out, sample_id), seen)}
+    """Return the teacher's prediction, uint8 (H, W), and those that stage evaluate left of the runs."""
+    predictions = {TEACHER: Prediction(_prediction(out, sample_id), teacher)}
     for run in runs:
         path = _prediction(evaluated / run, sample_id)
-        predictions[run] = Prediction(path, _read_prediction(path, seen.shape, run))
+        predictions[run] = Prediction(path, _read_prediction(path, teacher.shape, run))
     return predictions
 
 
@@ -160,12 +139,12 @@ def _prediction(folder: Path, sample_id: str) -> Path:
 
 
 def _read_prediction(path: Path, shape: tuple[int, ...], run: str) -> np.ndarray:
-    mend = f"run `dvc repro evaluate@{run}` in the profile's folder to make it again"
+    remedy = f"run `dvc repro evaluate-{run}` in the profile's folder to make it again"
     try:
         prediction = read_mask(path)
     except ImageError as error:
-        raise InspectionError(f"{error}; {mend}") from error
+        raise ArtifactError(f"{error}; {remedy}") from error
     if prediction.shape != shape:
         found, expected = ("x".join(map(str, size)) for size in (prediction.shape, shape))
-        raise InspectionError(f"{path} has {found} pixels, the image {expected}; {mend}")
+        raise ArtifactError(f"{path} has {found} pixels, the image {expected}; {remedy}")
     return prediction

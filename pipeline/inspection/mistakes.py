@@ -5,7 +5,6 @@ region of them, deeper than outlines are inexact, says that somebody filled it w
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -13,18 +12,11 @@ import numpy as np
 from pipeline.data.boundaries import disc_of
 from pipeline.data.classes import IGNORE_INDEX
 from pipeline.inspection.records import Mistake
-
-
-class Opinion(NamedTuple):
-    """What the teacher thinks of each pixel of a sample, (H, W)."""
-
-    prediction: np.ndarray  # uint8: the most likely train id
-    confidence: np.ndarray  # float32: its probability, 0..1
-    label_probability: np.ndarray  # float32: that of the label, 0..1; anything where nothing is labelled
+from pipeline.inspection.teacher import TeacherOutput
 
 
 def find_mistakes(
-    opinion: Opinion,
+    output: TeacherOutput,
     labels: np.ndarray,
     names: Sequence[str],
     min_confidence: float,
@@ -45,10 +37,10 @@ def find_mistakes(
             outline, long as it may be, has none. What is unsure is no part of a region but does not bound it.
     """
     labelled = labels != IGNORE_INDEX
-    pairs = 256 * labels.astype(np.uint16) + opinion.prediction
-    sure = labelled & (opinion.prediction != labels) & (opinion.confidence >= min_confidence)
+    pairs = 256 * labels.astype(np.uint16) + output.prediction
+    sure = labelled & (output.prediction != labels) & (output.confidence >= min_confidence)
     inner = sure & _inside(pairs, boundary_pixels)
-    margin = np.where(inner, opinion.confidence - opinion.label_probability, 0).astype(np.float64)
+    margin = np.where(inner, output.confidence - output.label_probability, 0).astype(np.float64)
     mistakes = []
     for pair in np.unique(pairs[inner]):
         label, prediction = divmod(int(pair), 256)

@@ -16,7 +16,8 @@ from rich.progress import track
 from pipeline.data.classes import IGNORE_INDEX, ClassTable
 from pipeline.data.files import replacing
 from pipeline.data.images import ImageError, read_image, read_mask, write_mask
-from pipeline.inspection.records import InspectedSample, InspectionError
+from pipeline.errors import ArtifactError
+from pipeline.inspection.records import InspectedSample
 
 GROUND_TRUTH = "ground_truth"
 VOID = 0
@@ -38,7 +39,7 @@ class Picture(NamedTuple):
     shows: str  # GROUND_TRUTH, a network, or "image"
     source: Path
     file: Path
-    make: Callable[[], np.ndarray]  # raises ImageError or InspectionError
+    make: Callable[[], np.ndarray]  # raises ImageError or ArtifactError
     required: bool  # whether it is an error if it cannot be made
 
 
@@ -54,11 +55,11 @@ def draw_pictures(samples: Sequence[InspectedSample], classes: ClassTable, folde
         ground truth and of each network. A sample that was rejected may lack them.
 
     Raises:
-        InspectionError: a prediction, or the mask of a sample that was kept, is missing, damaged or of another size
+        ArtifactError: a prediction, or the mask of a sample that was kept, is missing, damaged or of another size
             than its image; or there are more classes than the App has ids for.
     """
     if len(classes.classes) > MOST_CLASSES:
-        raise InspectionError(f"the App can show {MOST_CLASSES} classes, the dataset has {len(classes.classes)}")
+        raise ArtifactError(f"the App can show {MOST_CLASSES} classes, the dataset has {len(classes.classes)}")
     pictures = [picture for sample in samples for picture in _pictures(sample, classes, folder.resolve())]
     stale = [picture for picture in pictures if not _is_fresh(picture)]
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding and encoding let other threads run
@@ -91,15 +92,15 @@ def _pictures(sample: InspectedSample, classes: ClassTable, folder: Path) -> Ite
         mask = Path(sample.mask)
         file = folder / GROUND_TRUTH / f"{sample.id}.png"
         yield Picture(sample.id, GROUND_TRUTH, mask, file, lambda: _ground_truth(mask, sample, classes), kept)
-    for network, judgement in sample.networks.items():
-        yield _prediction(sample, network, Path(judgement.prediction), len(classes.classes), folder)
+    for network, scores in sample.networks.items():
+        yield _prediction(sample, network, Path(scores.prediction), len(classes.classes), folder)
 
 
 def _prediction(sample: InspectedSample, network: str, source: Path, class_count: int, folder: Path) -> Picture:
     def make() -> np.ndarray:
         ids = view_ids(_sized(read_mask(source), sample.size, source), class_count)
         if OUTSIDE in ids:
-            raise InspectionError(f"{source} is no prediction of these {class_count} classes: it holds other ids")
+            raise ArtifactError(f"{source} is no prediction of these {class_count} classes: it holds other ids")
         return ids
 
     return Picture(sample.id, network, source, folder / network / f"{sample.id}.png", make, required=True)
@@ -113,7 +114,7 @@ def _ground_truth(mask: Path, sample: InspectedSample, classes: ClassTable) -> n
 
 def _sized(ids: np.ndarray, size: tuple[int, int] | None, source: Path) -> np.ndarray:
     if size is not None and ids.shape != tuple(size):
-        raise InspectionError(
+        raise ArtifactError(
             f"{source} has {ids.shape[0]}x{ids.shape[1]} pixels, its image {size[0]}x{size[1]}; drawn on it, it would "
             f"be wrong"
         )
@@ -132,10 +133,10 @@ def _draw(picture: Picture) -> None:
     try:
         pixels = picture.make()
         time_ns = picture.source.stat().st_mtime_ns
-    except (ImageError, InspectionError) as error:
+    except (ImageError, ArtifactError) as error:
         picture.file.unlink(missing_ok=True)
         if picture.required:
-            raise InspectionError(
+            raise ArtifactError(
                 f"{picture.shows} of sample {picture.sample} cannot be shown: {error}. Run `dvc repro`; where it finds "
                 f"nothing to do, delete {picture.source} first"
             ) from error

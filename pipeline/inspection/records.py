@@ -1,22 +1,19 @@
 """What inspection knows of every sample: one line of JSON each, in the order of the sample list."""
 
 from collections.abc import Iterable
+from dataclasses import field
 from pathlib import Path
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from pipeline.data.files import write_text
-from pipeline.errors import SegdistillError
+from pipeline.errors import ArtifactError
 
 TEACHER = "teacher"
 """Its name among the networks."""
 
 STRICT = ConfigDict(extra="forbid")
-
-
-class InspectionError(SegdistillError):
-    """What was to be inspected is missing or damaged."""
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
@@ -31,7 +28,7 @@ class Mistake:
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
-class Judgement:
+class NetworkScores:
     """What one network made of one sample; None where nothing is labelled, or where it does not apply."""
 
     prediction: str  # path of the PNG of train ids
@@ -57,11 +54,11 @@ class InspectedSample:
     decision: str  # keep or drop
     rules: list[str]  # those with something to say about it
     reasons: list[str]  # what each of them says
-    hardness: float | None  # 0..1, see scores.py
-    mistake_score: float | None  # of its worst region, see mistakes.py; 0 where there is none
-    mistakes: list[Mistake]
-    position: tuple[float, float] | None  # in the plot of the teacher's features
-    networks: dict[str, Judgement]  # by run; the teacher is "teacher"
+    hardness: float | None = None  # 0..1, see scores.py
+    mistake_score: float | None = None  # of its worst region, see mistakes.py; 0 where there is none
+    mistakes: list[Mistake] = field(default_factory=list)
+    position: tuple[float, float] | None = None  # in the plot of the teacher's features
+    networks: dict[str, NetworkScores] = field(default_factory=dict)  # by run; the teacher is "teacher"
 
 
 ADAPTER = TypeAdapter(InspectedSample)
@@ -76,12 +73,12 @@ def read_inspected(path: Path) -> list[InspectedSample]:
     """Read all lines.
 
     Raises:
-        InspectionError: no such file, or a line that stage inspect did not write.
+        ArtifactError: no such file, or a line that stage inspect did not write.
     """
     try:
         lines = path.read_bytes().splitlines()  # of text this would part lines at characters that JSON leaves alone
     except OSError as error:
-        raise InspectionError(f"cannot read {path} ({error.strerror}); run `dvc repro inspect` first") from error
+        raise ArtifactError(f"cannot read {path} ({error.strerror}); run `dvc repro inspect` first") from error
     samples = []
     for number, line in enumerate(lines, start=1):
         try:
@@ -89,7 +86,7 @@ def read_inspected(path: Path) -> list[InspectedSample]:
         except ValidationError as error:
             complaint = error.errors()[0]
             where = ".".join(map(str, complaint["loc"])) or "whole line"
-            raise InspectionError(
+            raise ArtifactError(
                 f"{path}, line {number} is not what stage inspect writes ({where}: {complaint['msg']}); "
                 f"delete the file and run `dvc repro inspect`"
             ) from error

@@ -1,23 +1,71 @@
-"""What a teacher and a label say about one sample, as numbers; and where samples lie among each other."""
+"""Score samples and the predictions of networks; place samples in a plane by the teacher's features."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Float
-from torch import Tensor
 
 from pipeline.data.boundaries import near_boundary
 from pipeline.data.classes import IGNORE_INDEX
+from pipeline.inspection.records import TEACHER, NetworkScores
+from pipeline.measure.accuracy import ConfusionMatrix
 
 AXES = 2  # of a plot
 
 
-def relative_entropy(logits: Float[Tensor, "k H W"]) -> Float[Tensor, "H W"]:
-    """How unsure a network is in each pixel: the entropy of its softmax, 0 (sure) to 1 (all classes alike).
+class Prediction(NamedTuple):
+    """What a network says about a sample."""
 
-    In units of ln k, the largest entropy that k classes can have.
+    path: Path
+    train_ids: np.ndarray  # uint8 (H, W)
+
+
+def score_networks(
+    predictions: Mapping[str, Prediction],
+    labels: np.ndarray,
+    baselines: Mapping[str, str],
+    classes: int,
+    boundary_pixels: int,
+) -> dict[str, NetworkScores]:
+    """Score all predictions of one sample.
+
+    Args:
+        predictions: by network; the teacher's is among them.
+        labels: train ids, uint8 (H, W).
+        baselines: of each network but the teacher; a baseline is its own.
+        classes: how many there are.
+        boundary_pixels: see boundary_error.
     """
-    log_probabilities = logits.log_softmax(dim=0)
-    entropy = -(log_probabilities.exp() * log_probabilities).sum(dim=0)
-    return entropy / np.log(len(logits))
+    scores = {name: _alone(prediction, labels, classes, boundary_pixels) for name, prediction in predictions.items()}
+    seen = predictions[TEACHER].train_ids
+    for name, baseline in baselines.items():
+        miou, other = scores[name].miou, scores[baseline].miou
+        scores[name] = replace(
+            scores[name],
+            agreement=agreement(predictions[name].train_ids, seen),
+            gain=None if baseline == name or miou is None or other is None else miou - other,
+        )
+    return scores
+
+
+def _alone(prediction: Prediction, labels: np.ndarray, classes: int, boundary_pixels: int) -> NetworkScores:
+    confusion = ConfusionMatrix(classes)
+    confusion.add(labels, prediction.train_ids)
+    return NetworkScores(
+        prediction=prediction.path.as_posix(),
+        miou=_or_none(confusion.miou()),
+        pixel_accuracy=_or_none(confusion.pixel_accuracy()),
+        boundary_error=boundary_error(prediction.train_ids, labels, boundary_pixels),
+        agreement=None,
+        gain=None,
+    )
+
+
+def _or_none(share: float) -> float | None:
+    return None if math.isnan(share) else share
 
 
 def hardness(entropy: np.ndarray, labels: np.ndarray) -> float:

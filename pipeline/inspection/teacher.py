@@ -1,4 +1,4 @@
-"""The teacher as a witness: not only which class it sees in each pixel, but how sure it is, and of what."""
+"""Run the teacher: the class of each pixel, how sure it is, and the probability of the label."""
 
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -13,16 +13,16 @@ from torch import Tensor
 from models.checkpoint import load_checkpoint
 from models.resize import bilinear
 from pipeline.data.dataset import network_input
-from pipeline.inspection.mistakes import Opinion
-from pipeline.inspection.records import InspectionError
-from pipeline.inspection.scores import relative_entropy
+from pipeline.errors import ArtifactError
 
 
-class Sight(NamedTuple):
-    """What the teacher sees in one image."""
+class TeacherOutput(NamedTuple):
+    """What the teacher says about one sample; maps are (H, W)."""
 
-    opinion: Opinion
-    entropy: np.ndarray  # float32 (H, W), 0..1
+    prediction: np.ndarray  # uint8: the most likely train id
+    confidence: np.ndarray  # float32: its probability, 0..1
+    label_probability: np.ndarray  # float32: that of the label, 0..1; anything where nothing is labelled
+    entropy: np.ndarray  # float32, 0..1
     embedding: np.ndarray  # float32 (c,) of length 1: the mean of its head features
 
 
@@ -34,7 +34,7 @@ class Teacher:
         self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
         segmenter, design, _ = load_checkpoint(checkpoint)
         if list(design.class_names) != list(class_names):
-            raise InspectionError(
+            raise ArtifactError(
                 f"{checkpoint} was trained for the classes {', '.join(design.class_names)}; the dataset has "
                 f"{', '.join(class_names)}. Run `dvc repro` to train it again"
             )
@@ -42,8 +42,8 @@ class Teacher:
         self.segmenter = segmenter.to(memory_format=torch.channels_last).to(self.device)  # type: ignore[reportCallIssue]
 
     @torch.inference_mode()
-    def look(self, images: UInt8[Tensor, "n 3 H W"], labels: Sequence[np.ndarray]) -> Iterator[Sight]:
-        """Look at images of one size, of which `labels` are the train ids, uint8 (H, W).
+    def predict(self, images: UInt8[Tensor, "n 3 H W"], labels: Sequence[np.ndarray]) -> Iterator[TeacherOutput]:
+        """Predict for images of one size, of which `labels` are the train ids, uint8 (H, W).
 
         The cells of all images pass through the network at once; what is as large as an image is made one by one.
         """
@@ -51,15 +51,24 @@ class Teacher:
         for cells, features, of_image in zip(output.logits, output.head_features, labels, strict=True):
             logits = bilinear(cells[None].float(), *images.shape[-2:])[0]
             embedding = F.normalize(features.float().mean(dim=(1, 2)), dim=0)
-            opinion = opinion_of(logits, torch.from_numpy(of_image).to(self.device))
-            yield Sight(opinion, relative_entropy(logits).cpu().numpy(), embedding.cpu().numpy())
+            maps = (*pixel_maps(logits, torch.from_numpy(of_image).to(self.device)), relative_entropy(logits))
+            yield TeacherOutput(*(values.cpu().numpy() for values in (*maps, embedding)))
 
 
-def opinion_of(logits: Float[Tensor, "k H W"], labels: UInt8[Tensor, "H W"]) -> Opinion:
-    """The most likely class of each pixel, its probability and that of the label."""
+def pixel_maps(logits: Float[Tensor, "k H W"], labels: UInt8[Tensor, "H W"]) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the most likely class of each pixel, its probability and that of the label."""
     probabilities = logits.softmax(dim=0)
     confidence, prediction = probabilities.max(dim=0)
     # An unlabelled pixel has no such probability; any stands in.
     label_probability = probabilities.gather(0, labels.long().clamp(max=len(logits) - 1)[None])[0]
-    maps = (prediction.to(torch.uint8), confidence, label_probability)
-    return Opinion(*(values.cpu().numpy() for values in maps))
+    return prediction.to(torch.uint8), confidence, label_probability
+
+
+def relative_entropy(logits: Float[Tensor, "k H W"]) -> Float[Tensor, "H W"]:
+    """How unsure a network is in each pixel: the entropy of its softmax, 0 (sure) to 1 (all classes alike).
+
+    In units of ln k, the largest entropy that k classes can have.
+    """
+    log_probabilities = logits.log_softmax(dim=0)
+    entropy = -(log_probabilities.exp() * log_probabilities).sum(dim=0)
+    return entropy / np.log(len(logits))

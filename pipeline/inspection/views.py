@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from pipeline.inspection.records import TEACHER, InspectedSample, Judgement
+from pipeline.inspection.records import TEACHER, InspectedSample, NetworkScores
 
 MISLABELLED = (
     "In part of the mask the teacher is sure of another class: one of the two is wrong. "
@@ -52,6 +52,6 @@ def members(view: View, samples: Sequence[InspectedSample]) -> list[InspectedSam
 
 def value_of(view: View, sample: InspectedSample) -> float | None:
     """The number that a view sorts by; None where the sample has none."""
-    holder: InspectedSample | Judgement | None = sample.networks.get(view.run) if view.run else sample
+    holder: InspectedSample | NetworkScores | None = sample.networks.get(view.run) if view.run else sample
     value = None if holder is None else getattr(holder, view.value)
     return value if isinstance(value, float | int) else None

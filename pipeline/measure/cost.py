@@ -3,8 +3,8 @@
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
+from models.export_wrappers import LabelsGraph
 from models.segmenter import Segmenter
-from models.shipping import LabelsGraph
 
 
 def deployed_parameters(segmenter: Segmenter) -> int:

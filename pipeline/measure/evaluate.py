@@ -3,8 +3,7 @@
 import csv
 import io
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,29 +12,25 @@ from rich.progress import track
 from models.checkpoint import load_checkpoint
 from pipeline.data.classes import ClassTable
 from pipeline.data.dataset import evaluation_batches
-from pipeline.data.files import replacing, write_json, write_text
+from pipeline.data.files import replacing, write_text
 from pipeline.data.images import read_mask, write_mask
 from pipeline.data.labels import read_labels
 from pipeline.data.samples import Sample, read_samples
 from pipeline.measure.accuracy import ConfusionMatrix
 from pipeline.measure.cost import deployed_parameters, multiply_accumulates
 from pipeline.measure.pictures import save_confusion, save_iou_bars
-from pipeline.params import EvaluationParams
-from pipeline.runtime import Runner, available_threads, open_runner
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunFacts:
-    """What identifies a result beside the checkpoint itself."""
-
-    name: str
-    method: str
-    weights: dict[str, float]  # of each method
-    seed: int
+from pipeline.params.evaluation import EvaluationParams
+from pipeline.records.evaluation import Evaluation
+from pipeline.records.files import write_record
+from pipeline.runtime.artifacts import available_threads, open_artifact
+from segdistill_runtime.runner import Runner
 
 
 def evaluate_checkpoint(
-    facts: RunFacts,
+    name: str,
+    method: str,
+    weights: Mapping[str, float],
+    seed: int,
     evaluation: EvaluationParams,
     input_size: tuple[int, int],
     classes: Path,
@@ -47,12 +42,14 @@ def evaluate_checkpoint(
     """Write predictions, confusion matrix, one row for each image and pictures into `out`, and `metrics` as JSON.
 
     Args:
+        method: that the network learned by, `none` for a baseline and the teacher.
+        weights: of each method's loss.
         input_size: (H, W) at which multiply-accumulates are counted.
     """
     table = ClassTable.load(classes)
     chosen = read_samples(samples, evaluation.split)
-    with open_runner(checkpoint, available_threads()) as runner:
-        predict(runner, chosen, evaluation.batch_size, out / "predictions", facts.name)
+    with open_artifact(checkpoint, available_threads()) as runner:
+        predict(runner, chosen, evaluation.batch_size, out / "predictions", name)
     confusion, per_image = score_predictions(chosen, out / "predictions", table)
 
     segmenter, design, recorded = load_checkpoint(checkpoint)
@@ -61,27 +58,25 @@ def evaluate_checkpoint(
     _write_rows(out / "per_image.csv", [["id", "miou", "pixel_accuracy"], *per_image])
     save_confusion(confusion.counts, table.names, out / "confusion.png")
     save_iou_bars(iou, table, out / "iou_per_class.png")
-    write_json(
-        metrics,
-        {
-            "name": facts.name,
-            "architecture": design.architecture,
-            "backbone": design.backbone,
-            "backbone_weights": recorded["backbone_weights"],
-            "precision": recorded["precision"],
-            "method": facts.method,
-            "weights": facts.weights,
-            "seed": facts.seed,
-            "split": evaluation.split,
-            "images": len(chosen),
-            "miou": confusion.miou(),
-            "pixel_accuracy": confusion.pixel_accuracy(),
-            "iou_per_class": {n: None if math.isnan(v) else float(v) for n, v in zip(table.names, iou, strict=True)},
-            "parameters": deployed_parameters(segmenter),
-            "gmacs": multiply_accumulates(segmenter, *input_size) / 1e9,
-            "input": list(input_size),
-        },
+    evaluation_record = Evaluation(
+        name=name,
+        architecture=design.architecture,
+        backbone=design.backbone,
+        backbone_weights=recorded["backbone_weights"],
+        precision=recorded["precision"],
+        method=method,
+        weights=dict(weights),
+        seed=seed,
+        split=evaluation.split,
+        images=len(chosen),
+        miou=confusion.miou(),
+        pixel_accuracy=confusion.pixel_accuracy(),
+        iou_per_class={n: None if math.isnan(v) else float(v) for n, v in zip(table.names, iou, strict=True)},
+        parameters=deployed_parameters(segmenter),
+        gmacs=multiply_accumulates(segmenter, *input_size) / 1e9,
+        input=list(input_size),
     )
+    write_record(metrics, evaluation_record)
 
 
 def predict(runner: Runner, samples: Sequence[Sample], batch_size: int, out: Path, name: str) -> None:

@@ -2,48 +2,14 @@
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
 
 import numpy as np
+
+from pipeline.records.benchmark import Latency, Protocol
 
 MIN_CALLS_FOR_P90 = 64
 MIN_CALLS_FOR_P99 = 662
 """Fewer calls say nothing about that percentile (95 % confidence that the sample reaches beyond it), so it is n/a."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Protocol:
-    """When to stop: the warm-up lasts both its calls and seconds; timing likewise, but never longer than max_s.
-
-    Calls and seconds are those of all rounds together. Rivals take turns, round by round, so that a slow minute of the
-    machine is everyone's.
-    """
-
-    warmup_calls: int
-    warmup_s: float
-    calls: int
-    min_s: float
-    max_s: float
-    rounds: int
-    noisy_above: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Latency:
-    """Milliseconds per call."""
-
-    calls: int
-    p50_ms: float
-    p90_ms: float | None
-    p99_ms: float | None
-    mean_ms: float
-    min_ms: float
-    coefficient_of_variation: float
-    noisy: bool
-    throughput_images_per_s: float  # calls one after the other
-
-    def record(self) -> dict[str, object]:
-        return asdict(self)
 
 
 Clock = Callable[[], float]
@@ -73,9 +39,11 @@ def time_round(call: Callable[[int], object], protocol: Protocol, clock: Clock =
     return seconds
 
 
-def summarize(seconds: Sequence[float], images_per_call: int, noisy_above: float) -> Latency:
-    """Statistics of the single calls' durations, of all rounds together."""
-    ms = 1e3 * np.asarray(seconds)
+def summarize(
+    rounds: Sequence[Sequence[float]], images_per_call: int, noisy_above: float, peak_memory_mb: float
+) -> Latency:
+    """Statistics of the single calls' durations in seconds, of all rounds together."""
+    ms = 1e3 * np.concatenate([np.asarray(seconds) for seconds in rounds])
     variation = float(ms.std() / ms.mean())
     return Latency(
         calls=len(ms),
@@ -87,4 +55,6 @@ def summarize(seconds: Sequence[float], images_per_call: int, noisy_above: float
         coefficient_of_variation=variation,
         noisy=variation > noisy_above,
         throughput_images_per_s=float(images_per_call * 1e3 / ms.mean()),
+        p50_ms_of_rounds=[1e3 * float(np.median(seconds)) for seconds in rounds],
+        peak_memory_mb=peak_memory_mb,
     )

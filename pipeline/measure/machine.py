@@ -5,6 +5,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+from segdistill_runtime.targets.target import all_targets
+
 TELLING_FLAGS = frozenset(
     {"avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "avx512_fp16"}
     | {"amx_tile", "amx_bf16", "amx_int8", "asimddp", "i8mm", "bf16", "sve"}
@@ -31,10 +33,7 @@ def machine_record() -> dict[str, object]:
         "os": platform.platform(aliased=True, terse=True),
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "onnxruntime": _version("onnxruntime-gpu"),
-        "openvino": _version("openvino"),
-        "tensorrt": _version("tensorrt"),
-        "tensorrt_rtx": _version("tensorrt-rtx-cu13"),
+        **{target.name: next(filter(None, map(_version, target.packages)), None) for target in all_targets()},
     }
 
 

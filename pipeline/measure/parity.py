@@ -1,7 +1,6 @@
 """How far one artifact agrees with another on the same images."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -12,34 +11,11 @@ from pipeline.data.classes import ClassTable
 from pipeline.data.images import image_size, read_image, read_mask
 from pipeline.data.labels import read_labels
 from pipeline.data.samples import Sample
-from pipeline.errors import SegdistillError
+from pipeline.errors import ArtifactError
 from pipeline.measure.accuracy import ConfusionMatrix
-from pipeline.params.deployment import BudgetParams
-from pipeline.runtime import Runner
-
-
-class ParityError(SegdistillError):
-    """An artifact that does not do what its source does."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Parity:
-    """Agreement with the source over some images. Lost points are of 100, and negative where something was gained."""
-
-    runtime: str
-    images: int
-    pixel_agreement: float  # share of all pixels with the same class, 0..1
-    boundary_agreement: float | None  # of those where the source's class changes nearby; None where it never does
-    worst_image: str
-    worst_agreement: float  # of that image
-    reference_miou: float  # 0..1
-    miou: float  # 0..1
-    miou_lost_points: float
-    worst_class: str  # the one whose IoU lost most
-    worst_class_lost_points: float
-
-    def record(self) -> dict[str, object]:
-        return asdict(self)
+from pipeline.params.parity import BudgetParams
+from pipeline.records.parity import Parity
+from segdistill_runtime.runner import Runner
 
 
 class Agreement:
@@ -84,12 +60,12 @@ def require_size(samples: Sequence[Sample], height: int, width: int) -> None:
     """Exported graphs have one size, and an evaluation at another would be a different claim.
 
     Raises:
-        ParityError: an image of the split has another size.
+        ArtifactError: an image of the split has another size.
     """
     for sample in samples:
         found = image_size(sample.image)[::-1]
         if found != (height, width):
-            raise ParityError(
+            raise ArtifactError(
                 f"{sample.image} has {found[0]}x{found[1]} pixels, the exported graph takes {height}x{width}; "
                 f"set export.height and export.width in params.yaml to the size of the evaluation images"
             )

@@ -1,102 +1,41 @@
-"""What curation objects to, rule by rule, and what it then does."""
+"""Parameters of curation. Each rule declares its own section with defaults, see pipeline/curation/rule.py."""
 
-from dataclasses import fields
-from typing import Annotated, Literal
+import json
+from dataclasses import field, fields, make_dataclass
+from functools import cache
+from pkgutil import resolve_name
+from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import Field, PlainValidator, TypeAdapter
 
-from pipeline.params.sections import Count, Fraction, NonNegative, Positive, section
-
-Policy = Literal["drop", "warn", "block"]  # leave the sample out; only say so; refuse the dataset
-
-
-@section
-class RuleParams:
-    policy: Policy
+from pipeline.params.sections import nearest, section
 
 
-@section
-class UnusableParams:
-    policy: Literal["drop", "block"]  # nothing can be trained on such a sample
+def resolve_rules(given: Any) -> Any:
+    """Return the parameters of all rules, an attribute each: those given and the rules' defaults.
+
+    The rules are looked up at the first call, because their modules import pipeline.params.
+    """
+    kind = _rules_section()
+    if isinstance(given, kind):
+        return given
+    if not isinstance(given, dict):
+        raise ValueError("must map names of rules to their parameters")
+    known = [each.name for each in fields(kind)]
+    for name in given:
+        if name not in known:
+            raise ValueError(f"no rule {name!r}{nearest(str(name), known)}")
+    return TypeAdapter(kind).validate_json(json.dumps(given))
 
 
-@section
-class ShareParams:
-    policy: Policy
-    above: Fraction  # a larger share is objected to
-
-
-@section
-class BelowParams:
-    policy: Policy
-    below: NonNegative
-
-
-@section
-class ShiftParams:
-    policy: Policy
-    above: Fraction  # of the longer side, by which the mask would have to be moved
-    gain: Annotated[float, Field(ge=1)]  # by which edge strength under the borders has to grow
-
-
-@section
-class DistanceParams:
-    policy: Policy
-    below: NonNegative  # cosine distance of thumbnails at which two images are one
-
-
-@section
-class OccurrenceParams:
-    policy: Literal["warn", "block"]
-    samples: Count  # of a split in which a class occurs, at least
-
-
-@section
-class RatioParams:
-    policy: Literal["warn", "block"]
-    above: Positive  # pixels of the most frequent class of train for each of the least frequent
-
-
-@section
-class RulesParams:
-    """In the order in which they are asked."""
-
-    reviewed_drop: RuleParams  # tagged `drop` in the App
-    reviewed_label: RuleParams  # tagged `fix_label`, and its mask has not changed since
-    unreadable_image: UnusableParams
-    unreadable_mask: UnusableParams
-    truncated_image: UnusableParams  # the header is whole, the pixels are not
-    truncated_mask: UnusableParams
-    too_large: UnusableParams  # more pixels than max_megapixels: nothing is decoded
-    unusable_mode: UnusableParams  # deep images; masks of other than one channel of 8 bits
-    size_mismatch: UnusableParams
-    unknown_ids: RuleParams  # `warn` takes such pixels for void
-    nothing_labelled: UnusableParams
-    converted_mode: RuleParams  # grey, palette, transparent or CMYK images, which are turned into RGB
-    wrong_suffix: RuleParams  # the name promises another format than the file has
-    lossy_mask: RuleParams  # stored in a format that changes ids
-    rotated: RuleParams  # EXIF says to turn the image, the mask may be drawn for either view
-    outside_dataset: RuleParams  # links that lead out of the dataset's folder
-    mostly_void: ShareParams
-    single_class: RuleParams
-    shifted_mask: ShiftParams
-    frayed_borders: ShareParams  # of border pixels that a 3 x 3 median would change
-    blank: BelowParams  # standard deviation of the grey values
-    overexposed: ShareParams  # of all but white pixels
-    underexposed: ShareParams  # of all but black pixels
-    blurred: ShareParams  # Crété's blur, 0..1
-    exact_duplicate: RuleParams  # within a split
-    near_duplicate: DistanceParams  # within a split
-    leakage: DistanceParams  # across splits; `drop` leaves out the sample of the later split
-    shared_sequence: RuleParams  # across splits; `drop` as above
-    missing_class: OccurrenceParams
-    class_imbalance: RatioParams
+@cache
+def _rules_section() -> Any:
+    rules = resolve_name("pipeline.curation.rule:all_rules")()
+    members = [(name, rule.Params, field(default_factory=rule.Params)) for name, rule in rules.items()]
+    return section(make_dataclass("RulesParams", members, frozen=True, kw_only=True))
 
 
 @section
 class CurationParams:
-    max_megapixels: Annotated[float, Field(gt=0, le=178)]  # larger pictures are not decoded; pillow decodes no more
-    rules: RulesParams
-
-
-RULE_NAMES = tuple(field.name for field in fields(RulesParams))
+    max_megapixels: Annotated[float, Field(gt=0, le=178)] = 100.0  # more is not decoded; pillow's limit is 178
+    rules: Annotated[Any, PlainValidator(resolve_rules)] = field(default_factory=lambda: resolve_rules({}))

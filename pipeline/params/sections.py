@@ -1,8 +1,8 @@
 """What sections of params.yaml are made of."""
 
 import difflib
-from collections.abc import Collection
-from typing import Annotated, TypeVar, dataclass_transform
+from collections.abc import Callable, Collection
+from typing import Annotated, Literal, TypeVar, dataclass_transform
 
 from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
@@ -12,7 +12,7 @@ Kind = TypeVar("Kind")
 
 @dataclass_transform(kw_only_default=True, frozen_default=True)
 def section(kind: type[Kind]) -> type[Kind]:
-    """Declare a part of the tree: frozen, keyword-only, no unknown keys, no silent conversions."""
+    """Declare a section: frozen, keyword-only, unknown keys are errors, nothing is converted silently."""
     return dataclass(frozen=True, kw_only=True, config=ConfigDict(extra="forbid", strict=True))(kind)  # type: ignore[reportReturnType]
 
 
@@ -22,9 +22,22 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Index = Annotated[int, Field(ge=0)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+Split = Literal["train", "val", "test"]
+Precision = Literal["fp32", "fp16", "int8"]
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """What a misspelt name was meant to be, as the end of a sentence; empty if nothing is like it."""
+    """Return the known name that is most like `name`, as the end of a message; empty if none is."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+def key_of(registry: Collection[str]) -> Callable[[str], str]:
+    """Return a validator that accepts the names of a registry only."""
+
+    def validate(name: str) -> str:
+        if name not in registry:
+            raise ValueError(f"unknown {name!r}{nearest(name, registry)}; known: {', '.join(registry)}")
+        return name
+
+    return validate

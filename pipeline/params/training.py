@@ -1,4 +1,4 @@
-"""What of params.yaml decides how any network is trained."""
+"""Section `training`: how every network is trained."""
 
 from typing import Annotated, Literal
 
@@ -9,40 +9,38 @@ from pipeline.params.sections import Count, Fraction, Index, NonNegative, Positi
 
 @section
 class TrainingParams:
-    splits: Annotated[list[Literal["train", "val"]], Field(min_length=1)]  # to learn from; never the evaluation's
-    crop_height: Count  # pixels
-    crop_width: Count  # pixels
-    batch_size: Annotated[int, Field(ge=2)]  # of one update, over all processes and parts
-    image_scale: Annotated[float, Field(ge=0.25, le=1)]  # of all crops; no network's input_scale may be larger
-    scale_min: Positive  # of the random resize, times image_scale; 1 = native size
-    scale_max: Positive
-    flip_probability: Fraction
-    brightness: NonNegative  # photometric distortion, largest change in grey values of 0..255
-    contrast: Fraction  # largest relative change
-    saturation: Fraction  # largest relative change
-    hue: NonNegative  # degrees
-    max_class_share: Fraction  # a crop with more of one class is drawn again, up to ten times
-    min_learning_rate: NonNegative
-    learning_rate_power: Positive
-    momentum: Fraction
-    weight_decay: NonNegative
-    max_gradient_norm: Positive  # a longer gradient is shortened to this: the network and the method each for itself
-    auxiliary_weight: NonNegative
-    cross_entropy_mean: Literal["all_pixels", "labelled_pixels"]
-    class_balance: Fraction  # a pixel counts as its class's frequency ** -this; 0: all alike
-    accumulate: Count  # parts that each process differentiates one after the other; BatchNorm sees a part at a time
-    precision: Literal["fp32", "bf16", "fp16", "auto"]  # auto: bf16 where the machine computes it natively
-    compile: Literal["auto", "always", "never"]  # networks; auto: on a GPU, where a trial finds them faster compiled
-    deterministic: bool  # on a GPU too the same bytes every time; what has no such form is named in a warning
-    devices: Count | Literal["auto"]  # GPUs, or processes without one; auto: all GPUs, or one. torchrun overrides it
-    on_bad_loss: Literal[
-        "stop", "skip"
-    ]  # where a loss is NaN, infinite or a leap: end, or leave the update out and count
-    spike_factor: Annotated[float, Field(ge=0)]  # a loss so many times above its running mean is a leap; 0: none is
-    workers: Index  # data loader processes
-    decoded_gib: NonNegative  # of disk for images decoded in advance, under scratch; 0: decode every time
-    log_every: Count  # iterations
-    checkpoint_every: Count  # iterations
+    splits: Annotated[list[Literal["train", "val"]], Field(min_length=1)] = Field(default=["train"])
+    crop_height: Count = 512  # pixels
+    crop_width: Count = 512  # pixels
+    batch_size: Annotated[int, Field(ge=2)] = 16  # images of one update, over all processes and parts
+    image_scale: Annotated[float, Field(ge=0.25, le=1)] = 1.0  # crops are drawn at this size of the image
+    scale_min: Positive = 0.5  # of the random resize, times image_scale; mmseg's
+    scale_max: Positive = 2.0
+    flip_probability: Fraction = 0.5  # horizontal
+    brightness: NonNegative = 32.0  # photometric distortion (mmseg's): largest change of a grey value of 0..255
+    contrast: Fraction = 0.5  # largest relative change
+    saturation: Fraction = 0.5  # largest relative change
+    hue: NonNegative = 18.0  # degrees
+    max_class_share: Fraction = 0.75  # a crop with more of one class is drawn again, up to ten times
+    min_learning_rate: NonNegative = 0.0001  # the schedule ends here
+    learning_rate_power: Positive = 0.9  # of the polynomial schedule
+    momentum: Fraction = 0.9
+    weight_decay: NonNegative = 0.0005
+    max_gradient_norm: Positive = 10.0  # longer gradients are shortened: the network's and each method's on its own
+    auxiliary_weight: NonNegative = 0.4  # of the auxiliary head's loss; mmseg's
+    cross_entropy_mean: Literal["all_pixels", "labelled_pixels"] = "all_pixels"  # mmseg 0.20, as GDD was tuned
+    class_balance: Fraction = 0.0  # a pixel counts as its class's frequency ** -this; 0: all pixels count the same
+    accumulate: Count = 1  # parts of a batch that are differentiated one after the other, to save memory
+    precision: Literal["fp32", "bf16", "fp16", "auto"] = "auto"  # auto: bf16 where the device computes in it, else fp32
+    compile: Literal["auto", "always", "never"] = "auto"  # torch.compile; auto: on a GPU, if a trial finds it faster
+    deterministic: bool = False  # the same bytes every time on a GPU too (a CPU does so anyway); slower
+    devices: Count | Literal["auto"] = "auto"  # GPUs, or processes on a CPU; auto: all GPUs, or one process
+    on_bad_loss: Literal["stop", "skip"] = "stop"  # at a loss that is NaN, infinite or a spike; skip: no update
+    spike_factor: Annotated[float, Field(ge=0)] = 10.0  # times the running mean that counts as a spike; 0: none does
+    workers: Index = 4  # loader processes; 0 is fastest on two cores once images are decoded
+    decoded_gib: NonNegative = 4.0  # GiB of disk under scratch for decoded images; 0: decode every time
+    log_every: Count = 50  # iterations
+    checkpoint_every: Count = 200  # iterations; a killed training loses at most these
 
     @model_validator(mode="after")
     def _consistent(self) -> "TrainingParams":

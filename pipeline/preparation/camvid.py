@@ -4,8 +4,9 @@ from pathlib import Path
 
 from pipeline.data.classes import ClassTable, LabelClass
 from pipeline.data.samples import LABELLED_SPLITS
-from pipeline.preparation.adapter import RawDataset, RawSample
-from pipeline.preparation.pairs import pair_files, require_one_split, unique_ids
+from pipeline.params.dataset import DatasetParams
+from pipeline.preparation.adapter import NoOptions, RawDataset
+from pipeline.preparation.pairs import video_frames
 
 CAMVID_CLASSES = ClassTable(
     dataset="camvid",
@@ -26,26 +27,14 @@ CAMVID_CLASSES = ClassTable(
 )
 
 
-def read_camvid(source: Path) -> RawDataset:
-    """List CamVid: images of any format that pillow reads, masks as PNG of the same stem.
+class CamVid:
+    """Images of any format that pillow reads, masks as PNG of the same stem."""
 
-    The sequence is the stem up to its last underscore (0016E5_07959 -> 0016E5).
+    Params = NoOptions
 
-    Raises:
-        PrepareError: a folder is missing or empty, images and masks do not pair up, or two splits share a frame.
-    """
-    pairs = [
-        (split, pair)
-        for split in LABELLED_SPLITS
-        for pair in pair_files(source / split, source / f"{split}annot", image_ending="", mask_ending=".png")
-    ]
-    stems = [pair.key for _, pair in pairs]
-    require_one_split(source, stems)
-    ids = unique_ids(stems)
-    return RawDataset(
-        CAMVID_CLASSES,
-        [
-            RawSample(ids[pair.key], split, pair.key.rpartition("_")[0] or pair.key, pair.image, pair.mask)
-            for split, pair in pairs
-        ],
-    )
+    @staticmethod
+    def read(dataset: DatasetParams, drawn: Path) -> RawDataset:
+        """List all frames; a frame's sequence is its stem up to the last underscore (0016E5_07959 -> 0016E5)."""
+        source = Path(dataset.source)
+        folders = [(split, source / split, source / f"{split}annot") for split in LABELLED_SPLITS]
+        return RawDataset(CAMVID_CLASSES, video_frames(source, folders, image_ending="", mask_ending=".png"))

@@ -1,10 +1,11 @@
 """Cityscapes as it is unpacked: leftImg8bit/SPLIT/CITY/ and gtFine/SPLIT/CITY/."""
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from pipeline.data.classes import ClassTable, LabelClass
-from pipeline.preparation.adapter import RawDataset, RawSample
-from pipeline.preparation.pairs import pair_files, require_one_split, unique_ids
+from pipeline.params.dataset import DatasetParams
+from pipeline.preparation.adapter import NoOptions, RawDataset
+from pipeline.preparation.pairs import video_frames
 
 PUBLIC_SPLITS = ("train", "val")
 """The masks of Cityscapes' own test split are withheld (all void), so that nothing can be measured on it."""
@@ -37,31 +38,16 @@ CITYSCAPES_CLASSES = ClassTable(
 )
 
 
-def read_cityscapes(source: Path) -> RawDataset:
-    """List the fine annotations of train and val; the mask of an image is its gtFine_labelIds file.
+class Cityscapes:
+    """The fine annotations of train and val; the mask of an image is its gtFine_labelIds file."""
 
-    The sequence is CITY_SEQUENCE (aachen_000012_000019 -> aachen_000012).
+    Params = NoOptions
 
-    Raises:
-        PrepareError: a folder is missing or empty, images and masks do not pair up, or two splits share a frame.
-    """
-    pairs = [
-        (split, pair)
-        for split in PUBLIC_SPLITS
-        for pair in pair_files(
-            source / "leftImg8bit" / split,
-            source / "gtFine" / split,
-            image_ending="_leftImg8bit",
-            mask_ending="_gtFine_labelIds.png",
-        )
-    ]
-    names = [PurePosixPath(pair.key).name for _, pair in pairs]
-    require_one_split(source, names)
-    ids = unique_ids(names)
-    return RawDataset(
-        CITYSCAPES_CLASSES,
-        [
-            RawSample(ids[name], split, name.rpartition("_")[0] or name, pair.image, pair.mask)
-            for name, (split, pair) in zip(names, pairs, strict=True)
-        ],
-    )
+    @staticmethod
+    def read(dataset: DatasetParams, drawn: Path) -> RawDataset:
+        """List all frames; a frame's sequence is CITY_SEQUENCE (aachen_000012_000019 -> aachen_000012)."""
+        source = Path(dataset.source)
+        images, masks = source / "leftImg8bit", source / "gtFine"
+        folders = [(split, images / split, masks / split) for split in PUBLIC_SPLITS]
+        frames = video_frames(source, folders, image_ending="_leftImg8bit", mask_ending="_gtFine_labelIds.png")
+        return RawDataset(CITYSCAPES_CLASSES, frames)

@@ -17,7 +17,7 @@ def file_digests(paths: Sequence[Path], store: Path) -> dict[Path, str]:
     last change of the inode is among them, which nobody can set.
 
     Raises:
-        PrepareError: a file was touched meanwhile, so that its digest may be of what it is no more.
+        DatasetError: a file was touched meanwhile, so that its digest may be of what it is no more.
     """
     states = {path: _state(path) for path in paths}
     with Store(store) as known:

@@ -3,21 +3,21 @@
 import json
 import re
 import reprlib
-from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import Field, TypeAdapter, ValidationError, field_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 
-from pipeline.data.classes import Byte, ClassTable, ClassTableError, LabelClass
+from pipeline.data.classes import Byte, ClassTable, LabelClass
 from pipeline.data.samples import SPLITS, UNLABELLED
-from pipeline.params.dataset import SplitParams
-from pipeline.preparation.adapter import PrepareError, RawDataset, RawSample
+from pipeline.errors import DatasetError
+from pipeline.params.dataset import DatasetParams
+from pipeline.params.sections import section
+from pipeline.preparation.adapter import RawDataset, RawSample
 from pipeline.preparation.pairs import Pair, entries, lone_images, pair_files, require_folder, unique_ids
-from pipeline.preparation.splitting import assign_splits
 
 LAYOUT = (
     "Lay a dataset out as images/train/a.jpg with masks/train/a.png, the same for val and test "
@@ -39,79 +39,80 @@ COMPLAINTS = 20
 """How many of classes.yaml are told at once."""
 
 
-class ClassEntry(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
+@section
+class ClassEntry:
     name: Annotated[str, Field(min_length=1)]
     color: tuple[Byte, Byte, Byte]  # RGB
     ids: Annotated[list[Byte], Field(min_length=1)]  # raw ids in the masks
 
 
-class ClassesFile(BaseModel):
+@section
+class ClassesFile:
     """What classes.yaml holds; the position of a class is its train id."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     classes: list[ClassEntry]
     void: list[Byte]  # raw ids that mean "nobody labelled this"
 
 
-def read_folder(source: Path, split: SplitParams) -> RawDataset:
-    """List a dataset of one's own: images of any format that pillow reads, masks as 8-bit PNG of the same path.
+class Folder:
+    """Images of any format that pillow reads, masks as 8-bit PNG of the same path."""
 
-    Below a split, subfolders are sequences (images/train/drive_1/0001.jpg); an image outside of one is its own, unless
-    split.sequence_pattern finds one in its path.
+    @section
+    class Params:
+        """How sequences are found: frames of one video, which must not be divided among splits."""
 
-    Raises:
-        PrepareError: a folder is missing or empty, images and masks do not pair up, classes.yaml is wrong, or there are
-            too few sequences to divide.
-    """
-    require_folder(source / "images", "images")
-    classes = read_classes(source / "classes.yaml")
-    if split.by == "folders":
-        pairs = [(name, pair) for name in _splits(source / "images") for pair in _pairs(source, name)]
-        ids = unique_ids(f"{name}/{pair.key}" for name, pair in pairs)
-        samples = [_sample(ids[f"{name}/{pair.key}"], name, pair, split.sequence_pattern) for name, pair in pairs]
-    else:
-        samples = _divided(source, split)
-    return RawDataset(classes, samples)
+        # Regular expression whose first group is an image's sequence, such as '(.+)_[0-9]+'; empty: its folder
+        sequence_pattern: str = ""
+
+        @field_validator("sequence_pattern")
+        @classmethod
+        def _has_a_group(cls, pattern: str) -> str:
+            try:
+                groups = re.compile(pattern).groups
+            except re.error as error:
+                raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+            if pattern and not groups:
+                raise ValueError(f"{pattern!r} has no group, such as in '(.+)_[0-9]+'")
+            return pattern
+
+    @staticmethod
+    def read(dataset: DatasetParams, drawn: Path) -> RawDataset:
+        """List the samples of every split, or where dataset.split divides by sequences, all that have masks.
+
+        Below that, subfolders are sequences (images/train/drive_1/0001.jpg); an image outside of one is its own.
+        """
+        images, masks = Path(dataset.source, "images"), Path(dataset.source, "masks")
+        require_folder(images, "images")
+        classes = read_classes(Path(dataset.source, "classes.yaml"))
+        if dataset.split.by == "folders":
+            splits = _splits(images)
+            found = {split: pair_files(images / split, masks / split) for split in splits if split != UNLABELLED}
+        else:
+            splits = [UNLABELLED] if (images / UNLABELLED).exists() else []
+            found = {"": pair_files(images, masks, leave_out=UNLABELLED)}
+        if UNLABELLED in splits:
+            found[UNLABELLED] = lone_images(images / UNLABELLED, masks / UNLABELLED)
+        pairs = {f"{split}/{pair.key}".lstrip("/"): (split, pair) for split in found for pair in found[split]}
+        ids = unique_ids(pairs)
+        pattern = dataset.options.sequence_pattern
+        return RawDataset(classes, [_sample(ids[name], *pair, pattern) for name, pair in pairs.items()])
 
 
-def _divided(source: Path, split: SplitParams) -> list[RawSample]:
-    """The samples of a dataset without splits, whole sequences to each."""
-    images, masks = source / "images", source / "masks"
-    pairs = pair_files(images, masks, image_ending="", mask_ending=".png", leave_out=UNLABELLED)
-    lone = _pairs(source, UNLABELLED) if (images / UNLABELLED).exists() else []
-    ids = unique_ids([*(pair.key for pair in pairs), *(f"{UNLABELLED}/{pair.key}" for pair in lone)])
-    labelled = [_sample(ids[pair.key], "", pair, split.sequence_pattern) for pair in pairs]
-    shares = {"train": 1 - split.val_share - split.test_share, "val": split.val_share, "test": split.test_share}
-    assigned = assign_splits(Counter(sample.sequence for sample in labelled), shares, split.seed)
-    divided = [sample._replace(split=assigned[sample.sequence]) for sample in labelled]
-    return divided + [_sample(ids[f"{UNLABELLED}/{p.key}"], UNLABELLED, p, split.sequence_pattern) for p in lone]
-
-
-def _pairs(source: Path, split: str) -> list[Pair]:
-    images, masks = source / "images" / split, source / "masks" / split
-    if split == UNLABELLED:
-        return lone_images(images, masks)
-    return pair_files(images, masks, image_ending="", mask_ending=".png")
-
-
-def _sample(sample_id: str, split: str, pair: Pair, sequence_pattern: str) -> RawSample:
+def _sample(sample_id: str, split: str, pair: Pair, pattern: str) -> RawSample:
     folder = Path(pair.key).parent
     sequence = sample_id if folder == Path() else folder.as_posix()
-    if sequence_pattern and (found := re.search(sequence_pattern, pair.key)):
+    if pattern and (found := re.search(pattern, pair.key)):
         sequence = found[1] or sequence
     return RawSample(sample_id, split, sequence, pair.image, pair.mask)
 
 
 def _splits(images: Path) -> list[str]:
     found = entries(images)
-    foreign = [name for name in found if name not in SPLITS]
-    if foreign or "train" not in found:
-        held = ", ".join(found[:4]) + (f" and {len(found) - 4} more" if len(found) > 4 else "") if found else "nothing"
-        raise PrepareError(
-            f"{images} holds {held}, and should hold the folders train, val and test (unlabelled is possible). {LAYOUT}"
+    if "train" not in found or not set(found) <= set(SPLITS):
+        held = ", ".join(found[:4]) + (f" and {len(found) - 4} more" if len(found) > 4 else "")
+        raise DatasetError(
+            f"{images} holds {held or 'nothing'}, and should hold the folders train, val and test "
+            f"(unlabelled is possible). {LAYOUT}"
         )
     return [split for split in SPLITS if split in found]
 
@@ -120,60 +121,48 @@ def read_classes(path: Path) -> ClassTable:
     """Read classes.yaml.
 
     Raises:
-        PrepareError: not there, not YAML, or wrong: all complaints at once, each with its place.
+        DatasetError: not there, not YAML, or wrong: all complaints at once, each with its place.
     """
-    text = _yaml_as_json(path)
     try:
-        content = ClassesFile.model_validate_json(text)
-        classes = tuple(LabelClass(c.name, c.color, tuple(c.ids)) for c in content.classes)
-        return ClassTable(path.parent.name or "folder", classes, tuple(content.void))
+        # By way of JSON, so that strict checking takes a YAML list for a tuple.
+        content = TypeAdapter(ClassesFile).validate_json(json.dumps(_plain_yaml(path), default=str))
     except ValidationError as error:
         lines = [f"  {_complaint(e)}" for e in error.errors()]
         if len(lines) > COMPLAINTS:
             lines[COMPLAINTS:] = [f"  and {len(lines) - COMPLAINTS} more"]
-        raise PrepareError("\n".join([f"{path} is not valid:", *lines, CLASSES_SCHEMA])) from error
-    except ClassTableError as error:
-        raise PrepareError(f"{path}: {error}") from error
-
-
-def _yaml_as_json(path: Path) -> str:
-    """By way of JSON, so that strict checking takes a YAML list for a tuple."""
-    text = _small_text(path)
-    try:
-        _require_plain(text)
-        return json.dumps(YAML(typ="safe", pure=True).load(text), default=str)
+        raise DatasetError("\n".join([f"{path} is not valid:", *lines, CLASSES_SCHEMA])) from error
+    except OSError as error:
+        raise DatasetError(f"cannot read {path}: {error.strerror}; mend its permissions") from error
+    except UnicodeDecodeError as error:
+        raise DatasetError(f"{path} is not UTF-8 ({error}); save it as that") from error
     except (YAMLError, ValueError, TypeError) as error:  # a list as a key, a number of thousands of digits
-        raise PrepareError(f"{path} is not plain YAML: {error}. {CLASSES_SCHEMA}") from error
+        raise DatasetError(f"{path} is not plain YAML: {error}. {CLASSES_SCHEMA}") from error
+    try:
+        classes = tuple(LabelClass(c.name, c.color, tuple(c.ids)) for c in content.classes)
+        return ClassTable(path.parent.name or "folder", classes, tuple(content.void))
+    except DatasetError as error:
+        raise DatasetError(f"{path}: {error}") from error
 
 
-def _require_plain(text: str) -> None:
-    """Raises ValueError for what makes a small file large in memory, or long to read: aliases and depth."""
-    depth = 0
+def _plain_yaml(path: Path) -> Any:
+    """Load a file, but for what makes a small one large in memory, or long to read: aliases and depth."""
+    if not path.is_file():
+        raise DatasetError(f"no file {path}. {LAYOUT}")
+    if (size := path.stat().st_size) > LARGEST:
+        raise DatasetError(f"{path} has {size} bytes, more than any class table. {CLASSES_SCHEMA}")
+    text, depth = path.read_text(encoding="utf-8"), 0
     for event in YAML(typ="safe", pure=True).parse(text):
         if isinstance(event, AliasEvent):
             raise ValueError(f"it has an alias (*{event.anchor}); write out what that stands for")
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
         if depth > DEEPEST:
             raise ValueError(f"more than {DEEPEST} lists or mappings lie one in the other")
-
-
-def _small_text(path: Path) -> str:
-    if not path.is_file():
-        raise PrepareError(f"no file {path}. {LAYOUT}")
-    try:
-        size = path.stat().st_size
-        if size > LARGEST:
-            raise PrepareError(f"{path} has {size} bytes, more than any class table. {CLASSES_SCHEMA}")
-        return path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise PrepareError(f"cannot read {path}: {error.strerror}; mend its permissions") from error
-    except UnicodeDecodeError as error:
-        raise PrepareError(f"{path} is not UTF-8 ({error}); save it as that") from error
+    return YAML(typ="safe", pure=True).load(text)
 
 
 def _complaint(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"]) or "(whole file)"
-    if error["type"] == "extra_forbidden":
+    if error["type"] == "unexpected_keyword_argument":
         return f"{where}: unknown key"
     if error["type"] == "missing":
         return f"{where}: missing"

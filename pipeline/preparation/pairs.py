@@ -9,9 +9,8 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple, NoReturn
 
-from PIL import Image
-
-from pipeline.preparation.adapter import PrepareError
+from pipeline.errors import DatasetError
+from pipeline.preparation.adapter import RawSample
 
 LITTER = ("thumbs.db", "desktop.ini", "icon\r")
 """Files that operating systems leave in folders of pictures, beside hidden ones."""
@@ -29,22 +28,43 @@ class Pair(NamedTuple):
     mask: Path | None
 
 
+def video_frames(
+    source: Path, folders: Iterable[tuple[str, Path, Path]], image_ending: str, mask_ending: str
+) -> list[RawSample]:
+    """List frames of videos, named SEQUENCE_FRAME, from the folders of images and masks of each split.
+
+    Raises:
+        DatasetError: as `pair_files`, or a frame occurs twice: one in two splits cannot be measured on.
+    """
+    frames = [
+        (pair.key.rpartition("/")[2], split, pair)
+        for split, images, masks in folders
+        for pair in pair_files(images, masks, image_ending, mask_ending)
+    ]
+    uses = Counter(name for name, _, _ in frames)
+    complain(
+        f"frames below {source} occur in more than one place; keep each in one split:",
+        [name for name in uses if uses[name] > 1],
+    )
+    ids = unique_ids(uses)
+    return [RawSample(ids[name], split, name.rpartition("_")[0] or name, *pair[1:]) for name, split, pair in frames]
+
+
 def pair_files(
-    images: Path, masks: Path, image_ending: str, mask_ending: str, leave_out: str | None = None
+    images: Path, masks: Path, image_ending: str = "", mask_ending: str = ".png", leave_out: str = ""
 ) -> list[Pair]:
-    """Pair the pictures below two folders, in the order of their keys.
+    """Pair the pictures below two folders, in the order of their keys: paths below `images` without ending and suffix.
 
     Args:
         images: folder of the images.
         masks: folder of the masks, with the same subfolders.
-        image_ending: what an image's name has between key and suffix; the key is its path relative to `images`
-            without both.
+        image_ending: what an image's name has between key and suffix.
         mask_ending: what follows the key in the name of its mask, suffix included. Files below `masks` that end
             otherwise are none of ours (Cityscapes keeps polygons and colors beside the masks).
         leave_out: a subfolder of `images` whose files are none of ours either.
 
     Raises:
-        PrepareError: no such folder, nothing in it, a file that is no picture, two images of one key, an image without
+        DatasetError: no such folder, nothing in it, a file that is no picture, two images of one key, an image without
             a mask or a mask without an image.
     """
     require_folder(images, "images")
@@ -65,19 +85,14 @@ def pair_files(
 
 
 def lone_images(images: Path, masks: Path) -> list[Pair]:
-    """The pictures below a folder that has no masks.
-
-    Raises:
-        PrepareError: nothing in it, a file that is no picture, two images of one key, or masks all the same.
-    """
+    """List the pictures below a folder; raises DatasetError as `pair_files`, or where there are masks all the same."""
     if masks.exists():
-        raise PrepareError(f"{masks} is there, but images of {images} carry no labels; move both to another split")
-    by_key = _unique_keys(images, "", None)
-    return [Pair(key, images / by_key[key], None) for key in sorted(by_key)]
+        raise DatasetError(f"{masks} is there, but images of {images} carry no labels; move both to another split")
+    return [Pair(key, images / path, None) for key, path in sorted(_unique_keys(images, "", "").items())]
 
 
 def require_folder(folder: Path, holds: str) -> None:
-    """Raises PrepareError where there is no such folder, and says how far the path does exist."""
+    """Raise DatasetError where there is no such folder, and say how far the path does exist."""
     if os.path.isdir(folder):
         return
     parent = next((p for p in folder.parents if os.path.isdir(p)), Path())
@@ -86,24 +101,14 @@ def require_folder(folder: Path, holds: str) -> None:
         what = f"{obstacle} is a file, or a link that leads nowhere"
     else:
         what = f"{parent.absolute()} holds {', '.join(entries(parent)[:8]) or 'nothing'}"
-    raise PrepareError(
+    raise DatasetError(
         f"no folder {folder} ({holds} are looked for there); {what}. "
         f"Set dataset.source in params.yaml to the folder that holds the dataset, relative to the profile's folder"
     )
 
 
-def require_one_split(source: Path, names: Iterable[str]) -> None:
-    """Raises PrepareError where a frame's name occurs twice: the same frame in two splits cannot be measured on."""
-    twice = [name for name, uses in Counter(names).items() if uses > 1]
-    complain(f"frames below {source} occur in more than one place; keep each in one split:", twice)
-
-
 def entries(folder: Path) -> list[str]:
-    """Names in a folder, sorted; without hidden ones and what operating systems strew about.
-
-    Raises:
-        PrepareError: it cannot be listed.
-    """
+    """List the names in a folder, sorted; without hidden ones and what operating systems strew about."""
     try:
         return sorted(_visible(os.listdir(folder)))
     except OSError as error:
@@ -111,43 +116,45 @@ def entries(folder: Path) -> list[str]:
 
 
 def files_below(folder: Path) -> list[Path]:
-    """All files, relative to `folder`, sorted; without hidden files and what operating systems strew about.
+    """List all files, relative to `folder`, sorted; without hidden files and what operating systems strew about.
 
     Raises:
-        PrepareError: a folder that cannot be listed, or is by way of links the same as one above it or another one
+        DatasetError: a folder that cannot be listed, or is by way of links the same as one above it or another one
             here; a name that is not UTF-8 or not one line; or something that is no file: a link that leads nowhere, a
             pipe, a device.
     """
-    found = [Path(parent, name) for parent, names in _folders_below(folder) for name in names]
-    names = [path.relative_to(folder).as_posix() for path in found]
-    complain(f"names of files in {folder} are not UTF-8; rename them:", [n for n in names if not _is_utf8(n)])
+    found = {path.relative_to(folder).as_posix(): path for path in _paths_below(folder)}
+    categories = {name: {unicodedata.category(letter) for letter in name} for name in found}
+    complain(
+        f"names of files in {folder} are not UTF-8; rename them:",
+        [name for name in found if "Cs" in categories[name]],  # how Python marks bytes that are not
+    )
     complain(
         f"names in {folder} hold control characters, such as line breaks; rename them:",
-        [name for name in names if any(unicodedata.category(letter) == "Cc" for letter in name)],
+        [name for name in found if "Cc" in categories[name]],
     )
     complain(
         f"entries of {folder} are no files (links that lead nowhere, pipes, devices); remove them:",
-        [name for name, path in zip(names, found, strict=True) if not path.is_file()],
+        [name for name, path in found.items() if not path.is_file()],
     )
-    return sorted(path.relative_to(folder) for path in found)
+    return sorted(map(Path, found))
 
 
-def _folders_below(folder: Path) -> Iterator[tuple[str, list[str]]]:
-    """Every folder and the names of its files.
-
-    Each is listed once: a tree of links may have no end, or millions of entries on a disk that holds a few.
-    """
+def _paths_below(folder: Path) -> Iterator[Path]:
+    """List each folder once: a tree of links may have no end, or millions of entries on a disk that holds a few."""
     root = Path(os.path.realpath(folder))
     reached = {place: place for place in (root, *root.parents)}
     for parent, folders, names in os.walk(folder, followlinks=True, onerror=_cannot_list):
         folders[:] = sorted(_visible(folders))
-        again: list[str] = []
-        for place in (Path(parent, name) for name in folders):
-            first = reached.setdefault(Path(os.path.realpath(place)), place)
-            if first is not place:
-                again.append(f"{place} = {first}")
-        complain(f"folders in {parent} are links to others that are listed, or lie above; remove the links:", again)
-        yield parent, _visible(names)
+        firsts = {
+            place: reached.setdefault(Path(os.path.realpath(place)), place)
+            for place in map(Path(parent).joinpath, folders)
+        }
+        complain(
+            f"folders in {parent} are links to others that are listed, or lie above; remove the links:",
+            [f"{place} = {first}" for place, first in firsts.items() if first is not place],
+        )
+        yield from (Path(parent, name) for name in _visible(names))
 
 
 def _visible(names: Iterable[str]) -> list[str]:
@@ -155,61 +162,46 @@ def _visible(names: Iterable[str]) -> list[str]:
 
 
 def _cannot_list(error: OSError) -> NoReturn:
-    raise PrepareError(f"cannot list {error.filename}: {error.strerror}; mend its permissions") from error
-
-
-def _is_utf8(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    raise DatasetError(f"cannot list {error.filename}: {error.strerror}; mend its permissions") from error
 
 
 def complain(what: str, offenders: Sequence[str]) -> None:
-    """Raises PrepareError if there is any offender: how many, what, and the first few by name."""
+    """Raise DatasetError if there is any offender: how many, what, and the first few by name."""
     if offenders:
         named = ", ".join(name if name.isprintable() else ascii(name) for name in offenders[:NAMED])
         more = f" and {len(offenders) - NAMED} more" if len(offenders) > NAMED else ""
-        raise PrepareError(f"{len(offenders)} {what} {named}{more}")
+        raise DatasetError(f"{len(offenders)} {what} {named}{more}")
 
 
 def unique_ids(names: Iterable[str]) -> dict[str, str]:
-    """An id for each name: a plain file name, also on file systems that ignore case.
+    """Make an id of each name: a plain file name, unique also on file systems that ignore case.
 
     Names that become equal, or are too long, end in a hash of the name, so that an id depends on no order.
     """
     plain = {name: re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip("._-") for name in names}
     uses = Counter(base.lower() for base in plain.values())
-    return {
-        name: base if base and uses[base.lower()] == 1 and len(base) <= ID_LENGTH else _hashed(base, name)
-        for name, base in plain.items()
-    }
+    for name, base in plain.items():
+        if not base or uses[base.lower()] > 1 or len(base) > ID_LENGTH:
+            digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:10]
+            plain[name] = f"{base[: ID_LENGTH - 11]}-{digest}".lstrip("-")
+    return plain
 
 
-def _hashed(base: str, name: str) -> str:
-    digest = hashlib.sha256(name.encode("utf-8", "surrogateescape")).hexdigest()[:10]
-    return f"{base[: ID_LENGTH - 11]}-{digest}".lstrip("-")
+def _unique_keys(images: Path, ending: str, leave_out: str) -> dict[str, Path]:
+    from PIL import Image  # here, because this file is imported whenever parameters are read
 
-
-def _unique_keys(images: Path, ending: str, leave_out: str | None) -> dict[str, Path]:
     files = [path for path in files_below(images) if path.parts[0] != leave_out]
-    readable = _readable_suffixes()
+    readable = {suffix for suffix, form in Image.registered_extensions().items() if form in Image.OPEN}
     complain(
         f"files in {images} are no pictures (hidden files are ignored); move them elsewhere or convert them:",
         [path.as_posix() for path in files if path.suffix.lower() not in readable],
     )
     if not files:
-        raise PrepareError(f"{images} holds no image; put some there, or remove the folder if the split is not used")
+        raise DatasetError(f"{images} holds no image; put some there, or remove the folder if the split is not used")
     by_key: dict[str, Path] = {}
-    twice: list[str] = []
-    for path in files:
-        first = by_key.setdefault(path.with_suffix("").as_posix().removesuffix(ending), path)
-        if first != path:
-            twice.append(f"{first.as_posix()} = {path.as_posix()}")
-    complain(f"images in {images} share their name with another, so that one mask would serve both:", twice)
+    firsts = {path: by_key.setdefault(path.with_suffix("").as_posix().removesuffix(ending), path) for path in files}
+    complain(
+        f"images in {images} share their name with another, so that one mask would serve both:",
+        [f"{first.as_posix()} = {path.as_posix()}" for path, first in firsts.items() if first != path],
+    )
     return by_key
-
-
-def _readable_suffixes() -> set[str]:
-    return {suffix for suffix, form in Image.registered_extensions().items() if form in Image.OPEN}

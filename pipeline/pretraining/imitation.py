@@ -13,8 +13,8 @@ from torch import Tensor, nn
 from models.classifier import Classifier, ClassifierOutput
 from pipeline.data.dataset import network_input
 from pipeline.data.distortion import distort
-from pipeline.distillation.align import align
 from pipeline.distillation.kd import class_divergence
+from pipeline.distillation.method import align
 from pipeline.distillation.nfd import normalized_distance
 from pipeline.training.objective import Loss, Objective
 
@@ -29,14 +29,9 @@ class ImitationObjective(Objective):
     """
 
     def __init__(
-        self,
-        student: Classifier,
-        teacher: Classifier,
-        mixup: float,
-        temperature: float,
-        class_weight: float,
-        feature_weight: float,
-    ):
+        self, student: Classifier, teacher: Classifier, mixup: float, temperature: float,
+        class_weight: float, feature_weight: float,
+    ):  # fmt: skip
         super().__init__()
         self.student = student
         self.teacher = teacher.requires_grad_(False)
@@ -51,7 +46,7 @@ class ImitationObjective(Objective):
         self.teacher.eval()
         return self
 
-    def limited_apart(self) -> tuple[nn.Module, ...]:
+    def grad_clip_groups(self) -> tuple[nn.Module, ...]:
         return (self.student, self.align) if any(True for _ in self.align.parameters()) else (self.student,)
 
     def forward(

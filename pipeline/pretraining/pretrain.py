@@ -9,26 +9,29 @@ from models.backbone import save_backbone
 from models.classifier import Classifier, load_classifier, new_classifier
 from models.folding import folded
 from pipeline.data.classes import ClassTable
-from pipeline.data.files import replacing, sha256
+from pipeline.data.crops import crop_dataset
+from pipeline.data.files import replacing
 from pipeline.data.samples import read_samples
 from pipeline.params.pretraining import ClassifierParams, PretrainingParams
 from pipeline.params.training import TrainingParams
 from pipeline.pretraining.imitation import ImitationObjective
-from pipeline.training.curve import write_curve
-from pipeline.training.device import launch, precision_name
-from pipeline.training.draws import training_draws
-from pipeline.training.loop import fit
+from pipeline.training.device import describe_precision, device_facts, launch
+from pipeline.training.loop import fit, write_curve
 from pipeline.training.network import PRETRAINED, check_weights
-from pipeline.training.resume import fingerprint, scratch_folder
+from pipeline.training.resume import scratch_folder, training_identity
 
 
 def pretrain(
-    pretraining: PretrainingParams, training: TrainingParams, classes: Path, samples: Path, scratch: Path, out: Path
-) -> None:
+    pretraining: PretrainingParams, training: TrainingParams, code: str,
+    classes: Path, samples: Path, scratch: Path, out: Path,
+) -> None:  # fmt: skip
     """Write out/backbone.safetensors and out/training.csv; an empty folder where the parameters ask for nothing.
 
+    Args:
+        code: digest of the code at work; an unfinished training of other code is not resumed.
+
     Raises:
-        WeightsError: the classifier's file is missing or another one.
+        ArtifactError: the classifier's file is missing or another one.
         ModelError: the file holds no classifier, or another network's.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -37,7 +40,9 @@ def pretrain(
         return
     training = _training_of(pretraining, training)
     fabric = launch(training.devices, training.precision, training.deterministic)
-    identity = fingerprint(pretraining=pretraining, training=training, classes=sha256(classes), samples=sha256(samples))
+    device = device_facts(training.precision, fabric.device.type)
+    files = {"classes": classes, "samples": samples}
+    identity = training_identity(code, files, pretraining=pretraining, training=training, **device)
     images = read_samples(samples, *pretraining.images)
     teacher = _frozen_classifier(pretraining.classifier)
     torch.manual_seed(pretraining.seed)
@@ -46,23 +51,14 @@ def pretrain(
         student, teacher, pretraining.mixup, pretraining.temperature, pretraining.class_weight,
         pretraining.feature_weight,
     )  # fmt: skip
-    draws = training_draws(images, ClassTable.load(classes), training, pretraining.seed, scratch)
+    crops = crop_dataset(images, ClassTable.load(classes), training, pretraining.seed, scratch)
     with scratch_folder(scratch, "pretraining", identity, fabric.is_global_zero) as folder:
         curve = fit(
-            objective,
-            draws,
-            training,
-            fabric,
-            name="pretraining",
-            iterations=pretraining.iterations,
-            learning_rate=pretraining.learning_rate,
-            momentum_shift=0.0,
-            scratch=folder,
-        )
-        facts = {
-            "weights": _in_words(pretraining, len(images)),
-            "precision": precision_name(training.precision, fabric),
-        }
+            objective, crops, training, fabric, name="pretraining", iterations=pretraining.iterations,
+            learning_rate=pretraining.learning_rate, scratch=folder,
+        )  # fmt: skip
+        precision = describe_precision(training.precision, fabric)
+        facts = {"weights": _describe(pretraining, len(images)), "precision": precision}
         if fabric.is_global_zero:
             write_curve(out / "training.csv", curve)
             with replacing(out / PRETRAINED) as temporary:
@@ -71,16 +67,8 @@ def pretrain(
 
 def _training_of(pretraining: PretrainingParams, training: TrainingParams) -> TrainingParams:
     """As networks are trained here, but with the crops of pre-training, whatever their classes."""
-    return replace(
-        training,
-        crop_height=pretraining.crop_height,
-        crop_width=pretraining.crop_width,
-        batch_size=pretraining.batch_size,
-        image_scale=1.0,
-        scale_min=pretraining.scale_min,
-        scale_max=pretraining.scale_max,
-        max_class_share=1.0,
-    )
+    own = ("crop_height", "crop_width", "batch_size", "scale_min", "scale_max")
+    return replace(training, image_scale=1.0, max_class_share=1.0, **{name: getattr(pretraining, name) for name in own})
 
 
 def _frozen_classifier(params: ClassifierParams) -> Classifier:
@@ -91,7 +79,7 @@ def _frozen_classifier(params: ClassifierParams) -> Classifier:
     return classifier
 
 
-def _in_words(pretraining: PretrainingParams, images: int) -> str:
+def _describe(pretraining: PretrainingParams, images: int) -> str:
     classifier = pretraining.classifier
     return (
         f"pre-trained here: {pretraining.iterations} iterations on {images} unlabelled images, imitating "

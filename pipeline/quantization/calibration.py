@@ -10,13 +10,9 @@ import numpy as np
 from pipeline.data.files import write_text
 from pipeline.data.images import read_image
 from pipeline.data.samples import Sample
-from pipeline.errors import SegdistillError
+from pipeline.errors import DatasetError
 
 CANDIDATES = 4  # decoded for each one that is chosen
-
-
-class CalibrationError(SegdistillError):
-    """Images that no ranges can be taken from."""
 
 
 def choose_calibration(samples: Sequence[Sample], count: int, height: int, width: int) -> list[Sample]:
@@ -25,10 +21,10 @@ def choose_calibration(samples: Sequence[Sample], count: int, height: int, width
     A range that is too wide costs a little resolution; one that is too narrow clips what it has not seen.
 
     Raises:
-        CalibrationError: fewer images than asked for, or one of another size than the graph takes.
+        DatasetError: fewer images than asked for, or one of another size than the graph takes.
     """
     if len(samples) < count:
-        raise CalibrationError(
+        raise DatasetError(
             f"{len(samples)} training images, quantization.calibration_images asks for {count}; lower it in params.yaml"
         )
     candidates = spread(samples, CANDIDATES * count)
@@ -36,7 +32,7 @@ def choose_calibration(samples: Sequence[Sample], count: int, height: int, width
     for sample in candidates:
         image = read_image(sample.image, sample.image_sha256)
         if image.shape[:2] != (height, width):
-            raise CalibrationError(
+            raise DatasetError(
                 f"{sample.image} has {image.shape[0]}x{image.shape[1]} pixels, the exported graph takes "
                 f"{height}x{width}: ranges of resized images would be others; give training images of that size"
             )

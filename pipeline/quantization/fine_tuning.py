@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from models.export_wrappers import LARGEST_GREY
 from models.folding import fold_batchnorms
 from models.segmenter import Segmenter
-from models.shipping import LARGEST_GREY
 
 Conv = TypeVar("Conv", bound=nn.Conv2d)
 LEVELS = 255  # steps of uint8 activations

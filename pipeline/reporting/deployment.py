@@ -1,25 +1,16 @@
-"""What the page's deployment chapter says: rows of its tables, reasons as numbered notes, machines that compare."""
+"""Rows of the page's deployment chapter: decisions, engines, latencies, machines, and the Pareto front."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from pipeline.reporting.comparison import Spot, pareto_front
-from pipeline.reporting.deployed import (
-    BOUNDARIES,
-    CPU_RUNTIMES,
-    EAGER,
-    IMAGE_TO_LABELS,
-    PRECISIONS,
-    Artifact,
-    Decision,
-    Engine,
-    Measurement,
-)
-from pipeline.reporting.layer_costs import JudgedLayers
-from pipeline.reporting.material import Material, Run
+from pipeline.records.benchmark import BOUNDARIES, CPU_RUNTIMES, EAGER, IMAGE_TO_LABELS, Measurement
+from pipeline.records.decision import Decision
+from pipeline.records.engine import Engine
+from pipeline.records.export import PRECISIONS, Artifact
+from pipeline.reporting.inputs import Inputs, Run
 
 LOAD = "load_average_before"
-"""The one entry of a machine's record that tells runs apart which were timed on the same machine."""
+"""The one entry of a machine's record that differs between runs on the same machine."""
 
 Machine = dict[str, bool | str | int | float | None]
 
@@ -30,8 +21,8 @@ class DecisionRow(NamedTuple):
     decision: Decision
     artifact: Artifact
     is_fastest: bool  # of the run
-    is_noisy: bool  # its time varies too much
-    also: list[str]  # further precisions that nothing is known about for the same reason
+    is_noisy: bool  # its latency varied too much
+    also: list[str]  # further precisions that are undecided for the same reason
 
 
 class EngineRow(NamedTuple):
@@ -46,49 +37,30 @@ class LatencyRow(NamedTuple):
 
     runtime: str
     precision: str
-    other_shape: tuple[int, int, int] | None  # batch, height, width; None for that of the graphs that ship
+    other_shape: tuple[int, int, int] | None  # batch, height, width; None for that of the released graphs
     at: dict[str, Measurement]  # by boundary, from the narrowest to the widest
     times_eager: float | None
 
 
-class NotRun(NamedTuple):
-    """What could not be measured, for one reason."""
+class ParetoPoint(NamedTuple):
+    """A file of a run by speed and accuracy."""
 
-    reason: str
-    precisions: dict[str, list[str]]  # by runtime
-
-
-class FileRow(NamedTuple):
-    file: str
-    runtimes: list[str]  # that it is made for
-    bytes: int
-    sha256: str
-
-
-class FrontRow(NamedTuple):
-    """A file that no other one beats in both speed and quality, against the most accurate of them."""
-
-    spot: Spot
-    points_below: float  # of mIoU
-    times_as_fast: float
-
-
-def file_rows(run: Run) -> list[FileRow]:
-    """Each file once: it has a record for every runtime that was asked for its labels."""
-    rows: dict[str, FileRow] = {}
-    for artifact in run.artifacts:
-        row = rows.setdefault(artifact.file, FileRow(artifact.file, [], artifact.bytes, artifact.sha256))
-        row.runtimes.extend(artifact.runtimes)
-    return list(rows.values())
+    run: str
+    precision: str
+    latency_ms: float
+    miou: float  # 0..1
+    is_baseline: bool
+    released: bool
 
 
 def decision_rows(run: Run) -> list[DecisionRow]:
-    """In the order of the release."""
+    """Return a row for each decision of the release; undecided ones of one runtime and reason share a row."""
     fastest = run.shipping[0] if run.shipping else None
     rows: list[DecisionRow] = []
     for decision in run.decisions:
-        last = rows[-1].decision if rows else None
-        if last and _unknown_alike(decision, last):
+        last = rows[-1].decision if rows else decision
+        alike = (decision.runtime, decision.reason, last.verdict) == (last.runtime, last.reason, "undecided")
+        if rows and alike and decision.verdict == "undecided":
             rows[-1].also.append(decision.precision)
         else:
             artifact = run.of_runtime[decision.file, decision.runtime]
@@ -96,80 +68,47 @@ def decision_rows(run: Run) -> list[DecisionRow]:
     return rows
 
 
-def _unknown_alike(one: Decision, other: Decision) -> bool:
-    alike = (one.runtime, one.verdict, one.reason) == (other.runtime, other.verdict, other.reason)
-    return alike and one.verdict == "undecided"
-
-
 def engine_rows(runs: Sequence[Run]) -> tuple[dict[str, list[EngineRow]], list[str]]:
-    """Engines by run, and their different reasons: most engines of a machine share one, so each is told once."""
-    reasons: list[str] = []
-    rows: dict[str, list[EngineRow]] = {run.name: [] for run in runs}
-    for run in runs:
-        for engine in run.engines.engines:
-            if engine.reason and engine.reason not in reasons:
-                reasons.append(engine.reason)
-            rows[run.name].append(EngineRow(engine, reasons.index(engine.reason) + 1 if engine.reason else None))
-    return rows, reasons
+    """Return engines by run, and the distinct reasons why engines were not built or run: most share one."""
+    reasons = list(dict.fromkeys(engine.reason for run in runs for engine in run.engines.engines if engine.reason))
+    numbers: dict[str, int] = {reason: number for number, reason in enumerate(reasons, start=1)}
+    return {run.name: [EngineRow(e, numbers.get(e.reason)) for e in run.engines.engines] for run in runs}, reasons
 
 
 def latency_rows(run: Run) -> list[LatencyRow]:
-    """What was measured, in the order of the stage."""
+    """Return a row for each artifact and runtime that was measured."""
     groups: dict[tuple[object, ...], dict[str, Measurement]] = {}
-    for entry in run.profile.measurements:
+    for entry in run.benchmark.measurements:
         if entry.status == "measured":
             groups.setdefault((entry.runtime, entry.precision, entry.file, entry.shape), {})[entry.boundary] = entry
     rows = []
     for measured in groups.values():
         first = next(iter(measured.values()))
         whole = measured.get(IMAGE_TO_LABELS)
-        times = run.profile.times_eager(first.runtime, whole.p50_ms if whole else None, first.shape)
+        times = run.benchmark.times_eager(first.runtime, whole.p50_ms if whole else None, first.shape)
+        other_shape = None if first.shape == run.shape else first.shape
+        at = {boundary: measured[boundary] for boundary in BOUNDARIES if boundary in measured}
         rows.append(
-            LatencyRow(
-                first.runtime,
-                first.precision,
-                None if first.shape == run.shape else first.shape,
-                {boundary: measured[boundary] for boundary in BOUNDARIES if boundary in measured},
-                None if first.runtime == EAGER else times,
-            )
+            LatencyRow(first.runtime, first.precision, other_shape, at, None if first.runtime == EAGER else times)
         )
     return rows
 
 
-def not_run(run: Run) -> list[NotRun]:
-    """What could not be measured, by reason."""
-    found: dict[str, dict[str, list[str]]] = {}
-    for entry in run.profile.measurements:
-        if entry.status == "not run":
-            found.setdefault(entry.reason, {}).setdefault(entry.runtime, []).append(entry.precision)
-    return [NotRun(reason, precisions) for reason, precisions in found.items()]
-
-
-def machines(material: Material) -> list[tuple[list[str], Machine]]:
-    """The machines that measured latency, each with its runs; more than one means that latencies do not compare."""
+def machines(inputs: Inputs) -> list[tuple[list[str], Machine]]:
+    """Return the machines that measured latency with their runs; latencies of different machines do not compare."""
     found: list[tuple[list[str], Machine]] = []
-    for run in material.runs.values():
-        of_run = {key: value for key, value in run.profile.machine.items() if key != LOAD}
-        for names, machine in found:
-            if machine == of_run:
-                names.append(run.name)
-                break
+    for run in inputs.runs.values():
+        machine = {key: value for key, value in run.benchmark.machine.items() if key != LOAD}
+        known = next((names for names, other in found if other == machine), None)
+        if known is None:
+            found.append(([run.name], machine))
         else:
-            found.append(([run.name], of_run))
+            known.append(run.name)
     return found
 
 
-def loads(material: Material) -> dict[str, float]:
-    """How many processes wanted a core before each run was timed, where that was recorded."""
-    found = {name: run.profile.machine.get(LOAD) for name, run in material.runs.items()}
-    return {name: float(load) for name, load in found.items() if isinstance(load, int | float)}
-
-
-def spots(runs: Iterable[Run], colors: Mapping[str, str]) -> list[Spot]:
-    """For the chart of quality against latency: the fastest file of each precision that ships on the CPU.
-
-    Runs that were rejected are there with what would have shipped.
-    """
+def pareto_points(runs: Iterable[Run]) -> list[ParetoPoint]:
+    """Return the fastest CPU file of each precision that ships; a rejected run has those that would have shipped."""
     found = []
     for run in runs:
         timed = [d for d in run.decisions if d.verdict == "ships" and d.runtime in CPU_RUNTIMES and d.p50_ms]
@@ -177,19 +116,14 @@ def spots(runs: Iterable[Run], colors: Mapping[str, str]) -> list[Spot]:
             latencies = [(d.p50_ms or 0.0, d.miou) for d in timed if d.precision == precision]
             if latencies:
                 released = run.release.status == "released"
-                place = min(latencies)
-                found.append(Spot(run.name, precision, *place, colors[run.name], run.is_baseline, released))
+                found.append(ParetoPoint(run.name, precision, *min(latencies), run.is_baseline, released))
     return found
 
 
-def front_rows(spots: Sequence[Spot]) -> list[FrontRow]:
-    """From the most accurate file to the fastest."""
-    front = pareto_front(spots)[::-1]
-    return [FrontRow(s, 100 * (front[0].miou - s.miou), front[0].latency_ms / s.latency_ms) for s in front]
-
-
-def judged_layers(run: Run, color: str) -> JudgedLayers:
-    """For the chart of what int8 costs layer by layer."""
-    quantization = run.quantization
-    kept = {layer for choice in quantization.choices.values() for layer in choice.float_layers}
-    return JudgedLayers([(layer.name, layer.lost_points) for layer in quantization.layers], kept, color)
+def pareto_front(files: Sequence[ParetoPoint]) -> list[ParetoPoint]:
+    """Return the released files that no other file beats in both latency and mIoU, fastest first."""
+    front: list[ParetoPoint] = []
+    for file in sorted((f for f in files if f.released), key=lambda f: (f.latency_ms, -f.miou)):
+        if not front or file.miou > front[-1].miou:
+            front.append(file)
+    return front

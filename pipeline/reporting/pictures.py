@@ -1,9 +1,9 @@
-"""Picture grids: what the networks see and say, on the best, the median and the worst images of a run."""
+"""Picture grids: images, labels and predictions of the best, the median and the worst images of a run."""
 
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import matplotlib
 import numpy as np
@@ -14,16 +14,17 @@ from PIL import Image
 
 from pipeline.data.classes import ClassTable
 from pipeline.data.images import ImageError, read_image, read_mask
-from pipeline.data.labels import read_labels
+from pipeline.data.labels import read_train_ids
 from pipeline.data.samples import Sample
-from pipeline.reporting.charts import MUTED, STYLE, to_png
-from pipeline.reporting.material import TEACHER, Material, Run
-from pipeline.reporting.reading import ReportError
-from pipeline.reporting.wording import percent
+from pipeline.errors import ArtifactError
+from pipeline.inspection.records import InspectedSample
+from pipeline.reporting.formatting import percent
+from pipeline.reporting.style import MUTED, STYLE, to_png
 
-MAX_WIDTH = 480  # pixels; what a page column can show
+MAX_WIDTH = 480  # pixels; more than a column of the page can show
 JPEG_QUALITY = 88
 KINDS = ("best", "median", "worst")
+REPAIR = "run `dvc repro` in the profile's folder to make it again"
 
 
 class Example(NamedTuple):
@@ -33,14 +34,11 @@ class Example(NamedTuple):
     id: str
 
 
-class Predicted(Protocol):
-    """What one network said about the images of a split."""
+class Predictions(NamedTuple):
+    """The predictions of one network on a split."""
 
-    @property
-    def predictions(self) -> Path: ...  # folder of one mask for each sample id
-
-    @property
-    def image_scores(self) -> Mapping[str, float | None]: ...  # sample id -> mIoU, 0..1
+    folder: Path  # of one mask for each sample id
+    image_scores: Mapping[str, float | None]  # sample id -> mIoU, 0..1
 
 
 class Panel(NamedTuple):
@@ -53,61 +51,76 @@ class Panel(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One example: the image, its labels, and what each network predicts."""
+    """One example: the image, its labels, and the prediction of each network."""
 
     example: Example
     panels: list[Panel]
 
 
-def picture_grid(run: Run, material: Material, examples: int) -> list[Row]:
-    """Rows for the best, median and worst images by the mIoU of `run`, `examples` of each.
+def example_rows(
+    ranked_by: str,
+    compared: Mapping[str, Predictions],
+    samples: Mapping[str, Sample],
+    classes: ClassTable,
+    examples: int,
+) -> list[Row]:
+    """Return rows for the best, median and worst images by the mIoU of one network, `examples` of each.
 
     Raises:
-        ReportError: an image, a mask or a prediction is missing, damaged, or of another size.
+        ArtifactError: an image, a mask or a prediction is missing, damaged, or of another size.
     """
-    compared = {TEACHER: material.teacher, run.params.baseline: material.runs[run.params.baseline].judged}
-    compared[run.name] = run.judged
-    chosen = choose_examples(run.judged.image_scores, examples)
-    if unknown := [example.id for example in chosen if example.id not in material.samples]:
-        raise ReportError(
-            f"{run.judged.predictions.parent / 'per_image.csv'} names {unknown[0]!r}, which is not in the evaluation "
-            f"split; run `dvc repro` in the profile's folder to evaluate {run.name} again"
-        )
-    return [example_row(example, material.samples[example.id], material.classes, compared) for example in chosen]
+    chosen = choose_examples(compared[ranked_by].image_scores, examples)
+    if unknown := [example.id for example in chosen if example.id not in samples]:
+        path = compared[ranked_by].folder.parent / "per_image.csv"
+        raise ArtifactError(f"{path} names {unknown[0]!r}, which is not in the evaluation split; {REPAIR}")
+    return [example_row(example, samples[example.id], classes, compared) for example in chosen]
 
 
-def example_row(example: Example, sample: Sample, classes: ClassTable, compared: Mapping[str, Predicted]) -> Row:
-    """The image, its labels and what each of `compared` predicts, under their names.
+def example_row(example: Example, sample: Sample, classes: ClassTable, compared: Mapping[str, Predictions]) -> Row:
+    """Return the image, its labels and the prediction of each network under its name.
 
     Raises:
-        ReportError: an image, a mask or a prediction is missing, damaged, or of another size.
+        ArtifactError: as `read_panels`.
+    """
+    file = f"{sample.id}.png"
+    predictions = {name: (by.folder / file, by.image_scores.get(sample.id)) for name, by in compared.items()}
+    image, *others = read_panels(sample, predictions, classes)
+    return Row(example, [image._replace(caption=f"{example.kind}: {sample.id}"), *others])
+
+
+def read_panels(
+    sample: Sample | InspectedSample, predictions: Mapping[str, tuple[Path, float | None]], classes: ClassTable
+) -> list[Panel]:
+    """Read an image, its labels if it has any, and predictions.
+
+    Args:
+        predictions: by network, the path of the mask, and the mIoU for its caption.
+
+    Raises:
+        ArtifactError: a file is missing, damaged, or of another size.
     """
     palette = classes.palette()
     try:
-        image, labels = read_image(sample.image, sample.image_sha256), read_labels(sample, classes)
-        predictions = {name: read_mask(judged.predictions / f"{sample.id}.png") for name, judged in compared.items()}
+        picture = read_image(Path(sample.image), sample.image_sha256)
+        labels = None if sample.mask is None else read_train_ids(Path(sample.mask), classes, sample.mask_sha256)
+        masks = {} if labels is None else {"labels": labels}
+        masks |= {name: read_mask(path) for name, (path, _) in predictions.items()}
     except ImageError as error:
-        raise ReportError(f"{error}; run `dvc repro` in the profile's folder to make it again") from error
-    for name, mask in {"labels": labels, **predictions}.items():
-        if mask.shape != image.shape[:2]:
-            raise ReportError(
-                f"{name} of {sample.id} has {mask.shape[0]}x{mask.shape[1]} pixels, the image {image.shape[0]}x"
-                f"{image.shape[1]}; run `dvc repro` in the profile's folder to evaluate again"
-            )
-    panels = [
-        Panel("image", f"{example.kind}: {sample.id}", image, True),
-        Panel("labels", "black: unlabelled", palette[labels], False),
-    ]
-    for name, prediction in predictions.items():
-        caption = f"mIoU {percent(compared[name].image_scores.get(sample.id))}"
-        panels.append(Panel(name, caption, palette[prediction], False))
-    return Row(example, panels)
+        raise ArtifactError(f"{error}; {REPAIR}") from error
+    captions = {name: "" if miou is None else f"mIoU {percent(miou)}" for name, (_, miou) in predictions.items()}
+    panels = [Panel("image", "", picture, True)]
+    for name, train_ids in masks.items():
+        if train_ids.shape != picture.shape[:2]:
+            sizes = ["x".join(map(str, shape)) for shape in (train_ids.shape, picture.shape[:2])]
+            raise ArtifactError(f"{name} of {sample.id} has {sizes[0]} pixels, the image {sizes[1]}; {REPAIR}")
+        panels.append(Panel(name, captions.get(name, "black: unlabelled"), palette[train_ids], False))
+    return panels
 
 
 def choose_examples(scores: Mapping[str, float | None], examples: int) -> list[Example]:
-    """Pick `examples` ids of each kind by their scores, mIoU by sample id; images without one are passed over.
+    """Choose `examples` ids of each kind by their scores, mIoU by sample id; images without a score are skipped.
 
-    No image is picked twice, so a small split gives fewer.
+    No image is chosen twice, so a small split gives fewer.
     """
     ranked = sorted(((score, sample_id) for sample_id, score in scores.items() if score is not None), reverse=True)
     ids = [sample_id for _, sample_id in ranked]
@@ -115,12 +128,12 @@ def choose_examples(scores: Mapping[str, float | None], examples: int) -> list[E
     worst = ids[max(examples, len(ids) - examples) :]
     start = max(len(best), (len(ids) - examples) // 2)
     median = ids[start : min(start + examples, len(ids) - len(worst))]
-    picked = zip(KINDS, (best, median, worst), strict=True)
-    return [Example(kind, sample_id) for kind, members in picked for sample_id in members]
+    groups = zip(KINDS, (best, median, worst), strict=True)
+    return [Example(kind, sample_id) for kind, members in groups for sample_id in members]
 
 
 def grid_png(rows: Sequence[Row], classes: ClassTable) -> bytes:
-    """The whole grid with captions and the legend of classes as one PNG."""
+    """Draw the whole grid with captions and the legend of classes as one PNG."""
     columns = len(rows[0].panels)
     height, width = rows[0].panels[0].picture.shape[:2]
     legend_rows = -(-len(classes.classes) // (2 * columns))
@@ -143,18 +156,18 @@ def grid_png(rows: Sequence[Row], classes: ClassTable) -> bytes:
 
 
 def shrink(panel: Panel, max_width: int) -> Panel:
-    """Make a picture at most so many pixels wide."""
+    """Limit the width of a picture, in pixels."""
     height, width = panel.picture.shape[:2]
     if width <= max_width:
         return panel
-    # Colors of classes must not be mixed into colors that mean another class.
+    # Class colors must not be mixed into colors that mean another class.
     resampling = Image.Resampling.LANCZOS if panel.is_photo else Image.Resampling.NEAREST
     small = Image.fromarray(panel.picture).resize((max_width, max(1, round(height * max_width / width))), resampling)
     return panel._replace(picture=np.asarray(small))
 
 
 def encode_panel(panel: Panel) -> tuple[str, bytes]:
-    """Make a picture small enough for a page: its media type and bytes."""
+    """Encode a picture small enough for a page; returns its media type and bytes."""
     picture = Image.fromarray(shrink(panel, MAX_WIDTH).picture)
     encoded = io.BytesIO()
     if panel.is_photo:

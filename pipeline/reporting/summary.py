@@ -1,11 +1,13 @@
-"""The numbers of one profile in one record: what summary.json holds and what the page's tables show."""
+"""The numbers of one profile in one record: summary.json, and the page's tables."""
 
 from dataclasses import dataclass
 
-from pipeline.reporting.deployed import IMAGE_TO_LABELS, Decision
-from pipeline.reporting.material import Material, Run
+from pipeline.records.benchmark import IMAGE_TO_LABELS
+from pipeline.records.decision import Decision
+from pipeline.reporting.inputs import Inputs, Run
 
 RUNTIME = "onnxruntime"
+ENGINE_FIELDS = ("precision", "backend", "status", "executed", "reason", "bytes")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,26 +19,16 @@ class TeacherSummary:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EngineSummary:
-    precision: str
-    backend: str
-    status: str
-    executed: bool
-    reason: str
-    bytes: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class FastestSummary:
-    """The fastest file that ships, where every runtime of the measuring machine is installed."""
+    """The fastest file that ships, over all runtimes."""
 
     runtime: str
     precision: str
     file: str
     miou: float  # 0..1
     p50_ms: float | None
-    noisy: bool  # its single times vary too much
-    times_eager: float | None  # as fast as PyTorch eager float32; None: nothing to compare with
+    noisy: bool  # its latency varied too much
+    times_eager: float | None  # speed-up over PyTorch eager float32; None: nothing to compare with
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,7 +50,7 @@ class RunSummary:
     latency_boundary: str
     fastest: FastestSummary | None  # None: nothing ships
     decisions: list[Decision]
-    engines: list[EngineSummary]
+    engines: list[dict[str, object]]
     release: str
     release_reasons: list[str]
     signed: bool
@@ -77,9 +69,9 @@ class Summary:
         return max(self.runs, key=lambda run: run.miou)
 
 
-def summarize(title: str, material: Material) -> Summary:
+def summarize(title: str, inputs: Inputs) -> Summary:
     """Pick the numbers; nothing is measured or rounded here."""
-    teacher = material.teacher.evaluation
+    teacher = inputs.teacher.evaluation
     return Summary(
         profile_title=title,
         teacher=TeacherSummary(
@@ -88,15 +80,15 @@ def summarize(title: str, material: Material) -> Summary:
             architecture=teacher.architecture,
             backbone=teacher.backbone,
         ),
-        runs=[_summarize_run(run, material) for run in material.runs.values()],
-        machine=next(iter(material.runs.values())).profile.machine,
+        runs=[_summarize_run(run, inputs) for run in inputs.runs.values()],
+        machine=next(iter(inputs.runs.values())).benchmark.machine,
     )
 
 
-def _summarize_run(run: Run, material: Material) -> RunSummary:
-    evaluation = run.judged.evaluation
-    baseline_miou = material.runs[run.params.baseline].judged.evaluation.miou
-    timing = run.profile.measured(RUNTIME, "fp32", run.shape)
+def _summarize_run(run: Run, inputs: Inputs) -> RunSummary:
+    evaluation = run.evaluation
+    baseline_miou = inputs.runs[run.params.baseline].evaluation.miou
+    timing = run.benchmark.measured(RUNTIME, "fp32", run.shape)
     return RunSummary(
         run=run.name,
         architecture=evaluation.architecture,
@@ -115,17 +107,7 @@ def _summarize_run(run: Run, material: Material) -> RunSummary:
         latency_boundary=IMAGE_TO_LABELS,
         fastest=_fastest(run),
         decisions=run.decisions,
-        engines=[
-            EngineSummary(
-                precision=e.precision,
-                backend=e.backend,
-                status=e.status,
-                executed=e.executed,
-                reason=e.reason,
-                bytes=e.bytes,
-            )
-            for e in run.engines.engines
-        ],
+        engines=[{field: getattr(engine, field) for field in ENGINE_FIELDS} for engine in run.engines.engines],
         release=run.release.status,
         release_reasons=run.release.reasons,
         signed=run.signed,
@@ -143,5 +125,5 @@ def _fastest(run: Run) -> FastestSummary | None:
         miou=decision.miou,
         p50_ms=decision.p50_ms,
         noisy=run.is_noisy(decision),
-        times_eager=run.profile.times_eager(decision.runtime, decision.p50_ms, run.shape),
+        times_eager=run.benchmark.times_eager(decision.runtime, decision.p50_ms, run.shape),
     )

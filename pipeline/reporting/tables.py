@@ -1,4 +1,4 @@
-"""The CSV files of the other stages, as arrays and dicts."""
+"""Read the CSV files of other stages."""
 
 import csv
 import io
@@ -8,67 +8,68 @@ from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.reporting.reading import corrupt, read_bytes
+from pipeline.records.files import damaged, read_bytes
 
 
 class Curve(NamedTuple):
-    """A training curve; the arrays have one entry for each logged iteration."""
+    """A training curve; arrays have one entry for each logged iteration."""
 
     iteration: np.ndarray
     task: np.ndarray  # loss on the labels
-    distill: np.ndarray | None  # weighted distillation term; None where nothing was distilled
-    agreement: np.ndarray | None  # share of cells, 0..1, to which student and teacher give the same class
+    distill: np.ndarray | None  # weighted distillation term; None for a baseline
+    agreement: np.ndarray | None  # share of cells on which student and teacher agree, 0..1
 
 
 def read_curve(path: Path, stage: str) -> Curve:
     """Read a training curve.
 
     Raises:
-        ReportError: missing, empty, other columns, or not numbers.
+        ArtifactError: it is missing or empty, lacks a column, or holds something else than numbers.
     """
     rows = _rows(path, stage, ("iteration", "task"))
     if not rows:
-        raise corrupt(path, stage, "it has no rows")
-    needed, possible = ("iteration", "task"), ("distill", "agreement")
-    present = [*needed, *(name for name in possible if rows[0].get(name))]
+        raise damaged(path, stage, "it has no rows")
     try:
-        columns = {name: np.array([float(row[name]) for row in rows]) for name in present}
+        columns = [
+            np.array([float(row[name]) for row in rows]) if name in ("iteration", "task") or rows[0].get(name) else None
+            for name in Curve._fields
+        ]
     except ValueError as error:
-        raise corrupt(path, stage, str(error)) from error
-    return Curve(*(columns[name] for name in needed), *(columns.get(name) for name in possible))
+        raise damaged(path, stage, str(error)) from error
+    return Curve(*columns)  # type: ignore[reportArgumentType]
 
 
 def read_image_scores(path: Path, stage: str) -> dict[str, float | None]:
     """Read the mIoU (0..1) of each image by sample id; None for an image without labelled pixels.
 
     Raises:
-        ReportError: missing, other columns, or not numbers.
+        ArtifactError: it is missing, lacks a column, or holds something else than numbers.
     """
     try:
         return {row["id"]: float(row["miou"]) if row["miou"] else None for row in _rows(path, stage, ("id", "miou"))}
     except ValueError as error:
-        raise corrupt(path, stage, str(error)) from error
+        raise damaged(path, stage, str(error)) from error
 
 
 def read_confusion(path: Path, stage: str, names: Sequence[str]) -> np.ndarray:
     """Read a confusion matrix: pixel counts, int64 (k, k), rows are labels.
 
     Raises:
-        ReportError: missing, made for other classes, or not numbers.
+        ArtifactError: it is missing, made for other classes, or holds something else than numbers.
     """
     rows = list(csv.reader(_text(path, stage)))
     if not rows or rows[0][1:] != list(names) or [row[0] for row in rows[1:] if row] != list(names):
-        raise corrupt(path, stage, f"its classes are not {', '.join(names)}")
+        raise damaged(path, stage, f"its classes are not {', '.join(names)}")
     try:
         return np.array([[int(cell) for cell in row[1:]] for row in rows[1:]], dtype=np.int64).reshape(len(names), -1)
     except (ValueError, OverflowError) as error:
-        raise corrupt(path, stage, str(error)) from error
+        raise damaged(path, stage, str(error)) from error
 
 
 def _rows(path: Path, stage: str, needed: Sequence[str]) -> list[dict[str, str]]:
     reader = csv.DictReader(_text(path, stage), restval="")
     if missing := [name for name in needed if name not in (reader.fieldnames or ())]:
-        raise corrupt(path, stage, f"no column {', '.join(missing)}")
+        raise damaged(path, stage, f"no column {', '.join(missing)}")
     return list(reader)
 
 
@@ -76,4 +77,4 @@ def _text(path: Path, stage: str) -> io.StringIO:
     try:
         return io.StringIO(read_bytes(path, stage).decode("utf-8"), newline="")
     except UnicodeDecodeError as error:
-        raise corrupt(path, stage, "not UTF-8 text") from error
+        raise damaged(path, stage, "not UTF-8 text") from error

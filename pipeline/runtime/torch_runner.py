@@ -2,18 +2,18 @@
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import Self
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from models.checkpoint import load_checkpoint
-from models.shipping import LabelsGraph
-from pipeline.runtime import RunnerUnavailable, require_image
+from models.export_wrappers import LabelsGraph
+from segdistill_runtime.errors import NotAvailable
+from segdistill_runtime.runner import Runner, require_images
 
 
-class TorchRunner:
+class TorchRunner(Runner):
     """The very graph that is exported, before it is exported; on the GPU where there is one. Takes any size."""
 
     name = "pytorch_eager"
@@ -26,20 +26,17 @@ class TorchRunner:
         graph = LabelsGraph(segmenter.to(memory_format=torch.channels_last))  # type: ignore[reportCallIssue]
         self.graph = graph.to(self.device)
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
         del self.graph
 
     @torch.inference_mode()
-    def run(self, image: np.ndarray) -> np.ndarray:
-        require_image(image, None)
-        return self.compute(torch.from_numpy(image).to(self.device)).cpu().numpy()
+    def run(self, images: np.ndarray) -> np.ndarray:
+        require_images(images, None)
+        return self.compute(torch.from_numpy(images).to(self.device)).cpu().numpy()
 
-    def prepared(self, image: np.ndarray) -> Callable[[], object]:
-        require_image(image, None)
-        on_device = torch.from_numpy(np.ascontiguousarray(image)).to(self.device)
+    def prepared(self, images: np.ndarray) -> Callable[[], object]:
+        require_images(images, None)
+        on_device = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
 
         @torch.inference_mode()
         def call() -> Tensor:
@@ -50,9 +47,9 @@ class TorchRunner:
 
         return call
 
-    def compute(self, image: Tensor) -> Tensor:
+    def compute(self, images: Tensor) -> Tensor:
         """uint8 (n, H, W, 3) to uint8 (n, H, W), on the device; a GPU may still be at work when this returns."""
-        return self.graph(image)
+        return self.graph(images)
 
 
 class CompiledTorchRunner(TorchRunner):
@@ -64,14 +61,14 @@ class CompiledTorchRunner(TorchRunner):
         super().__init__(checkpoint, threads)
         self.compiled = torch.compile(self.graph, dynamic=False)
 
-    def __exit__(self, *error: object) -> None:
+    def close(self) -> None:
         del self.compiled
-        super().__exit__(*error)
+        super().close()
 
-    def compute(self, image: Tensor) -> Tensor:
+    def compute(self, images: Tensor) -> Tensor:
         try:
-            return self.compiled(image)
+            return self.compiled(images)
         except Exception as error:  # a compiler has no end of ways to fail: no C++ compiler, no Triton, ...
             inner = getattr(error, "inner_exception", error)  # the compiler's own, where PyTorch wraps it
             reason = str(inner).strip().partition("\n")[0]
-            raise RunnerUnavailable(f"torch.compile failed: {type(inner).__name__}: {reason}") from error
+            raise NotAvailable(f"torch.compile failed: {type(inner).__name__}: {reason}") from error

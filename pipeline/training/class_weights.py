@@ -10,12 +10,8 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 from torch import Tensor
 
-from pipeline.errors import SegdistillError
+from pipeline.errors import ArtifactError
 from pipeline.params.training import TrainingParams
-
-
-class StatisticsError(SegdistillError):
-    """Counts of the classes that are missing or belong to other classes."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +47,7 @@ def class_weights(pixels: Sequence[int], power: float) -> Float[Tensor, " k"]:
     return weights.float()
 
 
-def balanced_classes(
+def load_class_weights(
     statistics: Path, class_names: Sequence[str], training: TrainingParams
 ) -> Float[Tensor, " k"] | None:
     """The weights by what curation counted in the splits to train on; None for power 0: then nothing is weighed.
@@ -60,7 +56,7 @@ def balanced_classes(
     those two by their hashes need not know this file's.
 
     Raises:
-        StatisticsError: no such counts, or those of other classes.
+        ArtifactError: no such counts, or those of other classes.
     """
     if not training.class_balance:
         return None
@@ -68,12 +64,12 @@ def balanced_classes(
         counts = COUNTS.validate_json(statistics.read_bytes())
         splits = [counts.splits[split].pixels for split in training.splits]
     except (OSError, ValidationError, KeyError) as error:
-        raise StatisticsError(
+        raise ArtifactError(
             f"{statistics} has no counts of classes ({str(error).splitlines()[0]}); run stage curate: dvc repro"
         ) from error
     fits = counts.classes == list(class_names) and all(len(pixels) == len(class_names) for pixels in splits)
     if not fits or not any(map(any, splits)):
-        raise StatisticsError(
+        raise ArtifactError(
             f"{statistics} counts {counts.classes}, not {list(class_names)}; run stage curate: dvc repro"
         )
     return class_weights(list(map(sum, zip(*splits, strict=True))), training.class_balance)

@@ -13,21 +13,20 @@ from models.classifier import Classifier
 from models.segmenter import Segmenter
 from pipeline.params.training import TrainingParams
 from pipeline.training.device import wait_for
-from pipeline.training.guard import Statistics
 from pipeline.training.processes import mean_over_processes
+from pipeline.training.step import BatchNormSnapshot
 
 BACKEND = "inductor"
 TIMED = 5  # trials of each form; the median counts
 
 
 def compile_networks(objective: nn.Module, training: TrainingParams, fabric: Fabric, images: int) -> str:
-    """Compile the student's and the teacher's network in place, if the parameters and the machine say so.
+    """Compile the objective's segmenters and classifiers in place, if the parameters and the machine say so.
 
     A trial on empty images comes first: what cannot be compiled, or with `compile: auto` what is no faster then, stays
     as it was. The trial leaves no trace in weights and running statistics.
 
     Args:
-        objective: on its device; its segmenters and classifiers are compiled.
         images: in one part of a batch.
 
     Returns:
@@ -39,7 +38,7 @@ def compile_networks(objective: nn.Module, training: TrainingParams, fabric: Fab
     networks = [child for child in objective.children() if isinstance(child, Segmenter | Classifier)]
     size = (images, 3, training.crop_height, training.crop_width)
     image = torch.zeros(size, device=fabric.device).contiguous(memory_format=torch.channels_last)
-    statistics = Statistics(objective)
+    norms = BatchNormSnapshot(objective)
 
     def trial() -> None:
         for network in networks:
@@ -55,10 +54,10 @@ def compile_networks(objective: nn.Module, training: TrainingParams, fabric: Fab
         compiled = _seconds(trial, fabric.device)
     except Exception as error:  # a compiler has no end of ways to fail, and none of them ends the training
         _undo(networks)
-        return f"not compiled: {type(error).__name__}: {_first_line(error)}"
+        return f"not compiled: {type(error).__name__}: {str(error).strip().splitlines()[0]}"
     finally:
         objective.zero_grad(set_to_none=True)
-        statistics.restore_unless(torch.zeros((), dtype=torch.bool, device=fabric.device))
+        norms.restore_unless(torch.zeros((), dtype=torch.bool, device=fabric.device))
     ratio = mean_over_processes(eager / compiled).item()  # so that all processes decide alike
     times = f"{ratio:.2f} times as fast in a trial"
     if training.compile == "auto" and ratio <= 1:
@@ -96,7 +95,3 @@ def _seconds(trial: Callable[[], None], device: torch.device) -> Tensor:
 def _undo(networks: list[Segmenter | Classifier]) -> None:
     for network in networks:
         network._compiled_call_impl = None  # how nn.Module.compile remembers; there is no public way back
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip().partition("\n")[0]

@@ -11,13 +11,9 @@ from lightning.fabric import Fabric
 from lightning.fabric.plugins import MixedPrecision, Precision
 from lightning.fabric.strategies.ddp import DDPStrategy
 
-from pipeline.errors import SegdistillError
+from pipeline.errors import MachineError
 
 M_TRIM_THRESHOLD, M_MMAP_MAX, LARGEST_INT = -1, -4, 2**31 - 1  # malloc.h
-
-
-class MachineError(SegdistillError):
-    """What the parameters ask for cannot be done on this machine."""
 
 
 def launch(devices: int | Literal["auto"], precision: str, deterministic: bool) -> Fabric:
@@ -85,8 +81,13 @@ def resolved_precision(precision: str, kind: str) -> str:
     return precision
 
 
-def precision_name(precision: str, fabric: Fabric) -> str:
-    """What `precision` came to on this device, for the record."""
+def device_facts(precision: str, kind: str) -> dict[str, str]:
+    """Return what of the device decides a training's result: a state of a CPU is not resumed on a GPU."""
+    return {"device": kind, "precision": resolved_precision(precision, kind)}
+
+
+def describe_precision(precision: str, fabric: Fabric) -> str:
+    """Say what `precision` came to on this device, for the record."""
     kind = fabric.device.type
     resolved = resolved_precision(precision, kind)
     several = f", {fabric.world_size} processes" if fabric.world_size > 1 else ""

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 
-class DistillationOriented(torch.optim.Optimizer):
+class DOT(torch.optim.Optimizer):
     """SGD with two momentum buffers: the gradient of the distillation keeps more of its own past than the task's.
 
     Two backward passes make an iteration: that of the distillation inside `distill_gradients`, that of the task
@@ -29,9 +29,8 @@ class DistillationOriented(torch.optim.Optimizer):
         weight_decay: float,
         shift: float,
     ):
-        super().__init__(
-            parameters, {"lr": learning_rate, "momentum": momentum, "weight_decay": weight_decay, "shift": shift}
-        )
+        settings = {"lr": learning_rate, "momentum": momentum, "weight_decay": weight_decay, "shift": shift}
+        super().__init__(parameters, settings)
         self._aside: dict[Tensor, Tensor] = {}
         self.found_inf: Tensor | None = None  # as of torch's fused optimizers: 1 makes a step do nothing
 

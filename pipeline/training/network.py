@@ -10,14 +10,10 @@ from models.checkpoint import save_checkpoint
 from models.segmenter import Segmenter
 from pipeline.data.classes import ClassTable
 from pipeline.data.files import replacing, sha256
-from pipeline.errors import SegdistillError
-from pipeline.params.runs import NetworkParams, WeightsParams
+from pipeline.errors import ArtifactError
+from pipeline.params.network import NetworkParams, WeightsParams
 
 PRETRAINED = "backbone.safetensors"  # of stage pretrain
-
-
-class WeightsError(SegdistillError):
-    """Initial weights that are missing or are not what the parameters say."""
 
 
 def new_network(
@@ -29,7 +25,7 @@ def new_network(
         pretrained: folder of stage pretrain, for networks that begin with its backbone.
 
     Raises:
-        WeightsError: the weights file is missing or its hash is not the one in the parameters.
+        ArtifactError: the weights file is missing or its hash is not the one in the parameters.
     """
     design = Design(
         architecture=network.architecture,
@@ -38,10 +34,15 @@ def new_network(
         output_stride=network.output_stride,
         head_channels=network.head_channels,
         auxiliary_channels=network.auxiliary_channels,
-        channels={},
+        head=dict(network.head),
         class_names=tuple(classes.names),
     )
-    weights = _weights_file(network.weights, pretrained)
+    weights = None
+    if network.weights.source == "file":
+        weights = Path(network.weights.file)
+        check_weights(weights, network.weights.sha256)
+    elif network.weights.source == "pretraining":
+        weights = pretrained_backbone(pretrained)
     torch.manual_seed(seed)
     segmenter = build_segmenter(design, pretrained=network.weights.source == "timm")
     if weights is not None:
@@ -56,11 +57,7 @@ def save_network(segmenter: Segmenter, design: Design, facts: dict[str, str], pa
 
 
 def describe_weights(weights: WeightsParams, pretrained: Path | None = None) -> str:
-    """How a backbone was initialized, for every result that depends on it.
-
-    Args:
-        pretrained: as for `new_network`.
-    """
+    """Say how a backbone was initialized, for every result that depends on it; `pretrained` as for `new_network`."""
     if weights.source == "pretraining":
         return backbone_facts(pretrained_backbone(pretrained))["weights"]
     if weights.source == "file":
@@ -72,33 +69,23 @@ def check_weights(path: Path, expected_sha256: str) -> None:
     """The hash is compared before any reader sees a byte of the file.
 
     Raises:
-        WeightsError: no such file, or another one.
+        ArtifactError: no such file, or another one.
     """
     if not path.is_file():
-        raise WeightsError(f"no weights at {path.resolve()}; put the file there, or set weights.source to timm or none")
+        raise ArtifactError(f"no weights at {path.resolve()}; put them there, or set weights.source to timm or none")
     found = sha256(path)
     if found != expected_sha256:
-        raise WeightsError(
+        raise ArtifactError(
             f"{path} has SHA-256 {found}, the parameters expect {expected_sha256}; it is another file or a damaged one"
         )
 
 
 def pretrained_backbone(folder: Path | None) -> Path:
-    """The file that stage pretrain left in its folder; who has no folder has no such file.
+    """Return the file that stage pretrain left in its folder.
 
     Raises:
-        WeightsError: it left none.
+        ArtifactError: it left none, or there is no folder.
     """
     if folder is None or not (folder / PRETRAINED).is_file():
-        raise WeightsError(f"no pre-trained backbone in {folder}; run stage pretrain: dvc repro")
+        raise ArtifactError(f"no pre-trained backbone in {folder}; run stage pretrain: dvc repro")
     return folder / PRETRAINED
-
-
-def _weights_file(weights: WeightsParams, pretrained: Path | None) -> Path | None:
-    """The file that a backbone begins with, checked; None where there is none."""
-    if weights.source == "file":
-        check_weights(Path(weights.file), weights.sha256)
-        return Path(weights.file)
-    if weights.source == "pretraining":
-        return pretrained_backbone(pretrained)
-    return None

@@ -18,12 +18,12 @@ from pipeline.training.processes import mean_over_processes
 
 
 class Loss(NamedTuple):
-    """`total` is differentiated, or its two summands apart; `terms` (its parts) and `watched` are only logged."""
+    """`total` is differentiated, or its two summands apart; `terms` (its parts) and `metrics` are only logged."""
 
     task: Float[Tensor, ""]  # of the main and of the auxiliary head
     distill: Float[Tensor, ""] | None  # weighted; None where there is no teacher
     terms: dict[str, Tensor]
-    watched: dict[str, Tensor]
+    metrics: dict[str, Tensor]
 
     def detached(self) -> "Loss":
         distill = None if self.distill is None else self.distill.detach()
@@ -57,8 +57,8 @@ class Objective(nn.Module, ABC):
         """RGB as it comes from a file, train ids, and what `distort` takes."""
 
     @abstractmethod
-    def limited_apart(self) -> tuple[nn.Module, ...]:
-        """The parts whose gradient norm is limited each for itself; together they hold all that is trained."""
+    def grad_clip_groups(self) -> tuple[nn.Module, ...]:
+        """Parts whose gradient norm is clipped each for itself; together they hold all that is trained."""
 
 
 class SupervisedObjective(Objective):
@@ -80,7 +80,7 @@ class SupervisedObjective(Objective):
     def compare(self, image: Float[Tensor, "n 3 H W"], labels: Int64[Tensor, "n H W"]) -> Loss:
         return self.task_loss(self.network(image, self.task.image_scale), labels)
 
-    def limited_apart(self) -> tuple[nn.Module, ...]:
+    def grad_clip_groups(self) -> tuple[nn.Module, ...]:
         return (self.network,)
 
     def task_loss(self, output: SegmentationOutput, labels: Int64[Tensor, "n H W"]) -> Loss:

@@ -1,4 +1,4 @@
-"""What several processes of one training have to agree on, so that together they do what one would do."""
+"""What the processes of one training have to agree on, so that together they do what one would do."""
 
 import torch
 import torch.distributed as dist
@@ -10,7 +10,7 @@ def process_count() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
-def gathered(rows: Tensor) -> Tensor:
+def all_gather(rows: Tensor) -> Tensor:
     """The rows of all processes, in their order and without a gradient; every process must give equally many."""
     if process_count() == 1:
         return rows
@@ -19,11 +19,11 @@ def gathered(rows: Tensor) -> Tensor:
     return torch.cat(parts)
 
 
-def drawn_by_the_first(draws: Tensor) -> Tensor:
+def broadcast_from_first(values: Tensor) -> Tensor:
     """The first process's random numbers for all."""
     if process_count() > 1:
-        dist.broadcast(draws, src=0)
-    return draws
+        dist.broadcast(values, src=0)
+    return values
 
 
 def mean_over_processes(value: Tensor) -> Tensor:
@@ -35,14 +35,14 @@ def mean_over_processes(value: Tensor) -> Tensor:
     return total / process_count()
 
 
-def with_joint_statistics(module: nn.Module, kind: str) -> None:
+def use_sync_batchnorm(module: nn.Module, kind: str) -> None:
     """Let every BatchNorm inside normalize by the images of all processes; names and tensors stay what they are."""
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm2d):
-            joint = nn.SyncBatchNorm.convert_sync_batchnorm(child) if kind == "cuda" else JointBatchNorm.of(child)
+            joint = nn.SyncBatchNorm.convert_sync_batchnorm(child) if kind == "cuda" else SyncBatchNormCPU.of(child)
             setattr(module, name, joint)
         else:
-            with_joint_statistics(child, kind)
+            use_sync_batchnorm(child, kind)
 
 
 class _JointSum(torch.autograd.Function):
@@ -61,11 +61,11 @@ class _JointSum(torch.autograd.Function):
         return total
 
 
-class JointBatchNorm(nn.BatchNorm2d):
+class SyncBatchNormCPU(nn.BatchNorm2d):
     """SyncBatchNorm where PyTorch's own, which is for GPUs, cannot run."""
 
     @classmethod
-    def of(cls, norm: nn.BatchNorm2d) -> "JointBatchNorm":
+    def of(cls, norm: nn.BatchNorm2d) -> "SyncBatchNormCPU":
         joint = cls(norm.num_features, norm.eps, norm.momentum, norm.affine, norm.track_running_stats).to(norm.weight)
         joint.load_state_dict(norm.state_dict())
         return joint.train(norm.training).requires_grad_(norm.weight.requires_grad)

@@ -4,7 +4,6 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
-from types import TracebackType
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
@@ -13,18 +12,13 @@ SECONDS_BETWEEN_LINES = 15.0
 
 
 class TrainingProgress(AbstractContextManager["TrainingProgress"]):
-    """Loss terms, iterations per second and the time that is left.
+    """Shows loss terms, iterations per second and the time that is left.
 
     A bar in a log file is silence for hours, so where stderr is no terminal it prints one line every few seconds.
     """
 
     def __init__(
-        self,
-        name: str,
-        start: int,
-        iterations: int,
-        shown: bool,
-        clock: Callable[[], float] = time.monotonic,
+        self, name: str, start: int, iterations: int, shown: bool, clock: Callable[[], float] = time.monotonic
     ):
         self.name = name
         self.start = start
@@ -47,9 +41,7 @@ class TrainingProgress(AbstractContextManager["TrainingProgress"]):
             self.bar.console.print(f"{self.name}: resuming at iteration {self.start} of {self.iterations}")
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *_error: object) -> None:
         self.bar.stop()
 
     def rate(self, iteration: int) -> float:
@@ -57,7 +49,7 @@ class TrainingProgress(AbstractContextManager["TrainingProgress"]):
         return (iteration - self.start) / max(self.clock() - self.begun, 1e-9)
 
     def lap_rate(self, iteration: int) -> float:
-        """Iterations per second since the last call: what one pause of the machine does not spoil for the whole run."""
+        """Iterations per second since the last call: one pause of the machine does not spoil it for the whole run."""
         now = self.clock()
         rate = (iteration - self.lap_start) / max(now - self.lap_begun, 1e-9)
         self.lap_begun, self.lap_start = now, iteration
@@ -70,9 +62,7 @@ class TrainingProgress(AbstractContextManager["TrainingProgress"]):
         self.bar.update(self.task, completed=iteration, rate=rate, terms=text)
         due = self.clock() - self.last_line >= SECONDS_BETWEEN_LINES or iteration == self.iterations
         if self.shown and not self.interactive and due:
-            left = (self.iterations - iteration) / max(rate, 1e-9)
-            print(
-                f"{self.name}: {iteration}/{self.iterations}  {rate:.2f} it/s  {left / 60:.1f} min left  {text}",
-                flush=True,
-            )
+            left = (self.iterations - iteration) / max(rate, 1e-9) / 60
+            done = f"{self.name}: {iteration}/{self.iterations}"
+            print(f"{done}  {rate:.2f} it/s  {left:.1f} min left  {text}", flush=True)
             self.last_line = self.clock()

@@ -1,64 +1,67 @@
 """Checkpoints of a training in progress: outside DVC's outputs, tied to what is being trained.
 
 DVC removes a stage's outputs before it runs the stage, so progress is kept in a scratch folder of its own. The folder
-is named by a fingerprint of everything that determines the result; a changed parameter can never resume an old state.
+is named by a hash of all that determines the result: a state of other parameters, data or code is never resumed.
 """
 
 import fcntl
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
+from pydantic_core import to_jsonable_python
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pipeline.data.files import replacing
-from pipeline.errors import SegdistillError
-from pipeline.training.guard import LossGuard
+from pipeline.data.files import replacing, sha256, write_json
+from pipeline.errors import TrainingError
+from pipeline.training.step import LossGuard
 
 BUFFERS = ("momentum_buffer", "distill_buffer")  # what SGD and DOT remember of a parameter
-CODE = ("models", "pipeline/data", "pipeline/training", "pipeline/distillation", "pipeline/pretraining")
+IDENTITY = "identity.json"
 
 
-class TrainingBusy(SegdistillError):
-    """Another process is training the same thing."""
-
-
-class Progress(NamedTuple):
+class ResumeState(NamedTuple):
     iteration: int  # the next one to run
     curve: list[dict[str, float]]
-    precision: dict[str, Any]  # state of the loss's scale in fp16; empty otherwise
+    scale: dict[str, Any]  # state of the loss's scale in fp16; empty otherwise
 
 
-def fingerprint(**determinants: object) -> str:
-    """Short hash of parameters, data hashes and of the code that trains."""
-    digest = hashlib.sha256(json.dumps(determinants, sort_keys=True, default=str).encode())
-    root = Path(__file__).parents[2]
-    for folder in CODE:
-        for file in sorted((root / folder).glob("*.py")):
-            digest.update(file.read_bytes())
-    return digest.hexdigest()[:16]
+def training_identity(code: str, files: Mapping[str, Path], **settings: object) -> dict[str, Any]:
+    """Return all that determines what a training comes to, as plain values: a training is the same if this is.
+
+    Args:
+        code: digest of the code at work.
+        files: that it reads; their contents count.
+        settings: resolved parameters and whatever else decides.
+    """
+    return {"code": code, **{name: sha256(path) for name, path in files.items()}, **to_jsonable_python(settings)}
+
+
+def short_hash(value: object) -> str:
+    """Hash plain values."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
 @contextmanager
-def scratch_folder(parent: Path, name: str, identity: str, first: bool) -> Iterator[Path]:
-    """The folder of one training, locked while it runs and removed when it is finished.
+def scratch_folder(parent: Path, name: str, identity: Mapping[str, Any], first: bool) -> Iterator[Path]:
+    """Give the folder of one training, locked while it runs and removed when it is finished.
 
-    States of the same name with another identity are stale and are removed first.
+    States of the same name with another identity are stale: they are removed first, and a line says what changed.
 
     Args:
         first: whether this is the training's first process, which does that; the others read only.
 
     Raises:
-        TrainingBusy: another process holds the lock (DVC's own trainer survives when only dvc is killed).
+        TrainingError: another process holds the lock (DVC's own trainer survives when only dvc is killed).
     """
-    folder = parent / name / identity
+    folder = parent / name / short_hash(identity)
     if not first:
         yield folder
         return
@@ -67,18 +70,30 @@ def scratch_folder(parent: Path, name: str, identity: str, first: bool) -> Itera
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise TrainingBusy(
+            raise TrainingError(
                 f"{name} is being trained by another process (lock {parent / name / 'lock'}); wait for it or end it"
             ) from error
         for other in (parent / name).iterdir():
             if other.is_dir() and other != folder:
+                print(f"{name}: an unfinished training is not resumed: {_changes(other, identity)}", flush=True)
                 shutil.rmtree(other)
+        write_json(folder / IDENTITY, dict(identity))
         yield folder
         shutil.rmtree(folder)
 
 
-def save_progress(
-    path: Path, objective: nn.Module, guard: LossGuard, optimizer: torch.optim.Optimizer, progress: Progress
+def _changes(folder: Path, identity: Mapping[str, Any]) -> str:
+    try:
+        before = json.loads((folder / IDENTITY).read_bytes())
+        changed = [name for name in identity.keys() | before.keys() if identity.get(name) != before.get(name)]
+    except (OSError, ValueError, AttributeError):
+        return "nothing says what it was"
+    short = {name: f"{name} (was {before.get(name)}, is {identity.get(name)})" for name in ("device", "precision")}
+    return f"changed since: {', '.join(short.get(name) or name for name in sorted(changed))}"
+
+
+def save_state(
+    path: Path, objective: nn.Module, guard: LossGuard, optimizer: torch.optim.Optimizer, state: ResumeState
 ) -> None:
     """Write weights, momentum and the curve so far; a crash meanwhile leaves the previous state whole."""
     tensors = {f"module.{name}": tensor for name, tensor in _trained(objective).items()}
@@ -87,22 +102,22 @@ def save_progress(
         for buffer in BUFFERS:
             if optimizer.state[parameter].get(buffer) is not None:
                 tensors[f"{buffer}.{index}"] = optimizer.state[parameter][buffer]
-    header = {"progress": json.dumps(progress._asdict())}
+    header = {"state": json.dumps(state._asdict())}
     with replacing(path) as temporary:
         save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, temporary, header)
 
 
-def load_progress(path: Path, objective: nn.Module, guard: LossGuard, optimizer: torch.optim.Optimizer) -> Progress:
+def load_state(path: Path, objective: nn.Module, guard: LossGuard, optimizer: torch.optim.Optimizer) -> ResumeState:
     """Fill all three from a saved state; without one, or with a damaged one, training starts anew."""
     if not path.is_file():
-        return Progress(0, [], {})
+        return ResumeState(0, [], {})
     try:
         with safe_open(path, framework="pt") as file:
-            progress = Progress(**json.loads(file.metadata()["progress"]))
+            state = ResumeState(**json.loads(file.metadata()["state"]))
             saved = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
     except SafetensorError as error:
         print(f"{path} is damaged ({error}): training starts from the beginning", flush=True)
-        return Progress(0, [], {})
+        return ResumeState(0, [], {})
     with torch.no_grad():
         for name, tensor in _trained(objective).items():
             tensor.copy_(saved[f"module.{name}"])
@@ -113,7 +128,7 @@ def load_progress(path: Path, objective: nn.Module, guard: LossGuard, optimizer:
                 if f"{buffer}.{index}" in saved:
                     kept = torch.empty_like(parameter).copy_(saved[f"{buffer}.{index}"])
                     optimizer.state[parameter][buffer] = kept
-    return progress
+    return state
 
 
 def _trained(modules: nn.Module) -> dict[str, Tensor]:

@@ -1,108 +1,76 @@
-"""What a version is called: RUN@v1.2.0 at the root, profiles/NAME:RUN@v1.2.0 in a profile, and the git tag of each."""
+"""What a version is called: RUN@v1.2.0 at the root, profiles/NAME:RUN@v1.2.0 in a profile; and the git tag of each."""
 
-from collections.abc import Collection, Iterable
+import subprocess
+from collections.abc import Iterable
+from pathlib import Path
 from typing import NamedTuple
 
-from gto.constants import Action, fullname_re, name_to_tag
+from gto.constants import Action, name_to_tag
 from gto.tag import parse_name
 from gto.versions import SemVer
 
-from pipeline.errors import SegdistillError
-
-RELEASES = "artifacts/release"  # inside a profile's folder; one folder of it is one bundle
-
-
-class VersionNameError(SegdistillError):
-    """A name that GTO and DVC cannot take for a version."""
+from pipeline.errors import ArtifactError, ParamsError
+from pipeline.versions.store import redacted
 
 
 class VersionName(NamedTuple):
-    folder: str  # of the profile inside the repository, with /; empty at the root
-    run: str
+    name: str  # what DVC and GTO call the run: RUN, or profiles/NAME:RUN
     version: str  # v1.2.0
 
     @property
-    def artifact(self) -> str:
-        """What DVC and GTO call the run: `dvc artifacts get URL ARTIFACT --rev VERSION` finds it by this."""
-        return f"{self.folder}:{self.run}" if self.folder else self.run
+    def run(self) -> str:
+        return self.name.rpartition(":")[2]
 
     @property
     def tag(self) -> str:
         """Git allows no colon in a tag, so GTO writes = for it."""
-        return f"{name_to_tag(self.artifact)}@{self.version}"
+        return f"{name_to_tag(self.name)}@{self.version}"
 
     @property
     def bundle(self) -> str:
-        """The bundle's folder inside the repository."""
-        return "/".join(part for part in (self.folder, RELEASES, self.run) if part)
+        """The bundle's folder inside the repository, with /."""
+        return "/".join(filter(None, [self.name.rpartition(":")[0], "artifacts/release", self.run]))
 
     def __str__(self) -> str:
-        return f"{self.artifact}@{self.version}"
+        return f"{self.name}@{self.version}"
 
 
-def version_name(folder: str, run: str, version: str) -> VersionName:
-    """Check the parts of a name; `version` may stand with or without its v.
-
-    Raises:
-        VersionNameError: not a semantic version, or a run that GTO cannot name.
-    """
-    with_v = version if version.startswith("v") else f"v{version}"
-    if not SemVer.is_valid(with_v):
-        raise VersionNameError(
-            f"{version!r} is not a semantic version: write MAJOR.MINOR.PATCH, for example 1.2.0 or 1.2.0-rc.1 "
-            f"(https://semver.org)"
-        )
-    name = VersionName(folder, run, with_v)
-    if not fullname_re.match(name.artifact) or ":" in run:
-        raise VersionNameError(
-            f"{name.artifact!r} is no name for a registered model: a run begins and ends with a letter or a digit and "
-            f"has only letters, digits, _ and - between them. Rename the run in params.yaml"
+def version_name(text: str) -> VersionName:
+    """Read RUN@VERSION or profiles/NAME:RUN@VERSION, the version with or without its v; raises ParamsError."""
+    artifact, _, version = text.rpartition("@")
+    name = VersionName(artifact, f"v{version.removeprefix('v')}")
+    if parse_name(name.tag, raise_on_fail=False) != {**name._asdict(), "action": Action.REGISTER}:
+        raise ParamsError(
+            f"{text!r} names no version: write RUN@1.0.0, or profiles/NAME:RUN@1.0.0 for the run of a profile, with a "
+            f"semantic version (https://semver.org). A run's name has letters, digits, and _ or - between them"
         )
     return name
 
 
-def parse_version_name(text: str) -> VersionName:
-    """Read RUN@VERSION or profiles/NAME:RUN@VERSION.
-
-    Raises:
-        VersionNameError: the text has another form.
-    """
-    artifact, at, version = text.rpartition("@")
-    if not at or not artifact:
-        raise VersionNameError(
-            f"{text!r} does not name a version: write RUN@VERSION, for example pspnet_r18_gdd@1.0.0, or "
-            f"profiles/camvid:pspnet_r18_gdd@1.0.0 for a run of a profile"
-        )
-    folder, _, run = artifact.rpartition(":")
-    return version_name(folder.strip("/"), run, version)
-
-
-class Registered(NamedTuple):
-    """What the tags of a repository say about one artifact."""
-
-    versions: list[str]  # oldest first, those withdrawn left out
-    withdrawn: list[str]
-
-
-def registered(tags: Iterable[str], artifact: str) -> Registered:
-    """Pick one artifact's versions from all tags; tags that are not GTO's are none of ours."""
-    found: dict[Action, set[str]] = {Action.REGISTER: set(), Action.DEREGISTER: set()}
-    for tag in tags:
-        parsed = parse_name(tag, raise_on_fail=False)
-        if parsed and parsed["name"] == artifact and parsed["action"] in found:
-            found[parsed["action"]].add(parsed["version"])
-    withdrawn = found[Action.DEREGISTER]
-    return Registered(_by_age(found[Action.REGISTER] - withdrawn), _by_age(withdrawn))
-
-
-def all_registered(tags: Collection[str]) -> list[VersionName]:
-    """Every version of every artifact, those withdrawn left out."""
+def registered(tags: Iterable[str]) -> dict[str, list[str]]:
+    """Return the versions of each artifact, oldest first and without those withdrawn; other tags are none of GTO's."""
     parsed = [parse_name(tag, raise_on_fail=False) for tag in tags]
-    artifacts = sorted({tag["name"] for tag in parsed if tag})
-    return [
-        parse_version_name(f"{name}@{version}") for name in artifacts for version in registered(tags, name).versions
-    ]
+    given, withdrawn = (
+        {(tag["name"], tag["version"]) for tag in parsed if tag.get("action") == action}
+        for action in (Action.REGISTER, Action.DEREGISTER)
+    )
+    found: dict[str, list[str]] = {}
+    for name, version in sorted(given - withdrawn, key=lambda pair: SemVer.parse(pair[1])):
+        found.setdefault(name, []).append(version)
+    return found
 
 
-def _by_age(versions: Iterable[str]) -> list[str]:
-    return sorted(versions, key=SemVer.parse)
+def tags_of(repository: str) -> list[str]:
+    """Return the tags of a folder in a working tree, or of what git can clone."""
+    if Path(repository).is_dir():
+        return git("tag", "--list", folder=repository).splitlines()
+    refs = git("ls-remote", "--tags", "--refs", "--", repository).splitlines()
+    return [ref.split("refs/tags/", 1)[1] for ref in refs]
+
+
+def git(*arguments: str, folder: str | Path = ".") -> str:
+    """Return what git prints; raises ArtifactError in git's own words."""
+    run = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    if run.returncode:
+        raise ArtifactError(redacted(f"git {arguments[0]} failed in {folder}: {run.stderr or run.stdout}"))
+    return run.stdout.rstrip("\n")

@@ -1,196 +1,136 @@
-"""Give a bundle a version: its objects go to a DVC remote, and when they are there and sound, the commit gets a tag."""
+"""Give a released run a version: push its bundle to a DVC remote, check what arrived there, then tag the commit.
 
+Run it in the folder of the dvc.yaml, or with --profile. The tag comes last, so it never names what cannot be fetched.
+`git push origin TAG` hands the version out.
+"""
+
+import argparse
+import re
+import subprocess
+import tempfile
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
+from dvc.repo import Repo
 from gto.api import register
 from gto.exceptions import GTOException
 from scmrepo.exceptions import SCMError
 
-from pipeline.deploy.bundle.verify import BundleRefused, verify
-from pipeline.errors import SegdistillError
-from pipeline.versions.names import RELEASES, VersionName, registered, version_name
-from pipeline.versions.project import artifact_path, changes, opened, output, remote_settings, remote_store
-from pipeline.versions.store import MISSING, StoredObject, damaged, inspect, listed_objects, remove, upload
-from pipeline.versions.tree import all_tags, git, repository_root, uncommitted
+from pipeline.errors import ArtifactError, ParamsError
+from pipeline.versions.fetch import received, verified
+from pipeline.versions.names import VersionName, git, registered, tags_of, version_name
+from pipeline.versions.store import (
+    CREDENTIALS,
+    bundle_object,
+    damaged,
+    damages,
+    listed_objects,
+    opened,
+    reaching,
+    remote_store,
+    unreachable,
+)  # fmt: skip
+from segdistill_runtime.verify import add_key_argument
 
-SHOWN = 8  # changed files in one message
+SECRET = re.compile(r"secret|token|(?<!ask_)password|account_key|customer_key|connection_string")
+"""Options of DVC's remotes that let in whoever knows them."""
+PATIENCE_S, SLOWEST = 60.0, 100_000  # a push may take so many seconds, and one more for so many bytes
 
 
-class PublishRefused(SegdistillError):
-    """A version that would not be what it says; nothing was registered."""
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", help="a key of `runs` in params.yaml")
+    parser.add_argument("version", help="MAJOR.MINOR.PATCH")
+    parser.add_argument("--remote", help="name of a DVC remote (default: the project's default)")
+    add_key_argument(parser)
 
 
-class Published(NamedTuple):
-    name: VersionName
-    remote: str
-    objects: int
-    uploaded: int  # the others were there already
-    verified: str  # what the check of the bundle found, in words
+def run(arguments: argparse.Namespace) -> None:
+    key = arguments.public_key
+    print(publish(arguments.run, arguments.version, arguments.remote, key, Path.cwd()))
 
 
-def publish(run: str, version: str, remote: str, public_key: Path | None, profile: Path) -> Published:
-    """Check, upload, check what arrived, and only then register: a tag never names what cannot be fetched.
-
-    Args:
-        remote: name of a DVC remote; empty for the default one.
-        public_key: that the bundle's signature must fit; without it only the hashes of the manifest are checked.
-        profile: folder of the dvc.yaml that makes the run.
+def publish(run: str, version: str, remote: str | None, public_key: Path | None, profile: Path) -> str:
+    """Check, push, check what arrived, register the tag; return what was done, in words.
 
     Raises:
-        PublishRefused: the working tree, the stages, the bundle or the remote is not in a state to publish.
-        VersionNameError, GitError, ProjectError, StoreError, DamagedObjects: see the other files here.
+        ParamsError: the version's name or the remote's configuration is not fit.
+        ArtifactError: the working tree, the stages, the bundle or an object is not in a state to publish.
+        MachineError: the remote does not answer.
     """
-    root = repository_root(profile)
-    folder = "/".join(profile.resolve().relative_to(root.resolve()).parts)
-    name = version_name(folder, run, version)
-    commit = git("rev-parse", "HEAD", folder=root)
-    require_new(name, all_tags(root), git("tag", "--points-at", commit, folder=root).splitlines())
-    require_committed(name, uncommitted(root, folder))
+    root = Path(git("rev-parse", "--show-toplevel", folder=profile)).resolve()
+    folder = profile.resolve().relative_to(root).as_posix().removeprefix(".")
+    name = version_name(f"{folder}:{run}@{version}".removeprefix(":"))
+    require_new(name, tags_of(str(root)))
+    if changed := git("status", "--porcelain", folder=root).splitlines():
+        raise ArtifactError(f"commit or ignore first: {', '.join(line[3:] for line in changed[:8])}")
     with opened(root) as repo:
-        if artifact_path(repo, folder, run) != f"{RELEASES}/{run}":
-            raise PublishRefused(_how_to_declare(name))
-        settings = remote_settings(repo, remote)
-        require_no_secrets(settings.name, settings.secrets)
-        store = remote_store(repo, settings.name)
-        require_verified(settings.name, settings.committed, settings.verified)
-        found = output(repo, name.bundle)
-        outdated = changes(repo, found.stage)
-        if outdated:
-            raise PublishRefused(
-                f"{name.bundle} is not what the stages would make now; changed: {'; '.join(outdated[:SHOWN])}. "
-                f"Run `dvc repro {found.stage}`, commit, and publish again"
-            )
-        verified = require_released(root / name.bundle, run, public_key)
-        cache = repo.cache.local
-        objects = listed_objects(cache, found.object, f" of {name.bundle}")
-        here = inspect(cache, objects, trust_etag=False)
-        if here:
-            raise damaged(
-                here, f" of {name.bundle}", f"Delete them in DVC's cache and run `dvc commit --force {found.stage}`"
-            )
-        uploaded = send(cache, store, objects, name)
-    _register(root, name, commit)
-    return Published(name, settings.name, len(objects), uploaded, verified)
-
-
-def require_new(name: VersionName, tags: list[str], tags_of_commit: list[str]) -> None:
-    """A version is given once, and a commit has one version of a run.
-
-    Raises:
-        PublishRefused: names what is in the way.
-    """
-    known = registered(tags, name.artifact)
-    if name.version in known.versions or name.version in known.withdrawn:
-        taken = "was withdrawn" if name.version in known.withdrawn else "exists already"
-        newest = known.versions[-1] if known.versions else "none"
-        raise PublishRefused(f"{name} {taken}; a version is given once (newest: {newest}). Choose a higher one")
-    here = registered(tags_of_commit, name.artifact).versions
-    if here:
-        raise PublishRefused(f"this commit is {name.artifact}@{here[-1]} already; one commit has one version of a run")
-
-
-def require_committed(name: VersionName, changed: list[str]) -> None:
-    """A tag names a commit, so what made the bundle has to be in it.
-
-    Raises:
-        PublishRefused: lists the files.
-    """
-    if changed:
-        more = f" and {len(changed) - SHOWN} more" if len(changed) > SHOWN else ""
-        raise PublishRefused(
-            f"not committed: {', '.join(changed[:SHOWN])}{more}. {name} would name a commit without them; commit first"
-        )
-
-
-def require_verified(remote: str, committed: bool, verified: bool) -> None:
-    """Who fetches reads the remote from the tagged commit, and DVC believes it blindly unless told otherwise.
-
-    Raises:
-        PublishRefused: says which command to run.
-    """
-    if not committed:
-        raise PublishRefused(
-            f"remote {remote} is configured on this machine only, so nobody else could fetch the version: write it "
-            f"into .dvc/config with `dvc remote add --project {remote} URL` and commit (keys stay in config.local)"
-        )
-    if not verified:
-        raise PublishRefused(
-            f"remote {remote} does not verify: `dvc pull` would take damaged objects from it without a word. Run "
-            f"`dvc remote modify {remote} verify true` and commit .dvc/config"
-        )
-
-
-def require_no_secrets(remote: str, options: list[str]) -> None:
-    """Who gets the tag gets the file of the remote's section, in which a key is everybody's.
-
-    Raises:
-        PublishRefused: names the options, not what they say.
-    """
-    if options:
-        raise PublishRefused(
-            f"remote {remote} has credentials in .dvc/config, which git hands out with every version: "
-            f"{', '.join(options)}. Take them out, keep them in .dvc/config.local (`dvc remote modify --local {remote} "
-            f"...`) or in the environment, and have them changed where they were issued: git remembers them"
-        )
-
-
-def require_released(bundle: Path, run: str, public_key: Path | None) -> str:
-    """Only an intact bundle that passed its gates gets a version. Returns what the check found, in words.
-
-    Raises:
-        PublishRefused: the bundle is damaged, belongs to another run, or was rejected.
-    """
+        remote = fit_remote(repo, remote)
+        declared = repo.artifacts.read().get("/".join(filter(None, [folder, "dvc.yaml"])), {})
+        if name.run not in declared or declared[name.run].path != f"artifacts/release/{name.run}":
+            raise ParamsError(f"dvc.yaml does not declare {run} under `artifacts:`, where `dvc artifacts get` looks")
+        oid, stage = bundle_object(repo, name.bundle)
+        if outdated := repo.status(targets=[stage.addressing], with_deps=True):
+            raise ArtifactError(f"out of date: {', '.join(outdated)}; run `dvc repro {stage.name}` and commit")
+        found = verified(root / name.bundle, name, public_key)
+        if found.status != "released":
+            raise ArtifactError(f"{run} is {found.status}: {'; '.join(found.reasons)}. Its gates stand in params.yaml")
+        if found.unlisted:
+            raise ArtifactError(f"{name.bundle} has files that no manifest lists: {', '.join(found.unlisted)}")
+        objects = listed_objects(repo.cache.local, oid, f" of {name}")
+        if bad := damages(repo.cache.local, objects):
+            raise damaged(bad, f" of {name}", f"Delete them in DVC's cache and run `dvc commit --force {stage.name}`")
+        store = remote_store(repo, remote)
+        push(store, profile, remote, stage.name, sum(file.bytes for file in found.files.values()))
+        with tempfile.TemporaryDirectory() as arrived:
+            advice = f"Delete them and {oid} in the remote and publish again: DVC never overwrites an object"
+            received(store, oid, name, public_key, Path(arrived), advice)
     try:
-        found = verify(bundle, public_key)
-    except BundleRefused as error:
-        raise PublishRefused(f"{bundle} is not fit to be published: {error}") from error
-    if found.run != run:
-        raise PublishRefused(f"{bundle} holds run {found.run!r}, not {run!r}; run `dvc repro` again")
-    if found.status != "released":
-        raise PublishRefused(
-            f"{run} is {found.status}: {'; '.join(found.reasons) or 'no reason given'}. What fails its gates gets no "
-            f"version; they stand in params.yaml"
-        )
-    if found.unlisted:
-        raise PublishRefused(f"{bundle} has files that its manifest does not list: {', '.join(found.unlisted)}")
-    return found.in_words()
-
-
-def send(cache: Any, store: Any, objects: list[StoredObject], name: VersionName) -> int:
-    """Upload what the remote lacks and look again whether it arrived. Returns how many were uploaded.
-
-    Raises:
-        DamagedObjects: the remote held another content under an object's name before, or has received another (this is
-            removed again).
-    """
-    of = f" of {name.bundle}"
-    found = inspect(store, objects, trust_etag=True)
-    spoiled = [damage for damage in found if damage.problem != MISSING]
-    if spoiled:
-        raise damaged(spoiled, of, "Delete them in the remote and publish again: DVC never overwrites an object")
-    lacking = [damage.object for damage in found]
-    upload(cache, store, lacking)
-    lost = inspect(store, lacking, trust_etag=True)
-    if lost:
-        remove(store, lost)
-        raise damaged(lost, of, f"So it arrived, and was removed again; {name} was not registered. Publish again")
-    return len({entry.name for entry in lacking})
-
-
-def _how_to_declare(name: VersionName) -> str:
+        register(repo=str(root), name=name.name, ref="HEAD", version=name.version, message=f"Release {name}")
+    except (GTOException, SCMError, OSError) as error:
+        raise ArtifactError(f"{name} is in the remote, but the tag {name.tag} could not be made: {error}") from error
     return (
-        f"dvc.yaml does not declare {name.run} as an artifact, so `dvc artifacts get` could not find it. Add it to "
-        f"dvc.yaml, and to the copies in profiles/, and commit:\n"
-        f"artifacts:\n  {name.run}:\n    type: model\n    path: {RELEASES}/{name.run}"
+        f"{found.summary()}\npublished {name}: {len(objects)} objects are intact in remote {remote}\n"
+        f"hand it out with: git push origin {name.tag}"
     )
 
 
-def _register(root: Path, name: VersionName, commit: str) -> None:
-    try:
-        register(repo=str(root), name=name.artifact, ref=commit, version=name.version, message=f"Release {name}")
-    except (GTOException, SCMError, OSError) as error:
-        raise PublishRefused(
-            f"the tag {name.tag} could not be made: {error}. The objects are in the remote, no version points to them; "
-            f"mend the cause and publish again"
-        ) from error
+def require_new(name: VersionName, tags: list[str]) -> None:
+    """Refuse a version that exists or was withdrawn: one is given once."""
+    if name.tag in tags:
+        known = registered(tags).get(name.name, [])
+        taken = "exists already" if name.version in known else "was withdrawn"
+        raise ParamsError(f"{name} {taken}; a version is given once (newest: {known[-1] if known else 'none'})")
+
+
+def fit_remote(repo: Repo, asked: str | None) -> str:
+    """Return the name of the remote if strangers can fetch from it safely; raises ParamsError with what to run."""
+    remote = asked or repo.config["core"].get("remote")
+    committed: Any = repo.config.read("repo")
+    section = committed["remote"].get(remote) or {}
+    if not section:
+        raise ParamsError(
+            f"no remote {remote or ''} in .dvc/config, so nobody else could fetch the version: run `dvc remote add "
+            f"--project --default NAME URL` and commit (keys stay in .dvc/config.local)"
+        )
+    if secrets := sorted(key for key, value in section.items() if SECRET.search(key) or CREDENTIALS.search(str(value))):
+        raise ParamsError(
+            f"remote {remote} has credentials in .dvc/config, which git hands out with every version: "
+            f"{', '.join(secrets)}. Move them to .dvc/config.local (`dvc remote modify --local`) and have them changed "
+            f"where they were issued: git remembers them"
+        )
+    if str(section.get("verify")).lower() != "true":
+        raise ParamsError(
+            f"remote {remote} does not verify: `dvc pull` would take damaged objects from it. Run `dvc remote modify "
+            f"{remote} verify true` and commit .dvc/config"
+        )
+    return str(remote)
+
+
+def push(store: Any, profile: Path, remote: str, stage: str, size: int) -> None:
+    """Let DVC push what a stage wrote, and stop it after a time: it waits for ever for a server that hangs."""
+    with reaching(store):
+        store.fs.exists(store.path)
+        command, patience = ["dvc", "push", "--quiet", "--remote", remote, stage], PATIENCE_S + size / SLOWEST
+        pushed = subprocess.run(command, cwd=profile, capture_output=True, text=True, check=False, timeout=patience)
+        if pushed.returncode:
+            raise unreachable(store, pushed.stderr)

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from models.checkpoint import load_checkpoint, save_checkpoint
+from pipeline.code_digest import ROOT, digest
 from pipeline.comparison import compare as compare_module
-from pipeline.comparison.code import ROOT
 from pipeline.comparison.compare import compare
-from pipeline.comparison.plan import NothingToCompare, Places, plan_trials
+from pipeline.comparison.plan import ComparisonPaths, plan_trials
 from pipeline.comparison.trial import is_finished, run_trial
-from pipeline.comparison.verdict import TrialDamaged
-from pipeline.params import Params, load_params
+from pipeline.errors import ArtifactError, ParamsError, TrainingError
+from pipeline.params.tree import Params, load_params
 from tests.toy import toy_segmenter
 
 
@@ -23,69 +23,61 @@ def params() -> Params:
     run = default.runs["pspnet_r18"]
     network = replace(run.network, backbone="resnet10t", head_channels=16, auxiliary_channels=16)
     training = replace(default.training, crop_height=32, crop_width=48, batch_size=2, workers=0, log_every=2)
-    candidates = {name: default.comparison.candidates[name] for name in ("gdd", "kd")}
-    return replace(
-        default,
-        runs={"pspnet_r18": replace(run, network=network, iterations=4)},
-        training=training,
-        comparison=replace(
-            default.comparison, candidates=candidates, momentum_shift={}, inherit_layers=[], unlabelled_share={}
-        ),
-    )
+    return replace(default, runs={"pspnet_r18": replace(run, network=network, iterations=4)}, training=training)
 
 
 @pytest.fixture(autouse=True)
-def teacher(places: Places) -> None:
+def teacher(paths: ComparisonPaths) -> None:
     segmenter, design = toy_segmenter()
     facts = {"backbone_weights": "none", "method": "none", "precision": "fp32"}
-    save_checkpoint(segmenter, design, facts, places.teacher)
+    save_checkpoint(segmenter, design, facts, paths.teacher)
 
 
-def test_only_what_has_changed_is_done_again(params: Params, places: Places) -> None:
+def test_only_what_has_changed_is_done_again(
+    params: Params, paths: ComparisonPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
     trial = plan_trials(params, ["kd"], 1)[1]
-    folder, log = places.runs / trial.name, places.runs / "log"
-    assert not is_finished(trial, params, "val", places)
-    run_trial(trial, params, "val", places, log)
-    assert is_finished(trial, params, "val", places)
+    folder, log = paths.trials / trial.name, paths.trials / "log"
+    assert not is_finished(trial, params, "val", paths)
+    run_trial(trial, params, "val", paths, log)
+    assert is_finished(trial, params, "val", paths)
     assert "kd_seed_0: 4/4" in log.read_text()
 
     weights = (folder / "checkpoint.safetensors").stat().st_mtime_ns
-    assert not is_finished(trial, params, "test", places)
-    run_trial(trial, params, "test", places, log)
+    assert not is_finished(trial, params, "test", paths)
+    run_trial(trial, params, "test", paths, log)
     assert (folder / "checkpoint.safetensors").stat().st_mtime_ns == weights  # judged on another split, not trained
-    assert is_finished(trial, params, "val", places)
+    assert is_finished(trial, params, "val", paths)
 
-    hotter = replace(params, methods=replace(params.methods, kd=replace(params.methods.kd, temperature=4.0)))
-    other = replace(params, methods=replace(params.methods, cwd=replace(params.methods.cwd, temperature=9.0)))
-    assert not is_finished(trial, hotter, "val", places)
-    assert is_finished(trial, other, "val", places)  # a method that this trial does not use
+    hotter = replace(params, methods={"kd": {"temperature": 4.0}})
+    other = replace(params, methods={"cwd": {"temperature": 9.0}})
+    assert not is_finished(trial, hotter, "val", paths)
+    assert is_finished(trial, other, "val", paths)  # a method that this trial does not use
 
-    record = json.loads((folder / "trained.json").read_text())
-    files = record["code"]["files"]
-    assert {"pipeline/distillation/kd.py", "pipeline/training/loop.py", "models/pspnet.py"} <= set(files)
-    assert not {"pipeline/distillation/gdd.py", "pipeline/distillation/__init__.py"} & set(files)
-    record["code"]["digest"] = "of other code"
-    (folder / "trained.json").write_text(json.dumps(record))
-    assert not is_finished(trial, params, "val", places)
+    for module, matters in (("kd", True), ("gdd", False), ("student", True)):
+        with monkeypatch.context() as patch:  # as if the file had changed
+            gone = ROOT / f"pipeline/distillation/{module}.py"
+            patch.setattr("pipeline.stage_table.digest", lambda files, gone=gone: digest(set(files) - {gone}))
+            assert is_finished(trial, params, "val", paths) != matters
 
 
-def test_a_new_teacher_is_a_new_trial(params: Params, places: Places) -> None:
+def test_a_new_teacher_is_a_new_trial(params: Params, paths: ComparisonPaths) -> None:
     trial = plan_trials(params, ["kd"], 1)[1]
-    run_trial(trial, params, "val", places, places.runs / "log")
-    segmenter, design, facts = load_checkpoint(places.teacher)
-    save_checkpoint(segmenter, design, {**facts, "method": "another"}, places.teacher)
-    assert not is_finished(trial, params, "val", places)
+    run_trial(trial, params, "val", paths, paths.trials / "log")
+    segmenter, design, facts = load_checkpoint(paths.teacher)
+    save_checkpoint(segmenter, design, {**facts, "method": "another"}, paths.teacher)
+    assert not is_finished(trial, params, "val", paths)
 
 
 def test_a_comparison_resumes_and_leaves_its_verdict(
-    params: Params, places: Places, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    params: Params, paths: ComparisonPaths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first, *_ = plan_trials(params, ["kd"], 2)
-    run_trial(first, params, "val", places, places.runs / "log")
-    compare(params, ["kd"], 2, "val", places)
+    run_trial(first, params, "val", paths, paths.trials / "log")
+    compare(params, ["kd"], 2, "val", paths)
     assert "1 of 4 trials are finished already" in capsys.readouterr().err
 
-    record = json.loads((places.reports / "comparison.json").read_text())
+    record = json.loads((paths.reports / "comparison.json").read_text())
     assert set(record["candidates"]) == {"kd"}
     entry = record["candidates"]["kd"]
     assert len(entry["miou"]) == len(entry["gain"]["differences"]) == 2
@@ -95,61 +87,61 @@ def test_a_comparison_resumes_and_leaves_its_verdict(
     assert len(record["machines"]) == 1
     assert entry["peak_memory_bytes"] > 1e8
     assert set(entry["gain_per_class"]) == {"ground", "box", "pond"}
-    page = _page(places)
-    assert "`python -m pipeline.comparison kd --seeds 2 --split val --recipe pspnet_r18`" in page
+    page = _page(paths)
+    assert "`python -m pipeline compare kd --seeds 2 --split val --recipe pspnet_r18`" in page
     assert page.count("| `kd` |") == 2
-    assert "| student | pspnet on resnet10t, from scratch; output stride 16, images as they are |" in page
-    assert "energy is not known: no GPU said it" in page or torch.cuda.is_available()
+    assert "| student | pspnet on resnet10t, from scratch; output stride 16, full-size images |" in page
+    assert "GPU energy: n/a" in page or torch.cuda.is_available()
     for name in ("gains", "classes", "training", "examples"):
-        assert (places.reports / f"{name}.png").read_bytes().startswith(b"\x89PNG")
+        assert (paths.reports / f"{name}.png").read_bytes().startswith(b"\x89PNG")
         assert f"({name}.png)" in page
 
     def never(*_: object) -> None:
         raise AssertionError("nothing was left to do")
 
     monkeypatch.setattr(compare_module, "ProcessPoolExecutor", never)
-    compare(params, ["kd"], 2, "val", places)
-    assert json.loads((places.reports / "comparison.json").read_text()) == record
+    compare(params, ["kd"], 2, "val", paths)
+    assert json.loads((paths.reports / "comparison.json").read_text()) == record
 
-    next((places.runs / "kd_seed_0/val/predictions").iterdir()).write_bytes(b"cut off")
-    with pytest.raises(TrialDamaged, match=r"predictions/.*delete the folder of that trial and run the same"):
-        compare(params, ["kd"], 2, "val", places)
+    next((paths.trials / "kd_seed_0/val/predictions").iterdir()).write_bytes(b"cut off")
+    with pytest.raises(ArtifactError, match=r"predictions/.*delete the folder of that trial and run the same"):
+        compare(params, ["kd"], 2, "val", paths)
 
 
-def test_a_candidate_that_was_finished_earlier_stays_on_the_page(params: Params, places: Places) -> None:
-    for trial in plan_trials(params, [], 1):
-        run_trial(trial, params, "val", places, places.runs / "log")
+def test_a_candidate_that_was_finished_earlier_stays_on_the_page(params: Params, paths: ComparisonPaths) -> None:
+    for trial in plan_trials(params, ["gdd", "kd"], 1):
+        run_trial(trial, params, "val", paths, paths.trials / "log")
 
     def shown() -> set[str]:
-        return set(json.loads((places.reports / "comparison.json").read_text())["candidates"])
+        return set(json.loads((paths.reports / "comparison.json").read_text())["candidates"])
 
-    compare(params, ["kd"], 1, "val", places)
+    compare(params, ["kd"], 1, "val", paths)
     assert shown() == {"gdd", "kd"}
-    assert _page(places).count("| `gdd` |") == _page(places).count("| `kd` |") == 2
+    assert _page(paths).count("| `gdd` |") == _page(paths).count("| `kd` |") == 2
 
-    (places.runs / "gdd_seed_0/trained.json").write_text("{}")  # it holds no longer
-    compare(params, ["kd"], 1, "val", places)
+    (paths.trials / "gdd_seed_0/trained.json").write_text("{}")  # it holds no longer
+    compare(params, ["kd"], 1, "val", paths)
     assert shown() == {"kd"}
 
 
-def test_without_a_teacher_it_says_what_to_run(params: Params, places: Places) -> None:
-    places.teacher.unlink()
-    with pytest.raises(NothingToCompare, match=r"teacher.safetensors not there; run `dvc repro teacher` first"):
-        compare(params, ["kd"], 1, "val", places)
+def test_without_a_teacher_it_says_what_to_run(params: Params, paths: ComparisonPaths) -> None:
+    paths.teacher.unlink()
+    with pytest.raises(ArtifactError, match=r"missing: .*teacher.safetensors. Run `dvc repro teacher` first"):
+        compare(params, ["kd"], 1, "val", paths)
 
 
-def test_nothing_is_compared_on_images_that_were_trained_on(params: Params, places: Places) -> None:
+def test_nothing_is_compared_on_images_that_were_trained_on(params: Params, paths: ComparisonPaths) -> None:
     for split in ("train", "val"):
         both = replace(params, training=replace(params.training, splits=["train", "val"]))
-        with pytest.raises(NothingToCompare, match=rf"--split {split} is among training.splits"):
-            compare(both, ["kd"], 1, split, places)
+        with pytest.raises(ParamsError, match=rf"--split {split} is among training.splits"):
+            compare(both, ["kd"], 1, split, paths)
 
 
-def test_a_failed_trial_names_itself_and_its_log(params: Params, places: Places) -> None:
-    (places.samples.parent / "image_5.png").write_bytes(b"no picture")
-    with pytest.raises(compare_module.TrialFailed, match=r"none_seed_0: .*image_5.png.*its output: .*none_seed_0.log"):
-        compare(params, ["kd"], 1, "val", places)
+def test_a_failed_trial_names_itself_and_its_log(params: Params, paths: ComparisonPaths) -> None:
+    (paths.samples.parent / "image_5.png").write_bytes(b"no picture")
+    with pytest.raises(TrainingError, match=r"none_seed_0: .*image_5.png.*log: .*none_seed_0.log"):
+        compare(params, ["kd"], 1, "val", paths)
 
 
-def _page(places: Places) -> str:
-    return (places.reports / "README.md").read_text()
+def _page(paths: ComparisonPaths) -> str:
+    return (paths.reports / "README.md").read_text()

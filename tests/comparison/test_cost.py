@@ -2,12 +2,10 @@
 
 import torch
 
-from pipeline.comparison.code import ROOT
 from pipeline.comparison.cost import count_cost
-from pipeline.distillation import METHODS
 from pipeline.distillation.objective import DistillationObjective
-from pipeline.params import load_params
 from pipeline.training.objective import SupervisedObjective
+from tests.distillation.outputs import build_method
 from tests.toy import TOY_TASK, toy_segmenter
 
 
@@ -18,9 +16,8 @@ def test_a_baseline_costs_itself_only() -> None:
 
 
 def test_gdd_costs_its_two_convolutions() -> None:
-    methods = load_params(ROOT / "params.yaml").methods
     student, teacher = toy_segmenter()[0], toy_segmenter()[0]
-    chosen = {name: METHODS[name](methods, student, teacher) for name in ("gdd", "kd")}
+    chosen = {name: build_method(name, {}, student, teacher, 1) for name in ("gdd", "kd")}
     objective = DistillationObjective(student, teacher, chosen, {"gdd": 1.0, "kd": 1.0}, TOY_TASK)
     cost = count_cost(objective, 48, 64)
     c, cells = teacher.backbone_channels, 3 * 4

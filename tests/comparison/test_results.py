@@ -16,7 +16,7 @@ def _result(name: str, seconds: tuple[float, ...]) -> CandidateResult:
         gpu_peak_memory_bytes=None,
         gpu_watts=None,
         agreement=None,
-        cost=Cost(0, 1, 0, 0),
+        cost=Cost(training_only_parameters=0, student_macs=1, teacher_macs=0, methods_macs=0),
         machines=({"cpu": "made up"},) * len(seconds),
     )
 
@@ -25,5 +25,5 @@ def test_time_is_compared_within_a_seed() -> None:
     """The third seed's machine is four times as fast: that makes the method no cheaper."""
     slow, fast = 2.0, 0.5
     baseline = _result("none", (slow, slow, fast))
-    assert _result("kd", (3 * slow, 3 * slow, 3 * fast)).times(baseline) == 3.0
-    assert _result("kd", (slow, 2 * slow, 3 * fast)).times(baseline) == 2.0
+    assert _result("kd", (3 * slow, 3 * slow, 3 * fast)).slowdown(baseline) == 3.0
+    assert _result("kd", (slow, 2 * slow, 3 * fast)).slowdown(baseline) == 2.0

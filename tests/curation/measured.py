@@ -1,16 +1,17 @@
-"""Cases, measurements and looks made by hand, so that rules and comparisons are tested without files."""
+"""Cases, measurements and fingerprints made by hand, so that rules and comparisons are tested without files."""
 
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.comparison.code import ROOT
-from pipeline.curation.duplicates import Look
-from pipeline.curation.measuring.record import THUMBNAIL_VALUES, Alignment, ImageMeasurement, MaskMeasurement
-from pipeline.curation.rules import Case
+from pipeline.code_digest import ROOT
+from pipeline.curation.duplicates import Fingerprint
+from pipeline.curation.measuring.record import THUMBNAIL_VALUES, Alignment, ImageMeasurement, MaskMeasurement, Problem
+from pipeline.curation.sample_rules import Case
 from pipeline.data.samples import Sample
-from pipeline.params import CurationParams, load_params
+from pipeline.params.curation import CurationParams
+from pipeline.params.tree import load_params
 
 CURATION: CurationParams = load_params(ROOT / "profiles/camvid/params.yaml").curation
 PIXELS = 32
@@ -39,16 +40,18 @@ def mask(**changes: Any) -> MaskMeasurement:
 
 
 def case(**changes: Any) -> Case:
-    """A sample to which no rule objects, but for the changes."""
+    """A sample in which no rule finds anything, but for the changes; a problem stands in place of what it prevents."""
+    problems = {name: changes.pop(name) for name in ("image", "mask") if isinstance(changes.get(name), Problem)}
+    changes |= dict.fromkeys(problems)
     good = Case(
-        sample=sample("a"), image=image(), mask=mask(), shift=Alignment(0, 0, 1.0), unknown=0,
+        sample=sample("a"), image=image(), mask=mask(), problems=problems, shift=Alignment(0, 0, 1.0), unknown=0,
         labelled=np.array([20, 8]), remark=None, inside=True,
     )  # fmt: skip
     return good._replace(**changes)
 
 
-def look(name: str, split: str, degrees: float, sequence: str = "", image: str = "", mask: str = "") -> Look:
-    """A look whose thumbnail is the unit vector of an angle: two are 1 - cos(difference) apart."""
+def thumb(name: str, split: str, degrees: float, sequence: str = "", image: str = "", mask: str = "") -> Fingerprint:
+    """A fingerprint whose thumbnail is the unit vector of an angle: two are 1 - cos(difference) apart."""
     angle = np.deg2rad(degrees)
     thumbnail = np.array([np.cos(angle), np.sin(angle)], dtype=np.float32)
-    return Look(name, split, sequence or name, image or name, mask or name, thumbnail)
+    return Fingerprint(name, split, sequence or name, image or name, mask or name, thumbnail)

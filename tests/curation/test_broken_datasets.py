@@ -18,13 +18,15 @@ import numpy as np
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.comparison.code import ROOT
+from pipeline.code_digest import ROOT
 from pipeline.curation.curate import curate_dataset
 from pipeline.curation.review import Remark, write_review
 from pipeline.data.files import sha256
 from pipeline.data.samples import Decision, read_decisions, read_samples
 from pipeline.errors import SegdistillError
-from pipeline.params import CurationParams, Params, load_params
+from pipeline.params.curation import CurationParams
+from pipeline.params.dataset import DatasetParams
+from pipeline.params.tree import Params, load_params
 from pipeline.preparation.prepare import prepare_dataset
 from tests.curation import broken_files as broken
 from tests.curation.broken_files import add, disguise, redraw, relabel, rewrite, save, scene
@@ -625,7 +627,7 @@ def root(intact: Path, tmp_path: Path) -> Path:
 
 
 def prepare(params: Params, source: str, here: Path) -> None:
-    dataset = replace(params.dataset, adapter="folder", source=source)
+    dataset = DatasetParams(adapter="folder", source=source)
     prepare_dataset(dataset, here / "scratch", here / "prepared")
 
 
@@ -779,7 +781,7 @@ def profile(root: Path) -> Path:
     """A profile's folder beside the dataset, in which the stages run."""
     yaml = YAML()
     tree = yaml.load(ROOT / "params.yaml")
-    tree["dataset"]["adapter"], tree["dataset"]["source"] = "folder", "dataset"
+    tree["dataset"] = {"adapter": "folder", "source": "dataset"}
     yaml.dump(tree, root.parent / "params.yaml")
     return root.parent
 
@@ -806,7 +808,7 @@ def test_the_command_ends_with_one_message(name: str, profile: Path) -> None:
         ended = command("curate", profile)
     assert ended.returncode == 1
     assert "Traceback" not in ended.stderr
-    assert ended.stderr.strip().splitlines()[0].startswith(("PrepareError: ", "CurationError: "))
+    assert ended.stderr.strip().splitlines()[0].startswith("DatasetError: ")
 
 
 def test_the_command_goes_on_without_what_is_broken(profile: Path) -> None:

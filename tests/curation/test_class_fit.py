@@ -8,8 +8,8 @@ from PIL import Image
 
 from pipeline.curation.class_fit import require_fitting_masks
 from pipeline.curation.measuring.measure import measure_sample
-from pipeline.curation.objections import CurationError
 from pipeline.data.samples import Sample
+from pipeline.errors import DatasetError
 from pipeline.preparation.camvid import CAMVID_CLASSES
 from tests.preparation.pictures import draw_image, draw_mask
 
@@ -50,7 +50,7 @@ def test_masks_that_fit(samples: list[Sample]) -> None:
 def test_no_mask_is_usable(samples: list[Sample]) -> None:
     for mask in masks(samples):
         Image.open(mask).convert("RGB").save(mask)
-    with pytest.raises(CurationError, match=r"none of the 4 masks can be used; the first.*0\.png.*RGB"):
+    with pytest.raises(DatasetError, match=r"none of the 4 masks can be used; the first.*0\.png.*RGB"):
         check(samples)
 
 
@@ -58,7 +58,7 @@ def test_no_pixel_belongs_to_a_class(samples: list[Sample]) -> None:
     for mask in masks(samples):
         draw_mask(mask, 11, 200)
     with pytest.raises(
-        CurationError,
+        DatasetError,
         match=r"no pixel of 4 masks.*hold ids 11, 200; .*'camvid' knows ids 0, 1, .*, 10 as classes and ids 11 as void",
     ):
         check(samples)
@@ -69,7 +69,7 @@ def test_a_few_foreign_ids_are_for_the_rules_many_are_an_error(samples: list[Sam
         draw_mask(mask, 3, 26)
     check(samples)
     draw_mask(masks(samples)[2], 3, 26)
-    with pytest.raises(CurationError, match=r"3 of 4 masks hold ids outside the class table: .*ids 0, 3, 11, 26; "):
+    with pytest.raises(DatasetError, match=r"3 of 4 masks hold ids outside the class table: .*ids 0, 3, 11, 26; "):
         check(samples)
 
 
@@ -78,12 +78,12 @@ def test_masks_that_cannot_be_read_have_no_say(samples: list[Sample]) -> None:
         mask.write_bytes(b"no picture")
     check(samples)
     draw_mask(masks(samples)[3], 200)
-    with pytest.raises(CurationError, match="no pixel of 1 masks"):
+    with pytest.raises(DatasetError, match="no pixel of 1 masks"):
         check(samples)
 
 
 def test_long_lists_of_ids_are_cut(samples: list[Sample]) -> None:
     for mask in masks(samples):
         Image.fromarray(np.arange(20, 148, dtype=np.uint8).reshape(8, 16)).save(mask)
-    with pytest.raises(CurationError, match=r"the masks hold ids 20, 21, .*, 59 \.\.\.; "):
+    with pytest.raises(DatasetError, match=r"the masks hold ids 20, 21, .*, 59 \.\.\.; "):
         check(samples)

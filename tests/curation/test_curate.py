@@ -6,16 +6,19 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.comparison.code import ROOT
-from pipeline.curation.curate import CurationError, curate_dataset
+from pipeline.code_digest import ROOT
+from pipeline.curation.curate import curate_dataset
 from pipeline.curation.review import Remark, write_review
+from pipeline.curation.rule import Policy, all_rules
 from pipeline.data.classes import ClassTable, LabelClass
 from pipeline.data.files import sha256
 from pipeline.data.samples import Sample, read_decisions, read_samples, write_samples
-from pipeline.params import CurationParams, load_params
-from pipeline.params.curation import RULE_NAMES, DistanceParams, OccurrenceParams, Policy, RuleParams
-from pipeline.params.dataset import DatasetParams, StreetsParams
+from pipeline.errors import DatasetError
+from pipeline.params.curation import CurationParams
+from pipeline.params.dataset import DatasetParams
+from pipeline.params.tree import load_params
 from pipeline.preparation.prepare import prepare_dataset
+from pipeline.preparation.streets.adapter import Streets
 from tests.curation.measured import CURATION
 from tests.preparation.pictures import HEIGHT, WIDTH, draw_image, draw_mask
 
@@ -42,7 +45,7 @@ class Prepared:
     def mask_of(self, name: str) -> Path:
         return self.root / f"masks/{name}.png"
 
-    def curate(self, leakage: Policy, remarks: tuple[Remark, ...] = (), **rules: object) -> None:
+    def curate(self, leakage: Policy, remarks: tuple[Remark, ...] = (), **rules: dict[str, object]) -> None:
         """With CamVid's rules, but for leakage and those given."""
         self.samples = [
             s._replace(image_sha256=_digest(s.image), mask_sha256=_digest(s.mask) if s.mask else "")
@@ -50,9 +53,10 @@ class Prepared:
         ]
         write_samples(self.root / "prepared/samples.csv", self.samples)
         write_review(self.root / "review.csv", remarks)
-        rules = {"leakage": DistanceParams(policy=leakage, below=0.02), **rules}
+        rules = {"leakage": {"policy": leakage, "below": 0.02}, **rules}
+        changed = {name: replace(getattr(CURATION.rules, name), **changes) for name, changes in rules.items()}
         curate_dataset(
-            replace(CURATION, rules=replace(CURATION.rules, **rules)),  # type: ignore[reportArgumentType]
+            replace(CURATION, rules=replace(CURATION.rules, **changed)),
             source=self.root,
             prepared=self.root / "prepared",
             review=self.root / "review.csv",
@@ -124,11 +128,11 @@ def test_statistics(prepared: Prepared) -> None:
     prepared.curate("block")
     statistics = prepared.statistics()
     nearest = statistics["leakage"].pop("nearest")  # pyright: ignore
-    assert statistics.pop("policies") == {name: getattr(CURATION.rules, name).policy for name in RULE_NAMES} | {
+    assert statistics.pop("policies") == {name: getattr(CURATION.rules, name).policy for name in all_rules()} | {
         "leakage": "block"
     }
     found = {"single_class": 1, "shifted_mask": 1, "shared_sequence": 1, "missing_class": 1}  # masks are stripes
-    assert statistics.pop("found") == dict.fromkeys(RULE_NAMES, 0) | found
+    assert statistics.pop("found") == dict.fromkeys(all_rules(), 0) | found
     assert statistics == {
         "classes": ["ground", "rest"],
         "splits": {
@@ -154,7 +158,7 @@ def test_statistics(prepared: Prepared) -> None:
                 "samples_with_class": [1, 0],
             },
         },
-        "rejected": dict.fromkeys(RULE_NAMES, 0),
+        "rejected": dict.fromkeys(all_rules(), 0),
         "leakage": {
             "policy": "block",
             "distance": 0.02,
@@ -199,7 +203,7 @@ def test_every_rule_rejects_with_a_reason(prepared: Prepared) -> None:
 def test_block_names_pairs_and_the_key_and_keeps_the_report(prepared: Prepared) -> None:
     brightened_copy(prepared, "t0", "leak", "test")
     prepared.add("copy", "val", 1)
-    with pytest.raises(CurationError) as caught:
+    with pytest.raises(DatasetError) as caught:
         prepared.curate("block")
     message = str(caught.value)
     assert "train/val 1, train/test 1" in message
@@ -216,12 +220,12 @@ def test_block_names_pairs_and_the_key_and_keeps_the_report(prepared: Prepared) 
 def test_block_names_three_pairs_at_most(prepared: Prepared) -> None:
     for number in range(5):
         prepared.add(f"copy_{number}", "val", 0, ids=(0, 1) if number % 2 else (1, 0))
-    with pytest.raises(CurationError, match=r"train/val 2"):
+    with pytest.raises(DatasetError, match=r"train/val 2"):
         prepared.curate("block")
     for number in range(5):
         prepared.add(f"t_{number}", "train", 20 + number)
         prepared.add(f"v_{number}", "val", 20 + number)
-    with pytest.raises(CurationError) as caught:
+    with pytest.raises(DatasetError) as caught:
         prepared.curate("block")
     assert "train/val 7" in str(caught.value)
     assert str(caught.value).count(" = ") == 3
@@ -255,7 +259,7 @@ def test_warn_only_reports(prepared: Prepared) -> None:
 def test_an_emptied_split_says_what_became_of_it(prepared: Prepared) -> None:
     prepared.samples[2].image.unlink()
     with pytest.raises(
-        CurationError,
+        DatasetError,
         match=r"no sample of split val is left.*unreadable_image 1\. The first, .*v0\.png: image: No such",
     ):
         prepared.curate("warn")
@@ -265,7 +269,7 @@ def test_an_emptied_split_says_what_became_of_it(prepared: Prepared) -> None:
 def test_a_refused_dataset_leaves_no_list_of_an_earlier_run(prepared: Prepared) -> None:
     prepared.curate("block")
     prepared.add("copy", "val", 1)
-    with pytest.raises(CurationError):
+    with pytest.raises(DatasetError):
         prepared.curate("block")
     assert not (prepared.root / "curated/samples.csv").exists()
 
@@ -289,15 +293,15 @@ def test_what_people_said_leaves_samples_out_until_it_is_taken_back(prepared: Pr
 
 
 def test_any_rule_may_block_and_names_its_key(prepared: Prepared) -> None:
-    with pytest.raises(CurationError, match=r"rule single_class blocks: e0: .*curation\.rules\.single_class"):
-        prepared.curate("block", single_class=RuleParams(policy="block"))
-    with pytest.raises(CurationError, match=r"rule missing_class blocks: split test: no pixel of class rest"):
-        prepared.curate("block", missing_class=OccurrenceParams(policy="block", samples=1))
+    with pytest.raises(DatasetError, match=r"rule single_class blocks: e0: .*curation\.rules\.single_class"):
+        prepared.curate("block", single_class={"policy": "block"})
+    with pytest.raises(DatasetError, match=r"rule missing_class blocks: split test: no pixel of class rest"):
+        prepared.curate("block", missing_class={"policy": "block"})
 
 
 def test_any_rule_may_drop(prepared: Prepared) -> None:
     prepared.add("e1", "test", 9)
-    prepared.curate("block", single_class=RuleParams(policy="drop"), shared_sequence=RuleParams(policy="drop"))
+    prepared.curate("block", single_class={"policy": "drop"}, shared_sequence={"policy": "drop"})
     assert prepared.kept() == ["t0", "t1", "v0", "e1"]
     (decision,) = [d for d in read_decisions(prepared.root / "curated/decisions.csv") if d.decision == "drop"]
     assert (decision.sample.id, decision.rules) == ("e0", ["single_class"])
@@ -305,7 +309,7 @@ def test_any_rule_may_drop(prepared: Prepared) -> None:
 
 def test_ids_outside_the_table_may_be_taken_for_void(prepared: Prepared) -> None:
     prepared.add("foreign", "train", 14, ids=(0, 77))
-    prepared.curate("block", unknown_ids=RuleParams(policy="warn"))
+    prepared.curate("block", unknown_ids={"policy": "warn"})
     assert "foreign" in prepared.kept()
     assert prepared.statistics()["splits"]["train"]["void_pixels"] == PIXELS // 2  # pyright: ignore
 
@@ -321,7 +325,7 @@ def test_writes_the_same_bytes_again(prepared: Prepared) -> None:
 
 
 def test_finds_all_that_is_planted_in_the_streets_and_nothing_else(tmp_path: Path) -> None:
-    streets = StreetsParams(
+    streets = Streets.Params(
         height=96,
         width=128,
         train_sequences=3,
@@ -331,7 +335,7 @@ def test_finds_all_that_is_planted_in_the_streets_and_nothing_else(tmp_path: Pat
         frames_per_sequence=2,
         broken_items=True,
     )
-    _prepare_and_curate(replace(EMBEDDED.dataset, streets=streets), EMBEDDED.curation, tmp_path)
+    _prepare_and_curate(replace(EMBEDDED.dataset, options=streets), EMBEDDED.curation, tmp_path)
     kept = read_samples(tmp_path / "curated/samples.csv")
     assert len(kept) == 10
     assert not [s.id for s in kept if "broken" in s.id]

@@ -3,25 +3,24 @@ from pathlib import Path
 import pytest
 
 from pipeline.curation.duplicates import NearPair, SplitPair
-from pipeline.curation.evidence import Evidence
+from pipeline.curation.pictures import Picture
 from pipeline.curation.report import LISTED, curation_report
-from pipeline.curation.rules import Finding
+from pipeline.curation.rule import Finding, all_rules
 from pipeline.curation.statistics import (
     NEAREST,
     Findings,
-    SplitStatistics,
     affected_samples,
     nearest_pairs,
     rejected_per_rule,
 )
-from pipeline.params.curation import RULE_NAMES
+from pipeline.records.curation import SplitStatistics
 from tests.curation.measured import sample
 
 NEAR = NearPair("t0", "v0", 0.00312)
 BAD, LEAK = sample("bad", "train"), sample("v0", "val")
 FINDINGS = Findings(
     class_names=["road", "tree"],
-    policies={**dict.fromkeys(RULE_NAMES, "drop"), "leakage": "warn", "missing_class": "warn"},
+    policies={**dict.fromkeys(all_rules(), "drop"), "leakage": "warn", "missing_class": "warn"},
     distance=0.02,
     samples=[BAD, LEAK],
     found=[
@@ -33,24 +32,26 @@ FINDINGS = Findings(
     near_duplicates=[],
     split_pairs=[SplitPair("train", "val", 2, [NEAR, NearPair("t1", "v1", 0.4)], [NEAR], ["0016E5"])],
     splits={
-        "train": SplitStatistics(10, 2, [300, 100], 100, [10, 4]),
-        "val": SplitStatistics(2, 1, [50, 0], 0, [2, 0]),
+        "train": SplitStatistics(
+            samples=10, sequences=2, pixels=[300, 100], void_pixels=100, samples_with_class=[10, 4]
+        ),
+        "val": SplitStatistics(samples=2, sequences=1, pixels=[50, 0], void_pixels=0, samples_with_class=[2, 0]),
     },
 )
 
 
-def page(findings: Findings = FINDINGS, objections: tuple[str, ...] = ()) -> str:
-    pictures = {"leakage": [Evidence(Path("reports/curation/leakage_1.jpg"), "train t0 | val v0 | distance 0.0031")]}
-    return curation_report(findings, objections, pictures, Path("reports/curation.md"))
+def page(findings: Findings = FINDINGS, blocking: tuple[str, ...] = ()) -> str:
+    pictures = {"leakage": [Picture(Path("reports/curation/leakage_1.jpg"), "train t0 | val v0 | distance 0.0031")]}
+    return curation_report(findings, blocking, pictures, Path("reports/curation.md"))
 
 
 @pytest.mark.parametrize(
     "line",
     [
         "Kept 12 samples (train 10, val 2), left out 1.",
-        "| unreadable_image | drop | 1 | 1 | no picture, or none that can be read |",
-        "| wrong_suffix | drop | 1 | 0 | the file's name promises another format |",
-        "| blank | drop | 0 | 0 | the image is all but one color |",
+        "| unreadable_image | drop | 1 | 1 | the image file is missing or not readable |",
+        "| wrong_suffix | drop | 1 | 0 | the file name promises another format |",
+        "| blank | drop | 0 | 0 | the image is nearly one color (standard deviation in grey values) |",
         "| bad | train | image: cannot be read: odd \\| text |",
         "| the dataset |  | split val: no pixel of class tree |",
         "![train t0 \\| val v0 \\| distance 0.0031](curation/leakage_1.jpg)",
@@ -68,7 +69,7 @@ def test_the_page_says(line: str) -> None:
 
 
 def test_every_rule_is_named_also_where_it_found_nothing() -> None:
-    assert all(f"| {rule} | " in page() for rule in RULE_NAMES)
+    assert all(f"| {rule} | " in page() for rule in all_rules())
     assert "## blank" not in page()
 
 
@@ -84,7 +85,7 @@ def test_one_split_has_no_distances() -> None:
 
 
 def test_a_refusal_stands_at_the_top() -> None:
-    text = page(objections=("splits share near-duplicates",))
+    text = page(blocking=("splits share near-duplicates",))
     assert text.index("**Refused.**") < text.index("- splits share near-duplicates") < text.index("## Rules")
     assert "Refused" not in page()
 

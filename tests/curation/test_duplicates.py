@@ -5,25 +5,30 @@ from hypothesis import strategies as st
 
 from pipeline.curation import duplicates
 from pipeline.curation.duplicates import NearPair, compare_splits, exact_copies, near_copies
-from tests.curation.measured import look
+from tests.curation.measured import thumb
 
-CLOSE = 1 - np.cos(np.deg2rad(2.5))  # looks up to 2.5 degrees apart are one
+CLOSE = 1 - np.cos(np.deg2rad(2.5))  # fingerprints up to 2.5 degrees apart are one
 
 
 def test_of_exact_copies_in_a_split_the_first_stays() -> None:
-    looks = [
-        look("a", "train", 0, image="i", mask="m"),
-        look("b", "train", 0, image="i", mask="m"),
-        look("other_mask", "train", 0, image="i", mask="n"),
-        look("c", "train", 0, image="i", mask="m"),
-        look("other_split", "val", 0, image="i", mask="m"),
+    fingerprints = [
+        thumb("a", "train", 0, image="i", mask="m"),
+        thumb("b", "train", 0, image="i", mask="m"),
+        thumb("other_mask", "train", 0, image="i", mask="n"),
+        thumb("c", "train", 0, image="i", mask="m"),
+        thumb("other_split", "val", 0, image="i", mask="m"),
     ]
-    assert exact_copies(looks) == {"b": "a", "c": "a"}
+    assert exact_copies(fingerprints) == {"b": "a", "c": "a"}
 
 
 def test_finds_near_duplicates_across_splits_only() -> None:
-    looks = [look("t0", "train", 0), look("t1", "train", 1), look("v0", "val", 2), look("e0", "test", 90)]
-    train_val, train_test, val_test = compare_splits(looks, CLOSE)
+    fingerprints = [
+        thumb("t0", "train", 0),
+        thumb("t1", "train", 1),
+        thumb("v0", "val", 2),
+        thumb("e0", "test", 90),
+    ]
+    train_val, train_test, val_test = compare_splits(fingerprints, CLOSE)
     assert (train_val.name, train_val.pair_count) == ("train/val", 2)
     assert [(p.earlier, p.later) for p in train_val.leaking] == [("t1", "v0")]
     assert train_val.leaking[0].distance == pytest.approx(1 - np.cos(np.deg2rad(1)), abs=1e-6)
@@ -33,51 +38,63 @@ def test_finds_near_duplicates_across_splits_only() -> None:
 
 def test_equal_pixels_are_one_image_at_any_distance() -> None:
     flat = np.zeros(2, dtype=np.float32)
-    looks = [look("t", "train", 0, image="i"), look("v", "val", 0, image="i")]
-    looks = [item._replace(thumbnail=flat) for item in looks]
-    (pair,) = compare_splits(looks, 0.0)
+    fingerprints = [thumb("t", "train", 0, image="i"), thumb("v", "val", 0, image="i")]
+    fingerprints = [item._replace(thumbnail=flat) for item in fingerprints]
+    (pair,) = compare_splits(fingerprints, 0.0)
     assert pair.leaking == [NearPair("t", "v", 0.0)]
 
 
 def test_images_that_show_nothing_are_not_one_image() -> None:
     flat = np.zeros(2, dtype=np.float32)
-    looks = [look("t", "train", 0)._replace(thumbnail=flat), look("v", "val", 0)._replace(thumbnail=flat)]
-    (pair,) = compare_splits(looks, 0.5)
+    fingerprints = [
+        thumb("t", "train", 0)._replace(thumbnail=flat),
+        thumb("v", "val", 0)._replace(thumbnail=flat),
+    ]
+    (pair,) = compare_splits(fingerprints, 0.5)
     assert pair.leaking == []
 
 
 def test_the_distance_itself_is_not_below() -> None:
-    looks = [look("t", "train", 0), look("v", "val", 90)]
-    assert compare_splits(looks, 1.0)[0].pair_count == 0
-    assert compare_splits(looks, 1.01)[0].pair_count == 1
+    fingerprints = [thumb("t", "train", 0), thumb("v", "val", 90)]
+    assert compare_splits(fingerprints, 1.0)[0].pair_count == 0
+    assert compare_splits(fingerprints, 1.01)[0].pair_count == 1
 
 
 def test_sequences_that_splits_share() -> None:
-    looks = [look("t", "train", 0, "x"), look("v", "val", 90, "x"), look("e", "test", 180, "y")]
-    assert [pair.shared_sequences for pair in compare_splits(looks, CLOSE)] == [["x"], [], []]
+    fingerprints = [
+        thumb("t", "train", 0, "x"),
+        thumb("v", "val", 90, "x"),
+        thumb("e", "test", 180, "y"),
+    ]
+    assert [pair.shared_sequences for pair in compare_splits(fingerprints, CLOSE)] == [["x"], [], []]
 
 
 def test_one_split_has_nothing_to_compare() -> None:
-    assert compare_splits([look("a", "train", 0), look("b", "train", 0)], CLOSE) == []
+    assert compare_splits([thumb("a", "train", 0), thumb("b", "train", 0)], CLOSE) == []
 
 
 def test_within_a_split_the_first_stays() -> None:
-    looks = [look("a", "train", 0), look("b", "train", 1), look("c", "train", 90), look("d", "train", 91)]
-    assert [(near.earlier, near.later) for near in near_copies(looks, CLOSE)] == [("a", "b"), ("c", "d")]
+    fingerprints = [
+        thumb("a", "train", 0),
+        thumb("b", "train", 1),
+        thumb("c", "train", 90),
+        thumb("d", "train", 91),
+    ]
+    assert [(near.earlier, near.later) for near in near_copies(fingerprints, CLOSE)] == [("a", "b"), ("c", "d")]
 
 
 def test_of_a_slow_drive_a_frame_stays_as_soon_as_it_is_far_enough_from_the_last_that_did() -> None:
-    drive = [look(f"f{degree}", "train", degree) for degree in range(10)]
+    drive = [thumb(f"f{degree}", "train", degree) for degree in range(10)]
     gone = {near.later for near in near_copies(drive, CLOSE)}
     assert [frame.id for frame in drive if frame.id not in gone] == ["f0", "f3", "f6", "f9"]
 
 
 @given(angles=st.lists(st.integers(0, 359), min_size=1, max_size=12), block=st.integers(1, 5))
 def test_near_copies_by_definition(angles: list[int], block: int) -> None:
-    looks = [look(f"l{i}", "train", angle) for i, angle in enumerate(angles)]
+    fingerprints = [thumb(f"l{i}", "train", angle) for i, angle in enumerate(angles)]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(duplicates, "BLOCK", block)
-        found = near_copies(looks, CLOSE)
+        found = near_copies(fingerprints, CLOSE)
     stay: list[int] = []
     for index, angle in enumerate(angles):
         if all(min(abs(angle - angles[s]), 360 - abs(angle - angles[s])) > 2 for s in stay):
@@ -92,12 +109,12 @@ def test_near_copies_by_definition(angles: list[int], block: int) -> None:
     block=st.integers(1, 4),
 )
 def test_blocks_change_nothing_and_agree_with_all_pairs(train: list[int], val: list[int], block: int) -> None:
-    looks = [look(f"t{i}", "train", a) for i, a in enumerate(train)] + [
-        look(f"v{i}", "val", a) for i, a in enumerate(val)
+    fingerprints = [thumb(f"t{i}", "train", a) for i, a in enumerate(train)] + [
+        thumb(f"v{i}", "val", a) for i, a in enumerate(val)
     ]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(duplicates, "BLOCK", block)
-        (pair,) = compare_splits(looks, CLOSE)
+        (pair,) = compare_splits(fingerprints, CLOSE)
     apart = [[min(abs(v - t), 360 - abs(v - t)) for t in train] for v in val]
     assert pair.pair_count == sum(a <= 2 for row in apart for a in row)
     assert {p.later for p in pair.leaking} == {f"v{i}" for i, row in enumerate(apart) if min(row) <= 2}

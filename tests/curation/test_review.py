@@ -3,7 +3,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.curation.curate import valid_remarks
-from pipeline.curation.review import Remark, ReviewError, read_review, write_review
+from pipeline.curation.review import Remark, read_review, write_review
+from pipeline.errors import DatasetError
 from tests.curation.measured import sample
 
 HEADER = "id,verdict,image_sha256,mask_sha256\n"
@@ -34,7 +35,7 @@ def test_a_damaged_review_is_one_clear_error(tmp_path: Path, content: bytes | No
     path = tmp_path / "review.csv"
     if content is not None:
         path.write_bytes(content)
-    with pytest.raises(ReviewError, match=complaint):
+    with pytest.raises(DatasetError, match=complaint):
         read_review(path)
 
 

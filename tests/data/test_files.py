@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.comparison.code import ROOT
-from pipeline.data.dataset import LoaderError, Share, TrainingDraws, evaluation_batches, training_batches
+from pipeline.code_digest import ROOT
+from pipeline.data.crops import BatchShard, CropDataset, crop_batches, crop_dataset
+from pipeline.data.dataset import evaluation_batches
 from pipeline.data.files import DiskFull, replacing, sha256, write_json, write_text
 from pipeline.data.images import ImageError, read_image, read_mask
-from pipeline.data.samples import Sample, SampleListError, read_samples, write_samples
-from pipeline.params import load_params
-from pipeline.training.draws import training_draws
+from pipeline.data.samples import Sample, read_samples, write_samples
+from pipeline.errors import DatasetError, MachineError
+from pipeline.params.tree import load_params
 from tests.toy import TOY_CLASSES, write_toy_samples
 
 
@@ -80,7 +81,7 @@ def test_a_sample_list_comes_back_as_it_was_written(tmp_path: Path) -> None:
     samples = [Sample("a,b", "train", 's"1', Path("x y/ü.png"), Path("m.png"), "1", "2")]
     write_samples(tmp_path / "samples.csv", samples)
     assert read_samples(tmp_path / "samples.csv") == samples
-    with pytest.raises(SampleListError, match="no sample in split 'val'"):
+    with pytest.raises(DatasetError, match="no sample in split 'val'"):
         read_samples(tmp_path / "samples.csv", "val")
 
 
@@ -93,28 +94,28 @@ def test_a_sample_list_comes_back_as_it_was_written(tmp_path: Path) -> None:
 )
 def test_a_foreign_sample_list_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
     (tmp_path / "samples.csv").write_text(text)
-    with pytest.raises(SampleListError, match=complaint):
+    with pytest.raises(DatasetError, match=complaint):
         read_samples(tmp_path / "samples.csv")
 
 
-def _draws(samples: Path) -> TrainingDraws:
+def _crops(samples: Path) -> CropDataset:
     training = load_params(ROOT / "params.yaml").training
-    return training_draws(read_samples(samples, "train"), TOY_CLASSES, training, 0, samples.parent)
+    return crop_dataset(read_samples(samples, "train"), TOY_CLASSES, training, 0, samples.parent)
 
 
 def test_a_small_shared_memory_is_named_before_the_workers_die(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.statvfs("/")
     monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((*real[:3], 1, 1, *real[5:])))
-    with pytest.raises(LoaderError, match=r"/dev/shm has 0 MB free.*set training.workers to 0"):
-        training_batches(_draws(write_toy_samples(tmp_path)), Share(4), 0, 2, workers=2)
+    with pytest.raises(MachineError, match=r"/dev/shm has 0 MB free.*set training.workers to 0"):
+        crop_batches(_crops(write_toy_samples(tmp_path)), BatchShard(4), 0, 2, workers=2)
 
 
 def test_a_sample_that_vanished_is_one_message_also_from_a_worker(tmp_path: Path) -> None:
-    draws = _draws(write_toy_samples(tmp_path))
-    for sample in draws.samples:
+    crops = _crops(write_toy_samples(tmp_path))
+    for sample in crops.samples:
         sample.image.unlink()
     with pytest.raises(ImageError, match=r"image_\d.png cannot be read") as raised:
-        next(training_batches(draws, Share(2), 0, 2, workers=1))
+        next(crop_batches(crops, BatchShard(2), 0, 2, workers=1))
     assert "Traceback" not in str(raised.value)
 
 

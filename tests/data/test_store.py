@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.data import store as store_module
-from pipeline.data.store import AT_ONCE, Store, StoreBusy
+from pipeline.data.store import AT_ONCE, Store
+from pipeline.errors import MachineError
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ def test_a_store_that_another_process_holds(path: Path, monkeypatch: pytest.Monk
     try:
         with Store(path) as store:
             assert store.get("a") == {"a": b"1"}  # reading goes on
-            with pytest.raises(StoreBusy, match=r"store\.sqlite .* another stage of this profile"):
+            with pytest.raises(MachineError, match=r"store\.sqlite .* another stage of this profile"):
                 store.put({"b": b"2"})
     finally:
         other.close()
@@ -139,5 +140,5 @@ def test_a_store_that_another_process_holds(path: Path, monkeypatch: pytest.Monk
 
 def test_a_folder_in_its_place(path: Path) -> None:
     path.mkdir(parents=True)
-    with pytest.raises(StoreBusy, match=r"store\.sqlite cannot be opened"):
+    with pytest.raises(MachineError, match=r"cannot open .*store\.sqlite"):
         Store(path)

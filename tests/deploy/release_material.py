@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,18 +12,24 @@ import numpy as np
 from onnxruntime.quantization import QuantFormat, QuantType, quantize_static
 from PIL import Image
 
-from pipeline.comparison.code import ROOT
+from pipeline.code_digest import ROOT
 from pipeline.data.classes import ClassTable, LabelClass
 from pipeline.data.files import sha256, write_json
 from pipeline.data.samples import Sample, write_samples
-from pipeline.deploy.evidence import Artifact, Measurement, Parity
 from pipeline.deploy.release import Folders, manifest, package_release
 from pipeline.deploy.signing import sign
-from pipeline.params import load_params
-from pipeline.params.deployment import ReleaseParams, SpeedupParams
+from pipeline.params.release import ReleaseParams, SpeedupParams
+from pipeline.params.tree import load_params
+from pipeline.records.benchmark import Benchmark, Measurement, Protocol
+from pipeline.records.engine import Engines
+from pipeline.records.evaluation import Evaluation
+from pipeline.records.export import Activations, Artifact, Export
+from pipeline.records.files import write_record
+from pipeline.records.parity import Parity
+from pipeline.records.quantization import Calibration, LayerChoice, Quantization
 from tests.deploy.tiny_graphs import HEIGHT, WIDTH, _Images, tiny_image, write_tiny_graphs
 
-SOURCE = ROOT / "pipeline/deploy/bundle"
+SOURCE = ROOT / "segdistill_runtime"
 RUN, BASELINE = "pspnet_r18_gdd", "pspnet_r18"
 SIZE = (HEIGHT, WIDTH)
 CLASSES = ClassTable(
@@ -77,8 +83,8 @@ def on_openvino(judged: Artifact) -> Artifact:
 def measured(runtime: str, file: str, p50_ms: float, **changes: Any) -> Measurement:
     known = Measurement(
         runtime=runtime, precision=FILES[file][0], file=file, batch=1, height=HEIGHT, width=WIDTH,
-        boundary="image_to_labels", status="measured", reason="", calls=100, p50_ms=p50_ms, p90_ms=1.1 * p50_ms,
-        p99_ms=None, coefficient_of_variation=0.05, noisy=False,
+        provider="cpu", threads=1, boundary="image_to_labels", status="measured", reason="", calls=100,
+        p50_ms=p50_ms, p90_ms=1.1 * p50_ms, p99_ms=None, coefficient_of_variation=0.05, noisy=False,
     )  # fmt: skip
     return replace(known, **changes)
 
@@ -141,7 +147,12 @@ def write_material(root: Path) -> Material:
         stage: {"cmd": "x", "outs": [{"path": f"artifacts/{stage}", "md5": "0" * 32}]}
         for stage in ("prepare", "curate", "teacher")
     }
-    stages[f"student@{RUN}"] = {"cmd": "x", "outs": [{"path": f"artifacts/students/{RUN}", "md5": "1" * 32}]}
+    stages[f"student-{RUN}"] = {
+        "cmd": "x",
+        "deps": [{"path": "artifacts/teacher", "md5": "0" * 32}],
+        "params": {"artifacts/resolved.json": {f"student-{RUN}": {"code": "c0de", "training": {"momentum": 0.9}}}},
+        "outs": [{"path": f"artifacts/students/{RUN}", "md5": "1" * 32}],
+    }
     write_json(root / "dvc.lock", {"schema": "2.0", "stages": stages})  # JSON is YAML as well
     _write_metrics(material)
     return material
@@ -159,40 +170,55 @@ def _write_samples(root: Path) -> None:
 
 def _write_metrics(material: Material) -> None:
     folders = material.folders()
-    evaluation = {
-        "split": "test", "images": 2, "miou": 0.5, "pixel_accuracy": 0.8, "iou_per_class": {"a": 0.5, "b": None},
-        "parameters": 1000, "gmacs": 0.1, "backbone_weights": "none", "architecture": "pspnet", "backbone": "tiny",
-        "precision": "fp32",
-    }  # fmt: skip
     for run in (RUN, BASELINE, "teacher"):
-        write_json(material.metrics("evaluate", run), evaluation)
+        write_record(material.metrics("evaluate", run), evaluation(run))
 
-    def records(folder: Path, *files: str) -> list[dict[str, object]]:
+    def records(folder: Path, *files: str) -> list[Artifact]:
         judged = [artifact(f, size=(folder / f).stat().st_size, digest=sha256(folder / f)) for f in files]
-        again = [on_openvino(each) for each in judged if each.file in ON_OPENVINO]
-        return [asdict(each) for each in (*judged, *again)]
+        return [*judged, *(on_openvino(each) for each in judged if each.file in ON_OPENVINO)]
 
+    activations = Activations(images=2, magnitude=4.0, layer="first", finite=True, limit_of_fp16=16376.0)
     exported = records(folders.export, "model.onnx", "model_fp16.onnx")
-    write_json(material.metrics("export"), {"run": RUN, "artifacts": exported})
-    quantized = records(folders.quantize, "model_int8.onnx", "model_int8_tensorrt.onnx")
-    calibration = {"images": 4, "sha256": sha256(folders.quantize / "calibration.csv")}
-    facts = {
-        "calibration": calibration,
-        "layers": [],
-        "choices": {"cpu": {"float_layers": ["first"]}},
-        "fine_tuned": False,
-    }
-    write_json(material.metrics("quantize"), {"run": RUN, "artifacts": quantized, **facts})
-    write_json(material.metrics("engine"), {"run": RUN, "engines": []})
-    times = [{**asdict(time), "threads": 1} for time in TIMES]
-    profile = {"protocol": {"calls": 100}, "machine": {"cpu": "a processor"}, "measurements": times}
-    write_json(material.metrics("profile"), {"run": RUN, **profile})
+    write_record(
+        material.metrics("export"),
+        Export(
+            run=RUN, opset=20, ir_version=9, nodes=9, operators=["Conv"], max_logit_difference=1e-6,
+            activations=activations, artifacts=exported,
+        ),
+    )  # fmt: skip
+    listed = sha256(folders.quantize / "calibration.csv")
+    choice = LayerChoice(float_layers=["first"], within_budget=True, parity=parity())
+    write_record(
+        material.metrics("quantize"),
+        Quantization(
+            run=RUN, calibration=Calibration(images=4, clip_percentile=100.0, sha256=listed), judged_on="val",
+            layers=[], choices={"cpu": choice}, fine_tuned=False, fine_tuning=None,
+            artifacts=records(folders.quantize, "model_int8.onnx", "model_int8_tensorrt.onnx"),
+        ),
+    )  # fmt: skip
+    write_record(material.metrics("engine"), Engines(run=RUN, engines=[]))
+    protocol = Protocol(
+        warmup_calls=1, warmup_s=0.0, calls=100, min_s=0.0, max_s=1.0, rounds=1, noisy_above=0.25, threads=1,
+        split="test", images=2,
+    )  # fmt: skip
+    benchmark = Benchmark(
+        run=RUN, protocol=protocol, machine={"cpu": "a processor"}, postprocessing=[], measurements=list(TIMES)
+    )
+    write_record(material.metrics("benchmark"), benchmark)
+
+
+def evaluation(run: str) -> Evaluation:
+    return Evaluation(
+        name=run, architecture="pspnet", backbone="tiny", backbone_weights="none", precision="fp32", method="gdd",
+        weights={}, seed=0, split="test", images=2, miou=0.5, pixel_accuracy=0.8, iou_per_class={"a": 0.5, "b": None},
+        parameters=1000, gmacs=0.1, input=list(SIZE),
+    )  # fmt: skip
 
 
 def write_manifest(bundle: Path, key: Path | None = None) -> None:
     """List the files of a bundle anew, as somebody who forges one would; signed if there is a key."""
     (bundle / "manifest.json.sig").unlink(missing_ok=True)
-    write_json(bundle / "manifest.json", manifest(RUN, [], bundle))
+    write_record(bundle / "manifest.json", manifest(RUN, [], bundle))
     if key is not None:
         (bundle / "manifest.json.sig").write_bytes(sign((bundle / "manifest.json").read_bytes(), key))
 

@@ -1,10 +1,8 @@
 """predict.py, self_test.py and what they are made of, in a Python that sees the bundle alone."""
 
 import contextlib
-import importlib.util
 import json
 import os
-import py_compile
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,12 +19,15 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from pipeline.data.files import sha256, write_json
-from pipeline.deploy.bundle.on_target.engine_builder import Settings, build_engine
-from pipeline.deploy.bundle.on_target.engine_file import describe, description_path
-from pipeline.deploy.bundle.runner.contract import Contract, InputRefused, read_contract, require_input
-from pipeline.deploy.bundle.runner.graphs import GraphRefused, require_plain_graph
-from pipeline.deploy.bundle.runner.images import ImageRefused, read_image, resize, resize_labels
-from pipeline.deploy.bundle.verify import verify
+from segdistill_runtime.contract import Contract, read_contract
+from segdistill_runtime.engine_build import Settings
+from segdistill_runtime.engine_file import description_path, write_engine
+from segdistill_runtime.errors import FileRefused, InputRefused
+from segdistill_runtime.images import read_image, resize, resize_labels
+from segdistill_runtime.onnx_file import require_plain_graph
+from segdistill_runtime.runner import batches
+from segdistill_runtime.targets.tensorrt_rtx import TensorRTForRTX
+from segdistill_runtime.verify import verify
 from tests.deploy.release_material import RUN, SIZE, SOURCE, picture, run_script, write_manifest
 
 HEADERS = "ONNXRUNTIME_HEADERS"
@@ -70,19 +71,28 @@ def test_an_image_of_the_graph_s_size_gives_the_expected_labels(bundle: Path, tm
         assert (picture(tmp_path / "labels.png") == expected).mean() > 0.999
 
 
-@pytest.mark.parametrize("script", ["predict.py", "self_test.py"])
-def test_compiled_files_that_were_put_into_it_are_not_read(bundle: Path, script: str, tmp_path: Path) -> None:
-    """Python would take them for the modules beside them, whatever hash those have."""
-    (tmp_path / "verify.py").write_text("raise SystemExit('somebody else was asked')")
-    for module in ("verify.py", "segmenter.py"):
-        planted = bundle / importlib.util.cache_from_source(module)
-        py_compile.compile(
-            str(tmp_path / "verify.py"), str(planted), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH
-        )
-    arguments = [bundle / "golden/image.png"] if script == "predict.py" else []
-    done = run_script(bundle, script, *arguments, cwd=tmp_path)
+def test_the_wheel_of_a_bundle_can_be_installed(bundle: Path, tmp_path: Path) -> None:
+    wheel = next(bundle.glob("segdistill_runtime-*.whl"))
+    site = tmp_path / "site"
+    uv = str(Path(sys.executable).with_name("uv"))
+    install = [uv, "pip", "install", "--quiet", "--offline", "--no-deps", "--target", str(site), str(wheel)]
+    done = subprocess.run(install, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "WARNING: not in the manifest, and not checked: __pycache__" in done.stderr
+    command = [sys.executable, "-m", "segdistill_runtime", "self-test", "--bundle", str(bundle)]
+    environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(site)}
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "passed in" in done.stdout
+
+
+def test_the_package_needs_nothing_of_the_project() -> None:
+    program = (
+        "import sys; sys.path.insert(0, sys.argv[1])\n"
+        "from segdistill_runtime import bundle, predict, rebuild, self_test\n"
+        "print(sorted(n for n in sys.modules if n.split('.')[0] in ('torch', 'pipeline', 'models', 'onnxruntime')))"
+    )
+    command = [sys.executable, "-I", "-c", program, str(SOURCE.parent)]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == "[]"
 
 
 def test_self_test_runs_every_runtime_that_is_here(bundle: Path, tmp_path: Path) -> None:
@@ -110,7 +120,7 @@ def test_a_runtime_that_is_not_installed_is_named_and_the_next_one_is_used(bundl
     command = [*without_packages("onnxruntime"), str(bundle / "predict.py"), image]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "onnxruntime is not used: onnxruntime is not installed" in done.stderr
+    assert "onnxruntime is not used: onnxruntime is not installed here" in done.stderr
     assert "model.onnx with openvino" in done.stdout
     asked = subprocess.run(
         [*command, "--runtime", "onnxruntime"], cwd=tmp_path, capture_output=True, text=True, check=False
@@ -143,13 +153,11 @@ def test_a_runtime_for_which_nothing_ships_says_why(bundle: Path, tmp_path: Path
 @pytest.fixture
 def engine(bundle: Path) -> Path:
     """A real engine in the bundle, for GPUs that may not be here."""
-    trt = pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX has no wheel for this platform")
+    pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX has no wheel for this platform")
     source = (bundle / "model.onnx").read_bytes()
-    built = build_engine(trt, "model.onnx", source, "fp32", ["SM86"], None, Settings(None, None, None))
-    path = bundle / "engines/fp32-x.engine"
-    path.parent.mkdir()
-    path.write_bytes(built.plan)
-    description_path(path).write_text(describe(built.description))
+    nothing = Settings(None, None, None)
+    built = TensorRTForRTX().build("model.onnx", source, "fp32", ["SM86"], None, nothing)
+    path = write_engine(built, bundle / "engines")
     write_manifest(bundle)
     return path
 
@@ -188,7 +196,7 @@ def test_an_engine_needs_a_gpu(engine: Path, tmp_path: Path) -> None:
 def test_what_a_rebuild_chose_for_this_bundle_comes_first(bundle: Path, tmp_path: Path) -> None:
     """The engine is not there, and that it is looked for shows which one was chosen."""
     report = bundle.with_name(f"{bundle.name}-engines") / "rebuild.json"
-    engines = [{"precision": "fp16", "file": "fp16-here.engine", "verdict": "kept"}]
+    engines = [{"precision": "fp16", "file": "fp16-here.engine", "status": "accepted"}]
     content = {"manifest_sha256": sha256(bundle / "manifest.json"), "engines": engines, "default": "fp16"}
     arguments = (bundle / "golden/image.png", "--runtime", "tensorrt")
     write_json(report, content)
@@ -212,7 +220,7 @@ def test_files_that_are_no_image_are_refused(bundle: Path, tmp_path: Path, conte
 
 def test_deep_images_are_refused_and_turned_ones_are_turned(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 1000, np.uint16)).save(tmp_path / "deep.png")
-    with pytest.raises(ImageRefused, match="convert it to 8 bits a channel"):
+    with pytest.raises(FileRefused, match="convert it to 8 bits a channel"):
         read_image(tmp_path / "deep.png")
     orientation = Image.Exif()
     orientation[0x0112] = 6  # to be turned by a quarter
@@ -228,36 +236,40 @@ def contract(released: Path) -> Contract:
 @pytest.mark.parametrize(
     ("batch", "complaint"),
     [
-        (np.zeros((1, *SIZE, 3), np.float32), "takes uint8 pixels 0..255, this is float32"),
-        (np.zeros((1, *SIZE, 3), np.uint16), "takes uint8 pixels 0..255, this is uint16"),
-        ([[0]], "takes uint8 pixels 0..255, this is list"),
-        (np.zeros((*SIZE, 3), np.uint8), "this has shape"),
-        (np.zeros((1, 3, *SIZE), np.uint8), r"channels last \(NHWC\), this is channels first"),
-        (np.zeros((1, *SIZE, 4), np.uint8), "takes 3 channels, red, green and blue; this has 4"),
-        (np.zeros((2, *SIZE, 3), np.uint8), "one image at a time, this is a batch of 2"),
-        (np.zeros((0, *SIZE, 3), np.uint8), "one image at a time, this is a batch of 0"),
-        (np.zeros((1, SIZE[0], SIZE[1] + 1, 3), np.uint8), "takes 16x24 pixels, this has 16x25"),
+        (np.zeros((1, *SIZE, 3), np.float32), "are float32; the graph takes uint8"),
+        (np.zeros((1, *SIZE, 3), np.uint16), "are uint16; the graph takes uint8"),
+        ([[0]], "are list; the graph takes uint8"),
+        (np.zeros((*SIZE, 3), np.uint8), "have shape"),
+        (np.zeros((1, 3, *SIZE), np.uint8), r"the channels are first \(NCHW\)"),
+        (np.zeros((1, *SIZE, 4), np.uint8), "have shape .* takes .*, RGB$"),
+        (np.zeros((0, *SIZE, 3), np.uint8), "have shape"),
+        (np.zeros((1, SIZE[0], SIZE[1] + 1, 3), np.uint8), "have 16x25 pixels, the graph takes 16x24"),
     ],
 )
 def test_arrays_that_the_graph_does_not_take_are_refused(contract: Contract, batch: np.ndarray, complaint: str) -> None:
     with pytest.raises(InputRefused, match=complaint):
-        require_input(batch, contract)
+        list(batches(batch, contract.shape))
 
 
 def test_the_api_refuses_them_too(bundle: Path, tmp_path: Path) -> None:
+    wheel = next(bundle.glob("*.whl"))
     program = (
-        "import sys; sys.path.insert(0, sys.argv[1]); sys.dont_write_bytecode = True\n"
-        "import numpy as np; from pathlib import Path; from segmenter import open_bundle, InputRefused\n"
+        "import sys; sys.path.insert(0, sys.argv[2])\n"
+        "import numpy as np; from pathlib import Path; from segdistill_runtime.bundle import *\n"
         "segmenter = open_bundle(Path(sys.argv[1]), None, 'onnxruntime')\n"
         "print(segmenter.segment(np.zeros((31, 17, 3), np.uint8)).shape)\n"
         "try: segmenter.labels(np.zeros((1, 3, 16, 24), np.uint8))\n"
         "except InputRefused as refusal: print(refusal)\n"
     )
     done = subprocess.run(
-        [sys.executable, "-I", "-c", program, str(bundle)], cwd=tmp_path, capture_output=True, text=True, check=False
+        [sys.executable, "-I", "-c", program, str(bundle), str(wheel)],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.stdout.splitlines()[0] == "(31, 17)", done.stderr
-    assert "channels first (NCHW)" in done.stdout
+    assert "channels are first (NCHW)" in done.stdout
 
 
 def external(folder: Path, location: str) -> Path:
@@ -281,13 +293,13 @@ def test_a_graph_with_data_outside_is_refused_before_a_runtime_follows_it(bundle
     write_manifest(bundle)
     done = run_script(bundle, "predict.py", bundle / "golden/image.png", "--runtime", "onnxruntime", cwd=tmp_path)
     assert done.returncode == 1
-    assert "model_int8.onnx: it has values in another file (external data)" in done.stderr
+    assert "model_int8.onnx is no ONNX file to run: it has values in another file (external data)" in done.stderr
     assert "Traceback" not in done.stderr
 
 
 def _with(released: Path, change: Callable[[onnx.ModelProto], object]) -> bytes:
     model = onnx.load(released / "model.onnx")
-    require_plain_graph(model.SerializeToString())
+    require_plain_graph("x.onnx", model.SerializeToString())
     change(model)
     return model.SerializeToString()
 
@@ -322,26 +334,26 @@ def _constant(**of_tensor: Any) -> onnx.NodeProto:
 def test_what_ours_never_have_is_refused_wherever_it_hides(
     change: Callable[[onnx.ModelProto], object], why: str, released: Path
 ) -> None:
-    with pytest.raises(GraphRefused, match=why):
-        require_plain_graph(_with(released, change))
+    with pytest.raises(FileRefused, match=why):
+        require_plain_graph("x.onnx", _with(released, change))
 
 
 def test_empty_and_scalar_tensors_are_none_of_it(released: Path) -> None:
     for tensor in (_constant(dims=[0]), _constant(float_data=[1.0]), _constant(dims=[2], float_data=[1.0, 2.0])):
-        require_plain_graph(_with(released, lambda model, tensor=tensor: model.graph.node.append(tensor)))
+        require_plain_graph("x.onnx", _with(released, lambda model, tensor=tensor: model.graph.node.append(tensor)))
 
 
 def test_truncated_graphs_are_refused_before_a_runtime_sees_them(released: Path) -> None:
     whole = (released / "model.onnx").read_bytes()
     for length in (0, 1, len(whole) // 2, len(whole) - 1):
-        with pytest.raises(GraphRefused):
-            require_plain_graph(whole[:length])
+        with pytest.raises(FileRefused):
+            require_plain_graph("x.onnx", whole[:length])
 
 
 @given(data=st.binary(max_size=300))
 def test_no_bytes_can_do_more_than_be_refused(data: bytes) -> None:
-    with contextlib.suppress(GraphRefused):
-        require_plain_graph(data)
+    with contextlib.suppress(FileRefused):
+        require_plain_graph("x.onnx", data)
 
 
 @given(data=st.data())
@@ -349,8 +361,8 @@ def test_a_flipped_graph_is_refused_or_still_holds_its_values(data: st.DataObjec
     changed = bytearray((released / "model.onnx").read_bytes())
     changed[data.draw(st.integers(0, len(changed) - 1))] ^= data.draw(st.integers(1, 255))
     try:
-        require_plain_graph(bytes(changed))
-    except GraphRefused:
+        require_plain_graph("x.onnx", bytes(changed))
+    except FileRefused:
         return
     try:
         model = onnx.load_from_string(bytes(changed))
@@ -413,7 +425,7 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
         [
             "cmake",
             "-S",
-            SOURCE / "cpp",
+            SOURCE / "bundle_files/cpp",
             "-B",
             folder,
             f"-DONNXRUNTIME_INCLUDE={headers}",

@@ -1,10 +1,10 @@
 """verify.py and what it refuses, through the real command line; nothing is opened before it has passed."""
 
-import importlib.util
 import json
 import os
-import py_compile
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,8 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.deploy.bundle.verify import MAX_MANIFEST_BYTES, BundleRefused, verified_bytes, verify
+from pipeline.data.files import sha256
+from pipeline.deploy.archive import write_archive
 from pipeline.deploy.signing import make_key, sign
+from segdistill_runtime.verify import MAX_MANIFEST_BYTES, BundleRefused, verify
 from tests.deploy.release_material import NO_LIMITS, RUN, SOURCE, Material, run_script, write_manifest
 
 
@@ -98,7 +100,7 @@ def test_an_engine_that_was_exchanged_is_refused(bundle: Path) -> None:
         (b"[]", "is not of the format segdistill-bundle-1"),
         (b'{"format": "segdistill-bundle-2"}', "is not of the format segdistill-bundle-1"),
         (b'{"format": "segdistill-bundle-1"}', "has no valid run, status and reasons"),
-        (b" " * (MAX_MANIFEST_BYTES + 1), "bytes, at most 4194304 are expected"),
+        (b" " * (MAX_MANIFEST_BYTES + 1), "has more than 4194304 bytes"),
     ],
 )
 def test_a_manifest_that_is_none_is_refused(bundle: Path, content: bytes, complaint: str) -> None:
@@ -110,7 +112,7 @@ def test_a_manifest_that_is_none_is_refused(bundle: Path, content: bytes, compla
 
 def test_a_missing_manifest_is_refused(bundle: Path) -> None:
     (bundle / "manifest.json").unlink()
-    assert "manifest.json cannot be read (No such file or directory)" in refused(bundle)
+    assert "manifest.json is missing: this bundle is incomplete" in refused(bundle)
 
 
 @pytest.mark.parametrize(
@@ -142,9 +144,9 @@ def test_values_of_a_wrong_kind_are_refused(bundle: Path, values: dict, complain
     [
         "../outside.txt",
         "/etc/hostname",
-        "runner/../../outside.txt",
+        "cpp/../../outside.txt",
         "./model.onnx",
-        "runner//images.py",
+        "cpp//main.cpp",
         "C:\\x",
         "..",
         "a\x00b",
@@ -163,7 +165,7 @@ def test_a_path_that_leads_out_is_refused_on_the_command_line(bundle: Path) -> N
     assert "the path '../outside.txt' leads out of the bundle" in refused(bundle)
 
 
-@pytest.mark.parametrize("linked", ["model.onnx", "runner", "manifest.json"])
+@pytest.mark.parametrize("linked", ["model.onnx", "cpp", "manifest.json"])
 def test_links_are_refused(bundle: Path, linked: str) -> None:
     moved = shutil.move(bundle / linked, bundle.parent / "elsewhere")
     (bundle / linked).symlink_to(moved)
@@ -183,24 +185,22 @@ def test_added_code_is_refused_and_other_additions_are_said(bundle: Path) -> Non
     assert verify(bundle, None).unlisted == ["notes.txt"]
     done = run_script(bundle, "verify.py", cwd=bundle.parent)
     assert "not in the manifest, and not checked: notes.txt" in done.stdout
-    (bundle / "runner/json.py").write_text("raise SystemExit")
+    (bundle / "cpp/json.py").write_text("raise SystemExit")
     assert "json.py is code that the manifest does not list: delete it" in refused(bundle)
-    (bundle / "runner/json.py").unlink()
+    (bundle / "cpp/json.py").unlink()
     (bundle / "numpy").symlink_to(bundle.parent)
     assert "numpy is a link that the manifest does not list" in refused(bundle)
 
 
-def test_compiled_code_that_was_put_into_the_bundle_is_not_run(bundle: Path) -> None:
-    """Python would load it in place of the source if only date and size fit."""
-    source = bundle / "runner/images.py"
-    cache = Path(importlib.util.cache_from_source(str(source)))
-    original = source.read_text()
-    source.write_text("raise SystemExit('taken over')" + " " * (len(original) - 30))
-    py_compile.compile(str(source), cfile=str(cache), invalidation_mode=py_compile.PycInvalidationMode.UNCHECKED_HASH)
-    source.write_text(original)
-    done = run_script(bundle, "self_test.py", "--runtime", "onnxruntime", cwd=bundle.parent)
-    assert done.returncode == 0, done.stderr
-    assert "images.cpython" in done.stderr  # it is said
+@pytest.mark.parametrize("name", ["numpy.py", "json.py", "segdistill_runtime/verify.py", "argparse.py"])
+def test_code_that_was_put_into_the_bundle_is_not_run(bundle: Path, name: str) -> None:
+    """Python itself would import a file that lies beside the script before a package of that name."""
+    (bundle / name).parent.mkdir(exist_ok=True)
+    (bundle / name).write_text("raise SystemExit('taken over')")
+    command = [sys.executable, str(bundle / "self_test.py"), "--runtime", "onnxruntime"]  # not isolated
+    done = subprocess.run(command, cwd=bundle.parent, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert f"{name} is code that the manifest does not list" in done.stderr
 
 
 def test_a_signature_is_checked_first(bundle: Path, key: Path) -> None:
@@ -246,7 +246,7 @@ def test_a_key_inside_the_bundle_proves_nothing(bundle: Path, tmp_path: Path) ->
 def test_damaged_signatures_are_refused(bundle: Path, key: Path, length: int) -> None:
     (bundle / "manifest.json.sig").write_bytes(bytes(length))
     for public in (None, Path(f"{key}.pub")):
-        with pytest.raises(BundleRefused, match=r"manifest.json.sig has \d+ bytes"):
+        with pytest.raises(BundleRefused, match=r"manifest.json.sig does not have the 64 bytes"):
             verify(bundle, public)
 
 
@@ -280,12 +280,39 @@ def test_a_rejected_run_is_not_run(material: Material, tmp_path: Path) -> None:
 
 def test_bytes_that_changed_after_the_check_are_not_given_out(bundle: Path) -> None:
     verification = verify(bundle, None)
-    assert verified_bytes(bundle, verification, "classes.json") == (bundle / "classes.json").read_bytes()
+    assert verification.read("classes.json") == (bundle / "classes.json").read_bytes()
     flip(bundle / "classes.json", 3)
     with pytest.raises(BundleRefused, match="SHA-256 differs"):
-        verified_bytes(bundle, verification, "classes.json")
+        verification.read("classes.json")
     with pytest.raises(BundleRefused, match="is not in the manifest"):
-        verified_bytes(bundle, verification, "../elsewhere")
+        verification.read("../elsewhere")
+
+
+def test_an_archive_is_verified_like_its_folder(bundle: Path, key: Path, tmp_path: Path) -> None:
+    write_manifest(bundle, key)
+    archives = [write_archive(bundle, tmp_path / name / "toy.zip") for name in ("one", "two")]
+    assert archives[0].read_bytes() == archives[1].read_bytes()
+    public = Path(f"{key}.pub")
+    opened, folder = verify(archives[0], public), verify(bundle, public)
+    assert (opened.files, opened.signature, opened.unlisted) == (folder.files, "valid", [])
+    assert opened.read("model.onnx") == (bundle / "model.onnx").read_bytes()
+    flip(archives[0], 1000)
+    with pytest.raises(BundleRefused, match=r"is not the archive that toy\.zip\.sha256 speaks of"):
+        verify(archives[0], public)
+    archives[1].with_name("toy.zip.sha256").unlink()
+    with pytest.raises(BundleRefused, match=r"toy\.zip\.sha256 is missing"):
+        verify(archives[1], public)
+
+
+def test_an_archive_of_another_content_is_refused(bundle: Path, tmp_path: Path) -> None:
+    """Its hash fits, and the manifest in it does not."""
+    (bundle / "classes.json").write_text("{}")
+    with pytest.raises(BundleRefused, match=r"classes\.json is not the file that was released"):
+        verify(write_archive(bundle, tmp_path / "toy.zip"), None)
+    (tmp_path / "no.zip").write_bytes(b"rubbish")
+    (tmp_path / "no.zip.sha256").write_text(f"{sha256(tmp_path / 'no.zip')}  no.zip\n")
+    with pytest.raises(BundleRefused, match=r"no\.zip is no zip file"):
+        verify(tmp_path / "no.zip", None)
 
 
 @given(data=st.data())

@@ -4,22 +4,28 @@ import json
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import onnx
 import pytest
 import torch
 
-from pipeline.comparison.code import ROOT
-from pipeline.data.files import sha256, write_json
-from pipeline.deploy.bundle.on_target import engine_builder
-from pipeline.deploy.bundle.on_target.engine_builder import BuildFailed, held_types, timing_cache_record
-from pipeline.deploy.bundle.on_target.engine_file import description_path
-from pipeline.deploy.engine import Engine, EngineError, Source, build_engines
-from pipeline.deploy.engines import build_run_engines, judge, read_source
-from pipeline.measure.parity import Parity
-from pipeline.params import EngineParams, load_params
-from pipeline.params.deployment import Precision
+from pipeline.code_digest import ROOT
+from pipeline.data.files import sha256
+from pipeline.deploy.engine import Source, build_engines, build_run_engines, judge, read_source
+from pipeline.errors import ArtifactError
+from pipeline.params.engine import EngineParams
+from pipeline.params.tree import load_params
+from pipeline.records.engine import Engine
+from pipeline.records.export import Artifact, Precision
+from pipeline.records.files import write_record
+from segdistill_runtime import engine_build
+from segdistill_runtime.engine_build import held_types, timing_cache_record
+from segdistill_runtime.engine_file import description_path
+from segdistill_runtime.errors import BuildFailed
 from tests.deploy.tiny_graphs import FILES, write_tiny_graphs
+from tests.made_records import PARITY as PARITY_MADE
+from tests.made_records import made_artifact, made_export, made_quantization
 from tests.toy import write_toy_samples
 
 PARITY = load_params(ROOT / "params.yaml").parity
@@ -93,20 +99,20 @@ def test_a_graph_that_the_builder_refuses_is_explained(tmp_path: Path) -> None:
     node = onnx.helper.make_node("NoSuchOp", ["x"], ["y"], domain="nobody")
     ends = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1]) for n in ("x", "y")]
     onnx.save(onnx.helper.make_model(onnx.helper.make_graph([node], "g", ends[:1], ends[1:])), tmp_path / "bad.onnx")
-    with pytest.raises(EngineError, match=r"cannot read bad\.onnx: .*[Pp]lugin"):
+    with pytest.raises(ArtifactError, match=r"cannot read bad\.onnx: .*[Pp]lugin"):
         build_engines(_source(tmp_path / "bad.onnx"), ["SM86"], tmp_path / "scratch", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("rtx")
 def test_a_graph_of_another_precision_is_refused(graphs: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"holds float, .*and no half, so it does not compute in fp16"):
+    with pytest.raises(ArtifactError, match=r"holds float, .*and no half, so it does not compute in fp16"):
         build_engines(_source(graphs["fp32"], "fp16"), ["SM86"], tmp_path, tmp_path)
 
 
 @pytest.mark.usefixtures("rtx")
 def test_a_gpu_that_cannot_be_built_for_is_named(graphs: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(EngineError, match=r"does not build for SM87; it knows SM75, .*SM120.*on the target itself"):
+    with pytest.raises(ArtifactError, match=r"does not build for SM87; it knows SM75, .*SM120.*on the target itself"):
         build_engines(_source(graphs["fp32"]), ["SM86", "SM87"], tmp_path, tmp_path)
 
 
@@ -123,27 +129,27 @@ def test_what_was_rejected_is_not_built(graphs: dict[str, Path], tmp_path: Path)
     assert not (tmp_path / "out").exists()
 
 
-def _metrics(path: Path, *files: Path, status: str = "accepted", reason: str = "") -> Path:
-    judged = [{"file": f.name, "status": status, "reason": reason, "sha256": sha256(f)} for f in files]
-    artifacts = [{**record, "runtimes": runtimes} for record in judged for runtimes in (["tensorrt"], ["openvino"])]
-    for record in artifacts[1::2]:
-        record.update(status="rejected", reason="OpenVINO computes it otherwise")  # is no matter of engines
-    write_json(path, {"artifacts": artifacts})
-    return path
+def _artifacts(*files: Path, **changes: Any) -> list[Artifact]:
+    """Records of files as TensorRT and OpenVINO see them; what OpenVINO computes is of no matter for engines."""
+    found = []
+    for file in files:
+        (precision,) = [name for name, known in FILES.items() if known == file.name]
+        artifact = made_artifact(file.name, precision, ["tensorrt"], sha256=sha256(file), **changes)  # type: ignore[arg-type]
+        elsewhere = replace(artifact, runtimes=["openvino"], status="rejected", reason="OpenVINO computes it otherwise")
+        found += [artifact, elsewhere]
+    return found
 
 
 def test_a_source_is_the_file_that_was_measured(graphs: dict[str, Path], tmp_path: Path) -> None:
-    metrics = _metrics(tmp_path / "export.json", graphs["fp32"])
-    assert read_source("fp32", graphs["fp32"], metrics).rejected == ""
-    over = _metrics(tmp_path / "over.json", graphs["fp32"], status="rejected", reason="too far off")
-    assert read_source("fp32", graphs["fp32"], over).rejected == "too far off"
-    with pytest.raises(EngineError, match=r"says nothing usable about model_fp16\.onnx"):
-        read_source("fp16", graphs["fp16"], metrics)
-    with pytest.raises(EngineError, match=r"nowhere\.json says nothing usable"):
-        read_source("fp32", graphs["fp32"], tmp_path / "nowhere.json")
+    artifacts = _artifacts(graphs["fp32"])
+    assert read_source(graphs["fp32"], artifacts).rejected == ""
+    over = _artifacts(graphs["fp32"], status="rejected", reason="too far off")
+    assert read_source(graphs["fp32"], over).rejected == "too far off"
+    with pytest.raises(ArtifactError, match=r"model_fp16\.onnx is missing or is not the file that was measured"):
+        read_source(graphs["fp16"], artifacts)
     (tmp_path / "model.onnx").write_bytes(graphs["fp32"].read_bytes() + b"x")
-    with pytest.raises(EngineError, match=r"model\.onnx is missing or is not the file that .*export\.json speaks of"):
-        read_source("fp32", tmp_path / "model.onnx", metrics)
+    with pytest.raises(ArtifactError, match=r"model\.onnx is missing or is not the file that was measured"):
+        read_source(tmp_path / "model.onnx", artifacts)
 
 
 ENGINE = Engine(
@@ -151,11 +157,7 @@ ENGINE = Engine(
     bytes=1, sha256="0", source_file="model_fp16.onnx", source_sha256="1", status="built", executed=False,
     accepted=None, reason="", parity=None,
 )  # fmt: skip
-CLOSE = Parity(
-    runtime="tensorrt_rtx", images=2, pixel_agreement=0.9999, boundary_agreement=0.999, worst_image="frame_7",
-    worst_agreement=0.9998, reference_miou=0.6, miou=0.6, miou_lost_points=0.0, worst_class="pole",
-    worst_class_lost_points=0.0,
-)  # fmt: skip
+CLOSE = replace(PARITY_MADE, runtime="tensorrt_rtx")
 FAR = replace(CLOSE, pixel_agreement=0.5, worst_agreement=0.4, miou=0.5, miou_lost_points=10.0)
 
 
@@ -163,12 +165,12 @@ FAR = replace(CLOSE, pixel_agreement=0.5, worst_agreement=0.4, miou=0.5, miou_lo
 def test_an_engine_within_its_budget_is_accepted(precision: Precision) -> None:
     judged = judge(replace(ENGINE, precision=precision), CLOSE, PARITY.budget(precision, engine=True))
     assert (judged.executed, judged.accepted, judged.reason) == (True, True, "")
-    assert judged.parity == CLOSE.record()
+    assert judged.parity == CLOSE
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_an_engine_over_its_budget_stops_the_stage(precision: Precision) -> None:
-    with pytest.raises(EngineError, match=r"a\.engine disagrees with the checkpoint, most on image frame_7: .*50"):
+    with pytest.raises(ArtifactError, match=r"a\.engine disagrees with the checkpoint, most on image frame_7: .*50"):
         judge(replace(ENGINE, precision=precision), FAR, PARITY.budget(precision, engine=True))
 
 
@@ -186,6 +188,9 @@ def test_an_engine_that_was_not_run_is_not_judged() -> None:
 @pytest.mark.skipif(torch.cuda.is_available(), reason="would run the engines, for which there are no predictions here")
 def test_the_stage_builds_from_files_alone(graphs: dict[str, Path], tmp_path: Path) -> None:
     samples = write_toy_samples(tmp_path / "toy", count=4)
+    rejected = _artifacts(graphs["int8"], status="rejected", reason="lost 1 point")
+    write_record(tmp_path / "export.json", made_export(_artifacts(graphs["fp32"], graphs["fp16"])))
+    write_record(tmp_path / "quantize.json", made_quantization(rejected))
     build_run_engines(
         "toy",
         EngineParams(compute_capabilities=["SM86"], precisions=["fp32", "fp16", "int8"]),
@@ -195,8 +200,8 @@ def test_the_stage_builds_from_files_alone(graphs: dict[str, Path], tmp_path: Pa
         samples=samples,
         export=graphs["fp32"].parent,
         quantize=graphs["int8"].parent,
-        export_metrics=_metrics(tmp_path / "export.json", graphs["fp32"], graphs["fp16"]),
-        quantize_metrics=_metrics(tmp_path / "quantize.json", graphs["int8"], status="rejected", reason="lost 1 point"),
+        export_metrics=tmp_path / "export.json",
+        quantize_metrics=tmp_path / "quantize.json",
         predictions=tmp_path / "predictions",
         scratch=tmp_path / "scratch",
         out=tmp_path / "out",
@@ -255,14 +260,14 @@ def test_types_come_from_the_graph_wherever_that_can_be_said(
 ) -> None:
     builder = Calls()
     trt = SimpleNamespace(NetworkDefinitionCreationFlag=SimpleNamespace(**network_flags))
-    _, typed = engine_builder._create_network(trt, builder)  # type: ignore[arg-type]
+    _, typed = engine_build._create_network(trt, builder)  # type: ignore[arg-type]
     assert (builder.flags[0], typed) == expected, release
 
 
 def test_before_tensorrt_10_a_precision_is_flags() -> None:
     config, trt = Calls(), SimpleNamespace(BuilderFlag=SimpleNamespace(FP16=0, INT8=1))
-    assert engine_builder._set_weak_flags(trt, config, "fp32") == []  # type: ignore[arg-type]
-    assert engine_builder._set_weak_flags(trt, config, "int8") == ["FP16", "INT8"]  # type: ignore[arg-type]
+    assert engine_build._set_weak_flags(trt, config, "fp32") == []  # type: ignore[arg-type]
+    assert engine_build._set_weak_flags(trt, config, "int8") == ["FP16", "INT8"]  # type: ignore[arg-type]
     assert config.flags == [0, 1]
 
 
@@ -275,7 +280,7 @@ def test_a_timing_cache_of_another_machine_is_refused(refusal: str, tmp_path: Pa
     )
     trt = SimpleNamespace(__name__="tensorrt", __version__="10.3.0")
     with pytest.raises(BuildFailed, match=r"refused the timing cache .*x\.timing: .*Remove it or name another"):
-        engine_builder._load_timing_cache(trt, config, tmp_path / "x.timing", SimpleNamespace(lines=[]))  # type: ignore[arg-type]
+        engine_build._load_timing_cache(trt, config, tmp_path / "x.timing", SimpleNamespace(lines=[]))  # type: ignore[arg-type]
 
 
 def test_a_timing_cache_is_recorded_with_its_hashes() -> None:

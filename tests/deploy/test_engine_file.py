@@ -10,18 +10,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.data.files import sha256
-from pipeline.deploy.bundle.on_target.engine_file import (
+from pipeline.deploy.engine import Source, build_engines
+from pipeline.runtime.artifacts import open_artifact
+from segdistill_runtime.engine_file import (
+    Built,
     Description,
-    EngineDamaged,
-    EngineRefused,
-    describe,
     description_path,
     read_engine,
     require_architecture,
     require_version,
+    write_engine,
 )
-from pipeline.deploy.engine import Source, build_engines
-from pipeline.runtime import RunnerUnavailable, UnknownArtifact, open_runner
+from segdistill_runtime.errors import FileRefused, NotAvailable
+from segdistill_runtime.targets.target import read_file
 from tests.deploy.tiny_graphs import write_tiny_graphs
 
 PLAN = b"vtrt and what a builder wrote"
@@ -41,18 +42,24 @@ def engine(tmp_path: Path) -> Path:
     """Bytes that only look like an engine: the checks come before anyone would notice."""
     path = tmp_path / "a.engine"
     path.write_bytes(PLAN)
-    description_path(path).write_text(describe(_description()))
+    describe(path, _description())
     return path
 
 
+def describe(engine: Path, description: Description) -> None:
+    """Write the description beside an engine that may be another's."""
+    written = write_engine(Built(PLAN, description), engine.parent / "elsewhere")
+    description_path(written).rename(description_path(engine))
+
+
 def test_what_was_written_is_read(engine: Path) -> None:
-    assert read_engine(engine) == (PLAN, _description())
+    assert read_engine(str(engine), read_file) == (PLAN, _description())
 
 
 def test_a_truncated_engine_is_refused(engine: Path) -> None:
     engine.write_bytes(PLAN[:-5])
-    with pytest.raises(UnknownArtifact, match=r"has 24 bytes, a\.engine\.json says 29: it was cut off"):
-        open_runner(engine, 1)
+    with pytest.raises(FileRefused, match=r"has 24 bytes, its description says 29: it was cut off"):
+        open_artifact(engine, 1)
 
 
 @settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -61,8 +68,8 @@ def test_any_flipped_bit_is_refused(engine: Path, bit: int) -> None:
     flipped = bytearray(PLAN)
     flipped[bit // 8] ^= 1 << bit % 8
     engine.write_bytes(flipped)
-    with pytest.raises(UnknownArtifact, match=r"SHA-256 differs|does not begin like|begins with"):
-        open_runner(engine, 1)
+    with pytest.raises(FileRefused, match=r"SHA-256 differs|does not begin like|begins with"):
+        open_artifact(engine, 1)
 
 
 @pytest.mark.parametrize(
@@ -72,7 +79,7 @@ def test_any_flipped_bit_is_refused(engine: Path, bit: int) -> None:
         (b"{", "cannot be read"),
         (b"\xff\xfe", "cannot be read"),
         (b"[" * 100_000, "cannot be read"),
-        (b" " * (1 << 21), "too large"),
+        (b" " * (1 << 21), "not a description"),
         (b"[]", r"not a description of format segdistill-engine-1 \(found None\)"),
         (b'{"format": "segdistill-engine-9"}', r"found 'segdistill-engine-9'"),
         (b'{"format": "segdistill-engine-1", "precision": 3}', "missing, unknown or of a wrong type are .*precision"),
@@ -80,57 +87,57 @@ def test_any_flipped_bit_is_refused(engine: Path, bit: int) -> None:
 )
 def test_a_description_that_says_nothing_is_refused(engine: Path, content: bytes, complaint: str) -> None:
     description_path(engine).write_bytes(content)
-    with pytest.raises(EngineDamaged, match=rf"{complaint}(.|\n)*rebuild_on_target\.sh"):
-        read_engine(engine)
+    with pytest.raises(FileRefused, match=rf"{complaint}(.|\n)*rebuild_on_target\.sh"):
+        read_engine(str(engine), read_file)
 
 
 def test_an_engine_without_a_description_is_refused(engine: Path) -> None:
     description_path(engine).unlink()
-    with pytest.raises(UnknownArtifact, match=r"has no a\.engine\.json beside it.*dvc repro engine"):
-        open_runner(engine, 1)
+    with pytest.raises(FileRefused, match=r"a\.engine\.json is missing.*dvc repro engine"):
+        open_artifact(engine, 1)
 
 
 def test_a_description_of_another_package_is_refused(engine: Path) -> None:
-    description_path(engine).write_text(describe(_description(backend="tensorrt")))
-    with pytest.raises(EngineDamaged, match="which tensorrt does not write"):
-        read_engine(engine)
-    description_path(engine).write_text(describe(_description(backend="os")))
-    with pytest.raises(EngineDamaged, match="which os does not write"):
-        read_engine(engine)
+    describe(engine, _description(backend="tensorrt"))
+    with pytest.raises(FileRefused, match="which tensorrt does not write"):
+        read_engine(str(engine), read_file)
+    describe(engine, _description(backend="os"))
+    with pytest.raises(FileRefused, match="which os does not write"):
+        read_engine(str(engine), read_file)
 
 
 def test_a_field_too_many_is_refused(engine: Path) -> None:
-    content = json.loads(describe(_description()))
+    content = json.loads(description_path(engine).read_text())
     description_path(engine).write_text(json.dumps({**content, "trusted": True}))
-    with pytest.raises(EngineDamaged, match="are trusted"):
-        read_engine(engine)
+    with pytest.raises(FileRefused, match="are trusted"):
+        read_engine(str(engine), read_file)
 
 
 def test_another_version_is_refused_with_the_command() -> None:
     description = _description(backend="tensorrt", version="10.3.0")
-    require_version(description, "10.3.0")
-    require_version(description, "10.3.0.26")
+    require_version("a.engine", description, "10.3.0")
+    require_version("a.engine", description, "10.3.0.26")
     for installed in ("10.3.1", "10.13.0", "11.3.0", "10"):
-        with pytest.raises(EngineRefused, match=rf"built by tensorrt 10\.3\.0, installed is {installed}; .*rebuild"):
-            require_version(description, installed)
+        with pytest.raises(NotAvailable, match=rf"was built by tensorrt 10\.3\.0, installed is {installed}; .*rebuild"):
+            require_version("a.engine", description, installed)
 
 
 @pytest.mark.parametrize("capability", ["SM87", "SM90", "SM8", "SM12", "SM121", ""])
 def test_another_architecture_is_refused_with_the_command(capability: str) -> None:
-    with pytest.raises(EngineRefused, match=rf"built for SM86, SM120, this GPU is {capability}; .*rebuild_on_target"):
-        require_architecture(_description(), capability)
+    with pytest.raises(NotAvailable, match=rf"built for SM86, SM120, this GPU is {capability}; .*rebuild_on_target"):
+        require_architecture("a.engine", _description(), capability)
 
 
 def test_the_right_architecture_is_accepted() -> None:
-    require_architecture(_description(), "SM86")
-    require_architecture(_description(), "SM120")
+    require_architecture("a.engine", _description(), "SM86")
+    require_architecture("a.engine", _description(), "SM120")
 
 
 def test_the_runner_compares_versions_before_it_looks_for_a_gpu(engine: Path) -> None:
     pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX has no wheel for this platform")
-    description_path(engine).write_text(describe(_description(version="1.0.0.1")))
-    with pytest.raises(RunnerUnavailable, match=r"a\.engine: this engine was built by tensorrt_rtx 1\.0\.0\.1"):
-        open_runner(engine, 1)
+    describe(engine, _description(version="1.0.0.1"))
+    with pytest.raises(NotAvailable, match=r"a\.engine was built by tensorrt_rtx 1\.0\.0\.1"):
+        open_artifact(engine, 1)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -139,12 +146,12 @@ def test_a_sound_engine_needs_a_gpu(tmp_path: Path) -> None:
     graph = write_tiny_graphs(tmp_path)["fp16"]
     source = Source(precision="fp16", path=graph, sha256=sha256(graph), rejected="")
     built = build_engines(source, ["SM86"], tmp_path, tmp_path)[0]
-    with pytest.raises(RunnerUnavailable, match="needs a GPU"):
-        open_runner(tmp_path / built.file, 1)
+    with pytest.raises(NotAvailable, match="needs a GPU"):
+        open_artifact(tmp_path / built.file, 1)
 
 
 @pytest.mark.parametrize("rubbish", [b"", b"rub", b"rubbish"])
 def test_rubbish_is_no_engine(tmp_path: Path, rubbish: bytes) -> None:
     (tmp_path / "x.engine").write_bytes(rubbish)
-    with pytest.raises(UnknownArtifact, match="does not begin like"):
-        open_runner(tmp_path / "x.engine", 1)
+    with pytest.raises(FileRefused, match="does not begin like"):
+        open_artifact(tmp_path / "x.engine", 1)

@@ -10,16 +10,17 @@ import pytest
 import torch
 
 from models.checkpoint import load_checkpoint, save_checkpoint
-from models.shipping import LabelsGraph, LogitsGraph
+from models.export_wrappers import LabelsGraph, LogitsGraph
 from pipeline.data.images import read_image
 from pipeline.data.samples import Sample, read_samples
 from pipeline.deploy.export import export_run
 from pipeline.deploy.onnx_export import export_graph
-from pipeline.deploy.onnx_rules import ALLOWED_OPS, ExportError, check_graph
-from pipeline.measure.parity import ParityError
-from pipeline.params.deployment import ExportParams
-from pipeline.runtime import InputShape, UnknownArtifact, open_runner
-from pipeline.runtime.onnx_runner import OnnxRunner
+from pipeline.deploy.onnx_rules import ALLOWED_OPS, check_graph
+from pipeline.errors import ArtifactError
+from pipeline.params.export import ExportParams
+from pipeline.runtime.artifacts import open_artifact
+from segdistill_runtime.errors import FileRefused
+from segdistill_runtime.runner import InputShape
 from tests.toy import TOY_CLASSES, toy_segmenter
 from tests.toy_run import EXPORT, NO_BUDGET, PARITY, WIDTH, write_toy_run
 
@@ -122,7 +123,7 @@ def test_the_mean_is_subtracted_by_rows(exported: Path) -> None:
 def test_labels_are_the_argmax_of_the_logits(exported: Path, samples: list[Sample]) -> None:
     image = read_image(samples[0].image)[None]
     folder = exported / "export"
-    with OnnxRunner(folder / "model.onnx", 1) as labels, OnnxRunner(folder / "logits.onnx", 1) as logits:
+    with open_artifact(folder / "model.onnx", 1) as labels, open_artifact(folder / "logits.onnx", 1) as logits:
         assert (labels.run(image) == logits.run(image).argmax(axis=1)).mean() > 0.9999
 
 
@@ -130,15 +131,15 @@ def test_half_precision_is_half_as_large_and_agrees(exported: Path, samples: lis
     folder, image = exported / "export", read_image(samples[0].image)[None]
     assert precisions(onnx.load(folder / "model_fp16.onnx")) == {"FLOAT16", "FLOAT"}
     assert (folder / "model_fp16.onnx").stat().st_size < 0.6 * (folder / "model.onnx").stat().st_size
-    with OnnxRunner(folder / "model_fp16.onnx", 1) as half, OnnxRunner(folder / "model.onnx", 1) as full:
+    with open_artifact(folder / "model_fp16.onnx", 1) as half, open_artifact(folder / "model.onnx", 1) as full:
         assert (half.run(image) == full.run(image)).mean() > 0.97
 
 
 def test_other_shapes_are_the_same_network(exported: Path) -> None:
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 80, 3), dtype=np.uint8)
-    with open_runner(exported / "export/model_2x32x80.onnx", 1) as runner:
+    with open_artifact(exported / "export/model_2x32x80.onnx", 1) as runner:
         found = runner.run(images)
-    with open_runner(exported / "checkpoint.safetensors", 1) as runner:
+    with open_artifact(exported / "checkpoint.safetensors", 1) as runner:
         assert (runner.run(images) == found).mean() > 0.999
 
 
@@ -164,40 +165,40 @@ def test_a_checkpoint_that_the_file_does_not_follow_blocks_and_names_the_layer(t
     for file in (folder / "theirs").iterdir():
         file.replace(folder / "predictions" / file.name)
     with pytest.raises(
-        ParityError, match=r"model\.onnx does not do what the checkpoint does: .* first diverges at layer"
+        ArtifactError, match=r"model\.onnx does not do what the checkpoint does: .* first diverges at layer"
     ):
         export_toy(folder)
 
 
 def test_logits_that_differ_block(exported: Path, tmp_path: Path) -> None:
     folder = write_toy_run("pspnet", tmp_path, iterations=1)
-    with pytest.raises(ParityError, match=r"logits\.onnx differs from PyTorch by .*max_logit_difference"):
+    with pytest.raises(ArtifactError, match=r"logits\.onnx differs from PyTorch by .*max_logit_difference"):
         export_toy(folder, replace(EXPORT, max_logit_difference=1e-12))
 
 
 def test_a_graph_astray_is_refused(exported: Path, tmp_path: Path) -> None:
     path = exported / "export/model.onnx"
-    with pytest.raises(ExportError, match=r"nodes, allowed are 10"):
+    with pytest.raises(ArtifactError, match=r"nodes, allowed are 10"):
         check_graph(path, 20, 10, ALLOWED_OPS)
-    with pytest.raises(ExportError, match=r"operator sets .* asked for ai.onnx 18"):
+    with pytest.raises(ArtifactError, match=r"operator sets .* asked for ai.onnx 18"):
         check_graph(path, 18, 200, ALLOWED_OPS)
-    with pytest.raises(ExportError, match=r"operators ArgMax do not belong"):
+    with pytest.raises(ArtifactError, match=r"operators ArgMax do not belong"):
         check_graph(path, 20, 200, ALLOWED_OPS - {"ArgMax"})
     model = onnx.load(path)
     model.graph.node[0].doc_string = "/usr/lib/python3/site-packages/torch/x.py"
     onnx.save(model, tmp_path / "paths.onnx")
-    with pytest.raises(ExportError, match="paths of this machine"):
+    with pytest.raises(ArtifactError, match="paths of this machine"):
         check_graph(tmp_path / "paths.onnx", 20, 200, ALLOWED_OPS)
 
 
 def test_an_export_that_is_refused_leaves_nothing(tmp_path: Path) -> None:
     segmenter, design = toy_segmenter()
-    with pytest.raises(ExportError):
+    with pytest.raises(ArtifactError):
         export_graph(LabelsGraph(segmenter), design, InputShape(1, 48, 64), 20, 3, tmp_path / "model.onnx")
     assert list(tmp_path.iterdir()) == []
 
 
 def test_rubbish_is_no_artifact(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_bytes(b"rubbish")
-    with pytest.raises(UnknownArtifact, match="is no ONNX file"):
-        open_runner(tmp_path / "x.onnx", 1)
+    with pytest.raises(FileRefused, match="is no ONNX file"):
+        open_artifact(tmp_path / "x.onnx", 1)

@@ -7,10 +7,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from models.export_wrappers import LabelsGraph
 from models.segmenter import SegmentationOutput
-from models.shipping import LabelsGraph
 from pipeline.deploy.onnx_export import export_graph
-from pipeline.runtime import InputShape, RunnerUnavailable, open_runner
+from pipeline.runtime.artifacts import open_artifact
+from segdistill_runtime.errors import NotAvailable
+from segdistill_runtime.runner import InputShape
 from tests.toy import TOY_DESIGN, toy_segmenter
 
 HEIGHT, WIDTH, STRIDE = 48, 96, 16
@@ -50,8 +52,8 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_classes_change_where_the_definition_says(graph: Path, runtime: str) -> None:
     try:
-        runner = open_runner(graph, 1, runtime)
-    except RunnerUnavailable as error:
+        runner = open_artifact(graph, 1, runtime)
+    except NotAvailable as error:
         pytest.skip(str(error))
     with runner:
         found = runner.run(np.zeros((1, HEIGHT, WIDTH, 3), np.uint8))[0]

@@ -12,29 +12,31 @@ import pytest
 import torch
 from PIL import Image
 
-from pipeline.deploy.bundle.on_target import session
-from pipeline.deploy.bundle.on_target.cuda_runtime import TO_DEVICE, CudaRuntime, CudaUnavailable
-from pipeline.deploy.bundle.on_target.engine_builder import BuildFailed, Settings
-from pipeline.deploy.bundle.on_target.engine_file import (
-    Description,
-    EngineRefused,
-    describe,
-    description_path,
-    read_engine,
-)
-from pipeline.deploy.bundle.on_target.golden import ContractUnusable, Limits, read_contract, read_golden
-from pipeline.deploy.bundle.on_target.session import PythonTarget
-from pipeline.deploy.bundle.on_target.trtexec import (
-    TrtexecTarget,
-    build_options,
-    find_trtexec,
-    read_labels,
-    read_version,
-)
-from pipeline.deploy.bundle.on_target.verdict import Outcome, decide, fastest
+from segdistill_runtime import engine_target, tensorrt_runner
+from segdistill_runtime.contract import Contract, read_contract
+from segdistill_runtime.cuda import TO_DEVICE, CudaRuntime
+from segdistill_runtime.engine_build import Settings
+from segdistill_runtime.engine_file import Built, Description, read_engine, write_engine
+from segdistill_runtime.errors import BuildFailed, FileRefused, InputRefused, NotAvailable
+from segdistill_runtime.rebuild import CALLS, Outcome, PackageBuilder, decide, fastest, read_golden
+from segdistill_runtime.targets.target import read_file
+from segdistill_runtime.targets.tensorrt import TensorRT
+from segdistill_runtime.trtexec import TrtexecBuilder, build_options, find_trtexec, read_labels, read_version
 from tests.deploy.tiny_graphs import HEIGHT, WIDTH, tiny_image
 
-LIMITS = Limits({"fp32": 0.999, "fp16": 0.99, "int8": 0.9}, min_speedup={"fp16": 1.05, "int8": 1.2})
+LIMITS = Contract(
+    run="toy",
+    height=HEIGHT,
+    width=WIDTH,
+    runtimes=[],
+    others=[],
+    golden_sample="toy_7",
+    golden_image="golden/image.png",
+    golden_labels={"fp32": "golden/labels_fp32.png"},
+    min_pixel_agreement={"fp32": 0.999, "fp16": 0.99, "int8": 0.9},
+    min_speedup={"fp16": 1.05, "int8": 1.2},
+)
+CONTRACT = LIMITS.record()
 NOTHING = Settings(None, None, None)
 
 
@@ -45,40 +47,40 @@ def _ran(precision: str, pixel_agreement: float, p50_ms: float) -> Outcome:
     )  # fmt: skip
 
 
-def _verdicts(*outcomes: Outcome) -> dict[str, tuple[str, str]]:
-    return {o.precision: (o.verdict, o.reason) for o in decide(outcomes, LIMITS)}
+def _choices(*outcomes: Outcome) -> dict[str, tuple[str, str]]:
+    return {o.precision: (o.status, o.reason) for o in decide(outcomes, LIMITS)}
 
 
 def test_what_is_right_and_faster_is_kept() -> None:
     outcomes = [_ran("int8", 0.95, 2.0), _ran("fp32", 1.0, 9.0), _ran("fp16", 0.995, 4.0)]
-    assert {verdict for verdict, _ in _verdicts(*outcomes).values()} == {"kept"}
+    assert {status for status, _ in _choices(*outcomes).values()} == {"accepted"}
     best = fastest(decide(outcomes, LIMITS))
     assert best is not None
     assert best.precision == "int8"
 
 
 def test_int8_must_pay_against_the_next_best() -> None:
-    found = _verdicts(_ran("fp32", 1.0, 9.0), _ran("fp16", 0.995, 4.0), _ran("int8", 0.95, 3.5))
-    assert found["int8"] == ("rejected", "3.500 ms against 4.000 ms of fp16: 1.14 times as fast, needed is 1.2")
-    assert _verdicts(_ran("fp32", 1.0, 9.0), _ran("int8", 0.95, 7.5))["int8"][0] == "kept"  # exactly 1.2
+    found = _choices(_ran("fp32", 1.0, 9.0), _ran("fp16", 0.995, 4.0), _ran("int8", 0.95, 3.5))
+    assert found["int8"] == ("rejected", "p50 3.50 ms against 4.00 ms of fp16: 1.14 times as fast, needed is 1.2")
+    assert _choices(_ran("fp32", 1.0, 9.0), _ran("int8", 0.95, 7.5))["int8"][0] == "accepted"  # exactly 1.2
 
 
 def test_fp16_that_is_slower_is_rejected_and_no_measure_for_int8() -> None:
-    found = _verdicts(_ran("fp32", 1.0, 4.0), _ran("fp16", 0.995, 5.0), _ran("int8", 0.95, 3.5))
+    found = _choices(_ran("fp32", 1.0, 4.0), _ran("fp16", 0.995, 5.0), _ran("int8", 0.95, 3.5))
     assert found["fp16"][0] == "rejected"
-    assert "against 4.000 ms of fp32" in found["int8"][1]
+    assert "against 4.00 ms of fp32" in found["int8"][1]
 
 
 def test_fp16_that_is_just_as_fast_brings_nothing() -> None:
-    found = _verdicts(_ran("fp32", 1.0, 4.0), _ran("fp16", 0.995, 4.0))
+    found = _choices(_ran("fp32", 1.0, 4.0), _ran("fp16", 0.995, 4.0))
     assert found["fp16"] == (
         "rejected",
-        "4.000 ms against 4.000 ms of fp32: 1.00 times as fast, needed is 1.05",
+        "p50 4.00 ms against 4.00 ms of fp32: 1.00 times as fast, needed is 1.05",
     )
 
 
 def test_wrong_labels_are_a_fault_except_for_int8() -> None:
-    found = _verdicts(_ran("fp32", 0.5, 9.0), _ran("fp16", 0.5, 4.0), _ran("int8", 0.5, 1.0))
+    found = _choices(_ran("fp32", 0.5, 9.0), _ran("fp16", 0.5, 4.0), _ran("int8", 0.5, 1.0))
     assert {precision: verdict for precision, (verdict, _) in found.items()} == {
         "fp32": "failed", "fp16": "failed", "int8": "rejected",
     }  # fmt: skip
@@ -88,33 +90,19 @@ def test_wrong_labels_are_a_fault_except_for_int8() -> None:
 def test_what_did_not_run_is_not_decided() -> None:
     built = Outcome("int8", "x.onnx", "0", "undecided", "built, not run: --build-only", file="x.engine")
     assert decide([built], LIMITS) == [built]
-    assert _verdicts(_ran("int8", 0.95, 1.0))["int8"][0] == "undecided"
+    assert _choices(_ran("int8", 0.95, 1.0))["int8"][0] == "undecided"
     assert fastest([built]) is None
 
 
-CONTRACT = {
-    "input": "image",
-    "output": "labels",
-    "golden": {
-        "image": "golden/image.png",
-        "labels": {"fp32": "golden/labels_fp32.png"},
-        "min_pixel_agreement": {"fp32": 0.999, "fp16": 0.99, "int8": 0.9},
-    },
-    "min_speedup": {"fp16": 1.05, "int8": 1.2},
-}
-
-
 def test_the_contract_gives_the_limits() -> None:
-    contract = read_contract(json.dumps(CONTRACT).encode())
-    assert (contract.input, contract.output, contract.limits) == ("image", "labels", LIMITS)
+    assert read_contract(json.dumps(CONTRACT).encode()) == LIMITS
+    assert json.loads(json.dumps(LIMITS.record()))["min_speedup"] == {"fp16": 1.05, "int8": 1.2}
 
 
 @pytest.mark.parametrize("missing", ["input", "golden", "min_speedup"])
 def test_a_contract_without_limits_is_refused(missing: str) -> None:
     content = json.dumps({key: value for key, value in CONTRACT.items() if key != missing})
-    with pytest.raises(
-        ContractUnusable, match=rf"does not say what a rebuilt engine must reach \(KeyError\('{missing}"
-    ):
+    with pytest.raises(FileRefused, match=rf"preprocessing.json cannot be used \(KeyError\('{missing}"):
         read_contract(content.encode())
 
 
@@ -122,11 +110,11 @@ def test_a_golden_image_needs_labels_of_its_size(tmp_path: Path) -> None:
     contract = read_contract(json.dumps(CONTRACT).encode())
     for size, name in ((4, "image"), (5, "labels")):
         Image.new("RGB" if name == "image" else "L", (size, 3)).save(tmp_path / f"{name}.png")
-    files = {contract.image: (tmp_path / "image.png").read_bytes(), contract.labels: b"rubbish"}
-    with pytest.raises(ContractUnusable, match="cannot be read"):
+    files = {contract.golden_image: (tmp_path / "image.png").read_bytes(), contract.golden_labels["fp32"]: b"rubbish"}
+    with pytest.raises(FileRefused, match="cannot be read"):
         read_golden(contract, files.__getitem__)
-    files[contract.labels] = (tmp_path / "labels.png").read_bytes()
-    with pytest.raises(ContractUnusable, match=r"labels_fp32\.png is no 8-bit label image of the size"):
+    files[contract.golden_labels["fp32"]] = (tmp_path / "labels.png").read_bytes()
+    with pytest.raises(FileRefused, match=r"labels_fp32\.png is no 8-bit label image"):
         read_golden(contract, files.__getitem__)
 
 
@@ -188,37 +176,33 @@ def write_stand_in(program: Path) -> None:
 
 
 @pytest.fixture
-def trtexec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrtexecTarget:
+def trtexec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrtexecBuilder:
     program = tmp_path / "bin/trtexec"
     write_stand_in(program)
     monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
-    found, reason = find_trtexec()
-    assert found is not None, reason
-    return TrtexecTarget(found, "SM87")
+    return TrtexecBuilder(find_trtexec(), "SM87")
 
 
-def test_trtexec_builds_and_runs(trtexec: TrtexecTarget, tmp_path: Path) -> None:
+def test_trtexec_builds_and_runs(trtexec: TrtexecBuilder, tmp_path: Path) -> None:
     settings = Settings(None, None, tmp_path / "x.timing")
-    built = trtexec.build(Path("model_fp16.onnx"), b"graph", "fp16", settings, tmp_path)
+    built = trtexec.build("model_fp16.onnx", b"graph", "fp16", settings)
     assert built.description.version == "10.3.0"
     assert built.description.compute_capabilities == ["SM87"]
     assert built.description.builder["flags"] == ["--stronglyTyped", "--noTF32"]
     assert built.description.timing_cache["sha256"]
-    engine = tmp_path / "a.engine"
-    engine.write_bytes(built.plan)
-    description_path(engine).write_text(describe(built.description))
-    assert read_engine(engine) == (b"ftrtgraph", built.description)
+    engine = write_engine(built, tmp_path)
+    assert read_engine(str(engine), read_file) == (b"ftrtgraph", built.description)
     image = tiny_image(3)
-    measured = trtexec.measure(engine, "image", "labels", image)
-    assert np.array_equal(measured.labels, (image[..., 0] > 127).astype(np.uint8))
-    assert measured.times_ms[0] == 2.5
+    labels, times_ms = trtexec.measure(engine, image, CALLS, 1.0)
+    assert np.array_equal(labels, (image[..., 0] > 127).astype(np.uint8))
+    assert times_ms[0] == 2.5
 
 
-def test_what_trtexec_complains_about_is_passed_on(trtexec: TrtexecTarget, tmp_path: Path) -> None:
+def test_what_trtexec_complains_about_is_passed_on(trtexec: TrtexecBuilder, tmp_path: Path) -> None:
     with pytest.raises(BuildFailed, match=r"could not build model\.onnx: Error\[4\]: no kernel for this layer"):
-        trtexec.build(Path("model.onnx"), b"refuse", "fp32", NOTHING, tmp_path)
-    with pytest.raises(EngineRefused, match="could not run"):
-        trtexec.measure(tmp_path / "a.engine", "image", "labels", np.zeros((1, 2, 2, 3), np.uint8))
+        trtexec.build("model.onnx", b"refuse", "fp32", NOTHING)
+    with pytest.raises(NotAvailable, match="could not run"):
+        trtexec.measure(tmp_path / "a.engine", np.zeros((1, 2, 2, 3), np.uint8), CALLS, 1.0)
 
 
 def test_results_of_another_kind_are_refused() -> None:
@@ -232,9 +216,8 @@ def test_a_broken_trtexec_is_explained(tmp_path: Path, monkeypatch: pytest.Monke
     program.write_bytes(b"\x7fELF of another processor")
     program.chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    found, reason = find_trtexec()
-    assert found is None
-    assert "cannot be started" in reason
+    with pytest.raises(NotAvailable, match="cannot be started"):
+        find_trtexec()
 
 
 class HostMemory:
@@ -252,6 +235,9 @@ class HostMemory:
         buffer = (ctypes.c_char * size)()
         self.buffers[ctypes.addressof(buffer)] = buffer
         return ctypes.addressof(buffer)
+
+    def free(self, address: int) -> None:
+        del self.buffers[address]
 
     def copy(self, target: int, source: int, size: int, direction: int) -> None:
         device = target if direction == TO_DEVICE else source
@@ -296,31 +282,34 @@ def test_an_engine_runs_through_python(tmp_path: Path, monkeypatch: pytest.Monke
         __version__="10.3.0",
         Runtime=lambda logger: SimpleNamespace(deserialize_cuda_engine=lambda plan: plan == b"ftrt" and RedEngine()),
     )
-    monkeypatch.setattr(session, "collecting_logger", lambda package: SimpleNamespace(lines=["out of memory"]))
-    monkeypatch.setattr(session, "MIN_S", 0.0)
+    memory = HostMemory()
+    monkeypatch.setattr(tensorrt_runner, "collecting_logger", lambda package: SimpleNamespace(lines=["out of memory"]))
+    monkeypatch.setattr(engine_target, "CudaRuntime", lambda: memory)
+    monkeypatch.setitem(sys.modules, "tensorrt", trt)
     description = Description(
         precision="fp16", backend="tensorrt", version="10.3.0", compute_capabilities=["SM87"], source_file="a.onnx",
         source_sha256="0", engine_sha256=hashlib.sha256(b"ftrt").hexdigest(), bytes=4, builder={}, inputs=[],
         outputs=[], held_types={}, timing_cache={}, built_on={},
     )  # fmt: skip
-    engine = tmp_path / "a.engine"
-    engine.write_bytes(b"ftrt")
-    description_path(engine).write_text(describe(description))
-    target = PythonTarget(trt, ["SM87"], HostMemory())  # type: ignore[arg-type]
+    engine = write_engine(Built(b"ftrt", description), tmp_path)
+    builder = PackageBuilder(TensorRT(), ["SM87"], memory)  # type: ignore[arg-type]
     image = tiny_image(3)
-    measured = target.measure(engine, "image", "labels", image)
-    assert np.array_equal(measured.labels, (image[..., 0] > 127).astype(np.uint8))
-    assert len(measured.times_ms) == session.CALLS
-    with pytest.raises(EngineRefused, match=r"takes images of shape \(1, 16, 24, 3\), got \(1, 2, 2, 3\)"):
-        target.measure(engine, "image", "labels", np.zeros((1, 2, 2, 3), np.uint8))
-    description_path(engine).write_text(describe(description._replace(compute_capabilities=["SM72"])))
-    with pytest.raises(EngineRefused, match="built for SM72, this GPU is SM87"):
-        target.measure(engine, "image", "labels", image)
+    labels, times_ms = builder.measure(engine, image, 20, 0.0)
+    assert np.array_equal(labels, (image[..., 0] > 127).astype(np.uint8))
+    assert len(times_ms) == 20
+    assert not memory.buffers, "memory of the GPU was not given back"
+    with TensorRT().open(str(engine), read_file, 0) as runner:
+        runner.prepared(image)()
+    with pytest.raises(InputRefused, match=r"have 2x2 pixels, the graph takes 16x24"):
+        builder.measure(engine, np.zeros((1, 2, 2, 3), np.uint8), 20, 0.0)
+    other = write_engine(Built(b"ftrt", description._replace(compute_capabilities=["SM72"])), tmp_path)
+    with pytest.raises(NotAvailable, match="built for SM72, this GPU is SM87"):
+        builder.measure(other, image, 20, 0.0)
 
 
 def test_a_gpu_that_is_not_there_is_said() -> None:
     if torch.cuda.is_available():
         assert CudaRuntime().capability() == "SM{}{}".format(*torch.cuda.get_device_capability())
         return
-    with pytest.raises(CudaUnavailable, match=r"cudaStreamCreate failed: .*CUDA|no CUDA runtime library"):
+    with pytest.raises(NotAvailable, match=r"cudaStreamCreate failed: .*CUDA|no CUDA runtime library"):
         CudaRuntime()

@@ -14,12 +14,13 @@ import torch
 from PIL import Image
 
 from pipeline.data.files import sha256, write_json
-from pipeline.deploy.bundle.on_target.engine_file import read_engine
-from pipeline.runtime.onnx_runner import OnnxRunner
+from pipeline.deploy.release import copy_code
+from pipeline.runtime.artifacts import open_artifact
+from segdistill_runtime.engine_file import read_engine
+from segdistill_runtime.targets.target import read_file
 from tests.deploy.test_rebuild import CONTRACT, write_stand_in
 from tests.deploy.tiny_graphs import tiny_image, write_tiny_graphs
 
-SOURCE = Path(__file__).parents[2] / "pipeline/deploy/bundle"
 NO_PACKAGES = [sys.executable, "-I", "-S"]  # a Python that finds only its own library
 
 
@@ -28,12 +29,10 @@ def bundle(tmp_path: Path) -> Path:
     """The part of a bundle that a rebuild reads."""
     folder = tmp_path / "toy"
     graphs = write_tiny_graphs(folder)
-    shutil.copytree(SOURCE / "on_target", folder / "on_target", ignore=shutil.ignore_patterns("__pycache__"))
-    for name in ("rebuild_on_target.sh", "rebuild.py", "verify.py"):
-        shutil.copy(SOURCE / name, folder / name)
+    copy_code(["rebuild_on_target.sh", "rebuild.py"], folder)
     (folder / "golden").mkdir()
     Image.fromarray(tiny_image(7)[0]).save(folder / "golden/image.png")
-    with OnnxRunner(graphs["fp32"], 1) as runner:
+    with open_artifact(graphs["fp32"], 1) as runner:
         Image.fromarray(runner.run(tiny_image(7))[0]).save(folder / "golden/labels_fp32.png")
     write_json(folder / "preprocessing.json", CONTRACT)
     write_manifest(folder)
@@ -78,14 +77,14 @@ def test_engines_are_built_ahead_of_time(bundle: Path) -> None:
     assert "NOT SIGNED" in done.stdout
     out = bundle.parent / "toy-engines"
     report = json.loads((out / "rebuild.json").read_text())
-    assert [(e["precision"], e["verdict"]) for e in report["engines"]] == [
+    assert [(e["precision"], e["status"]) for e in report["engines"]] == [
         ("fp32", "undecided"), ("fp16", "undecided"), ("int8", "undecided"),
     ]  # fmt: skip
     assert report["executed"] is False
     assert report["default"] is None
     assert report["manifest_sha256"] == sha256(bundle / "manifest.json")
     for entry in report["engines"]:
-        plan, description = read_engine(out / entry["file"])
+        plan, description = read_engine(str(out / entry["file"]), read_file)
         assert (len(plan), description.engine_sha256) == (entry["bytes"], entry["sha256"])
         assert description.compute_capabilities == ["SM86", "SM120"]
         assert entry["source_sha256"] == sha256(bundle / entry["source_file"])
@@ -181,12 +180,12 @@ def test_a_missing_signature_is_refused_where_a_key_is_given(bundle: Path) -> No
 
 def test_a_rejected_bundle_has_nothing_to_build(bundle: Path) -> None:
     write_manifest(bundle, status="rejected")
-    assert "toy was rejected and holds no model: mIoU 0.1" in refusal(run(bundle, "--build-only"))
+    assert "toy was REJECTED and holds no model: mIoU 0.1" in refusal(run(bundle, "--build-only"))
 
 
 def test_no_tensorrt_is_said(bundle: Path) -> None:
     said = refusal(run(bundle, "--build-only", "--compute-capabilities", "SM86", python=NO_PACKAGES))
-    assert "--build-only needs TensorRT for RTX: package tensorrt_rtx is not installed here" in said
+    assert "tensorrt_rtx is not installed here" in said
 
 
 @pytest.mark.usefixtures("rtx")
@@ -199,7 +198,7 @@ def test_an_unknown_compute_capability_is_refused(bundle: Path, capability: str)
 
 @pytest.mark.usefixtures("rtx")
 def test_build_only_needs_to_know_for_which_gpu(bundle: Path) -> None:
-    assert "name them: --compute-capabilities SM86" in refusal(run(bundle, "--build-only"))
+    assert "add --compute-capabilities SM86" in refusal(run(bundle, "--build-only"))
 
 
 def test_options_that_contradict_each_other_are_refused(bundle: Path) -> None:
@@ -219,11 +218,13 @@ def test_without_a_gpu_nothing_can_be_run(bundle: Path) -> None:
 
 ON_A_JETSON = """
 import sys
-sys.path.insert(0, sys.argv.pop(1))
-import rebuild
-from on_target.trtexec import TrtexecTarget, find_trtexec
-rebuild.choose_target = lambda *arguments: TrtexecTarget(find_trtexec()[0], "SM87")
-rebuild.main()
+bundle = sys.argv[1]
+sys.path.insert(0, sys.argv[2])
+from segdistill_runtime import rebuild
+from segdistill_runtime.__main__ import main
+from segdistill_runtime.trtexec import TrtexecBuilder, find_trtexec
+rebuild.choose_builder = lambda *arguments: TrtexecBuilder(find_trtexec(), "SM87")
+main(["rebuild", "--bundle", bundle])
 """
 """The command with a stand-in for the machine: a trtexec that answers in the formats of the real one, no GPU."""
 
@@ -231,7 +232,7 @@ rebuild.main()
 def run_on_a_jetson(bundle: Path) -> subprocess.CompletedProcess[str]:
     write_stand_in(bundle.parent / "bin/trtexec")
     environment = {"PATH": f"{bundle.parent / 'bin'}:/usr/bin:/bin"}
-    command = [sys.executable, "-I", "-c", ON_A_JETSON, str(bundle)]
+    command = [sys.executable, "-I", "-c", ON_A_JETSON, str(bundle), str(next(bundle.glob("*.whl")))]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
 
@@ -247,10 +248,10 @@ def test_a_target_decides_from_its_own_measurements(bundle: Path) -> None:
     out = bundle.parent / "toy-engines"
     report = json.loads((out / "rebuild.json").read_text())
     engines = {entry["precision"]: entry for entry in report["engines"]}
-    assert {precision: entry["verdict"] for precision, entry in engines.items()} == {
-        "fp32": "kept", "fp16": "rejected", "int8": "rejected",
+    assert {precision: entry["status"] for precision, entry in engines.items()} == {
+        "fp32": "accepted", "fp16": "rejected", "int8": "rejected",
     }  # fmt: skip
-    assert engines["int8"]["reason"] == "2.500 ms against 2.500 ms of fp32: 1.00 times as fast, needed is 1.2"
+    assert engines["int8"]["reason"] == "p50 2.50 ms against 2.50 ms of fp32: 1.00 times as fast, needed is 1.2"
     assert (report["backend"], report["version"], report["compute_capabilities"]) == ("tensorrt", "10.3.0", ["SM87"])
     assert (engines["fp16"]["pixel_agreement"], engines["fp16"]["calls"], engines["fp16"]["p90_ms"]) == (1.0, 200, 2.5)
     assert report["default"] == "fp32"
@@ -273,4 +274,4 @@ def test_engines_that_give_other_labels_are_removed_and_the_command_fails(bundle
 def test_a_contract_of_another_version_is_refused(bundle: Path) -> None:
     write_json(bundle / "preprocessing.json", {"model": "model.onnx"})
     write_manifest(bundle)
-    assert "does not say what a rebuilt engine must reach" in refusal(run(bundle, "--build-only"))
+    assert "preprocessing.json cannot be used" in refusal(run(bundle, "--build-only"))

@@ -10,15 +10,15 @@ import onnxruntime
 import pytest
 from ruamel.yaml import YAML
 
-from pipeline.comparison.code import ROOT
+from pipeline.code_digest import ROOT
 from pipeline.data.files import sha256, write_json
 from pipeline.data.samples import read_samples
-from pipeline.deploy.bundle.runner.contract import read_contract
-from pipeline.deploy.bundle.verify import verify
-from pipeline.deploy.evidence import EvidenceError
 from pipeline.deploy.golden import write_golden
-from pipeline.deploy.release import ReleaseError, provenance
-from pipeline.params import load_params
+from pipeline.deploy.release import provenance
+from pipeline.errors import ArtifactError
+from pipeline.params.tree import load_params
+from segdistill_runtime.contract import read_contract
+from segdistill_runtime.verify import verify
 from tests.deploy.release_material import (
     CLASSES,
     FILES,
@@ -85,7 +85,7 @@ def test_the_contract_names_the_fastest_file_of_each_runtime(released: Path) -> 
         ("openvino", "model.onnx"),
     ]
     assert contract.shape == (1, *SIZE, 3)
-    others = {(o["runtime"], o["precision"]): o["verdict"] for o in contract.others}
+    others = {(o.runtime, o.precision): o.status for o in contract.others}
     assert others[("openvino", "int8")] == "rejected"  # 9.0 to 8.0 ms does not pay
     assert others[("tensorrt", "int8")] == "undecided"
 
@@ -96,7 +96,7 @@ def test_perf_and_numerics_are_the_same_in_git_and_in_the_bundle(material: Mater
         assert (out / name).read_bytes() == (reports / name).read_bytes()
     perf, numerics = read_yaml(reports / "perf.yaml"), read_yaml(reports / "numerics.yaml")
     decisions = perf.pop("decisions")
-    assert perf == json.loads(material.metrics("profile").read_text())
+    assert perf == json.loads(material.metrics("benchmark").read_text())
     assert numerics["decisions"] == decisions
     assert [d["verdict"] for d in decisions if d["runtime"] == "onnxruntime"] == ["ships", "rejected", "ships"]
     judged = [(a["file"], a["parity"]["runtime"]) for a in numerics["artifacts"]]
@@ -196,8 +196,8 @@ def test_the_adapters_for_isaac_ros_lead_to_the_same_labels(released: Path) -> N
 def test_what_was_not_measured_is_not_released(material: Material) -> None:
     out = material.release()
     before = tree(out)
-    material.metrics("profile").unlink()
-    with pytest.raises(EvidenceError, match=r"profile.*cannot be read.*stage profile writes it"):
+    material.metrics("benchmark").unlink()
+    with pytest.raises(ArtifactError, match=r"benchmark.*cannot be read.*stage benchmark writes it"):
         material.release()
     assert tree(out) == before
     assert [path.name for path in out.parent.iterdir()] == [RUN]
@@ -210,13 +210,17 @@ def test_what_was_not_measured_is_not_released(material: Material) -> None:
         ("evaluate", {"miou": None}, r"is not what stage evaluate writes \(miou"),
         ("quantize", {"calibration": {}}, r"quantize.*is not what stage quantize writes \(calibration.images"),
         ("engine", {"engines": None}, "is not what stage engine writes"),
-        ("profile", {"measurements": [{"runtime": "onnxruntime"}]}, r"is not what stage profile writes \(0.precision"),
-        ("profile", {"machine": {}}, "lack what its card has to say"),
+        (
+            "benchmark",
+            {"measurements": [{"runtime": "onnxruntime"}]},
+            r"is not what stage benchmark writes",
+        ),
+        ("benchmark", {"machine": None}, "is not what stage benchmark writes"),
     ],
 )
 def test_metrics_that_are_not_metrics_are_named(material: Material, stage: str, values: dict, complaint: str) -> None:
     material.change(stage, **values)
-    with pytest.raises(EvidenceError, match=complaint):
+    with pytest.raises(ArtifactError, match=complaint):
         material.release()
     assert not material.folders().out.exists()
 
@@ -224,7 +228,7 @@ def test_metrics_that_are_not_metrics_are_named(material: Material, stage: str, 
 def test_a_file_that_was_changed_after_it_was_measured_is_refused(material: Material) -> None:
     with (material.folders().export / "model.onnx").open("ab") as file:
         file.write(b"x")
-    with pytest.raises(EvidenceError, match=r"model.onnx is missing or is not the file that was measured"):
+    with pytest.raises(ArtifactError, match=r"model.onnx is missing or is not the file that was measured"):
         material.release()
     assert not material.folders().out.exists()
     assert not material.folders().reports.exists()
@@ -232,12 +236,12 @@ def test_a_file_that_was_changed_after_it_was_measured_is_refused(material: Mate
 
 def test_files_that_are_missing_are_named(material: Material) -> None:
     (material.folders().quantize / "calibration.csv").unlink()
-    with pytest.raises(EvidenceError, match=r"calibration.csv is missing or is not the file that was measured"):
+    with pytest.raises(ArtifactError, match=r"calibration.csv is missing or is not the file that was measured"):
         material.release()
 
 
 def test_nothing_ships_where_nothing_was_measured(material: Material) -> None:
-    material.change("profile", measurements=[])
+    material.change("benchmark", measurements=[])
     assert verify(material.release(), None).reasons == [
         "nothing ships: no file within its budget was measured on any runtime"
     ]
@@ -259,14 +263,24 @@ def test_the_golden_image_allows_for_what_a_precision_changes(material: Material
 
 
 def test_provenance_needs_a_lock_that_knows_the_run(tmp_path: Path) -> None:
-    with pytest.raises(ReleaseError, match="without it nobody could say"):
+    with pytest.raises(ArtifactError, match="which says what made this model"):
         provenance(tmp_path / "dvc.lock", "a")
     (tmp_path / "dvc.lock").write_text("stages: [")
-    with pytest.raises(ReleaseError, match="cannot be read"):
+    with pytest.raises(ArtifactError, match="cannot be read"):
         provenance(tmp_path / "dvc.lock", "a")
     (tmp_path / "dvc.lock").write_text("schema: '2.0'\nstages:\n  prepare: {cmd: x}\n")
-    with pytest.raises(ReleaseError, match="does not know the stages curate, teacher, student@a"):
+    with pytest.raises(ArtifactError, match="does not know the stages curate, student-a"):
         provenance(tmp_path / "dvc.lock", "a")
+
+
+def test_provenance_names_what_the_run_used_and_its_parameters(material: Material) -> None:
+    origin = provenance(material.root / "dvc.lock", RUN)
+    assert {row["stage"] for row in origin.files} == {"prepare", "curate", "teacher", f"student-{RUN}"}
+    assert origin.parameters == {"code": "c0de", "training": {"momentum": 0.9}}
+    lock = json.loads((material.root / "dvc.lock").read_text())
+    del lock["stages"][f"student-{RUN}"]["deps"]
+    (material.root / "dvc.lock").write_text(json.dumps(lock))
+    assert "teacher" not in {row["stage"] for row in provenance(material.root / "dvc.lock", RUN).files}
 
 
 def test_an_engine_over_its_budget_stays_out(material: Material) -> None:
@@ -280,14 +294,15 @@ def test_an_engine_over_its_budget_stays_out(material: Material) -> None:
             {
                 "precision": precision, "backend": "tensorrt_rtx", "version": "1", "compute_capabilities": ["SM86"],
                 "file": f"{precision}.engine", "bytes": 8, "sha256": sha256(folder / f"{precision}.engine"),
+                "source_file": "model.onnx", "source_sha256": "",
                 "status": "built", "executed": True, "accepted": accepted, "parity": None,
                 "reason": "" if accepted else "2 points of mIoU lost",
             }
         )  # fmt: skip
     write_json(material.metrics("engine"), {"run": RUN, "engines": records})
     times = [*TIMES, replace(measured("tensorrt_rtx", "model.onnx", 1.0), file="fp32.engine")]
-    profile = json.loads(material.metrics("profile").read_text())
-    material.change("profile", measurements=[{**profile["measurements"][0], **asdict(time)} for time in times])
+    profile = json.loads(material.metrics("benchmark").read_text())
+    material.change("benchmark", measurements=[{**profile["measurements"][0], **asdict(time)} for time in times])
     out = material.release()
     assert sorted(path.name for path in (out / "engines").iterdir()) == ["fp32.engine", "fp32.engine.json"]
     decisions = {(d["runtime"], d["precision"]): d for d in read_yaml(out / "perf.yaml")["decisions"]}

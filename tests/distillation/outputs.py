@@ -1,10 +1,17 @@
 """Outputs of networks that do not exist, for tests of methods."""
 
+from types import SimpleNamespace
+from typing import Any, TypeVar
+
 import torch
+from torch import nn
 
 from models.segmenter import SegmentationOutput
+from pipeline.distillation.method import Method
+from pipeline.distillation.parameters import method_class, method_params
 
 CLASSES = 3
+M = TypeVar("M", bound=Method)
 
 
 def random_output(backbone: int, head: int, height: int, width: int, images: int = 2) -> SegmentationOutput:
@@ -20,3 +27,18 @@ def random_labels(height: int, width: int, images: int = 2) -> torch.Tensor:
     labels = torch.randint(CLASSES, (images, height, width))
     labels[torch.rand(labels.shape) < 0.2] = 255
     return labels
+
+
+def channels(backbone: int = 4, head: int = 4, classifier: nn.Module | None = None) -> Any:
+    """What a method asks of a network before it sees its outputs."""
+    return SimpleNamespace(backbone_channels=backbone, head_channels=head, classes=CLASSES, classifier=classifier)
+
+
+def build_method(name: str, values: dict[str, Any], student: Any, teacher: Any, iterations: int = 10) -> Method:
+    """The method of the table with these parameters, the others as by default."""
+    return method_class(name)(method_params(name, values), student, teacher, iterations)
+
+
+def make(method: type[M], student: Any = None, teacher: Any = None, iterations: int = 1, **values: Any) -> M:
+    """The method with these parameters, the others as by default."""
+    return method(method.Params(**values), student or channels(), teacher or channels(), iterations)

@@ -5,9 +5,9 @@ import math
 import pytest
 import torch
 
-from pipeline.distillation.adakd import AdaptivelyWeighted, image_weights, weighted_divergence
+from pipeline.distillation.experimental.adakd import AdaKD, image_weights, weighted_divergence
 from pipeline.distillation.kd import class_divergence
-from tests.distillation.outputs import random_labels, random_output
+from tests.distillation.outputs import make, random_labels, random_output
 
 
 def _teacher_with_losses(*losses: float) -> tuple[torch.Tensor, torch.Tensor]:
@@ -34,7 +34,7 @@ def test_easy_images_count_more_at_first_and_hard_ones_at_last() -> None:
 
 
 def test_the_contrast_falls_from_its_value_to_its_negative() -> None:
-    method = AdaptivelyWeighted(contrast=1.0, ramp_iterations=4)
+    method = make(AdaKD, contrast=1.0, ramp_iterations=4)
     teacher, labels = _teacher_with_losses(0.1, 1.5)
     student = random_output(4, 4, 3, 3)._replace(logits=torch.randn(2, 2, 3, 3, dtype=torch.float64))
     output = student._replace(logits=teacher)

@@ -3,9 +3,9 @@
 import pytest
 import torch
 
-from pipeline.distillation.bckd import BinaryScores, binary_divergence
+from pipeline.distillation.experimental.bckd import BCKD, binary_divergence
 from tests.distillation.agreement import assert_agrees
-from tests.distillation.outputs import random_labels, random_output
+from tests.distillation.outputs import make, random_labels, random_output
 from tests.vectors.reading import Vector
 
 
@@ -18,7 +18,7 @@ def test_agrees_with_the_authors(vector: Vector) -> None:
 def test_centered_scores_do_not_see_what_a_softmax_does_not_see() -> None:
     student, teacher, labels = random_output(4, 4, 5, 6), random_output(4, 4, 5, 6), random_labels(40, 48)
     shifted = student._replace(logits=student.logits + torch.randn(2, 1, 5, 6))
-    centered, plain = BinaryScores(1.0, centered=True), BinaryScores(1.0, centered=False)
+    centered, plain = make(BCKD, centered=True), make(BCKD, centered=False)
     assert centered(shifted, teacher, labels).item() == pytest.approx(
         centered(student, teacher, labels).item(), rel=1e-4
     )

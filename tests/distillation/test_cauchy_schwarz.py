@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from pipeline.distillation.cauchy_schwarz import cauchy_schwarz_divergence
+from pipeline.distillation.experimental.cauchy_schwarz import cauchy_schwarz_divergence
 from tests.distillation.agreement import assert_agrees
 from tests.vectors.reading import Vector
 

@@ -4,11 +4,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.distillation.cells import labels_at_cells
-from pipeline.distillation.cirkd import MemoryDraws, PixelToMemory, PixelToPixel, cross_image_divergence
+from pipeline.distillation.cirkd import CIRKDMemory, CIRKDMiniBatch, MemorySelection, cross_image_divergence
+from pipeline.distillation.method import labels_at_cells
 from tests.distillation.agreement import Arrays, assert_agrees, assert_gradient, in_single_precision
-from tests.distillation.outputs import random_labels, random_output
+from tests.distillation.outputs import channels, make, random_labels, random_output
 from tests.vectors.reading import Vector
+
+SHORT = {"pixel_memory": 8, "region_memory": 4, "pixel_contrast": 4, "region_contrast": 2, "cells_per_class": 2}
 
 
 @pytest.mark.vectors("cirkd_minibatch")
@@ -20,18 +22,21 @@ def test_the_mini_batch_agrees_with_the_authors(vector: Vector) -> None:
 def test_groups_are_compared_each_for_itself() -> None:
     student, teacher = random_output(4, 3, 3, 4, images=5), random_output(4, 6, 3, 4, images=5)
     s, t = student.head_features, teacher.head_features
-    whole = PixelToPixel(0.1, group=2)(student, teacher, random_labels(24, 32, images=5))
+    whole = make(CIRKDMiniBatch, group=2)(student, teacher, random_labels(24, 32, images=5))
     parts = [cross_image_divergence(s[i : i + 2], t[i : i + 2], 0.1) * len(s[i : i + 2]) for i in (0, 2, 4)]
     assert whole.item() == pytest.approx(torch.stack(parts).sum().item() / 5, rel=1e-5)
 
 
-def _memory(vector: Vector, arrays: Arrays) -> tuple[PixelToMemory, MemoryDraws]:
+def _memory(vector: Vector, arrays: Arrays) -> tuple[CIRKDMemory, MemorySelection]:
     hyper, student = vector.hyper, arrays["feat_s"]
     assert hyper["contrast_kd_temperature"] == 1.0
-    method = PixelToMemory(
-        student.shape[1], arrays["feat_t"].shape[1], hyper["num_classes"], hyper["contrast_temperature"], 1.0,
-        hyper["pixel_memory_size"], hyper["region_memory_size"], hyper["pixel_contrast_size"],
-        hyper["region_contrast_size"], hyper["pixel_update_freq"], as_released=True,
+    network = channels(head=student.shape[1])
+    network.classes = hyper["num_classes"]
+    method = make(
+        CIRKDMemory, network, channels(head=arrays["feat_t"].shape[1]), temperature=hyper["contrast_temperature"],
+        pixel_memory=hyper["pixel_memory_size"], region_memory=hyper["region_memory_size"],
+        pixel_contrast=hyper["pixel_contrast_size"], region_contrast=hyper["region_contrast_size"],
+        cells_per_class=hyper["pixel_update_freq"], as_released=True,
     ).to(student.dtype)  # fmt: skip
     state = {name.removeprefix("w.project_head."): a for name, a in arrays.items() if name.startswith("w.")}
     missing, unexpected = method.project.load_state_dict(state, strict=False)
@@ -42,10 +47,10 @@ def _memory(vector: Vector, arrays: Arrays) -> tuple[PixelToMemory, MemoryDraws]
     method.pixel_position.copy_(arrays["pixel_ptr_before"])
     method.region_position.copy_(arrays["segment_ptr_before"])
     order = list(arrays["enqueue_perms"].split(arrays["enqueue_perm_lengths"].tolist()))
-    return method, MemoryDraws(arrays["pixel_index"], arrays["region_index"], order)
+    return method, MemorySelection(arrays["pixel_index"], arrays["region_index"], order)
 
 
-def _terms(vector: Vector, arrays: Arrays) -> tuple[PixelToMemory, Tensor, Tensor]:
+def _terms(vector: Vector, arrays: Arrays) -> tuple[CIRKDMemory, Tensor, Tensor]:
     method, draws = _memory(vector, arrays)
     labels = labels_at_cells(arrays["label"], *arrays["feat_t"].shape[-2:])
     pixel, region = method.terms(arrays["feat_s"], arrays["feat_t"], labels, draws)
@@ -77,21 +82,18 @@ def test_the_memory_agrees_in_single_precision(vector: Vector) -> None:
 @pytest.mark.parametrize("as_released", [True, False])
 def test_the_class_queue_holds_cells_of_the_class_unless_as_released(as_released: bool) -> None:
     torch.manual_seed(0)
-    method = PixelToMemory(
-        4, 2, classes=2, temperature=0.1, region_share=1.0, pixel_memory=8, region_memory=4, pixel_contrast=4,
-        region_contrast=2, cells_per_class=2, as_released=as_released,
-    )  # fmt: skip
+    method = make(CIRKDMemory, teacher=channels(head=2), **SHORT, as_released=as_released)
     teacher = torch.zeros(1, 2, 2, 2)
     teacher[0, 0, 0], teacher[0, 1, 1] = 1.0, 1.0  # the upper row points along one axis, the lower along the other
     labels = torch.tensor([[[0, 0], [1, 1]]])
-    method.terms(torch.randn(1, 4, 2, 2), teacher, labels, method.draw(labels))
+    method.terms(torch.randn(1, 4, 2, 2), teacher, labels, method.select(labels))
     along_its_axis = method.pixels[1, :2, 1].tolist()
     assert along_its_axis == ([0.0, 0.0] if as_released else [1.0, 1.0])
     assert torch.allclose(method.regions[1, 0], torch.tensor([0.0, 1.0]))
 
 
 def test_a_batch_without_labels_costs_nothing_and_keeps_the_queues() -> None:
-    method = PixelToMemory(4, 6, 3, 0.1, 1.0, 8, 4, 4, 2, 2, as_released=False)
+    method = make(CIRKDMemory, teacher=channels(head=6), **SHORT)
     before = method.pixels.clone()
     labels = torch.full((2, 24, 32), 255)
     value = method(random_output(5, 4, 3, 4), random_output(5, 6, 3, 4), labels)

@@ -5,8 +5,9 @@ import math
 import pytest
 import torch
 
-from pipeline.distillation.cwd import ChannelWiseFeatures, channel_divergence
+from pipeline.distillation.cwd import CWDFeatures, channel_divergence
 from tests.distillation.agreement import assert_agrees
+from tests.distillation.outputs import channels, make
 from tests.vectors.reading import Vector, weights_under
 
 
@@ -20,9 +21,9 @@ def test_agrees_with_the_authors_on_logits(vector: Vector) -> None:
 def test_agrees_with_the_authors_on_features(vector: Vector) -> None:
     def loss(arrays: dict[str, torch.Tensor]) -> torch.Tensor:
         student, teacher = arrays["feat_s"], arrays["feat_t"]
-        method = ChannelWiseFeatures(student.shape[1], teacher.shape[1], vector.hyper["temperature"]).to(student.dtype)
+        method = make(CWDFeatures, channels(head=student.shape[1]), channels(head=teacher.shape[1])).to(student.dtype)
         method.align.load_state_dict(weights_under(arrays, "w.conv."))
-        return channel_divergence(method.align(student), teacher, method.temperature)
+        return channel_divergence(method.align(student), teacher, vector.hyper["temperature"])
 
     assert_agrees(vector, loss)
 

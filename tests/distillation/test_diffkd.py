@@ -6,14 +6,14 @@ from torch import Tensor
 
 from pipeline.distillation.diffkd import (
     SAMPLED_STEPS,
-    DiffusedLogits,
+    DiffKDLogits,
     DiffusionTerms,
     KnowledgeDiffusion,
     noise_schedule,
 )
 from pipeline.distillation.fitnet import mean_squared_distance
 from tests.distillation.agreement import Arrays, assert_agrees, assert_gradient, in_single_precision
-from tests.distillation.outputs import random_labels, random_output
+from tests.distillation.outputs import make, random_labels, random_output
 from tests.vectors.reading import Vector, weights_under
 
 TOLERANCE = 1e-5  # the authors compute the noise schedule's roots in single precision
@@ -117,7 +117,7 @@ def test_each_term_teaches_its_own_parts() -> None:
 
 def test_class_maps_of_both_heads_are_compared() -> None:
     torch.manual_seed(0)
-    method, student, teacher = DiffusedLogits(3, 1, 0.4), random_output(4, 4, 6, 5), random_output(4, 4, 6, 5)
+    method, student, teacher = make(DiffKDLogits), random_output(4, 4, 6, 5), random_output(4, 4, 6, 5)
     method(student, teacher, random_labels(48, 40)).backward()
     assert student.auxiliary_logits is not None
     assert _is_moved(student.logits.grad)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.distillation.dist import CorrelationOfScores, NoAuxiliaryHead, correlation_distance
+from pipeline.distillation.dist import DIST, correlation_distance
+from pipeline.errors import TrainingError
 from tests.distillation.agreement import assert_agrees
-from tests.distillation.outputs import random_labels, random_output
+from tests.distillation.outputs import make, random_labels, random_output
 from tests.vectors.reading import Vector
 
 
@@ -26,8 +27,8 @@ def test_agrees_with_the_authors(vector: Vector) -> None:
 
 def test_a_teacher_without_an_auxiliary_head_is_named() -> None:
     student = random_output(4, 4, 5, 6)
-    with pytest.raises(NoAuxiliaryHead, match="the teacher has none"):
-        CorrelationOfScores(1.0, 1.0, 0.4)(student, student._replace(auxiliary_logits=None), random_labels(40, 48))
+    with pytest.raises(TrainingError, match="the teacher has none"):
+        make(DIST)(student, student._replace(auxiliary_logits=None), random_labels(40, 48))
 
 
 def test_inter_is_numpys_correlation_of_probabilities() -> None:

@@ -4,8 +4,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.distillation.fakd import AugmentedFeatures, augmented_cross_entropy
+from pipeline.distillation.experimental.fakd import FAKD, augmented_cross_entropy
 from tests.distillation.agreement import Arrays, assert_agrees
+from tests.distillation.outputs import channels, make
 from tests.vectors.reading import Vector
 
 
@@ -31,7 +32,7 @@ def test_without_covariance_it_is_the_soft_cross_entropy_and_with_it_a_bound(vec
 @pytest.mark.parametrize("half", [False, True])
 def test_the_running_covariance_is_that_of_all_cells_seen(half: bool) -> None:
     torch.manual_seed(0)
-    method = AugmentedFeatures(nn.Conv2d(4, 3, kernel_size=1), classes=3, channels=4, strength=0.5, ramp_iterations=10)
+    method = make(FAKD, channels(classifier=nn.Conv2d(4, 3, kernel_size=1)), iterations=10)
     batches = [(torch.randn(2, 4, 5, 5) * (1 + i) + 30, torch.randint(2, (2, 5, 5))) for i in range(3)]
     for features, labels in batches:
         labels[:, 0] = 255

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from pipeline.distillation.ferkd import calibrated_divergence, trusted_cells
+from pipeline.distillation.experimental.ferkd import calibrated_divergence, trusted_cells
 from pipeline.distillation.kd import class_divergence
 
 

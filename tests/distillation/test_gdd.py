@@ -4,16 +4,15 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.distillation.gdd import GenerativeDenoise
-from tests.distillation.outputs import random_labels, random_output
+from pipeline.distillation.gdd import GDD
+from tests.distillation.outputs import channels, make, random_labels, random_output
 from tests.vectors.reading import Vector, weights_under
 
 
-def _gdd(vector: Vector, dtype: torch.dtype) -> tuple[GenerativeDenoise, dict[str, Tensor]]:
+def _gdd(vector: Vector, dtype: torch.dtype) -> tuple[GDD, dict[str, Tensor]]:
     arrays = {name: array.to(dtype) for name, array in vector.arrays().items()}
-    method = GenerativeDenoise(
-        arrays["feat_s"].shape[1], arrays["feat_t"].shape[1], vector.hyper["temp_gdd"], noise_std=1.0
-    ).to(dtype)
+    networks = [channels(backbone=arrays[name].shape[1]) for name in ("feat_s", "feat_t")]
+    method = make(GDD, *networks, temperature=vector.hyper["temp_gdd"]).to(dtype)
     method.load_state_dict(
         {name.replace("generation.", "generator."): w for name, w in weights_under(arrays, "w.").items()}
     )
@@ -46,11 +45,11 @@ def test_agrees_with_the_authors_in_single_precision(vector: Vector) -> None:
 
 
 def test_equal_channels_need_no_alignment() -> None:
-    assert not list(GenerativeDenoise(6, 6, 4.0, 1.0).align.parameters())
+    assert not list(make(GDD, channels(6), channels(6)).align.parameters())
 
 
 def test_noise_is_one_plane_for_all_channels_and_follows_the_seed() -> None:
-    method, student, teacher = GenerativeDenoise(4, 6, 4.0, 1.0), random_output(4, 2, 5, 7), random_output(6, 2, 5, 7)
+    method, student, teacher = make(GDD, teacher=channels(6)), random_output(4, 2, 5, 7), random_output(6, 2, 5, 7)
     labels = random_labels(40, 56)
 
     def loss(seed: int) -> float:

@@ -6,8 +6,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pipeline.distillation import generator as module
-from pipeline.distillation.align import align
 from pipeline.distillation.generator import Generator, WideConvolution, composing_pays, rebuild
+from pipeline.distillation.method import align
 
 
 def _gradients(result: Tensor, *parts: Tensor | nn.Module) -> list[Tensor]:

@@ -4,8 +4,8 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from pipeline.distillation.cells import labels_at_cells
 from pipeline.distillation.ifvd import similarity_to_own_class, variation_distance
+from pipeline.distillation.method import labels_at_cells
 from tests.distillation.agreement import assert_agrees
 from tests.vectors.reading import Vector
 

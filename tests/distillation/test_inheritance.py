@@ -7,7 +7,8 @@ import torch
 
 from models.build import build_segmenter
 from models.segmenter import Segmenter
-from pipeline.distillation.inheritance import NothingInherited, inherit_layers
+from pipeline.distillation.inheritance import inherit_layers
+from pipeline.errors import TrainingError
 from tests.toy import TOY_DESIGN
 
 
@@ -54,7 +55,5 @@ def test_the_head_stays_its_own() -> None:
 
 
 def test_basic_blocks_inherit_nothing_from_bottlenecks() -> None:
-    with pytest.raises(
-        NothingInherited, match=r"bottlenecks of a ResNet-50 are no basic blocks.*inherit_layers to false"
-    ):
+    with pytest.raises(TrainingError, match=r"bottlenecks of a ResNet-50 are no basic blocks.*inherit_layers to false"):
         inherit_layers(_segmenter("resnet18_v1c", 0), _segmenter("resnet50", 1))

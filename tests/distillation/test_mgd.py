@@ -3,14 +3,15 @@
 import pytest
 import torch
 
-from pipeline.distillation.mgd import MaskedGenerative
+from pipeline.distillation.mgd import MGD
 from tests.distillation.agreement import Arrays, assert_agrees, assert_gradient
+from tests.distillation.outputs import channels, make
 from tests.vectors.reading import Vector, weights_under
 
 
-def _method(arrays: Arrays, hidden_share: float) -> MaskedGenerative:
-    student, teacher = arrays["feat_s"], arrays["feat_t"]
-    method = MaskedGenerative(student.shape[1], teacher.shape[1], hidden_share).to(student.dtype)
+def _method(arrays: Arrays, hidden_share: float) -> MGD:
+    student, teacher = (channels(backbone=arrays[name].shape[1]) for name in ("feat_s", "feat_t"))
+    method = make(MGD, student, teacher, hidden_share=hidden_share).to(arrays["feat_s"].dtype)
     weights = weights_under(arrays, "w.").items()
     method.load_state_dict({name.replace("generation.", "generator."): weight for name, weight in weights})
     return method
@@ -39,7 +40,7 @@ def test_agrees_with_the_authors_in_every_weights_gradient(vector: Vector) -> No
 
 def test_hidden_cells_do_not_matter() -> None:
     torch.manual_seed(0)
-    method, teacher = MaskedGenerative(4, 6, hidden_share=0.5), torch.randn(1, 6, 3, 3)
+    method, teacher = make(MGD, teacher=channels(6), hidden_share=0.5), torch.randn(1, 6, 3, 3)
     uniform = torch.zeros(1, 1, 3, 3)
     uniform[..., 1, 2] = 0.9  # above 1 - hidden_share: blanked out
     student = torch.randn(1, 4, 3, 3, requires_grad=True)

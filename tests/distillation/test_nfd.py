@@ -3,8 +3,9 @@
 import pytest
 import torch
 
-from pipeline.distillation.nfd import NormalizedFeatures, normalized_distance
+from pipeline.distillation.nfd import NFD, normalized_distance
 from tests.distillation.agreement import Arrays, assert_agrees
+from tests.distillation.outputs import channels, make
 from tests.vectors.reading import Vector, weights_under
 
 
@@ -12,7 +13,7 @@ from tests.vectors.reading import Vector, weights_under
 def test_agrees_with_the_formula(vector: Vector) -> None:
     def loss(arrays: Arrays) -> torch.Tensor:
         student, teacher = arrays["feat_s"], arrays["feat_t"]
-        method = NormalizedFeatures(student.shape[1], teacher.shape[1]).to(student.dtype)
+        method = make(NFD, channels(student.shape[1]), channels(teacher.shape[1])).to(student.dtype)
         method.align.load_state_dict(weights_under(arrays, "w.align."))
         return normalized_distance(method.align(student), teacher)
 

@@ -10,11 +10,14 @@ from models.build import build_segmenter
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.errors import ModelError
 from models.pruning import MULTIPLE, keep_channels, strongest_channels, widths
-from pipeline.comparison.code import ROOT
-from pipeline.distillation.pruned import SourceMismatch, pruned_network
+from pipeline.code_digest import ROOT
+from pipeline.distillation.parameters import run_methods
+from pipeline.distillation.pruned import pruned_network
 from pipeline.distillation.student import train_student
-from pipeline.params import load_params
-from pipeline.params.runs import NetworkParams, PruneParams
+from pipeline.errors import ArtifactError
+from pipeline.params.network import NetworkParams
+from pipeline.params.runs import PruneParams
+from pipeline.params.tree import load_params
 from tests.toy import TOY_CLASSES, TOY_DESIGN, toy_training, write_toy_samples
 
 PARAMS = load_params(ROOT / "params.yaml")
@@ -61,7 +64,7 @@ def test_a_pruned_network_can_be_pruned_again(source: Path, tmp_path: Path) -> N
 def test_another_network_is_refused(
     source: Path, changes: dict[str, object], names: tuple[str, ...], complaint: str
 ) -> None:
-    with pytest.raises(SourceMismatch, match=complaint):
+    with pytest.raises(ArtifactError, match=complaint):
         pruned_network(_network(**changes), 0.5, source, names)
 
 
@@ -81,7 +84,8 @@ def test_it_learns_on_alone_or_from_the_teacher(source: Path, tmp_path: Path, di
         train_student(
             name=name,
             run=run,
-            methods=PARAMS.methods,
+            methods=run_methods(distill, {}),
+            code="",
             training=toy_training(log_every=1),
             classes=tmp_path / "classes.json",
             samples=samples,

@@ -10,12 +10,15 @@ from PIL import Image
 
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.segmenter import SegmentationOutput
-from pipeline.comparison.code import ROOT
-from pipeline.data.samples import Sample, SampleListError, read_samples, write_samples
+from pipeline.code_digest import ROOT
+from pipeline.data.samples import Sample, read_samples, write_samples
 from pipeline.distillation import METHODS
+from pipeline.distillation.parameters import run_methods
 from pipeline.distillation.student import train_student
 from pipeline.distillation.unlabelled import choose_unlabelled
-from pipeline.params import Params, load_params
+from pipeline.errors import DatasetError
+from pipeline.params.tree import Params, load_params
+from tests.distillation.outputs import build_method
 from tests.toy import toy_pair, toy_segmenter, write_toy_samples
 
 CPU = torch.device("cpu")
@@ -58,7 +61,8 @@ def _train(params: Params, folder: Path, share: float, out: str) -> None:
     train_student(
         name=out,
         run=replace(run, network=network, iterations=3, distill={"kd": 1.0}, unlabelled_share=share),
-        methods=params.methods,
+        methods=run_methods(["kd"], {}),
+        code="",
         training=training,
         classes=folder / "classes.json",
         samples=folder / "samples.csv",
@@ -97,15 +101,15 @@ def test_without_such_images_it_says_so(params: Params, tmp_path: Path) -> None:
     segmenter, design = toy_segmenter()
     facts = {"backbone_weights": "none", "method": "none", "precision": "fp32"}
     save_checkpoint(segmenter, design, facts, tmp_path / "teacher.safetensors")
-    with pytest.raises(SampleListError, match="no sample in split 'unlabelled'"):
+    with pytest.raises(DatasetError, match="no sample in split 'unlabelled'"):
         _train(params, tmp_path, 0.5, "with")
 
 
 @pytest.mark.parametrize("name", METHODS)
-def test_every_method_bears_a_batch_without_a_label(name: str, params: Params) -> None:
+def test_every_method_bears_a_batch_without_a_label(name: str) -> None:
     torch.manual_seed(0)
     student, teacher = toy_segmenter()[0], toy_segmenter()[0]
-    method = METHODS[name](params.methods, student, teacher)
+    method = build_method(name, {}, student, teacher, 10)
     image = torch.rand(2, 3, 48, 64)
     with torch.no_grad():
         theirs = teacher.eval()(image)

@@ -53,7 +53,7 @@ def undisturbed(folder: Path) -> dict[str, float]:
 
 
 def killed(folder: Path, kill: Kill, seconds: float) -> Outcome:
-    """Repro until the moment comes, kill, wait until nobody of it is left, and `make recover`.
+    """Repro until the moment comes, kill, wait until nobody of it is left, and recover.
 
     The stage may be over by then: because the machine is faster than it was, or because an earlier kill came after all
     was written. It is begun once more in that case, alone, and given half the time.
@@ -80,7 +80,7 @@ def killed(folder: Path, kill: Kill, seconds: float) -> Outcome:
     while alive := list(survivors(folder)):
         assert time.monotonic() < deadline, f"after {kill}: still there are {[_command(pid) for pid in alive]}"
         time.sleep(0.05)
-    recovering = run([sys.executable, "-m", "pipeline.versions", "recover"], folder)
+    recovering = run([sys.executable, "-m", "pipeline", "recover"], folder)
     assert recovering.returncode == 0, recovering.stderr
     return Outcome(late, recovering.stdout.splitlines())
 

@@ -12,30 +12,29 @@ from models.backbone import backbone_facts, save_backbone
 from models.checkpoint import load_checkpoint, save_checkpoint
 from models.classifier import load_classifier, new_classifier
 from models.errors import ModelError
-from pipeline.comparison.code import ROOT
+from pipeline.code_digest import ROOT
+from pipeline.compare_releases import read_release
 from pipeline.curation.review import Remark, read_review, write_review
 from pipeline.data.classes import ClassTable
 from pipeline.data.images import read_image, read_mask
 from pipeline.data.samples import Decision, read_decisions, read_samples, write_decisions
-from pipeline.deploy.bundle.on_target.engine_file import Description, EngineRefused, describe, read_engine
-from pipeline.deploy.bundle.on_target.golden import ContractUnusable
-from pipeline.deploy.bundle.on_target.golden import read_contract as read_target_contract
-from pipeline.deploy.bundle.runner.contract import ContractRefused, read_contract
-from pipeline.deploy.bundle.runner.contract import read_classes as read_bundle_classes
-from pipeline.deploy.bundle.runner.graphs import GraphRefused, require_plain_graph
-from pipeline.deploy.bundle.runner.images import ImageRefused
-from pipeline.deploy.bundle.runner.images import read_image as read_targets_image
-from pipeline.deploy.bundle.verify import BundleRefused, verify
-from pipeline.deploy.evidence import read_evidence
-from pipeline.deploy.locked import LICENSES, LOCK, read_licenses, read_lock
 from pipeline.deploy.release import provenance
+from pipeline.deploy.requirements_lock import LICENSES, LOCK, read_licenses, read_lock
 from pipeline.errors import SegdistillError
 from pipeline.inspection.records import read_inspected
-from pipeline.params import load_params
+from pipeline.params.tree import load_params
 from pipeline.preparation.folder import read_classes
-from pipeline.releases_compared.reading import read_release
+from pipeline.records.run import read_run
 from pipeline.reporting.tables import read_confusion, read_curve, read_image_scores
-from pipeline.training.class_weights import balanced_classes
+from pipeline.training.class_weights import load_class_weights
+from segdistill_runtime.contract import read_classes as read_bundle_classes
+from segdistill_runtime.contract import read_contract
+from segdistill_runtime.engine_file import Description, read_engine
+from segdistill_runtime.errors import BundleRefused, FileRefused
+from segdistill_runtime.images import read_image as read_targets_image
+from segdistill_runtime.onnx_file import require_plain_graph
+from segdistill_runtime.targets.target import read_file
+from segdistill_runtime.verify import verify
 from tests.deploy.release_material import RUN, Material, write_material
 from tests.toy import TOY_CLASSES, toy_segmenter, toy_training, write_toy_samples
 
@@ -71,7 +70,9 @@ def all_parsers(folder: Path) -> list[Parser]:
         of_project("samples", "samples.csv", "s.csv", lambda at: read_samples(at / "s.csv", "train")),
         of_project("decisions", "decisions.csv", "d.csv", lambda at: read_decisions(at / "d.csv")),
         of_project("review", "review.csv", "r.csv", lambda at: read_review(at / "r.csv")),
-        of_project("counts", "statistics.json", "s.json", lambda at: balanced_classes(at / "s.json", names, balanced)),
+        of_project(
+            "counts", "statistics.json", "s.json", lambda at: load_class_weights(at / "s.json", names, balanced)
+        ),
         of_project("inspected", "inspected", "i.jsonl", lambda at: read_inspected(at / "i.jsonl")),
         of_project("parameters", "params.yaml", "p.yaml", lambda at: load_params(at / "p.yaml")),
         of_project("lock", "dvc.lock", "dvc.lock", lambda at: provenance(at / "dvc.lock", RUN)),
@@ -82,32 +83,27 @@ def all_parsers(folder: Path) -> list[Parser]:
         of_project("confusion", "confusion.csv", "c.csv", lambda at: read_confusion(at / "c.csv", "evaluate", "ab")),
         Parser("image", "i.png", [made["image"], made["jpeg"]], lambda at: read_image(at / "i.png"), OURS),
         of_project("mask", "mask", "m.png", lambda at: read_mask(at / "m.png")),
-        *_of_evidence(folder, made),
-        Parser("release", "perf.yaml", [made["perf.yaml"]], _with(made, "numerics.yaml", read_release), OURS),
-        Parser("numerics", "numerics.yaml", [made["numerics.yaml"]], _with(made, "perf.yaml", read_release), OURS),
+        *_of_records(folder, made),
+        Parser("release", "perf.yaml", [made["perf.yaml"]], lambda at: read_release(str(at)), OURS),
         Parser("manifest", "manifest.json", [made["manifest.json"]], lambda at: verify(at, None), (BundleRefused,)),
         Parser(
             "contract", "p.json", [made["preprocessing.json"]],
-            lambda at: read_contract((at / "p.json").read_bytes()), (ContractRefused,),
+            lambda at: read_contract((at / "p.json").read_bytes()), (FileRefused,),
         ),
         Parser(
             "bundle's classes", "c.json", [made["classes.json"]],
-            lambda at: read_bundle_classes((at / "c.json").read_bytes()), (ContractRefused,),
-        ),
-        Parser(
-            "target contract", "p.json", [made["preprocessing.json"]],
-            lambda at: read_target_contract((at / "p.json").read_bytes()), (ContractUnusable,),
+            lambda at: read_bundle_classes((at / "c.json").read_bytes()), (FileRefused,),
         ),
         Parser(
             "graph", "g.onnx", [made["graph"]],
-            lambda at: require_plain_graph((at / "g.onnx").read_bytes()), (GraphRefused,),
+            lambda at: require_plain_graph("g.onnx", (at / "g.onnx").read_bytes()), (FileRefused,),
         ),
-        Parser("target image", "i.png", [made["image"]], lambda at: read_targets_image(at / "i.png"), (ImageRefused,)),
-        Parser("engine", "e.engine.json", [made["engine"]], _read_engine, (EngineRefused,)),
+        Parser("target image", "i.png", [made["image"]], lambda at: read_targets_image(at / "i.png"), (FileRefused,)),
+        Parser("engine", "e.engine.json", [made["engine"]], _read_engine, (FileRefused,)),
     ]  # fmt: skip
 
 
-def _of_evidence(folder: Path, made: dict[str, bytes]) -> list[Parser]:
+def _of_records(folder: Path, made: dict[str, bytes]) -> list[Parser]:
     """The metrics of each stage, beside the good ones of all others."""
     metrics = Material(folder / "material").root / "reports/metrics"
     others = {path.relative_to(metrics): path.read_bytes() for path in metrics.rglob("*.json")}
@@ -117,26 +113,18 @@ def _of_evidence(folder: Path, made: dict[str, bytes]) -> list[Parser]:
             if not (at / name).exists():
                 (at / name).parent.mkdir(parents=True, exist_ok=True)
                 (at / name).write_bytes(data)
-        return read_evidence(at, RUN, RUN)
+        return read_run(at, RUN)
 
-    stages = ("evaluate", "export", "quantize", "engine", "profile")
+    stages = ("evaluate", "export", "quantize", "engine", "benchmark")
     return [
         Parser(f"metrics of {stage}", f"{stage}/{RUN}.json", [others[Path(stage) / f"{RUN}.json"]], read, OURS)
         for stage in stages
     ]
 
 
-def _with(made: dict[str, bytes], other: str, read: Callable[[str, str | None], object]) -> Callable[[Path], object]:
-    def reading(at: Path) -> object:
-        (at / other).write_bytes(made[other])
-        return read(str(at), None)
-
-    return reading
-
-
 def _read_engine(at: Path) -> object:
     (at / "e.engine").write_bytes(b"ptrt" + bytes(60))
-    return read_engine(at / "e.engine")
+    return read_engine(str(at / "e.engine"), read_file)
 
 
 def _examples(folder: Path) -> dict[str, bytes]:
@@ -166,7 +154,7 @@ def _examples(folder: Path) -> dict[str, bytes]:
         "training.csv": "iteration,task,distill,agreement\n10,1.5,0.5,0.1\n20,1.0,0.4,0.2\n",
         "scores.csv": "id,miou\na,0.5\nb,\n",
         "confusion.csv": "label,a,b\na,1,2\nb,3,4\n",
-        "engine": describe(description),
+        "engine": json.dumps({"format": "segdistill-engine-1", **description._asdict()}),
         "inspected": _inspected(),
     }
     files = {

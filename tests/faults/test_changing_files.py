@@ -146,7 +146,7 @@ def test_a_file_that_changes_while_the_dataset_is_prepared_is_named(tmp_path: Pa
     _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1, said
     assert "Traceback" not in said
-    assert "PrepareError: 1 files of the dataset were changed while it was being prepared" in said
+    assert "DatasetError: 1 files of the dataset were changed while it was being prepared" in said
     assert str(changed) in said
     assert not (tmp_path / "profile/data/prepared/samples.csv").exists()
     _succeeds(stage(tmp_path / "profile", "prepare"))

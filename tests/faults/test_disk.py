@@ -1,5 +1,6 @@
 """A disk that fills up, and one that may not be written: one message, nothing half-written, and then it goes on."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -15,11 +16,12 @@ from tests.small_profile import environment
 
 ROOM = 2 * 2**30  # bytes; of memory only what is written
 STAGES = (
-    "prepare", "curate", "teacher", "student@pspnet_r18", "evaluate@pspnet_r18", "inspect", "export@pspnet_r18",
-    "quantize@pspnet_r18", "engine@pspnet_r18", "release@pspnet_r18", "report",
+    "prepare", "curate", "teacher", "student-pspnet_r18", "evaluate-pspnet_r18", "inspect", "export-pspnet_r18",
+    "quantize-pspnet_r18", "engine-pspnet_r18", "release-pspnet_r18", "report",
 )  # fmt: skip
-"""All but profile, which writes one small file at its end, and pretrain, which has nothing to do here."""
-IN_SHORT = ("teacher", "release@pspnet_r18")
+"""All but resolve, which runs anew each time; benchmark, which writes one small file at its end;
+and pretrain, which the profile lacks."""
+IN_SHORT = ("teacher", "release-pspnet_r18")
 
 
 class Disk(NamedTuple):
@@ -95,12 +97,9 @@ def test_a_read_only_disk_is_said(disk: Disk, profile: Path, whole: Path, stage:
 
 
 def _moved(parameters: str, before: Path, after: Path) -> str:
-    """The same parameters for another folder: paths to the code are relative."""
-    tree = YAML(typ="safe", pure=True).load(parameters)
-    for path in (tree["root"], tree["dataset"]["source"]):
-        target = (before / path).resolve()
-        parameters = parameters.replace(f"{path}\n", f"{os.path.relpath(target, after)}\n")
-    return parameters
+    """The same parameters for another folder: the path to the drawn dataset's source is relative."""
+    source = YAML(typ="safe", pure=True).load(parameters)["dataset"]["source"]
+    return parameters.replace(f"{source}\n", f"{os.path.relpath((before / source).resolve(), after)}\n")
 
 
 def _entry(profile: Path, stage: str) -> dict[str, Any]:
@@ -125,6 +124,9 @@ def _remove_outputs(profile: Path, stage: str) -> int:
 def _no_half_written_file(profile: Path, whole: Path) -> None:
     expected = contents(whole)
     for name, found in contents(profile).items():
+        if name.startswith("scratch/") and name.endswith("/identity.json"):  # says what the unfinished training is
+            assert json.loads((profile / name).read_bytes())
+            continue
         assert name in expected, f"{name} was left behind"
         assert found == expected[name], f"{name} is not what it should be"
 

@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from pipeline.comparison.code import ROOT
+from pipeline.code_digest import ROOT
 from tests.faults.mutation import mutated
 from tests.faults.parsers import Parser, all_parsers
 from tests.small_profile import environment

@@ -15,7 +15,7 @@ from typing import Literal, NamedTuple
 
 import pytest
 
-from pipeline.comparison.code import ROOT
+from pipeline.code_digest import ROOT
 from tests.faults.relay import Direction, Harm, Relay
 from tests.small_profile import environment
 from tests.versions.project import Project, make_project
@@ -41,7 +41,7 @@ class Site(NamedTuple):
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            [sys.executable, "-m", "pipeline.versions", *arguments], cwd=self.project.root, capture_output=True,
+            [sys.executable, "-m", "pipeline", *arguments], cwd=self.project.root, capture_output=True,
             text=True, check=False, timeout=300,
             env={**environment(), **self.settings, **HURRY, **CREDENTIALS, "PYTHONPATH": str(ROOT)},
         )  # fmt: skip
@@ -139,7 +139,7 @@ def _is_one_message(failed: subprocess.CompletedProcess[str]) -> None:
     assert "Traceback" not in failed.stderr, failed.stderr
     assert failed.stderr.count("Error: ") >= 1
     assert len(failed.stderr.strip().splitlines()) == 1, failed.stderr
-    assert failed.stderr.strip().startswith("StoreError: s3://releases/"), failed.stderr
+    assert failed.stderr.strip().startswith("MachineError: s3://releases/"), failed.stderr
     assert "run the same command again" in failed.stderr
 
 

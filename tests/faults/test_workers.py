@@ -58,7 +58,10 @@ def without_memory(pid: int) -> None:
 @pytest.mark.faults
 @pytest.mark.parametrize(
     ("harm", "told"),
-    [(killed, "LoaderError: a loader process died"), (without_memory, "LoaderError: a loader process has no memory")],
+    [
+        (killed, "TrainingError: a loader process died"),
+        (without_memory, "TrainingError: a loader process has no memory"),
+    ],
 )
 def test_a_lost_loader_process_is_told_and_costs_nothing(
     profile: Path, undisturbed: Path, harm: Callable[[int], None], told: str
@@ -73,7 +76,7 @@ def test_a_lost_loader_process_is_told_and_costs_nothing(
     _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1, said
     assert "Traceback" not in said, said
-    (line,) = [line for line in said.splitlines() if line.startswith("LoaderError")]
+    (line,) = [line for line in said.splitlines() if line.startswith("TrainingError")]
     assert line.startswith(told)
     assert "training.workers" in line
     wait_until(lambda: not list(survivors(profile)))

@@ -1,27 +1,26 @@
 """FiftyOne on a database of this test process, and a profile to look at."""
 
-from collections.abc import Iterator
+import os
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
-from pipeline.inspection.database import fiftyone_environment, own_server
-from pipeline.inspection.mongod import find_mongod
+from pipeline.inspection.database import connect
 from tests.inspection.toy_profile import ToyProfile
 
 
 @pytest.fixture(scope="session")
-def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ModuleType]:
-    """The module pipeline.inspection.app, connected to a server that lives as long as the session."""
-    folder = tmp_path_factory.mktemp("inspect")
-    with own_server(folder, find_mongod()) as uri:
-        with pytest.MonkeyPatch.context() as environment:  # FiftyOne reads it once; other tests must not see it
-            for name, value in fiftyone_environment(uri, folder).items():
-                environment.setenv(name, value)
-            from pipeline.inspection import app
-        with app.client():
-            yield app
+def app(tmp_path_factory: pytest.TempPathFactory) -> ModuleType:
+    """The module pipeline.inspection.app, connected to a database that ends with the test process."""
+    before = dict(os.environ)
+    os.environ.pop("FIFTYONE_DATABASE_URI", None)
+    connect(tmp_path_factory.mktemp("inspect"), share=False)
+    from pipeline.inspection import app
+
+    os.environ.clear()  # FiftyOne has read it, and other tests must not see it
+    os.environ.update(before)
+    return app
 
 
 @pytest.fixture

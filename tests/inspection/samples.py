@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from pipeline.inspection.records import InspectedSample, Judgement
+from pipeline.inspection.records import InspectedSample, NetworkScores
 
 SAMPLE: dict[str, Any] = {
     "id": "a", "split": "val", "sequence": "s", "image": "raw/a.png", "mask": "raw/a_labels.png",
@@ -20,5 +20,5 @@ def sample(**changes: Any) -> InspectedSample:
     return InspectedSample(**{**SAMPLE, **changes})
 
 
-def judgement(**changes: Any) -> Judgement:
-    return Judgement(**{**JUDGEMENT, **changes})
+def scores(**changes: Any) -> NetworkScores:
+    return NetworkScores(**{**JUDGEMENT, **changes})

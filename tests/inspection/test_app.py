@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.curation.review import Remark, ReviewError, read_review, write_review
+from pipeline.curation.review import Remark, read_review, write_review
+from pipeline.errors import ArtifactError, DatasetError, ParamsError
 from pipeline.inspection.fields import columns, sidebar
-from pipeline.inspection.records import InspectionError
 from pipeline.inspection.views import members, views_of
 from tests.inspection.toy_profile import BASELINE, HEIGHT, STUDENT, WIDTH, ToyProfile
 from tests.toy import TOY_CLASSES
@@ -28,15 +28,15 @@ class Inspection:
         self.profile = profile
 
     def build(self) -> Any:
-        self.dataset = self.app.refresh(self.profile.material())
+        self.dataset = self.app.refresh(self.profile.inputs())
         return self.dataset
 
     def apply(self) -> list[tuple[str, str]]:
-        self.app.apply_tags(self.profile.places.review)
+        self.app.apply_tags(self.profile.paths.review)
         return self.review()
 
     def review(self) -> list[tuple[str, str]]:
-        return [(remark.id, remark.verdict) for remark in read_review(self.profile.places.review)]
+        return [(remark.id, remark.verdict) for remark in read_review(self.profile.paths.review)]
 
     def tag(self, sample: str, *tags: str) -> None:
         self.dataset.match({"name": sample}).tag_samples(list(tags))
@@ -182,22 +182,22 @@ def test_without_positions_there_is_no_plot(inspection: Inspection) -> None:
 def test_fields_of_one_name_are_refused(profile: ToyProfile) -> None:
     networks = profile.samples[0].networks
     profile.write(networks={**networks, f"{STUDENT}_miou": networks[STUDENT]})
-    with pytest.raises(InspectionError, match=f"two fields of the App would be called {STUDENT}_miou"):
+    with pytest.raises(ParamsError, match=f"two fields of the App would be called {STUDENT}_miou"):
         columns(profile.samples)
 
 
 def test_it_is_built_anew_only_after_a_change(inspection: Inspection, capsys: pytest.CaptureFixture[str]) -> None:
-    created = inspection.build().created_at
+    ids = inspection.build().values("id")
     assert "dataset built: 7 samples, 3 networks" in capsys.readouterr().out
-    assert inspection.build().created_at == created
+    assert inspection.build().values("id") == ids
     assert capsys.readouterr().out == ""
     inspection.profile.write(hardness=0.9)
-    assert inspection.build().created_at > created
+    rebuilt = inspection.build().values("id")
+    assert not set(rebuilt) & set(ids)
     assert inspection.one("toy_0").hardness == 0.9
-    created = inspection.dataset.created_at
     inspection.profile.review(("toy_1", "drop"))
-    assert inspection.build().created_at > created
-    TOY_CLASSES.save(inspection.profile.places.classes)
+    assert not set(inspection.build().values("id")) & set(rebuilt)
+    TOY_CLASSES.save(inspection.profile.paths.classes)
     assert inspection.app.fo.list_datasets() == ["inspection"]
 
 
@@ -257,6 +257,21 @@ def test_tags_that_were_not_applied_survive_a_rebuild(
     assert inspection.apply() == [("toy_1", "fix_label"), ("toy_2", "fix_label"), ("toy_3", "drop")]
 
 
+def test_a_rebuild_that_is_cut_short_loses_no_tags(inspection: Inspection, monkeypatch: pytest.MonkeyPatch) -> None:
+    inspection.build()
+    inspection.tag("toy_1", "fix_label", "look at it with Ann")
+    inspection.profile.write(hardness=0.9)
+    with monkeypatch.context() as patch:
+        patch.setattr(inspection.app, "build", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            inspection.build()
+    inspection.dataset.reload()  # as another process would find it
+    assert len(inspection.dataset) == 0
+    inspection.build()
+    assert inspection.tags("toy_1") == ["train", "fix_label", "look at it with Ann"]
+    assert inspection.apply() == [("toy_1", "fix_label")]
+
+
 def test_lines_that_came_after_the_build_stay(inspection: Inspection) -> None:
     inspection.build()
     inspection.profile.review(("toy_3", "drop"))
@@ -268,7 +283,7 @@ def test_both_verdicts_on_a_sample_write_nothing(inspection: Inspection) -> None
     inspection.build()
     inspection.tag("toy_0", "drop")
     inspection.tag("toy_1", "drop", "fix_label")
-    with pytest.raises(InspectionError, match=r"toy_1\. .*remove one of the tags"):
+    with pytest.raises(DatasetError, match=r"toy_1\. .*remove one of the tags"):
         inspection.apply()
     assert inspection.review() == []
     inspection.untag("toy_1", "drop")
@@ -284,7 +299,7 @@ def test_remarks_about_other_files_do_nothing_and_stay(
     assert "1 remark(s) about files that have changed since do nothing (toy_1)" in capsys.readouterr().out
     assert inspection.tags("toy_1") == ["train"]
     assert inspection.apply() == [("elsewhere", "drop"), ("toy_1", "fix_label")]
-    assert "2 of them say nothing about the samples of today" in capsys.readouterr().out
+    assert "2 of them match no current sample" in capsys.readouterr().out
 
 
 def test_a_sample_without_a_readable_image_can_be_judged(inspection: Inspection) -> None:
@@ -317,22 +332,22 @@ def test_views_and_workspaces_of_the_user_survive_a_rebuild(
 
 
 def test_applying_before_anything_was_looked_at(inspection: Inspection) -> None:
-    with pytest.raises(InspectionError, match="nothing was looked at here: run `make inspect`"):
+    with pytest.raises(ArtifactError, match="nothing was looked at here: run `make inspect`"):
         inspection.apply()
 
 
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ("artifacts/inspection/samples.jsonl", "InspectionError: .*dvc repro inspect"),
-        ("data/prepared/classes.json", "ClassTableError: .*prepare"),
-        ("review.csv", "ReviewError: .*id,verdict,image_sha256,mask_sha256"),
+        ("artifacts/inspection/samples.jsonl", "ArtifactError: .*dvc repro inspect"),
+        ("data/prepared/classes.json", "DatasetError: .*prepare"),
+        ("review.csv", "DatasetError: .*id,verdict,image_sha256,mask_sha256"),
     ],
 )
 def test_a_missing_input_is_one_message(profile: ToyProfile, file: str, message: str) -> None:
     Path(file).unlink()
     run = subprocess.run(
-        [sys.executable, "-m", "pipeline.inspection", "open", "--address", "127.0.0.1", "--port", "5199"],
+        [sys.executable, "-m", "pipeline", "inspect", "open", "--address", "127.0.0.1", "--port", "5199"],
         env={"PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
@@ -348,6 +363,6 @@ def test_a_damaged_review_file_is_left_alone(inspection: Inspection) -> None:
     inspection.build()
     Path("review.csv").write_text("id,verdict\ntoy_0,drop\n")
     inspection.tag("toy_1", "drop")
-    with pytest.raises(ReviewError, match="columns"):
+    with pytest.raises(DatasetError, match="columns"):
         inspection.apply()
     assert Path("review.csv").read_text() == "id,verdict\ntoy_0,drop\n"

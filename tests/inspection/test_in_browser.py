@@ -18,8 +18,8 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from pipeline.curation.review import read_review
-from pipeline.inspection.mongod import free_port
 from tests.inspection.toy_profile import STUDENT, ToyProfile
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 CHROMIUM = shutil.which("chromium")
@@ -57,7 +57,7 @@ class RunningApp:
         return f"http://127.0.0.1:{self.port}"
 
     def command(self, name: str) -> list[str]:
-        return [sys.executable, "-m", "pipeline.inspection", name]
+        return [sys.executable, "-m", "pipeline", "inspect", name]
 
     def run(self, name: str, *arguments: str) -> subprocess.CompletedProcess[str]:
         command = [*self.command(name), *arguments]
@@ -160,7 +160,7 @@ def test_the_way_back_while_it_runs_and_after_it_has_ended(running: RunningApp) 
     other_port = running.run("open", "--address", "127.0.0.1", "--port", str(running.port))
     assert other_port.returncode == 1
     assert f"{running.port} " in other_port.stderr
-    assert "make inspect PORT=" in other_port.stderr
+    assert "--port" in other_port.stderr
 
     tag_as_the_app_does(running, "toy_1", "drop")
     applied = running.run("apply")
@@ -181,7 +181,7 @@ def test_the_way_back_while_it_runs_and_after_it_has_ended(running: RunningApp) 
     applied = running.run("apply")
     assert applied.returncode == 0, applied.stderr
     profile = running.profile
-    assert read_review(profile.places.review) == [
+    assert read_review(profile.paths.review) == [
         profile.remark("toy_1", "drop"),
         profile.remark("toy_2", "fix_label"),
     ]

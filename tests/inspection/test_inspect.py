@@ -9,16 +9,17 @@ import torch
 from PIL import Image
 
 from models.checkpoint import save_checkpoint
-from pipeline.comparison.code import ROOT
+from pipeline.code_digest import ROOT
 from pipeline.data.files import sha256
 from pipeline.data.images import read_image, read_mask
 from pipeline.data.labels import read_train_ids
 from pipeline.data.samples import Decision, Sample, read_samples, write_decisions
+from pipeline.errors import ArtifactError
 from pipeline.inspection.inspect import inspect_dataset
-from pipeline.inspection.records import InspectedSample, InspectionError, read_inspected
+from pipeline.inspection.records import InspectedSample, read_inspected
 from pipeline.measure.accuracy import ConfusionMatrix
-from pipeline.params import load_params
-from pipeline.runtime import open_runner
+from pipeline.params.tree import load_params
+from pipeline.runtime.artifacts import open_artifact
 from tests.toy import TOY_CLASSES, toy_segmenter, write_toy_samples
 
 PARAMS = load_params(ROOT / "params.yaml")
@@ -88,7 +89,7 @@ def test_all_samples_in_the_order_of_the_list(toy: Toy) -> None:
     assert inspected["toy_4"].reasons == ["nearly black"]
 
 
-def test_a_dropped_sample_is_listed_and_not_looked_at(toy: Toy) -> None:
+def test_a_dropped_sample_is_listed_without_scores(toy: Toy) -> None:
     dropped = toy.inspect()["b"]
     assert (dropped.decision, dropped.rules, dropped.reasons) == ("drop", ["unreadable"], ["no picture at all"])
     assert (dropped.size, dropped.mask, dropped.hardness, dropped.mistake_score, dropped.position) == (None,) * 5
@@ -96,20 +97,20 @@ def test_a_dropped_sample_is_listed_and_not_looked_at(toy: Toy) -> None:
     assert not (toy.root / "inspection/predictions/b.png").exists()
 
 
-def test_an_unlabelled_sample_has_a_teacher_that_nobody_can_judge(toy: Toy) -> None:
+def test_an_unlabelled_sample_has_a_teacher_that_cannot_be_scored(toy: Toy) -> None:
     unlabelled = toy.inspect()["u"]
     assert unlabelled.size == (64, 80)
     assert unlabelled.mistake_score is None
     assert unlabelled.hardness is not None
     assert unlabelled.position is not None
-    (judgement,) = unlabelled.networks.values()
-    assert (judgement.miou, judgement.pixel_accuracy, judgement.boundary_error, judgement.gain) == (None,) * 4
-    assert read_mask(Path(judgement.prediction)).shape == (64, 80)
+    (scores,) = unlabelled.networks.values()
+    assert (scores.miou, scores.pixel_accuracy, scores.boundary_error, scores.gain) == (None,) * 4
+    assert read_mask(Path(scores.prediction)).shape == (64, 80)
 
 
 def test_the_teachers_predictions_are_those_of_its_checkpoint(toy: Toy) -> None:
     inspected = toy.inspect()
-    with open_runner(toy.root / "teacher.safetensors", 2) as runner:
+    with open_artifact(toy.root / "teacher.safetensors", 2) as runner:
         for sample in inspected.values():
             if sample.decision == "keep":
                 expected = runner.run(read_image(Path(sample.image))[None])[0]
@@ -117,12 +118,12 @@ def test_the_teachers_predictions_are_those_of_its_checkpoint(toy: Toy) -> None:
                 assert 0 < sample.hardness <= 1  # type: ignore[reportOptionalOperand]
 
 
-def test_runs_are_judged_where_they_were_evaluated(toy: Toy) -> None:
+def test_runs_are_scored_where_they_were_evaluated(toy: Toy) -> None:
     inspected = toy.inspect()
     for sample in inspected.values():
-        judged = sample.split == "test"
-        assert list(sample.networks) == (["teacher", *RUNS] if judged else ["teacher"] * (sample.decision == "keep"))
-        if not judged:
+        scored = sample.split == "test"
+        assert list(sample.networks) == (["teacher", *RUNS] if scored else ["teacher"] * (sample.decision == "keep"))
+        if not scored:
             continue
         labels, seen = toy.labels[sample.id], read_mask(Path(sample.networks["teacher"].prediction))
         baseline, distilled = sample.networks[BASELINE], sample.networks[DISTILLED]
@@ -175,19 +176,19 @@ def test_the_same_inputs_give_the_same_bytes(toy: Toy) -> None:
 def test_a_missing_prediction_names_its_stage(toy: Toy) -> None:
     toy.inspect()
     (toy.root / f"evaluation/{BASELINE}/predictions/toy_3.png").unlink()
-    with pytest.raises(InspectionError, match=rf"toy_3\.png.*dvc repro evaluate@{BASELINE}`"):
+    with pytest.raises(ArtifactError, match=rf"toy_3\.png.*dvc repro evaluate-{BASELINE}`"):
         toy.inspect()
     assert not (toy.root / "inspection/samples.jsonl").exists(), "an old list would look like a new one"
 
 
 def test_a_prediction_of_another_size_is_refused(toy: Toy) -> None:
     toy.predict(DISTILLED, "toy_2", np.zeros((4, 5), dtype=np.uint8))
-    with pytest.raises(InspectionError, match=r"toy_2\.png has 4x5 pixels, the image 48x64; run `dvc repro evaluate@"):
+    with pytest.raises(ArtifactError, match=r"toy_2\.png has 4x5 pixels, the image 48x64; run `dvc repro evaluate-"):
         toy.inspect()
 
 
 def test_a_teacher_of_other_classes_is_refused(toy: Toy) -> None:
     other = replace(TOY_CLASSES, classes=TOY_CLASSES.classes[:2])
     other.save(toy.root / "data/classes.json")
-    with pytest.raises(InspectionError, match="trained for the classes ground, box, pond; the dataset has ground, box"):
+    with pytest.raises(ArtifactError, match="trained for the classes ground, box, pond; the dataset has ground, box"):
         toy.inspect()

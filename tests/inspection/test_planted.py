@@ -11,7 +11,7 @@ import torch
 
 from benchmarks.mistakes import plant, plant_some, ranks_of
 from models.checkpoint import save_checkpoint
-from pipeline.comparison.code import ROOT
+from pipeline.code_digest import ROOT
 from pipeline.data.classes import IGNORE_INDEX
 from tests.small_profile import write_small_profile
 from tests.toy import toy_pair, toy_segmenter, write_toy_samples
@@ -58,7 +58,7 @@ def test_the_benchmark_runs(tmp_path: Path) -> None:
     (tmp_path / "artifacts/teacher").mkdir(parents=True)
     torch.manual_seed(0)
     save_checkpoint(*toy_segmenter(), {}, tmp_path / "artifacts/teacher/checkpoint.safetensors")
-    command = [sys.executable, "-m", "benchmarks.mistakes", "--profile", str(tmp_path), "--split", "train",
+    command = [sys.executable, "-m", "pipeline", "bench", "mistakes", "--profile", str(tmp_path), "--split", "train",
                "--count", "2", "--out", str(tmp_path / "mistakes.json")]  # fmt: skip
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]

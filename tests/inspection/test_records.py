@@ -3,15 +3,16 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.inspection.records import InspectionError, Mistake, read_inspected, write_inspected
-from tests.inspection.samples import UNMEASURED, judgement, sample
+from pipeline.errors import ArtifactError
+from pipeline.inspection.records import Mistake, read_inspected, write_inspected
+from tests.inspection.samples import UNMEASURED, sample, scores
 
 REGION = Mistake(label="car", prediction="road", pixels=120, score=0.017, box=(30, 10, 12, 10))
 SAMPLES = [
     sample(
         mistake_score=0.017,
         mistakes=[REGION],
-        networks={"teacher": judgement(agreement=None), "student": judgement(gain=-0.125)},
+        networks={"teacher": scores(agreement=None), "student": scores(gain=-0.125)},
     ),
     sample(
         id="Straße 1",
@@ -41,7 +42,7 @@ def test_no_samples_are_an_empty_file(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_names_the_stage(tmp_path: Path) -> None:
-    with pytest.raises(InspectionError, match=r"samples\.jsonl \(No such file.*dvc repro inspect"):
+    with pytest.raises(ArtifactError, match=r"samples\.jsonl \(No such file.*dvc repro inspect"):
         read_inspected(tmp_path / "samples.jsonl")
 
 
@@ -60,7 +61,7 @@ def test_a_damaged_line_is_named_by_its_number(tmp_path: Path, change: dict[str,
     first, second = path.read_bytes().splitlines()
     path.write_bytes(first + b"\n" + json.dumps(json.loads(second) | change).encode())
     with pytest.raises(
-        InspectionError, match=rf"line 2 is not what stage inspect writes \({complaint}.*dvc repro inspect"
+        ArtifactError, match=rf"line 2 is not what stage inspect writes \({complaint}.*dvc repro inspect"
     ):
         read_inspected(path)
 
@@ -69,5 +70,5 @@ def test_a_damaged_line_is_named_by_its_number(tmp_path: Path, change: dict[str,
 def test_what_is_not_json_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "samples.jsonl"
     path.write_bytes(content)
-    with pytest.raises(InspectionError, match=r"samples\.jsonl.*dvc repro inspect"):
+    with pytest.raises(ArtifactError, match=r"samples\.jsonl.*dvc repro inspect"):
         read_inspected(path)

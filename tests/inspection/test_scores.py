@@ -11,8 +11,8 @@ from pipeline.inspection.scores import (
     boundary_error,
     hardness,
     positions,
-    relative_entropy,
 )
+from pipeline.inspection.teacher import relative_entropy
 
 
 def scene(seed: int, height: int = 13, width: int = 17) -> np.ndarray:

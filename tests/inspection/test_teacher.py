@@ -7,8 +7,8 @@ import torch
 from models.checkpoint import save_checkpoint
 from models.errors import ModelError
 from pipeline.data.classes import IGNORE_INDEX
-from pipeline.inspection.records import InspectionError
-from pipeline.inspection.teacher import Teacher, opinion_of
+from pipeline.errors import ArtifactError
+from pipeline.inspection.teacher import Teacher, pixel_maps
 from tests.toy import TOY_CLASSES, toy_pair, toy_segmenter
 
 
@@ -19,50 +19,50 @@ def checkpoint(tmp_path: Path) -> Path:
     return tmp_path / "teacher.safetensors"
 
 
-def test_an_opinion_is_made_of_the_softmax() -> None:
+def test_pixel_maps_are_those_of_the_softmax() -> None:
     torch.manual_seed(0)
     logits = 2 * torch.randn(3, 4, 5)
     labels = torch.randint(0, 3, (4, 5)).to(torch.uint8)
     labels[0, 0] = IGNORE_INDEX
-    opinion = opinion_of(logits, labels)
-    assert opinion.prediction.dtype == np.uint8
+    prediction, confidence, label_probability = (values.numpy() for values in pixel_maps(logits, labels))
+    assert prediction.dtype == np.uint8
     for y, x in np.ndindex(4, 5):
         odds = np.exp(logits[:, y, x].double().numpy())
         probabilities = odds / odds.sum()
-        assert opinion.prediction[y, x] == probabilities.argmax()
-        assert opinion.confidence[y, x] == pytest.approx(probabilities.max(), abs=1e-6)
+        assert prediction[y, x] == probabilities.argmax()
+        assert confidence[y, x] == pytest.approx(probabilities.max(), abs=1e-6)
         if labels[y, x] != IGNORE_INDEX:
-            assert opinion.label_probability[y, x] == pytest.approx(probabilities[labels[y, x]], abs=1e-6)
+            assert label_probability[y, x] == pytest.approx(probabilities[labels[y, x]], abs=1e-6)
 
 
-def test_images_of_a_batch_are_seen_as_each_alone(checkpoint: Path) -> None:
+def test_images_of_a_batch_are_predicted_as_each_alone(checkpoint: Path) -> None:
     pairs = [toy_pair(seed) for seed in range(3)]
     teacher = Teacher(checkpoint, TOY_CLASSES.names, 2)
     images = torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2)
     labels = [of_image for _, of_image in pairs]
-    together = list(teacher.look(images, labels))
-    assert len({sight.embedding.tobytes() for sight in together}) == 3
-    for index, sight in enumerate(together):
-        (alone,) = teacher.look(images[index : index + 1], labels[index : index + 1])
-        assert sight.entropy == pytest.approx(alone.entropy, abs=1e-5)
-        assert sight.opinion.confidence == pytest.approx(alone.opinion.confidence, abs=1e-5)
-        assert sight.opinion.label_probability == pytest.approx(alone.opinion.label_probability, abs=1e-5)
-        assert sight.embedding == pytest.approx(alone.embedding, abs=1e-5)
+    together = list(teacher.predict(images, labels))
+    assert len({output.embedding.tobytes() for output in together}) == 3
+    for index, output in enumerate(together):
+        (alone,) = teacher.predict(images[index : index + 1], labels[index : index + 1])
+        assert output.entropy == pytest.approx(alone.entropy, abs=1e-5)
+        assert output.confidence == pytest.approx(alone.confidence, abs=1e-5)
+        assert output.label_probability == pytest.approx(alone.label_probability, abs=1e-5)
+        assert output.embedding == pytest.approx(alone.embedding, abs=1e-5)
 
 
 def test_an_embedding_is_the_direction_of_the_mean_head_features(checkpoint: Path) -> None:
     image, labels = toy_pair(0)
     tensor = torch.from_numpy(image).permute(2, 0, 1)[None]
-    (sight,) = Teacher(checkpoint, TOY_CLASSES.names, 2).look(tensor, [labels])
+    (output,) = Teacher(checkpoint, TOY_CLASSES.names, 2).predict(tensor, [labels])
     torch.manual_seed(0)
     segmenter = toy_segmenter()[0].eval()
     with torch.no_grad():
         mean = segmenter(tensor.float() / 255).head_features[0].mean(dim=(1, 2))
-    assert sight.embedding == pytest.approx((mean / mean.norm()).numpy(), abs=1e-5)
+    assert output.embedding == pytest.approx((mean / mean.norm()).numpy(), abs=1e-5)
 
 
 def test_a_teacher_must_know_these_classes(checkpoint: Path) -> None:
-    with pytest.raises(InspectionError, match=r"ground, box, pond; the dataset has a, b\. Run `dvc repro`"):
+    with pytest.raises(ArtifactError, match=r"ground, box, pond; the dataset has a, b\. Run `dvc repro`"):
         Teacher(checkpoint, ["a", "b"], 2)
     with pytest.raises(ModelError, match="dvc repro"):
         Teacher(checkpoint.with_name("none"), TOY_CLASSES.names, 2)

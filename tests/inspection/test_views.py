@@ -4,14 +4,14 @@ import pytest
 
 from pipeline.inspection.records import InspectedSample
 from pipeline.inspection.views import View, members, value_of, views_of
-from tests.inspection.samples import UNMEASURED, judgement, sample
+from tests.inspection.samples import UNMEASURED, sample, scores
 
 
 def with_runs(name: str, gain: float | None, agreement: float, **changes: Any) -> InspectedSample:
     networks = {
-        "teacher": judgement(agreement=None),
-        "plain": judgement(agreement=0.5),
-        "distilled": judgement(gain=gain, agreement=agreement),
+        "teacher": scores(agreement=None),
+        "plain": scores(agreement=0.5),
+        "distilled": scores(gain=gain, agreement=agreement),
     }
     return sample(id=name, networks=networks, **changes)
 
@@ -56,7 +56,7 @@ def test_a_view_with_nothing_to_show_is_none() -> None:
 @pytest.mark.parametrize("run", ["plain", "distilled"])
 def test_a_sample_that_was_not_evaluated_is_in_no_view_of_a_run(run: str) -> None:
     view = next(view for view in views_of(SAMPLES) if view.run == run)
-    outside = sample(id="train_1", networks={"teacher": judgement()})
+    outside = sample(id="train_1", networks={"teacher": scores()})
     assert value_of(view, outside) is None
     assert "train_1" not in names(view, [*SAMPLES, outside])
 

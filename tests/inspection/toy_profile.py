@@ -8,8 +8,8 @@ from PIL import Image
 
 from pipeline.curation.review import Remark, write_review
 from pipeline.data.files import sha256
-from pipeline.inspection.material import Material, Places, read_material
-from pipeline.inspection.records import InspectedSample, Judgement, Mistake, write_inspected
+from pipeline.inspection.inputs import Inputs, InspectionPaths, load_inputs
+from pipeline.inspection.records import InspectedSample, Mistake, NetworkScores, write_inspected
 from tests.toy import TOY_CLASSES, toy_pair
 
 HEIGHT, WIDTH = 96, 128
@@ -24,13 +24,13 @@ class ToyProfile:
 
     def __init__(self, root: Path):
         self.root = root
-        self.places = Places(
+        self.paths = InspectionPaths(
             samples=root / "artifacts/inspection/samples.jsonl",
             classes=root / "data/prepared/classes.json",
             review=root / "review.csv",
             scratch=root / "scratch/inspect",
         )
-        TOY_CLASSES.save(self.places.classes)
+        TOY_CLASSES.save(self.paths.classes)
         self.samples = [self._draw(index, split) for index, split in enumerate(SPLITS)]
         self.samples += [self._rejected("twin", readable=True), self._rejected("broken", readable=False)]
         self.write()
@@ -39,18 +39,18 @@ class ToyProfile:
     def write(self, **changes: object) -> None:
         """Write samples.jsonl, with changes to the first sample."""
         self.samples[0] = replace(self.samples[0], **changes)  # type: ignore[reportArgumentType]
-        write_inspected(self.places.samples, self.samples)
+        write_inspected(self.paths.samples, self.samples)
 
     def review(self, *verdicts: tuple[str, str]) -> None:
         """Write review.csv: pairs of sample id and verdict."""
-        write_review(self.places.review, [self.remark(sample, verdict) for sample, verdict in verdicts])
+        write_review(self.paths.review, [self.remark(sample, verdict) for sample, verdict in verdicts])
 
     def remark(self, sample: str, verdict: str) -> Remark:
         found = next(s for s in self.samples if s.id == sample)
         return Remark(sample, verdict, found.image_sha256, found.mask_sha256)
 
-    def material(self) -> Material:
-        return read_material(self.places)
+    def inputs(self) -> Inputs:
+        return load_inputs(self.paths)
 
     def _draw(self, index: int, split: str) -> InspectedSample:
         image, labels = toy_pair(index, HEIGHT, WIDTH)
@@ -76,16 +76,16 @@ class ToyProfile:
             if index
             else [Mistake(label="ground", prediction="pond", pixels=600, score=0.87, box=(10, 20, 30, 20))],
             position=(float(index), float(index % 2)),
-            networks={network: self._judge(network, name, labels, labelled, index) for network in ERRORS},
+            networks={network: self._scores(network, name, labels, labelled, index) for network in ERRORS},
         )
 
-    def _judge(self, network: str, name: str, labels: np.ndarray, labelled: bool, index: int) -> Judgement:
+    def _scores(self, network: str, name: str, labels: np.ndarray, labelled: bool, index: int) -> NetworkScores:
         prediction = np.where(labels == 255, 0, labels)
         wrong = round(WIDTH * ERRORS[network])
         prediction[:, :wrong] = (prediction[:, :wrong] + 1) % 3
         file = f"artifacts/predictions/{network}/{name}.png"
         self._write_png(file, prediction.astype(np.uint8))
-        return Judgement(
+        return NetworkScores(
             prediction=file,
             miou=1 - ERRORS[network] if labelled else None,
             pixel_accuracy=1 - ERRORS[network] if labelled else None,

@@ -6,9 +6,21 @@ from dataclasses import replace
 
 import pytest
 
-from pipeline.measure.latency import MIN_CALLS_FOR_P90, MIN_CALLS_FOR_P99, Protocol, summarize, time_round, warm_up
+from pipeline.measure.latency import MIN_CALLS_FOR_P90, MIN_CALLS_FOR_P99, summarize, time_round, warm_up
+from pipeline.records.benchmark import Protocol
 
-PROTOCOL = Protocol(warmup_calls=3, warmup_s=0.0, calls=100, min_s=0.0, max_s=1000.0, rounds=1, noisy_above=0.2)
+PROTOCOL = Protocol(
+    warmup_calls=3,
+    warmup_s=0.0,
+    calls=100,
+    min_s=0.0,
+    max_s=1000.0,
+    rounds=1,
+    noisy_above=0.2,
+    threads=1,
+    split="val",
+    images=1,
+)
 
 
 class Clock:
@@ -26,7 +38,7 @@ class Clock:
 
 
 def test_percentiles_and_throughput() -> None:
-    latency = summarize([0.010] * 100, 2, 0.2)
+    latency = summarize([[0.010] * 100], 2, 0.2, 0.0)
     assert latency.calls == 100
     assert latency.p50_ms == pytest.approx(10.0)
     assert latency.throughput_images_per_s == pytest.approx(200.0)
@@ -77,10 +89,10 @@ def test_a_slow_artifact_ends_at_the_limit_with_a_call_at_least() -> None:
     "calls", [1, MIN_CALLS_FOR_P90 - 1, MIN_CALLS_FOR_P90, MIN_CALLS_FOR_P99 - 1, MIN_CALLS_FOR_P99]
 )
 def test_percentiles_that_the_sample_cannot_support_are_not_given(calls: int) -> None:
-    latency = summarize([0.01] * calls, 1, 0.2)
+    latency = summarize([[0.01] * calls], 1, 0.2, 0.0)
     assert (latency.p90_ms is None) == (calls < MIN_CALLS_FOR_P90)
     assert (latency.p99_ms is None) == (calls < MIN_CALLS_FOR_P99)
 
 
 def test_a_noisy_sample_is_marked() -> None:
-    assert summarize(list(itertools.islice(itertools.cycle([0.01, 0.03]), 100)), 1, 0.2).noisy
+    assert summarize([list(itertools.islice(itertools.cycle([0.01, 0.03]), 100))], 1, 0.2, 0.0).noisy

@@ -7,8 +7,9 @@ import pytest
 
 from pipeline.data.images import write_mask
 from pipeline.data.samples import Sample, read_samples
-from pipeline.measure.parity import Agreement, ParityError, complaints, measure_parity, require_size
-from pipeline.params.deployment import BudgetParams
+from pipeline.errors import ArtifactError
+from pipeline.measure.parity import Agreement, complaints, measure_parity, require_size
+from pipeline.params.parity import BudgetParams
 from tests.toy import TOY_CLASSES, write_toy_samples
 
 BUDGET = BudgetParams(
@@ -96,5 +97,5 @@ def test_a_runner_is_compared_with_its_sources_predictions(tmp_path: Path) -> No
 
 def test_images_of_another_size_are_refused(tmp_path: Path) -> None:
     samples = read_samples(write_toy_samples(tmp_path), "test")
-    with pytest.raises(ParityError, match=r"has 48x64 pixels, the exported graph takes 50x64; set export.height"):
+    with pytest.raises(ArtifactError, match=r"has 48x64 pixels, the exported graph takes 50x64; set export.height"):
         require_size(samples, 50, 64)

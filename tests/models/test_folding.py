@@ -4,23 +4,24 @@ import pytest
 import torch
 from torch import nn
 
+from models import HEADS
 from models.build import Design, build_segmenter
 from models.folding import fold_batchnorms
 
 
-@pytest.mark.parametrize("architecture", ["pspnet", "deeplabv3"])
+@pytest.mark.parametrize("architecture", HEADS)
 @pytest.mark.parametrize("backbone", ["resnet18_v1c", "resnet50", "mobilenetv3_small_050"])
 @pytest.mark.parametrize("deterministic", [False, True])
 def test_folding_changes_nothing_but_the_norms(architecture: str, backbone: str, deterministic: bool) -> None:
     torch.use_deterministic_algorithms(deterministic)
     design = Design(
-        architecture=architecture, backbone=backbone, input_scale=1.0, output_stride=16,
+        architecture=architecture, backbone=backbone, input_scale=1.0, output_stride=32,
         head_channels=16, auxiliary_channels=8, channels={},
         class_names=("a", "b", "c"),
     )  # fmt: skip
     torch.manual_seed(0)
     network = build_segmenter(design).double()
-    image = torch.rand(2, 3, 48, 64, dtype=torch.float64)
+    image = torch.rand(2, 3, 64, 96, dtype=torch.float64)
     network.train()(image)  # statistics of its own, so that a lost shift is seen
     expected = network.eval()(image)
     weights = network.classifier.weight.clone()
@@ -31,6 +32,8 @@ def test_folding_changes_nothing_but_the_norms(architecture: str, backbone: str,
     if backbone.startswith("resnet"):  # others have norms with an activation inside, which stay
         assert _count(network) == _count(network.auxiliary_head)
     assert torch.equal(network.classifier.weight, weights)
+    on_meta = network.to("meta")(image.to("meta"))  # no tensor was left behind on the CPU
+    assert on_meta.logits.shape == expected.logits.shape
 
 
 class Untraceable(nn.Module):

@@ -1,19 +1,29 @@
 """Heads and backbone against mmseg's arrays, against adaptive pooling, and against the published sizes."""
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
 import pytest
 import torch
 import torch.nn.functional as F
 from timm.models.resnet import BasicBlock, ResNet
 from torch import Tensor, nn
 
-from models.backbone import RESNET18_V1C, Backbone, undilate_second_convs
+from models import BACKBONES, HEADS
+from models.backbone import FeatureMap, build_backbone
 from models.build import Design, build_segmenter
-from models.deeplabv3 import AtrousPyramidHead
+from models.deeplabv3 import ASPPHead
 from models.errors import ModelError
 from models.heads import AuxiliaryHead
-from models.pspnet import BINS, PyramidPoolingHead, pool_to_bins
+from models.pooling import pool_to_bins
+from models.pspnet import BINS, PSPHead
+from models.resnet import undilate_second_convs
 from models.segmenter import Segmenter
+from tests.toy import TOY_DESIGN
 from tests.vectors.reading import Vector, weights_under
+
+RESNET18_V1C = "resnet18_v1c"
 
 
 def _conv_bn(weights: dict[str, Tensor], theirs: str, ours: str) -> dict[str, Tensor]:
@@ -35,16 +45,16 @@ def _filled(head: nn.Module, weights: dict[str, Tensor], parts: dict[str, str]) 
     return head.eval()
 
 
-def _sizes(vector: Vector) -> tuple[int, int, int]:
-    return vector.hyper["in_channels"], vector.hyper["channels"], vector.hyper["num_classes"]
+def _sizes(vector: Vector) -> tuple[list[FeatureMap], int, int]:
+    return [FeatureMap(vector.hyper["in_channels"], 8)], vector.hyper["channels"], vector.hyper["num_classes"]
 
 
 @pytest.mark.vectors("arch_psp")
 def test_pyramid_pooling_head_equals_mmseg(vector: Vector) -> None:
     arrays = vector.arrays()
     parts = {f"psp_modules.{i}.1": f"branches.{i}" for i in range(4)} | {"bottleneck": "fuse"}
-    head = _filled(PyramidPoolingHead(*_sizes(vector)), weights_under(arrays, "w."), parts)
-    torch.testing.assert_close(head(arrays["x"])[1], arrays["y"], rtol=1e-9, atol=1e-12)
+    head = _filled(PSPHead(*_sizes(vector)), weights_under(arrays, "w."), parts)
+    torch.testing.assert_close(head([arrays["x"]])[1], arrays["y"], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.vectors("arch_aspp")
@@ -52,14 +62,15 @@ def test_atrous_pyramid_head_equals_mmseg(vector: Vector) -> None:
     arrays = vector.arrays()
     parts = {f"aspp_modules.{i}": f"branches.{i}" for i in range(4)}
     parts |= {"image_pool.1": "image_pool", "bottleneck": "fuse"}
-    head = _filled(AtrousPyramidHead(*_sizes(vector)), weights_under(arrays, "w."), parts)
-    torch.testing.assert_close(head(arrays["x"])[1], arrays["y"], rtol=1e-9, atol=1e-12)
+    head = _filled(ASPPHead(*_sizes(vector), **vars(ASPPHead.Params())), weights_under(arrays, "w."), parts)
+    torch.testing.assert_close(head([arrays["x"]])[1], arrays["y"], rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.vectors("arch_fcn")
 def test_auxiliary_head_equals_mmseg(vector: Vector) -> None:
     arrays = vector.arrays()
-    head = _filled(AuxiliaryHead(*_sizes(vector)), weights_under(arrays, "w."), {"convs.0": "conv"})
+    (last,), channels, classes = _sizes(vector)
+    head = _filled(AuxiliaryHead(last.channels, channels, classes), weights_under(arrays, "w."), {"convs.0": "conv"})
     torch.testing.assert_close(head(arrays["x"]), arrays["y"], rtol=1e-9, atol=1e-12)
 
 
@@ -93,10 +104,10 @@ def test_backbone_geometry_equals_mmseg(vector: Vector) -> None:
 
 
 def test_the_students_backbone_is_that_geometry() -> None:
-    blocks = [m for m in Backbone(RESNET18_V1C, 8).modules() if isinstance(m, BasicBlock)]
+    blocks = [m for m in build_backbone(RESNET18_V1C, 8).modules() if isinstance(m, BasicBlock)]
     assert [block.conv1.dilation[0] for block in blocks] == [1, 1, 1, 1, 1, 2, 2, 4]
     assert {block.conv2.dilation for block in blocks} == {(1, 1)}
-    assert sum(p.numel() for p in Backbone(RESNET18_V1C, 8).parameters()) == 11_195_744
+    assert sum(p.numel() for p in build_backbone(RESNET18_V1C, 8).parameters()) == 11_195_744
 
 
 @pytest.mark.parametrize("size", [(13, 17), (6, 6), (45, 60), (7, 12)])
@@ -106,11 +117,13 @@ def test_pooling_by_matrices_is_adaptive_pooling(size: tuple[int, int], bins: in
     torch.testing.assert_close(pool_to_bins(features, bins), F.adaptive_avg_pool2d(features, bins))
 
 
-def _segmenter(architecture: str, backbone: str, head: int, auxiliary: int, classes: int = 19) -> Segmenter:
+def _segmenter(
+    architecture: str, backbone: str, head: int, auxiliary: int, classes: int = 19, output_stride: Literal[8, 32] = 8
+) -> Segmenter:
     names = tuple(map(str, range(classes)))
     return build_segmenter(
-        Design(architecture=architecture, backbone=backbone, input_scale=1.0, output_stride=8, head_channels=head,
-               auxiliary_channels=auxiliary, channels={}, class_names=names)
+        Design(architecture=architecture, backbone=backbone, input_scale=1.0, output_stride=output_stride,
+               head_channels=head, auxiliary_channels=auxiliary, class_names=names)
     )  # fmt: skip
 
 
@@ -129,17 +142,37 @@ def test_parameter_counts_are_the_published_ones(
     assert sum(p.numel() for p in _segmenter(architecture, backbone, head, auxiliary).parameters()) == published
 
 
-@pytest.mark.parametrize("architecture", ["pspnet", "deeplabv3"])
+@pytest.mark.parametrize("architecture", HEADS)
 def test_the_record_holds_what_its_names_say(architecture: str) -> None:
-    segmenter = _segmenter(architecture, RESNET18_V1C, 32, 16, classes=5)
+    segmenter = _segmenter(architecture, RESNET18_V1C, 32, 16, classes=5, output_stride=32)
     output = segmenter.train()(torch.rand(2, 3, 64, 96))
-    assert output.logits.shape == (2, 5, 8, 12)
+    cells = output.logits.shape[2:]
+    assert output.logits.shape == (2, 5, *cells)
+    assert tuple(cells) in {(2, 3), (16, 24)}
     assert output.auxiliary_logits is not None
-    assert output.auxiliary_logits.shape == (2, 5, 8, 12)
-    assert output.head_features.shape == (2, 32, 8, 12)
-    assert output.backbone_features.shape == (2, segmenter.backbone_channels, 8, 12)
+    assert output.auxiliary_logits.shape == (2, 5, 4, 6)
+    assert output.head_features.shape == (2, 32, *cells)
+    assert output.backbone_features.shape == (2, segmenter.backbone_channels, 2, 3)
+    (output.logits.square().mean() + output.auxiliary_logits.square().mean()).backward()
+    assert all(weight.grad is not None and weight.grad.isfinite().all() for weight in segmenter.parameters())
 
 
 def test_an_unknown_backbone_is_named_with_others_to_choose() -> None:
     with pytest.raises(ModelError, match="no backbone 'resnet18x'"):
-        Backbone("resnet18x", 8)
+        build_backbone("resnet18x", 8)
+
+
+@pytest.mark.parametrize("name", [*HEADS, *BACKBONES])
+def test_every_head_and_backbone_is_explained_to_who_chooses(name: str) -> None:
+    assert f"\n| `{name}` | " in Path("docs/networks.md").read_text()
+
+
+def test_a_head_has_parameters_of_its_own() -> None:
+    design = replace(TOY_DESIGN, architecture="deeplabv3", head={"dilations": [6, 12]})
+    head = build_segmenter(design).head
+    assert [branch[0].dilation[0] for branch in head.branches] == [1, 6, 12]
+    for wrong in ({"dilatons": [6]}, {"dilations": "six"}):
+        with pytest.raises(ModelError, match="head deeplabv3"):
+            build_segmenter(replace(design, head=wrong))
+    with pytest.raises(ModelError, match="no architecture 'unet'"):
+        build_segmenter(replace(design, architecture="unet"))

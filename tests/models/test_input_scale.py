@@ -8,14 +8,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from models import HEADS
 from models.build import build_segmenter
+from models.export_wrappers import LabelsGraph, LogitsGraph
 from models.segmenter import resized
-from models.shipping import LabelsGraph, LogitsGraph
 from pipeline.deploy.export import largest_logit_difference
 from pipeline.deploy.onnx_export import export_graph
 from pipeline.measure.cost import multiply_accumulates
-from pipeline.runtime import InputShape
-from pipeline.runtime.onnx_runner import OnnxRunner
+from pipeline.runtime.artifacts import open_artifact
+from segdistill_runtime.runner import InputShape
 from tests.toy import TOY_DESIGN, toy_pair
 
 OPSET, MAX_NODES = 20, 200
@@ -49,8 +50,10 @@ def test_half_the_scale_is_a_quarter_of_the_work() -> None:
     assert 0.2 < costs[0] / costs[1] < 0.3
 
 
-@pytest.mark.parametrize("architecture", ["pspnet", "deeplabv3"])
-@pytest.mark.parametrize(("scale", "stride"), [(0.5, 16), (0.66, 8), (1.0, 8), (1.0, 32), (0.5, 32)])
+@pytest.mark.parametrize(
+    ("architecture", "scale", "stride"),
+    [("pspnet", 0.5, 16), ("deeplabv3", 0.66, 8), *((name, scale, 32) for name in HEADS for scale in (1.0, 0.5))],
+)
 def test_the_exported_graph_answers_at_image_size(architecture: str, scale: float, stride: int, tmp_path: Path) -> None:
     torch.manual_seed(0)
     design = replace(TOY_DESIGN, architecture=architecture, input_scale=scale, output_stride=stride)
@@ -61,7 +64,7 @@ def test_the_exported_graph_answers_at_image_size(architecture: str, scale: floa
     export_graph(LabelsGraph(segmenter), design, shape, OPSET, MAX_NODES, labels)
     images = [toy_pair(seed)[0][None] for seed in range(3)]
     assert largest_logit_difference(segmenter, logits, images) < 1e-4
-    with OnnxRunner(labels, 1) as runner, torch.inference_mode():
+    with open_artifact(labels, 1) as runner, torch.inference_mode():
         for image in images:
             expected = LabelsGraph(segmenter)(torch.from_numpy(image)).numpy()
             assert expected.shape == (1, 48, 64)

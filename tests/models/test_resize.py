@@ -33,7 +33,7 @@ def test_two_products_are_the_kernel(cells: tuple[int, int], size: tuple[int, in
 @settings(max_examples=50)
 @given(cells=st.integers(1, 40), size=st.integers(1, 80))
 def test_every_place_is_a_mean(cells: int, size: int) -> None:
-    weights = bilinear_weights(cells, size)
+    weights = bilinear_weights(cells, size, torch.device("cpu"))
     torch.testing.assert_close(weights.sum(dim=1), torch.ones(size, dtype=torch.float64))
     assert (weights > 0).sum(dim=1).max() <= 2
 

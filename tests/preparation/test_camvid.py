@@ -3,9 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.preparation.adapter import PrepareError
-from pipeline.preparation.camvid import CAMVID_CLASSES, read_camvid
+from pipeline.errors import DatasetError
+from pipeline.params.dataset import DatasetParams
+from pipeline.preparation.adapter import RawDataset
+from pipeline.preparation.camvid import CAMVID_CLASSES, CamVid
 from tests.preparation.pictures import draw_image, draw_mask
+
+
+def read_camvid(source: Path) -> RawDataset:
+    return CamVid.read(DatasetParams(adapter="camvid", source=str(source)), source)
 
 
 def test_lists_every_frame_with_split_and_sequence(camvid_tree: Path) -> None:
@@ -46,9 +52,9 @@ def test_ignores_what_operating_systems_leave(camvid_tree: Path) -> None:
 
 
 def test_wrong_root_says_what_lies_there_instead(tmp_path: Path, camvid_tree: Path) -> None:
-    with pytest.raises(PrepareError, match=r"no folder .*train .*holds camvid.*dataset\.source"):
+    with pytest.raises(DatasetError, match=r"no folder .*train .*holds camvid.*dataset\.source"):
         read_camvid(tmp_path)
-    with pytest.raises(PrepareError, match=r"no folder .*nowhere.*dataset\.source"):
+    with pytest.raises(DatasetError, match=r"no folder .*nowhere.*dataset\.source"):
         read_camvid(tmp_path / "nowhere/else")
 
 
@@ -56,39 +62,39 @@ def test_missing_masks_are_named_and_counted(camvid_tree: Path) -> None:
     for number in range(5):
         draw_image(camvid_tree / f"val/new_{number}.png", number)
     with pytest.raises(
-        PrepareError, match=r"5 images .*no mask.*valannot: new_0\.png, new_1\.png, new_2\.png and 2 more"
+        DatasetError, match=r"5 images .*no mask.*valannot: new_0\.png, new_1\.png, new_2\.png and 2 more"
     ):
         read_camvid(camvid_tree)
 
 
 def test_a_mask_without_image(camvid_tree: Path) -> None:
     draw_mask(camvid_tree / "testannot/alone.png", 0)
-    with pytest.raises(PrepareError, match=r"1 masks .*testannot have no image.*alone\.png$"):
+    with pytest.raises(DatasetError, match=r"1 masks .*testannot have no image.*alone\.png$"):
         read_camvid(camvid_tree)
 
 
 def test_empty_split(camvid_tree: Path) -> None:
     (camvid_tree / "val/0016E5_07959.png").unlink()
-    with pytest.raises(PrepareError, match=r"val holds no image"):
+    with pytest.raises(DatasetError, match=r"val holds no image"):
         read_camvid(camvid_tree)
 
 
 def test_two_images_of_one_stem(camvid_tree: Path) -> None:
     draw_image(camvid_tree / "train/0001TP_006690.jpg", 9)
-    with pytest.raises(PrepareError, match=r"share their name.*0001TP_006690\.jpg = 0001TP_006690\.png"):
+    with pytest.raises(DatasetError, match=r"share their name.*0001TP_006690\.jpg = 0001TP_006690\.png"):
         read_camvid(camvid_tree)
 
 
 def test_one_frame_in_two_splits(camvid_tree: Path) -> None:
     draw_image(camvid_tree / "val/0001TP_006690.png", 9)
     draw_mask(camvid_tree / "valannot/0001TP_006690.png", 0)
-    with pytest.raises(PrepareError, match=r"one split: 0001TP_006690"):
+    with pytest.raises(DatasetError, match=r"one split: 0001TP_006690"):
         read_camvid(camvid_tree)
 
 
 def test_a_foreign_file_among_the_images(camvid_tree: Path) -> None:
     (camvid_tree / "train/notes.txt").write_text("x")
-    with pytest.raises(PrepareError, match=r"1 files .*train are no pictures.*notes\.txt"):
+    with pytest.raises(DatasetError, match=r"1 files .*train are no pictures.*notes\.txt"):
         read_camvid(camvid_tree)
 
 

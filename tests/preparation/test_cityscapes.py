@@ -4,9 +4,15 @@ import numpy as np
 import pytest
 
 from pipeline.data.classes import IGNORE_INDEX
-from pipeline.preparation.adapter import PrepareError
-from pipeline.preparation.cityscapes import CITYSCAPES_CLASSES, read_cityscapes
+from pipeline.errors import DatasetError
+from pipeline.params.dataset import DatasetParams
+from pipeline.preparation.adapter import RawDataset
+from pipeline.preparation.cityscapes import CITYSCAPES_CLASSES, Cityscapes
 from tests.preparation.pictures import draw_image
+
+
+def read_cityscapes(source: Path) -> RawDataset:
+    return Cityscapes.read(DatasetParams(adapter="cityscapes", source=str(source)), source)
 
 
 def test_lists_train_and_val(cityscapes_tree: Path) -> None:
@@ -30,11 +36,11 @@ def test_train_ids_are_the_official_ones() -> None:
 
 def test_only_a_half_of_the_download(cityscapes_tree: Path) -> None:
     (cityscapes_tree / "gtFine").rename(cityscapes_tree / "elsewhere")
-    with pytest.raises(PrepareError, match=r"no folder .*gtFine.train .*elsewhere, leftImg8bit"):
+    with pytest.raises(DatasetError, match=r"no folder .*gtFine.train .*elsewhere, leftImg8bit"):
         read_cityscapes(cityscapes_tree)
 
 
 def test_missing_mask(cityscapes_tree: Path) -> None:
     draw_image(cityscapes_tree / "leftImg8bit/val/munster/munster_000004_000019_leftImg8bit.png", 3)
-    with pytest.raises(PrepareError, match=r"1 images .*: munster/munster_000004_000019_gtFine_labelIds\.png$"):
+    with pytest.raises(DatasetError, match=r"1 images .*: munster/munster_000004_000019_gtFine_labelIds\.png$"):
         read_cityscapes(cityscapes_tree)

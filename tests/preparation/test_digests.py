@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from pipeline.data.files import sha256
+from pipeline.errors import DatasetError
 from pipeline.preparation import digests
-from pipeline.preparation.adapter import PrepareError
 from pipeline.preparation.digests import file_digests
 
 
@@ -74,7 +74,7 @@ def test_a_file_that_is_written_to_meanwhile_is_named(
         return found
 
     monkeypatch.setattr(digests, "sha256", written_to)
-    with pytest.raises(PrepareError, match=r"1 files of the dataset were changed while .*2\.bin"):
+    with pytest.raises(DatasetError, match=r"1 files of the dataset were changed while .*2\.bin"):
         file_digests(files, store)
     monkeypatch.undo()
     assert file_digests(files, store) == {path: sha256(path) for path in files}

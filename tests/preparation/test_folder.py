@@ -1,28 +1,25 @@
 import os
 import unicodedata
 from collections import Counter
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from pipeline.comparison.code import ROOT
 from pipeline.data.classes import LabelClass
-from pipeline.params import load_params
-from pipeline.params.dataset import SplitParams
-from pipeline.preparation.adapter import PrepareError, RawDataset
-from pipeline.preparation.folder import LARGEST, read_folder
+from pipeline.errors import DatasetError
+from pipeline.params.dataset import DatasetParams, SplitParams
+from pipeline.preparation.adapter import RawDataset
+from pipeline.preparation.folder import LARGEST, Folder
+from pipeline.preparation.splitting import divided
 from tests.preparation.pictures import draw_image, draw_mask
 
 GROUND = "{name: ground, color: [128, 64, 128], ids: [1]}"
 
 
-def default_split(**changes: object) -> SplitParams:
-    return replace(load_params(ROOT / "params.yaml").dataset.split, **changes)  # type: ignore[reportArgumentType]
-
-
-def read(source: Path, **changes: object) -> RawDataset:
-    return read_folder(source, default_split(**changes))
+def read(source: Path, sequence_pattern: str = "", **split: object) -> RawDataset:
+    options = Folder.Params(sequence_pattern=sequence_pattern)
+    chosen = SplitParams(**split)  # type: ignore[reportArgumentType]
+    return Folder.read(DatasetParams(adapter="folder", source=str(source), split=chosen, options=options), source)
 
 
 def test_lists_splits_sequences_and_classes(folder_tree: Path) -> None:
@@ -48,7 +45,7 @@ def test_unlabelled_images_need_no_masks(folder_tree: Path) -> None:
 def test_unlabelled_images_with_masks_are_a_contradiction(folder_tree: Path) -> None:
     draw_image(folder_tree / "images/unlabelled/a.png", 7)
     draw_mask(folder_tree / "masks/unlabelled/a.png", 1)
-    with pytest.raises(PrepareError, match=r"masks/unlabelled is there, but .* carry no labels"):
+    with pytest.raises(DatasetError, match=r"masks/unlabelled is there, but .* carry no labels"):
         read(folder_tree)
 
 
@@ -72,20 +69,20 @@ def test_without_splits_it_says_how_to_lay_it_out(tmp_path: Path, folder_tree: P
     draw_image(flat / "images/a.png", 0)
     (folder_tree / "classes.yaml").rename(flat / "classes.yaml")
     with pytest.raises(
-        PrepareError, match=r"images holds a\.png, and should hold .*train, val and test.*masks/train/a\.png"
+        DatasetError, match=r"images holds a\.png, and should hold .*train, val and test.*masks/train/a\.png"
     ):
         read(flat)
 
 
 def test_a_folder_that_is_no_split(folder_tree: Path) -> None:
     (folder_tree / "images/validation").mkdir()
-    with pytest.raises(PrepareError, match=r"holds train, val, validation, and should"):
+    with pytest.raises(DatasetError, match=r"holds train, val, validation, and should"):
         read(folder_tree)
 
 
 def test_no_classes_file(folder_tree: Path) -> None:
     (folder_tree / "classes.yaml").unlink()
-    with pytest.raises(PrepareError, match=r"no file .*classes\.yaml\. .*classes\.yaml beside"):
+    with pytest.raises(DatasetError, match=r"no file .*classes\.yaml\. .*classes\.yaml beside"):
         read(folder_tree)
 
 
@@ -119,21 +116,21 @@ def test_no_classes_file(folder_tree: Path) -> None:
 )
 def test_wrong_classes(folder_tree: Path, text: str, complaint: str) -> None:
     (folder_tree / "classes.yaml").write_text(text)
-    with pytest.raises(PrepareError, match=rf"(?s)classes\.yaml.*{complaint}"):
+    with pytest.raises(DatasetError, match=rf"(?s)classes\.yaml.*{complaint}"):
         read(folder_tree)
 
 
 def test_a_class_table_in_another_coding(folder_tree: Path) -> None:
     text = (folder_tree / "classes.yaml").read_text()
     (folder_tree / "classes.yaml").write_text(text, encoding="utf-16")
-    with pytest.raises(PrepareError, match=r"classes\.yaml is not UTF-8 .*save it as that"):
+    with pytest.raises(DatasetError, match=r"classes\.yaml is not UTF-8 .*save it as that"):
         read(folder_tree)
 
 
 def test_a_pipe_for_a_class_table_is_not_waited_for(folder_tree: Path) -> None:
     (folder_tree / "classes.yaml").unlink()
     os.mkfifo(folder_tree / "classes.yaml")
-    with pytest.raises(PrepareError, match=r"no file .*classes\.yaml"):
+    with pytest.raises(DatasetError, match=r"no file .*classes\.yaml"):
         read(folder_tree)
 
 
@@ -150,10 +147,10 @@ def test_a_dataset_without_splits_is_divided_by_sequences(tmp_path: Path, folder
         draw_mask(flat / f"masks/drive_{number // 3}/{number}.png", 1, 2)
     draw_image(flat / "images/unlabelled/new.png", 99)
     (folder_tree / "classes.yaml").rename(flat / "classes.yaml")
-    samples = read(flat, by="sequences", val_share=0.2, test_share=0.1).samples
+    samples = divided(read(flat, by="sequences").samples, SplitParams(by="sequences", val_share=0.2, test_share=0.1))
     assert Counter(s.split for s in samples) == {"train": 21, "val": 6, "test": 3, "unlabelled": 1}
     assert len({(s.sequence, s.split) for s in samples}) == 11
-    with pytest.raises(PrepareError, match=r"images holds drive_0, .*dataset\.split\.by .* is then sequences"):
+    with pytest.raises(DatasetError, match=r"images holds drive_0, .*dataset\.split\.by .* is then sequences"):
         read(flat)
 
 
@@ -168,19 +165,19 @@ def test_a_pattern_finds_the_sequence_in_a_name(folder_tree: Path) -> None:
 def test_letters_that_only_look_the_same(folder_tree: Path) -> None:
     draw_image(folder_tree / f"images/val/{unicodedata.normalize('NFC', 'café')}.png", 5)
     draw_mask(folder_tree / f"masks/val/{unicodedata.normalize('NFD', 'café')}.png", 1)
-    with pytest.raises(PrepareError, match=r"1 masks .*look the same \(Unicode .*rename them to 'caf\\xe9\.png'"):
+    with pytest.raises(DatasetError, match=r"1 masks .*look the same \(Unicode .*rename them to 'caf\\xe9\.png'"):
         read(folder_tree)
 
 
 def test_a_mask_of_another_suffix_is_missed(folder_tree: Path) -> None:
     (folder_tree / "masks/val/gate.png").rename(folder_tree / "masks/val/gate.PNG")
-    with pytest.raises(PrepareError, match=r"1 images .*val have no mask.*: gate\.png$"):
+    with pytest.raises(DatasetError, match=r"1 images .*val have no mask.*: gate\.png$"):
         read(folder_tree)
 
 
 def test_names_are_shown_so_that_they_cannot_disturb_a_terminal(folder_tree: Path) -> None:
     draw_image(folder_tree / "images/val/red\x1b[31m\n.png", 5)
-    with pytest.raises(PrepareError, match=r"hold control characters.*'red\\x1b\[31m\\n\.png'$"):
+    with pytest.raises(DatasetError, match=r"hold control characters.*'red\\x1b\[31m\\n\.png'$"):
         read(folder_tree)
 
 
@@ -196,14 +193,14 @@ class TestLinks:
         for target in ("..", ".", "../..", "/"):
             link = folder_tree / "images/train/loop"
             link.symlink_to(target)
-            with pytest.raises(PrepareError, match=r"1 folders in .*train are links .*above; remove .*train/loop = "):
+            with pytest.raises(DatasetError, match=r"1 folders in .*train are links .*above; remove .*train/loop = "):
                 read(folder_tree)
             link.unlink()
 
     def test_two_that_lead_to_each_other(self, folder_tree: Path) -> None:
         (folder_tree / "images/val/other").symlink_to("../train")
         (folder_tree / "images/train/other").symlink_to("../val")
-        with pytest.raises(PrepareError, match=r"folders in .*train/other are links"):
+        with pytest.raises(DatasetError, match=r"folders in .*train/other are links"):
             read(folder_tree)
 
     def test_a_few_that_make_millions(self, folder_tree: Path) -> None:
@@ -213,16 +210,16 @@ class TestLinks:
         for level in range(23):
             for name in "ab":
                 (folder / str(level) / name).symlink_to(f"../{level + 1}")
-        with pytest.raises(PrepareError, match=r"are links to others that are listed"):
+        with pytest.raises(DatasetError, match=r"are links to others that are listed"):
             read(folder_tree)
 
     def test_to_nowhere(self, folder_tree: Path) -> None:
         (folder_tree / "images/val/gate.png").unlink()
         (folder_tree / "images/val/gate.png").symlink_to("lost.png")
-        with pytest.raises(PrepareError, match=r"1 entries of .*val are no files \(links .*: gate\.png"):
+        with pytest.raises(DatasetError, match=r"1 entries of .*val are no files \(links .*: gate\.png"):
             read(folder_tree)
 
     def test_a_split_that_is_a_link_to_itself(self, folder_tree: Path) -> None:
         (folder_tree / "images/test").symlink_to("test")
-        with pytest.raises(PrepareError, match=r"no folder .*test \(.*images/test is a file, or a link that leads now"):
+        with pytest.raises(DatasetError, match=r"no folder .*test \(.*images/test is a file, or a link that leads now"):
             read(folder_tree)

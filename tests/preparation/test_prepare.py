@@ -1,5 +1,8 @@
+import pkgutil
 import shutil
-from dataclasses import replace
+import subprocess
+import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -7,36 +10,30 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from pydantic import ValidationError
 
-from pipeline.comparison.code import ROOT
 from pipeline.data.classes import IGNORE_INDEX, ClassTable, LabelClass
 from pipeline.data.files import sha256
 from pipeline.data.samples import read_samples
-from pipeline.params import DatasetParams, load_params
+from pipeline.errors import DatasetError
+from pipeline.params.dataset import DatasetParams, SplitParams
 from pipeline.preparation import ADAPTERS
-from pipeline.preparation.adapter import PrepareError, RawDataset
-from pipeline.preparation.camvid import CAMVID_CLASSES
+from pipeline.preparation.adapter import RawDataset
+from pipeline.preparation.camvid import CAMVID_CLASSES, CamVid
 from pipeline.preparation.prepare import prepare_dataset
 from tests.preparation.pictures import draw_image
 
 TWO_CLASSES = ClassTable("two", (LabelClass("a", (1, 1, 1), (4, 7)), LabelClass("b", (2, 2, 2), (0,))), (9, 255))
 
 
-def dataset(adapter: str, source: Path) -> DatasetParams:
-    """The default's dataset from another source; its streets are few and small."""
-    default = load_params(ROOT / "params.yaml").dataset
-    streets = replace(
-        default.streets,
-        height=64,
-        width=96,
-        train_sequences=2,
-        val_sequences=1,
-        test_sequences=1,
-        unlabelled_sequences=1,
-        frames_per_sequence=2,
-        broken_items=False,
-    )
-    return replace(default, adapter=adapter, source=str(source), streets=streets)
+FEW_STREETS = {"height": 64, "width": 96, "train_sequences": 2, "val_sequences": 1, "test_sequences": 1,
+               "unlabelled_sequences": 1, "frames_per_sequence": 2, "broken_items": False}  # fmt: skip
+
+
+def dataset(adapter: str, source: Path, split: SplitParams | None = None) -> DatasetParams:
+    """A dataset with the defaults of its adapter; streets are few and small."""
+    options = FEW_STREETS if adapter == "streets" else {}
+    return DatasetParams(adapter=adapter, source=str(source), split=split or SplitParams(), options=options)
 
 
 def prepare(adapter: str, source: Path, out: Path) -> None:
@@ -119,7 +116,7 @@ def test_a_failed_run_leaves_no_list_of_an_earlier_one(camvid_tree: Path, tmp_pa
     out = tmp_path / "prepared"
     prepare("camvid", camvid_tree, out)
     shutil.rmtree(camvid_tree / "test")
-    with pytest.raises(PrepareError):
+    with pytest.raises(DatasetError):
         prepare("camvid", camvid_tree, out)
     assert not any(out.iterdir())
 
@@ -148,8 +145,41 @@ def test_writes_the_same_bytes_again(camvid_tree: Path, tmp_path: Path) -> None:
 def test_an_adapter_that_breaks_its_contract(
     camvid_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], message: str
 ) -> None:
-    samples = ADAPTERS["camvid"](dataset("camvid", camvid_tree), tmp_path).samples
+    samples = CamVid.read(dataset("camvid", camvid_tree), tmp_path).samples
     broken = [sample._replace(**({"id": "x"} | change)) for sample in samples]
-    monkeypatch.setitem(ADAPTERS, "camvid", lambda _, out: RawDataset(CAMVID_CLASSES, broken))
-    with pytest.raises(PrepareError, match=message):
+    monkeypatch.setattr(CamVid, "read", lambda _, drawn: RawDataset(CAMVID_CLASSES, broken))
+    with pytest.raises(DatasetError, match=message):
         prepare("camvid", camvid_tree, tmp_path / "prepared")
+
+
+def test_any_dataset_can_be_divided_anew_by_whole_sequences(tmp_path: Path) -> None:
+    out = tmp_path / "prepared"
+    split = SplitParams(by="sequences", val_share=0.25, test_share=0.25)
+    prepare_dataset(dataset("streets", tmp_path, split), tmp_path / "scratch", out)
+    samples = read_samples(out / "samples.csv")
+    assert len({(s.sequence, s.split) for s in samples}) == len({s.sequence for s in samples}) == 5
+    assert Counter(s.split for s in samples) == {"train": 4, "val": 2, "test": 2, "unlabelled": 2}
+
+
+@pytest.mark.parametrize("adapter", ADAPTERS)
+def test_every_adapter_suits_everybody_without_options(adapter: str) -> None:
+    params = DatasetParams(adapter=adapter, source="somewhere")
+    assert isinstance(params.options, pkgutil.resolve_name(ADAPTERS[adapter]).Params)
+
+
+def test_unknown_options_name_the_nearest(tmp_path: Path) -> None:
+    with pytest.raises(ValidationError, match=r"options\.hieght\s+unknown key; did you mean 'height'\?"):
+        DatasetParams(adapter="streets", source=".", options={"hieght": 64})
+    with pytest.raises(ValidationError, match=r"options\.height\s+unknown key"):
+        DatasetParams(adapter="camvid", source=".", options={"height": 64})
+    with pytest.raises(ValidationError, match="did you mean 'streets'"):
+        DatasetParams(adapter="street", source=".")
+
+
+def test_reading_parameters_loads_nothing_heavy() -> None:
+    code = (
+        "import sys; from pipeline.params.dataset import DatasetParams; from pipeline.preparation import ADAPTERS\n"
+        "for adapter in ADAPTERS: DatasetParams(adapter=adapter, source='.')\n"
+        "sys.exit(' '.join({'cv2', 'torch', 'PIL'} & set(sys.modules)) or 0)"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)

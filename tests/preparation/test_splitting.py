@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.preparation.adapter import PrepareError
+from pipeline.errors import DatasetError
 from pipeline.preparation.splitting import assign_splits
 
 SHARES = {"train": 0.7, "val": 0.2, "test": 0.1}
@@ -71,6 +71,6 @@ def test_as_many_sequences_as_splits() -> None:
 
 
 def test_too_few_sequences() -> None:
-    with pytest.raises(PrepareError, match=r"2 sequence\(s\) \(a, b\) .* splits train, val, test: .*sequence_pattern"):
+    with pytest.raises(DatasetError, match=r"2 sequence\(s\) \(a, b\) .* splits train, val, test: .*sequence_pattern"):
         assign_splits({"b": 10, "a": 10}, SHARES, 0)
     assert assign_splits({"a": 10}, {"train": 1.0, "val": 0.0, "test": 0.0}, 0) == {"a": "train"}

@@ -1,40 +1,39 @@
 """The drawn streets: reproducible, street-like, and broken exactly where they say so."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from pipeline.params.dataset import StreetsParams
+from pipeline.params.dataset import DatasetParams
 from pipeline.preparation.adapter import RawDataset, RawSample
+from pipeline.preparation.streets.adapter import Streets
 from pipeline.preparation.streets.broken import UNKNOWN_RAW_ID
-from pipeline.preparation.streets.camera import NEAR, Camera, clip_near
-from pipeline.preparation.streets.draw_dataset import SEED, draw_streets
-from pipeline.preparation.streets.sequences import sequence_frame, sequence_world
+from pipeline.preparation.streets.canvas import CIRCLE, NEAR, Board, Camera, Canvas, upright
+from pipeline.preparation.streets.street import Street
 from pipeline.preparation.streets.street_classes import BUILDING, ROAD, SKY, STREET_CLASSES, VOID
-from pipeline.preparation.streets.textures import Texture, fractal_noise
 
 HEIGHT, WIDTH = 96, 128
 
 
-def streets_params(frames: int, broken: bool) -> StreetsParams:
-    return StreetsParams(
+def draw(out: Path, frames: int, broken: bool, unlabelled: int = 0) -> RawDataset:
+    options = Streets.Params(
         height=HEIGHT,
         width=WIDTH,
         train_sequences=6,
         val_sequences=2,
         test_sequences=2,
-        unlabelled_sequences=0,
+        unlabelled_sequences=unlabelled,
         frames_per_sequence=frames,
         broken_items=broken,
     )
+    return Streets.read(DatasetParams(adapter="streets", source=".", options=options), out)
 
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory: pytest.TempPathFactory) -> RawDataset:
-    return draw_streets(streets_params(frames=3, broken=True), tmp_path_factory.mktemp("streets"))
+    return draw(tmp_path_factory.mktemp("streets"), frames=3, broken=True)
 
 
 def good(dataset: RawDataset) -> list[RawSample]:
@@ -73,7 +72,7 @@ def distance(first: Path, second: Path) -> float:
 
 
 def test_bytes_do_not_depend_on_what_else_is_drawn(drawn: RawDataset, tmp_path: Path):
-    fewer = draw_streets(streets_params(frames=1, broken=False), tmp_path)
+    fewer = draw(tmp_path, frames=1, broken=False)
     assert len(fewer.samples) == 10
     for sample in fewer.samples:
         before = named(drawn, sample.id)
@@ -82,7 +81,7 @@ def test_bytes_do_not_depend_on_what_else_is_drawn(drawn: RawDataset, tmp_path: 
 
 
 def test_unlabelled_streets_have_no_masks_and_change_no_others(drawn: RawDataset, tmp_path: Path):
-    more = draw_streets(replace(streets_params(frames=1, broken=False), unlabelled_sequences=2), tmp_path)
+    more = draw(tmp_path, frames=1, broken=False, unlabelled=2)
     unlabelled = [sample for sample in more.samples if sample.split == "unlabelled"]
     assert [sample.id for sample in unlabelled] == ["unlabelled_s00_f00", "unlabelled_s01_f00"]
     assert all(sample.mask is None and sample.image.is_file() for sample in unlabelled)
@@ -92,16 +91,16 @@ def test_unlabelled_streets_have_no_masks_and_change_no_others(drawn: RawDataset
 
 
 def test_frames_may_be_drawn_in_any_order(drawn: RawDataset):
-    world = sequence_world(SEED, "val", 1)
+    street = Street("val", 1)
     for frame in (2, 0):
-        image, mask = sequence_frame(world, SEED, "val", 1, frame, HEIGHT, WIDTH)
+        image, mask = street.frame(frame, HEIGHT, WIDTH)
         sample = named(drawn, f"val_s01_f{frame:02d}")
         np.testing.assert_array_equal(image, read_good(sample.image)[..., ::-1])
         np.testing.assert_array_equal(mask, read_good(mask_of(sample)))
 
 
 def test_another_seed_is_another_street():
-    streets = [sequence_frame(sequence_world(seed, "train", 0), seed, "train", 0, 0, HEIGHT, WIDTH) for seed in (1, 2)]
+    streets = [Street("train", 0, seed).frame(0, HEIGHT, WIDTH) for seed in (1, 2)]
     assert (streets[0][1] != streets[1][1]).mean() > 0.1
 
 
@@ -110,7 +109,7 @@ def test_drawing_leaves_the_global_generator_alone():
     for draw_a_street in (False, True):
         np.random.seed(5)
         if draw_a_street:
-            sequence_frame(sequence_world(SEED, "test", 0), SEED, "test", 0, 0, HEIGHT, WIDTH)
+            Street("test", 0).frame(0, HEIGHT, WIDTH)
         draws.append(np.random.random())
     assert draws[0] == draws[1]
 
@@ -214,28 +213,30 @@ def test_class_table_maps_what_is_drawn(drawn: RawDataset):
 
 
 def test_projection_is_undone_on_the_ground():
-    camera = Camera(focal=100.0, horizon=40.0, center=60.0, height=1.5, offset=1.0, bend=0.001)
+    camera = Camera(focal=100.0, horizon=40.0, center=60.0, height=1.5, offset=1.0)
     x, z = camera.ground(50, 90, 120)
     pixels = camera.project(np.array([[x[20, 30], 0.0, z[20, 0]]]))
     np.testing.assert_allclose(pixels, [[30.5, 70.5]], atol=1e-3)
 
 
-def test_clipping_keeps_what_is_ahead():
-    wall = np.array([[2.0, 0, -4], [2, 0, 8], [2, 3, 8], [2, 3, -4]])
-    clipped = clip_near(wall)
-    assert clipped[:, 2].min() == pytest.approx(NEAR)
-    assert clipped[:, 2].max() == 8
-    assert len(clip_near(wall - (0, 0, 20))) == 0
+def test_only_what_is_ahead_is_painted():
+    camera = Camera(focal=100.0, horizon=40.0, center=60.0, height=1.5, offset=0.0)
+    canvas = Canvas(camera, 90, 120, np.zeros(3), 1000.0)
+    canvas.paint(upright(2.0, -20, -8, 0, 3), np.full(3, 99.0), ROAD)
+    assert (canvas.mask == VOID).all()
+    canvas.paint(upright(2.0, -4, 8, 0, 3), np.full(3, 99.0), ROAD)
+    whole = canvas.mask.copy()
+    canvas.paint(upright(2.0, NEAR, 8, 0, 3), np.full(3, 99.0), BUILDING)
+    assert ((canvas.mask == BUILDING) == (whole == ROAD)).all()
+    assert (whole == ROAD).any(axis=0).nonzero()[0][0] == pytest.approx(60 + 100 * 2 / 8, abs=1)
 
 
-def test_distant_textures_are_read_at_lower_resolution():
-    texture = Texture(np.full((64, 64, 3), 100.0), np.ones((64, 64)))
-    assert texture.level(64 * 64).shape == (64, 64, 4)
-    assert texture.level(16 * 16).shape == (16, 16, 4)
-    assert (texture.level(16 * 16) == [100, 100, 100, 255]).all()
-
-
-def test_noise_has_no_seam():
-    noise = fractal_noise(np.random.default_rng(0), 64, (4, 8), 0.5)
-    inside = np.abs(np.diff(noise, axis=1)).max()
-    assert np.abs(noise[:, 0] - noise[:, -1]).max() <= 1.2 * inside
+def test_haze_takes_over_with_distance():
+    canvas = Canvas(Camera(100.0, 40.0, 60.0, 1.5, 0.0), 90, 120, np.full(3, 200.0), 50.0)
+    colors = []
+    for distance in (5.0, 50.0, 500.0):
+        Board(canvas, 0.0, distance, ROAD, unit=distance).fill(0.2 * CIRCLE, np.zeros(3))
+        row, column = np.argwhere(canvas.mask == ROAD).mean(axis=0).astype(int)
+        colors.append(int(canvas.image[row, column, 0]))
+        canvas.mask[:] = VOID
+    assert colors == pytest.approx([200 * (1 - np.exp(-d / 50)) for d in (5, 50, 500)], abs=1.5)

@@ -9,20 +9,21 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.backbone import Backbone, backbone_facts
+from models.backbone import backbone_facts, build_backbone
 from models.checkpoint import load_checkpoint
 from models.classifier import Classifier, load_classifier, new_classifier
 from models.errors import ModelError
-from pipeline.comparison.code import ROOT
+from pipeline.code_digest import ROOT
 from pipeline.data.files import sha256
 from pipeline.data.samples import UNLABELLED, read_samples, write_samples
 from pipeline.distillation.student import train_student
-from pipeline.params import load_params
+from pipeline.errors import ArtifactError
+from pipeline.params.network import WeightsParams
 from pipeline.params.pretraining import ClassifierParams, PretrainingParams
-from pipeline.params.runs import WeightsParams
+from pipeline.params.tree import load_params
 from pipeline.pretraining.imitation import ImitationObjective, mixed
 from pipeline.pretraining.pretrain import pretrain
-from pipeline.training.network import WeightsError, new_network
+from pipeline.training.network import new_network
 from tests.toy import TOY_CLASSES, toy_training, write_toy_samples
 
 PARAMS = load_params(ROOT / "params.yaml")
@@ -55,7 +56,7 @@ def settings(file: Path, **changes: object) -> PretrainingParams:
 def run(params: PretrainingParams, folder: Path, out: str) -> Path:
     write_toy_samples(folder)
     training = toy_training(log_every=1)
-    pretrain(params, training, folder / "classes.json", folder / "samples.csv", folder / "scratch", folder / out)
+    pretrain(params, training, "", folder / "classes.json", folder / "samples.csv", folder / "scratch", folder / out)
     return folder / out
 
 
@@ -76,7 +77,7 @@ def test_who_says_and_sees_the_same_has_no_loss() -> None:
     student.load_state_dict(teacher.state_dict())
     loss = objective(student, teacher).eval()(*batch())
     assert loss.total.item() == pytest.approx(0, abs=1e-6)
-    assert loss.watched["agreement"].item() == 1
+    assert loss.metrics["agreement"].item() == 1
 
 
 def test_the_loss_is_its_definition() -> None:
@@ -104,7 +105,7 @@ def test_the_classifier_is_never_trained() -> None:
     aims = objective(student, teacher).train()
     aims(*batch()).total.backward()
     assert all(parameter.grad is None for parameter in teacher.parameters())
-    assert all(parameter.grad is not None for part in aims.limited_apart() for parameter in part.parameters())
+    assert all(parameter.grad is not None for part in aims.grad_clip_groups() for parameter in part.parameters())
     assert all(torch.equal(before[name], tensor) for name, tensor in teacher.state_dict().items())  # BatchNorms too
 
 
@@ -126,7 +127,7 @@ def test_a_student_begins_with_the_backbone_and_says_so(classifier_file: Path, t
     assert len(totals) == 30
     assert np.mean(totals[-5:]) < 0.9 * np.mean(totals[:5])
 
-    fresh = Backbone(STUDENT, 32).network.state_dict()
+    fresh = build_backbone(STUDENT, 32).network.state_dict()
     learned = load_file(out / "backbone.safetensors")
     assert learned.keys() == fresh.keys()
     said = backbone_facts(out / "backbone.safetensors")["weights"]
@@ -137,7 +138,7 @@ def test_a_student_begins_with_the_backbone_and_says_so(classifier_file: Path, t
     network = replace(recipe.network, backbone=STUDENT, weights=weights, head_channels=16, auxiliary_channels=16)
     train_student(
         name="student", run=replace(recipe, network=network, iterations=1, learning_rate=1e-12),
-        methods=PARAMS.methods, training=toy_training(min_learning_rate=0.0), classes=tmp_path / "classes.json",
+        methods={}, code="", training=toy_training(min_learning_rate=0.0), classes=tmp_path / "classes.json",
         samples=tmp_path / "samples.csv", statistics=tmp_path / "statistics.json", teacher=tmp_path / "none",
         source=tmp_path / "none", pretrained=out, scratch=tmp_path / "scratch", out=tmp_path / "student",
     )  # fmt: skip
@@ -160,7 +161,7 @@ def test_images_without_masks_teach_too(classifier_file: Path, tmp_path: Path) -
     write_samples(tmp_path / "samples.csv", [*samples[2:], *blind])
     params = settings(classifier_file, images=["train", "unlabelled"])
     pretrain(
-        params, toy_training(), tmp_path / "classes.json", tmp_path / "samples.csv", tmp_path / "scratch",
+        params, toy_training(), "", tmp_path / "classes.json", tmp_path / "samples.csv", tmp_path / "scratch",
         tmp_path / "out",
     )  # fmt: skip
     assert "on 4 unlabelled images" in backbone_facts(tmp_path / "out/backbone.safetensors")["weights"]
@@ -174,10 +175,10 @@ def test_without_iterations_there_is_nothing(classifier_file: Path, tmp_path: Pa
 
 def test_another_file_is_refused_before_it_is_read(classifier_file: Path, tmp_path: Path) -> None:
     wrong = ClassifierParams(backbone=TEACHER, file=str(classifier_file), sha256="0" * 64)
-    with pytest.raises(WeightsError, match="has SHA-256"):
+    with pytest.raises(ArtifactError, match="has SHA-256"):
         run(settings(classifier_file, classifier=wrong), tmp_path, "out")
     missing = ClassifierParams(backbone=TEACHER, file="nowhere.safetensors", sha256="0" * 64)
-    with pytest.raises(WeightsError, match=r"no weights at .*nowhere.safetensors"):
+    with pytest.raises(ArtifactError, match=r"no weights at .*nowhere.safetensors"):
         run(settings(classifier_file, classifier=missing), tmp_path, "out")
     assert not list((tmp_path / "out").iterdir())
 
@@ -207,7 +208,7 @@ def test_without_a_folder_nobody_begins_from_scratch_unsaid() -> None:
     network = replace(
         PARAMS.runs["pspnet_r18"].network, weights=WeightsParams(source="pretraining", file="", sha256="")
     )
-    with pytest.raises(WeightsError, match="no pre-trained backbone in None"):
+    with pytest.raises(ArtifactError, match="no pre-trained backbone in None"):
         new_network(network, TOY_CLASSES, 0)
 
 
@@ -216,9 +217,9 @@ def test_a_student_without_the_backbone_says_which_stage_makes_it(tmp_path: Path
     recipe = PARAMS.runs["pspnet_r18"]
     network = replace(recipe.network, weights=WeightsParams(source="pretraining", file="", sha256=""))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(WeightsError, match=r"no pre-trained backbone in .*empty; run stage pretrain: dvc repro"):
+    with pytest.raises(ArtifactError, match=r"no pre-trained backbone in .*empty; run stage pretrain: dvc repro"):
         train_student(
-            name="student", run=replace(recipe, network=network, iterations=1), methods=PARAMS.methods,
+            name="student", run=replace(recipe, network=network, iterations=1), methods={}, code="",
             training=toy_training(), classes=tmp_path / "classes.json", samples=samples,
             statistics=tmp_path / "statistics.json", teacher=tmp_path / "none", source=tmp_path / "none",
             pretrained=tmp_path / "empty", scratch=tmp_path / "scratch", out=tmp_path / "out",

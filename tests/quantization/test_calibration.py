@@ -7,7 +7,8 @@ from PIL import Image
 
 from pipeline.data.files import sha256
 from pipeline.data.samples import Sample
-from pipeline.quantization.calibration import CalibrationError, choose_calibration, write_calibration
+from pipeline.errors import DatasetError
+from pipeline.quantization.calibration import choose_calibration, write_calibration
 
 
 @pytest.fixture
@@ -39,9 +40,9 @@ def test_all_of_them(samples: list[Sample]) -> None:
 
 
 def test_too_few_and_other_sizes_are_refused(samples: list[Sample]) -> None:
-    with pytest.raises(CalibrationError, match=r"40 training images, quantization.calibration_images asks for 41"):
+    with pytest.raises(DatasetError, match=r"40 training images, quantization.calibration_images asks for 41"):
         choose_calibration(samples, 41, 8, 12)
-    with pytest.raises(CalibrationError, match=r"has 8x12 pixels, the exported graph takes 16x24"):
+    with pytest.raises(DatasetError, match=r"has 8x12 pixels, the exported graph takes 16x24"):
         choose_calibration(samples, 10, 16, 24)
 
 

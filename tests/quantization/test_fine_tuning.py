@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from models.checkpoint import load_checkpoint
-from models.shipping import LabelsGraph
+from models.export_wrappers import LabelsGraph
 from pipeline.quantization.fine_tuning import (
     RoundedConv,
     round_input,

@@ -9,17 +9,19 @@ import onnx
 import pytest
 from onnx import TensorProto
 
-from pipeline.comparison.code import ROOT
+from pipeline.code_digest import ROOT
 from pipeline.data.samples import read_samples
 from pipeline.deploy.export import export_run
+from pipeline.deploy.layer_outputs import Probe, first_divergence
 from pipeline.deploy.onnx_rules import QUANTIZING_OPS
-from pipeline.deploy.probing import Probe, first_divergence
-from pipeline.params import load_params
-from pipeline.params.deployment import BudgetParams, FineTuningParams, QuantizationParams
+from pipeline.params.parity import BudgetParams
+from pipeline.params.quantization import FineTuningParams, QuantizationParams
 from pipeline.params.runs import RunParams
-from pipeline.quantization.choice import Jury, Layer, choose_layers, judge_layers
+from pipeline.params.tree import load_params
+from pipeline.quantization.layer_choice import LayerSensitivity, choose_layers
 from pipeline.quantization.quantize import Paths, quantize_run
 from pipeline.quantization.quantizer import Quantizer, open_quantized
+from pipeline.records.quantization import LayerLoss
 from tests.toy import TOY_CLASSES, toy_pair, toy_training
 from tests.toy_run import EXPORT, HALF_BUDGET, NO_BUDGET, PARITY, write_toy_run
 
@@ -111,38 +113,51 @@ def test_quantizing_twice_gives_the_same_bytes(quantizer: Quantizer, tmp_path: P
     assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
 
 
-def test_dark_calibration_is_caught_by_the_jury(folder: Path, tmp_path: Path) -> None:
+def _sensitivity(folder: Path) -> LayerSensitivity:
+    return LayerSensitivity(read_samples(folder / "samples.csv", "val"), TOY_CLASSES, 2, folder / "export/model.onnx")
+
+
+def test_dark_calibration_is_caught_by_the_sensitivity(folder: Path, tmp_path: Path) -> None:
     """Ranges of images six times too dark clip everything: the budget must not hold."""
     dark = [image // 6 for image in IMAGES]
-    jury = Jury(read_samples(folder / "samples.csv", "val"), TOY_CLASSES, 2, folder / "export/model.onnx")
+    sensitivity = LayerSensitivity(
+        read_samples(folder / "samples.csv", "val"), TOY_CLASSES, 2, folder / "export/model.onnx"
+    )
     poor = Quantizer(folder / "export/model.onnx", dark, 100.0, tmp_path / "dark", 200)
-    choice = choose_layers(poor, "cpu", jury, HALF_BUDGET, 0, list)
+    choice = choose_layers(poor, "cpu", sensitivity, HALF_BUDGET, 0, list)
     good = Quantizer(folder / "export/model.onnx", IMAGES, 100.0, tmp_path / "good", 200)
-    assert choice.parity.pixel_agreement < choose_layers(good, "cpu", jury, HALF_BUDGET, 0, list).parity.pixel_agreement
+    assert (
+        choice.parity.pixel_agreement
+        < choose_layers(good, "cpu", sensitivity, HALF_BUDGET, 0, list).parity.pixel_agreement
+    )
     assert not choice.within_budget
 
 
 def test_layers_are_judged_one_by_one_dearest_first(folder: Path, quantizer: Quantizer) -> None:
-    jury = Jury(read_samples(folder / "samples.csv", "val"), TOY_CLASSES, 2, folder / "export/model.onnx")
-    layers = judge_layers(quantizer, jury, "toy")
+    sensitivity = LayerSensitivity(
+        read_samples(folder / "samples.csv", "val"), TOY_CLASSES, 2, folder / "export/model.onnx"
+    )
+    layers = sensitivity.of_layers(quantizer, "toy")
     assert {layer.name for layer in layers} == set(quantizer.layers)
     assert [layer.lost_points for layer in layers] == sorted((layer.lost_points for layer in layers), reverse=True)
 
 
 def test_layers_are_left_out_in_the_order_of_their_price(folder: Path, quantizer: Quantizer) -> None:
-    jury = Jury(read_samples(folder / "samples.csv", "val"), TOY_CLASSES, 2, folder / "export/model.onnx")
+    sensitivity = LayerSensitivity(
+        read_samples(folder / "samples.csv", "val"), TOY_CLASSES, 2, folder / "export/model.onnx"
+    )
     asked: list[int] = []
 
-    def dearest() -> list[Layer]:
+    def dearest() -> list[LayerLoss]:
         asked.append(1)
-        return [Layer(name, 1.0) for name in reversed(quantizer.layers)]
+        return [LayerLoss(name=name, lost_points=1.0) for name in reversed(quantizer.layers)]
 
-    within = choose_layers(quantizer, "cpu", jury, NO_BUDGET, 3, dearest)
-    assert (within.float_layers, within.within_budget, asked) == ((), True, [])
-    beyond = choose_layers(quantizer, "cpu", jury, IMPOSSIBLE, 2, dearest)
+    within = choose_layers(quantizer, "cpu", sensitivity, NO_BUDGET, 3, dearest)
+    assert (within.float_layers, within.within_budget, asked) == ([], True, [])
+    beyond = choose_layers(quantizer, "cpu", sensitivity, IMPOSSIBLE, 2, dearest)
     assert not beyond.within_budget
     assert len(asked) == 2
-    assert beyond.float_layers in ((), (quantizer.layers[-1],), tuple(quantizer.layers[:-3:-1]))
+    assert beyond.float_layers in ([], [quantizer.layers[-1]], list(quantizer.layers[:-3:-1]))
 
 
 def toy_baseline(**changes: object) -> RunParams:
@@ -157,7 +172,7 @@ def quantize_toy(folder: Path, out: Path, quantization: QuantizationParams, int8
         predictions=folder / "predictions", scratch=out / "scratch",
     )  # fmt: skip
     quantize_run(
-        "toy", toy_baseline(), load_params(ROOT / "params.yaml").methods, toy_training(decoded_gib=0.0), quantization,
+        "toy", toy_baseline(), {}, toy_training(decoded_gib=0.0), "", quantization,
         replace(PARITY, int8=int8), EXPORT, "test", paths, out / "int8", out / "metrics.json",
     )  # fmt: skip
     return json.loads((out / "metrics.json").read_text())
@@ -190,9 +205,9 @@ def test_judged_images_may_lose_a_share_of_the_points(
     """And everything else as the budget says; the evaluation split is judged by the budget itself."""
     given: list[BudgetParams] = []
 
-    def watched(quantizer, target, jury, budget, *others):
+    def watched(quantizer, target, sensitivity, budget, *others):
         given.append(budget)
-        return choose_layers(quantizer, target, jury, budget, *others)
+        return choose_layers(quantizer, target, sensitivity, budget, *others)
 
     monkeypatch.setattr("pipeline.quantization.quantize.choose_layers", watched)
     budget = replace(NO_BUDGET, max_miou_lost_points=80.0, max_class_lost_points=90.0)

@@ -14,11 +14,12 @@ from PIL import Image
 
 from pipeline.data.classes import ClassTable, LabelClass
 from pipeline.data.samples import Sample, read_samples, write_samples
-from pipeline.inspection.records import InspectedSample, Judgement, Mistake, write_inspected
-from pipeline.params import ReportParams
-from pipeline.params.runs import NetworkParams, PruneParams, RunParams, WeightsParams
-from pipeline.reporting.material import Folders
-from tests.reporting.deployed_material import write_deployed
+from pipeline.inspection.records import InspectedSample, Mistake, NetworkScores, write_inspected
+from pipeline.params.network import NetworkParams, WeightsParams
+from pipeline.params.report import ReportParams
+from pipeline.params.runs import PruneParams, RunParams
+from pipeline.reporting.inputs import Folders
+from tests.reporting.release_records import write_deployed
 
 CLASSES = {
     "sky": (128, 128, 128), "building": (128, 0, 0), "pole": (192, 192, 128), "road": (128, 64, 128),
@@ -152,7 +153,10 @@ def _write_dataset(root: Path, folders: Folders, rng: np.random.Generator) -> di
         "nearest": [{"a": "0001TP_006690", "b": "Seq05VD_f05100", "distance": 0.004}],
     }
     rejected_counts = {"missing_mask": 1, "leakage": 2}
-    statistics = {"classes": NAMES, "splits": splits, "rejected": rejected_counts, "leakage": leakage}
+    statistics = {
+        "classes": NAMES, "splits": splits, "policies": {}, "found": {}, "rejected": rejected_counts,
+        "leakage": leakage,
+    }  # fmt: skip
     write_record(folders.curated / "statistics.json", statistics)
     return labels
 
@@ -171,6 +175,7 @@ def _write_judged(
         "method": run.method if run else "none",
         "weights": run.distill if run else {},
         "seed": 0,
+        "precision": "fp32",
         "split": "test",
         "images": len(TEST_IDS),
         "miou": MIOU[name],
@@ -238,7 +243,7 @@ def _inspected(
 ) -> InspectedSample:
     scores = {name: image_score(name, place) + rng.normal(0, 0.02) for name in MIOU}
     networks = {
-        name: Judgement(
+        name: NetworkScores(
             prediction=str(folders.evaluation / name / "predictions" / f"{sample.id}.png"),
             miou=score,
             pixel_accuracy=0.9,

@@ -10,44 +10,44 @@ from PIL import Image
 
 from pipeline.data.classes import ClassTable
 from pipeline.data.images import read_image, read_mask
-from pipeline.inspection.records import InspectionError, read_inspected
+from pipeline.errors import ArtifactError
+from pipeline.inspection.records import read_inspected
 from pipeline.inspection.views import members
-from pipeline.reporting.gallery import THUMBNAIL_WIDTH, Wall, _outlined, gallery
-from pipeline.reporting.material import gather
+from pipeline.reporting.gallery import THUMBNAIL_WIDTH, SampleStrip, _outlined, sample_strips
+from pipeline.reporting.inputs import load
 from pipeline.reporting.pictures import Panel
-from pipeline.reporting.reading import ReportError
 from pipeline.reporting.report import write_report
 from tests.reporting.conftest import CLASSES, NAMES, FakeProfile
 
 COLORS = np.array(list(CLASSES.values()), np.uint8)
 
 
-def _walls(profile: FakeProfile, view_samples: int = 2) -> dict[str, Wall]:
+def _strips(profile: FakeProfile, view_samples: int = 2) -> dict[str, SampleStrip]:
     samples = read_inspected(profile.folders.inspection / "samples.jsonl")
     classes = ClassTable.load(profile.folders.prepared / "classes.json")
     baselines = {name: run.baseline for name, run in profile.runs.items()}
-    return {wall.view.name: wall for wall in gallery(samples, baselines, classes, view_samples)}
+    return {strip.view.name: strip for strip in sample_strips(samples, baselines, classes, view_samples)}
 
 
 def test_every_view_shows_its_first_samples(pristine: FakeProfile) -> None:
     samples = read_inspected(pristine.folders.inspection / "samples.jsonl")
-    walls = _walls(pristine)
+    strips = _strips(pristine)
     assert {"hardest", "likely mislabelled", "pspnet_r18_gdd: most lost", "deeplabv3_r18: unlike the teacher"} < set(
-        walls
+        strips
     )
-    for name, wall in walls.items():
-        expected = members(wall.view, samples)
-        assert wall.samples == len(expected)
+    for name, strip in strips.items():
+        expected = members(strip.view, samples)
+        assert strip.samples == len(expected)
         if name != "rejected":
-            assert [shown.sample.id for shown in wall.shown] == [sample.id for sample in expected[:2]]
-    assert [shown.value for shown in walls["hardest"].shown] == ["hardness 0.90", "hardness 0.35"]
+            assert [shown.sample.id for shown in strip.shown] == [sample.id for sample in expected[:2]]
+    assert [shown.value for shown in strips["hardest"].shown] == ["hardness 0.90", "hardness 0.35"]
 
 
 def test_a_run_is_shown_beside_its_baseline_and_the_teacher(pristine: FakeProfile) -> None:
-    walls = _walls(pristine)
+    strips = _strips(pristine)
     distilled, baseline = (
-        walls["pspnet_r18_gdd: most gained"].shown[0],
-        walls["pspnet_r18: unlike the teacher"].shown[0],
+        strips["pspnet_r18_gdd: most gained"].shown[0],
+        strips["pspnet_r18: unlike the teacher"].shown[0],
     )
     assert [panel.title for panel in distilled.panels] == ["image", "labels", "teacher", "pspnet_r18", "pspnet_r18_gdd"]
     assert [panel.title for panel in baseline.panels] == ["image", "labels", "teacher", "pspnet_r18"]
@@ -59,9 +59,9 @@ def test_a_run_is_shown_beside_its_baseline_and_the_teacher(pristine: FakeProfil
 
 
 def test_the_worst_region_is_outlined_and_named(pristine: FakeProfile) -> None:
-    wall = _walls(pristine)["likely mislabelled"]
-    assert [shown.sample.id for shown in wall.shown] == ["0001TP_00003", "0001TP_00001"]
-    worst, corner = wall.shown
+    strip = _strips(pristine)["likely mislabelled"]
+    assert [shown.sample.id for shown in strip.shown] == ["0001TP_00003", "0001TP_00001"]
+    worst, corner = strip.shown
     assert worst.detail == "label: car, teacher: road, 280 pixels"
     assert worst.value == "mistake score 0.0200"
     for panel, plain in zip(worst.panels, _plain(pristine, "0001TP_00003"), strict=True):
@@ -88,13 +88,13 @@ def _plain(profile: FakeProfile, sample_id: str) -> list[np.ndarray]:
 
 
 def test_an_unlabelled_sample_has_no_labels_to_show(pristine: FakeProfile) -> None:
-    shown = _walls(pristine)["hardest"].shown[0]
+    shown = _strips(pristine)["hardest"].shown[0]
     assert shown.sample.split == "unlabelled"
     assert [(panel.title, panel.caption) for panel in shown.panels] == [("image", ""), ("teacher", "")]
 
 
 def test_each_rule_shows_a_rejected_sample_before_any_shows_two(pristine: FakeProfile) -> None:
-    two, three = (_walls(pristine, count)["rejected"].shown for count in (2, 3))
+    two, three = (_strips(pristine, count)["rejected"].shown for count in (2, 3))
     assert [shown.sample.id for shown in two] == ["Seq05VD_f05100", "0016E5_00390"]
     assert [shown.sample.id for shown in three] == ["Seq05VD_f05100", "0016E5_00390", "Seq05VD_f05130"]
     assert [len(shown.panels) for shown in two] == [1, 0]
@@ -104,7 +104,7 @@ def test_each_rule_shows_a_rejected_sample_before_any_shows_two(pristine: FakePr
 def test_what_curation_held_for_a_bomb_is_not_decoded_here_either(profile: FakeProfile) -> None:
     path = profile.folders.inspection / "samples.jsonl"
     path.write_text(path.read_text().replace('"leakage"', '"too_large"'))
-    (shown,) = _walls(profile, 1)["rejected"].shown
+    (shown,) = _strips(profile, 1)["rejected"].shown
     assert (shown.value, shown.panels) == ("too_large", [])
 
 
@@ -112,8 +112,10 @@ def test_pictures_are_small(profile: FakeProfile) -> None:
     for path in (profile.root / "raw").glob("*.png"):
         with Image.open(path) as picture:
             picture.resize((2000, 1000), Image.Resampling.NEAREST).save(path)
-    shown = _walls(profile, 1)["rejected"].shown[0]
-    assert shown.panels[0].picture.shape == (THUMBNAIL_WIDTH // 2, THUMBNAIL_WIDTH, 3)
+    dropped = [s for s in read_inspected(profile.folders.inspection / "samples.jsonl") if s.decision == "drop"]
+    classes = ClassTable.load(profile.folders.prepared / "classes.json")
+    (strip,) = sample_strips(dropped, {}, classes, 1)
+    assert strip.shown[0].panels[0].picture.shape == (THUMBNAIL_WIDTH // 2, THUMBNAIL_WIDTH, 3)
 
 
 def test_an_outline_shrinks_with_its_picture() -> None:
@@ -127,7 +129,7 @@ def test_an_outline_shrinks_with_its_picture() -> None:
 def test_the_page_has_all_of_it(pristine: FakeProfile, tmp_path: Path) -> None:
     write_report(pristine.report, pristine.runs, "test", 2, pristine.folders, tmp_path)
     page = (tmp_path / "index.html").read_text(encoding="utf-8")
-    for text in ("What to look at", "likely mislabelled", "label: car, teacher: road", "no picture at all",
+    for text in ("Inspection", "likely mislabelled", "label: car, teacher: road", "no picture at all",
                  "no readable image", "2 of 3 samples", "pspnet_r18_gdd: most gained"):  # fmt: skip
         assert text in page, text
 
@@ -137,18 +139,18 @@ def test_a_missing_picture_is_named(profile: FakeProfile, what: str) -> None:
     samples = {sample.id: sample for sample in read_inspected(profile.folders.inspection / "samples.jsonl")}
     sample = samples["0001TP_00003"]
     Path((sample.mask or "") if what == "mask" else sample.networks["teacher"].prediction).unlink()
-    with pytest.raises(ReportError, match=r"0001TP_00003.*dvc repro"):
-        _walls(profile)
+    with pytest.raises(ArtifactError, match=r"0001TP_00003.*dvc repro"):
+        _strips(profile)
 
 
 def test_what_was_inspected_must_be_there_and_of_these_runs(profile: FakeProfile) -> None:
     fewer = {name: run for name, run in profile.runs.items() if name != "deeplabv3_r18_gdd"}
-    with pytest.raises(ReportError, match=r"judges deeplabv3_r18_gdd, which params.yaml does not name.*dvc repro"):
-        gather(fewer, "test", profile.folders)
+    with pytest.raises(ArtifactError, match=r"contains deeplabv3_r18_gdd, which params.yaml does not name.*dvc repro"):
+        load(fewer, "test", profile.folders)
     path = profile.folders.inspection / "samples.jsonl"
     path.write_text(json.dumps({"id": "cut off"}))
-    with pytest.raises(InspectionError, match="dvc repro inspect"):
-        gather(profile.runs, "test", profile.folders)
+    with pytest.raises(ArtifactError, match="dvc repro inspect"):
+        load(profile.runs, "test", profile.folders)
     path.unlink()
-    with pytest.raises(InspectionError, match="dvc repro inspect"):
-        gather(profile.runs, "test", profile.folders)
+    with pytest.raises(ArtifactError, match="dvc repro inspect"):
+        load(profile.runs, "test", profile.folders)

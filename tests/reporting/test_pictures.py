@@ -8,9 +8,9 @@ from PIL import Image
 
 from pipeline.data.images import read_mask
 from pipeline.data.labels import read_labels
-from pipeline.reporting.material import gather
-from pipeline.reporting.pictures import MAX_WIDTH, Panel, choose_examples, encode_panel, picture_grid
-from pipeline.reporting.reading import ReportError
+from pipeline.errors import ArtifactError
+from pipeline.reporting.inputs import Inputs, load
+from pipeline.reporting.pictures import MAX_WIDTH, Panel, Row, choose_examples, encode_panel, example_rows
 from tests.reporting.conftest import CLASSES, FakeProfile
 
 SCORES = {"a": 0.9, "b": 0.1, "c": 0.5, "d": None, "e": 0.7, "f": 0.3}
@@ -34,9 +34,15 @@ def test_images_without_score_are_passed_over() -> None:
     assert choose_examples({"a": None}, 2) == []
 
 
+def _rows(inputs: Inputs) -> list[Row]:
+    networks = {"teacher": inputs.teacher, **{name: inputs.runs[name] for name in ("pspnet_r18", "pspnet_r18_gdd")}}
+    predictions = {name: network.predictions for name, network in networks.items()}
+    return example_rows("pspnet_r18_gdd", predictions, inputs.samples, inputs.classes, 1)
+
+
 def test_rows_are_ranked_by_the_run_and_show_its_predictions(pristine: FakeProfile) -> None:
-    material = gather(pristine.runs, "test", pristine.folders)
-    rows = picture_grid(material.runs["pspnet_r18_gdd"], material, examples=1)
+    inputs = load(pristine.runs, "test", pristine.folders)
+    rows = _rows(inputs)
     assert [row.example for row in rows] == [
         ("best", "0001TP_00002"), ("median", "0001TP_00005"), ("worst", "0001TP_00004"),
     ]  # fmt: skip
@@ -46,16 +52,16 @@ def test_rows_are_ranked_by_the_run_and_show_its_predictions(pristine: FakeProfi
     prediction = read_mask(pristine.folders.evaluation / "pspnet_r18_gdd" / "predictions" / "0001TP_00002.png")
     colors = np.array(list(CLASSES.values()), np.uint8)
     assert (rows[0].panels[4].picture == colors[prediction]).all()
-    labels = read_labels(material.samples["0001TP_00002"], material.classes)
+    labels = read_labels(inputs.samples["0001TP_00002"], inputs.classes)
     assert (rows[0].panels[1].picture[labels == 255] == 0).all()
 
 
 def test_a_score_for_an_unknown_image_is_refused(profile: FakeProfile) -> None:
     path = profile.folders.evaluation / "pspnet_r18_gdd" / "per_image.csv"
     path.write_text(path.read_text() + "other,0.999,0.9\n")
-    material = gather(profile.runs, "test", profile.folders)
-    with pytest.raises(ReportError, match=r"per_image\.csv names 'other'"):
-        picture_grid(material.runs["pspnet_r18_gdd"], material, examples=1)
+    inputs = load(profile.runs, "test", profile.folders)
+    with pytest.raises(ArtifactError, match=r"per_image\.csv names 'other'"):
+        _rows(inputs)
 
 
 def test_shrinking_a_mask_mixes_no_colors() -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from pipeline.errors import ArtifactError
 from pipeline.inspection.records import read_inspected, write_inspected
-from pipeline.reporting.reading import ReportError
 from pipeline.reporting.report import write_report
 from tests.reporting.conftest import FakeProfile
-from tests.reporting.deployed_material import write_release
+from tests.reporting.release_records import write_release
 
 LOADS = {"src", "srcset", "poster", "data", "action", "xlink:href"}
 
@@ -79,7 +79,7 @@ def test_page_shows_what_the_stages_found(written: Path) -> None:
         "\N{MINUS SIGN}0.6",
         "233 images, 11 classes",
         "3 rejected",
-        "7 images looked at",
+        "7 images inspected",
         "no GPU on this machine: built ahead of time, not executed",
         "none (from scratch)",
         "pedestrian taken for car",
@@ -92,8 +92,9 @@ def test_page_shows_what_the_stages_found(written: Path) -> None:
         "for cpu: node_conv2d_0, node_conv2d_1",
         "4&times;96&times;144",
         "pole, 0.560",
-        "a process for each artifact, all of them in turn for 3 rounds",
+        "a process for each file, all in turn for 3 rounds",
         "Made-up CPU",
+        "Load average before: pspnet_r18 0.11, pspnet_r18_gdd 0.11, deeplabv3_r18 0.18, deeplabv3_r18_gdd 0.18.",
         "99.998 %",
         "n/a",
     ):
@@ -119,7 +120,7 @@ def test_same_inputs_give_the_same_bytes(pristine: FakeProfile, written: Path, t
 def test_a_profile_without_distillation_or_latency_has_a_page(profile: FakeProfile) -> None:
     runs = {name: run for name, run in profile.runs.items() if not run.distill}
     for name in runs:
-        path = profile.folders.metrics / "profile" / f"{name}.json"
+        path = profile.folders.metrics / "benchmark" / f"{name}.json"
         record = json.loads(path.read_text())
         record["measurements"] = record["measurements"][-1:]
         path.write_text(json.dumps(record))
@@ -155,7 +156,7 @@ def test_a_profile_without_distillation_or_latency_has_a_page(profile: FakeProfi
         ("reports/metrics/export/pspnet_r18_gdd.json", "export"),
         ("reports/metrics/quantize/pspnet_r18.json", "quantize"),
         ("reports/metrics/engine/deeplabv3_r18.json", "engine"),
-        ("reports/metrics/profile/pspnet_r18.json", "profile"),
+        ("reports/metrics/benchmark/pspnet_r18.json", "benchmark"),
         ("artifacts/release/deeplabv3_r18_gdd/manifest.json", "release"),
         ("artifacts/release/deeplabv3_r18_gdd/numerics.yaml", "release"),
     ],
@@ -168,7 +169,7 @@ def test_an_input_that_cannot_be_used_is_named_with_its_stage(
         (profile.root / path).unlink()
     else:
         (profile.root / path).write_bytes(b'\xff{"cut off')
-    with pytest.raises(ReportError, match=rf"{re.escape(Path(path).name)}.*stage {stage}.*dvc repro"):
+    with pytest.raises(ArtifactError, match=rf"{re.escape(Path(path).name)}.*stage {stage}.*dvc repro"):
         _write(profile)
     assert not (profile.out / "index.html").exists()
     assert not (profile.out / "summary.json").exists()
@@ -177,19 +178,19 @@ def test_an_input_that_cannot_be_used_is_named_with_its_stage(
 @pytest.mark.parametrize("folder", ["artifacts/evaluation/pspnet_r18_gdd/predictions", "raw"])
 def test_missing_pictures_are_named(profile: FakeProfile, folder: str) -> None:
     shutil.rmtree(profile.root / folder)
-    with pytest.raises(ReportError, match=r"0001TP_00002.*dvc repro"):
+    with pytest.raises(ArtifactError, match=r"0001TP_00002.*dvc repro"):
         _write(profile)
 
 
 def test_a_prediction_of_another_size_is_refused(profile: FakeProfile) -> None:
     path = profile.folders.evaluation / "teacher" / "predictions" / "0001TP_00002.png"
     Image.new("L", (10, 10)).save(path)
-    with pytest.raises(ReportError, match="teacher of 0001TP_00002 has 10x10 pixels, the image 96x144"):
+    with pytest.raises(ArtifactError, match="teacher of 0001TP_00002 has 10x10 pixels, the image 96x144"):
         _write(profile)
 
 
 def test_metrics_of_another_split_are_refused(profile: FakeProfile) -> None:
     path = profile.folders.metrics / "evaluate" / "pspnet_r18.json"
     path.write_text(path.read_text().replace('"split": "test"', '"split": "val"'))
-    with pytest.raises(ReportError, match=r"pspnet_r18\.json.*split val"):
+    with pytest.raises(ArtifactError, match=r"pspnet_r18\.json.*split val"):
         _write(profile)

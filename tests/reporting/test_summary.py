@@ -5,14 +5,14 @@ from dataclasses import asdict
 
 import pytest
 
-from pipeline.reporting.material import Material, gather
+from pipeline.reporting.inputs import Inputs, load
 from pipeline.reporting.summary import summarize
 from tests.reporting.conftest import MIOU, FakeProfile
-from tests.reporting.deployed_material import JUDGED, LATENCY_MS, LOST_POINTS, NO_GPU, REJECTED
+from tests.reporting.release_records import JUDGED, LATENCY_MS, LOST_POINTS, NO_GPU, REJECTED
 
 
-def _material(pristine: FakeProfile) -> Material:
-    return gather(pristine.runs, "test", pristine.folders)
+def _material(pristine: FakeProfile) -> Inputs:
+    return load(pristine.runs, "test", pristine.folders)
 
 
 def test_numbers_are_those_of_the_stages(pristine: FakeProfile) -> None:
@@ -70,7 +70,7 @@ def test_baselines_have_no_gain(pristine: FakeProfile) -> None:
 
 
 def test_latency_is_of_onnxruntime_from_image_to_labels_or_null(profile: FakeProfile) -> None:
-    path = profile.folders.metrics / "profile" / "pspnet_r18.json"
+    path = profile.folders.metrics / "benchmark" / "pspnet_r18.json"
     record = json.loads(path.read_text())
     for entry in record["measurements"]:
         found = (entry["runtime"], entry["precision"], entry["boundary"])

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.reporting.reading import ReportError
+from pipeline.errors import ArtifactError
 from pipeline.reporting.tables import read_curve
 
 
@@ -33,5 +33,5 @@ def test_a_baselines_curve_has_no_teacher(tmp_path: Path) -> None:
 def test_what_is_no_curve_is_said_to_be_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "training.csv"
     path.write_text(text)
-    with pytest.raises(ReportError, match=r"training.csv"):
+    with pytest.raises(ArtifactError, match=r"training.csv"):
         read_curve(path, "student")

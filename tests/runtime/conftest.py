@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from models.checkpoint import load_checkpoint, save_checkpoint
-from models.shipping import LabelsGraph
+from models.export_wrappers import LabelsGraph
 from pipeline.deploy.onnx_export import export_graph
-from pipeline.runtime import InputShape
+from segdistill_runtime.runner import InputShape
 from tests.toy import toy_segmenter
 
 

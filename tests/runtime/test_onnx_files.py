@@ -12,12 +12,13 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
 
-from models.shipping import LabelsGraph
+from models.export_wrappers import LabelsGraph
 from pipeline.deploy.onnx_export import export_graph
-from pipeline.errors import SegdistillError
-from pipeline.runtime import InputShape, UnknownArtifact, open_runner
-from pipeline.runtime.nodes import NodeTime, kernel_times, postprocessing
-from pipeline.runtime.onnx_runner import OnnxRunner, node_times
+from pipeline.measure.nodes import NodeTime, kernel_times, node_times, postprocessing
+from pipeline.quantization.quantizer import open_quantized
+from pipeline.runtime.artifacts import open_artifact
+from segdistill_runtime.errors import FileRefused, Refused
+from segdistill_runtime.runner import InputShape
 from tests.toy import toy_pair, toy_segmenter
 
 on_both = pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
@@ -28,8 +29,8 @@ on_both = pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_a_truncated_file_is_refused(files: Path, tmp_path: Path, runtime: str, kept: float) -> None:
     data = (files / "model.onnx").read_bytes()
     (tmp_path / "cut.onnx").write_bytes(data[: kept if isinstance(kept, int) else int(kept * len(data))])
-    with pytest.raises(UnknownArtifact, match=r"cut\.onnx is no ONNX file to run"):
-        open_runner(tmp_path / "cut.onnx", 1, runtime)
+    with pytest.raises(FileRefused, match=r"cut\.onnx is no ONNX file to run"):
+        open_artifact(tmp_path / "cut.onnx", 1, runtime)
 
 
 def test_a_flipped_bit_is_refused_or_changes_numbers_alone(files: Path, tmp_path: Path) -> None:
@@ -41,9 +42,9 @@ def test_a_flipped_bit_is_refused_or_changes_numbers_alone(files: Path, tmp_path
         damaged[place] ^= 1 << int(random.integers(8))
         (tmp_path / "flipped.onnx").write_bytes(damaged)
         try:
-            with open_runner(tmp_path / "flipped.onnx", 1) as runner:
+            with open_artifact(tmp_path / "flipped.onnx", 1) as runner:
                 runner.run(toy_pair(0)[0][None])
-        except SegdistillError:
+        except Refused:
             refused += 1
     assert refused > 5
 
@@ -57,8 +58,8 @@ def test_weights_in_another_file_are_refused(files: Path, tmp_path: Path, runtim
     (tmp_path / "weights.bin").write_bytes(tensor.raw_data)
     tensor.ClearField("raw_data")
     (tmp_path / "split.onnx").write_bytes(model.SerializeToString())
-    with pytest.raises(UnknownArtifact, match="external data"):
-        open_runner(tmp_path / "split.onnx", 1, runtime)
+    with pytest.raises(FileRefused, match="external data"):
+        open_artifact(tmp_path / "split.onnx", 1, runtime)
 
 
 def _copier(path: Path, name: str, kind: int, shape: list[int | str]) -> Path:
@@ -81,16 +82,16 @@ def _copier(path: Path, name: str, kind: int, shape: list[int | str]) -> Path:
     ],
 )
 def test_another_input_is_refused(tmp_path: Path, runtime: str, name: str, kind: int, shape: list[int | str]) -> None:
-    with pytest.raises(UnknownArtifact, match=r"a graph of this project takes image"):
-        open_runner(_copier(tmp_path / "other.onnx", name, kind, shape), 1, runtime)
+    with pytest.raises(FileRefused, match=r"must take image"):
+        open_artifact(_copier(tmp_path / "other.onnx", name, kind, shape), 1, runtime)
 
 
 def test_two_inputs_are_refused(tmp_path: Path) -> None:
     model = onnx.load(_copier(tmp_path / "two.onnx", "image", TensorProto.UINT8, [1, 48, 64, 3]))
     model.graph.input.append(helper.make_tensor_value_info("mean", TensorProto.FLOAT, [3]))
     onnx.save(model, tmp_path / "two.onnx")
-    with pytest.raises(UnknownArtifact, match=r"takes image uint8 .*, mean float \[3\]"):
-        open_runner(tmp_path / "two.onnx", 1)
+    with pytest.raises(FileRefused, match=r"takes image uint8 .*, mean float \[3\]"):
+        open_artifact(tmp_path / "two.onnx", 1)
 
 
 class _Images(CalibrationDataReader):
@@ -125,9 +126,9 @@ def test_biases_of_a_file_for_tensorrt_can_be_left_alone(tmp_path: Path) -> None
     )  # fmt: skip
     onnx.save(convert_float_to_float16(onnx.load(tmp_path / "int8.onnx"), keep_io_types=True), tmp_path / "half.onnx")
     image = toy_pair(9)[0][None]
-    with OnnxRunner(tmp_path / "model.onnx", 1) as full, OnnxRunner(tmp_path / "half.onnx", 1) as quantized:
+    with open_artifact(tmp_path / "model.onnx", 1) as full, open_artifact(tmp_path / "half.onnx", 1) as quantized:
         expected, lost = full.run(image), quantized.run(image)
-    with OnnxRunner(tmp_path / "half.onnx", 1, float_biases=True) as runner:
+    with open_quantized(tmp_path / "half.onnx", "tensorrt") as runner:
         kept = runner.run(image)
     assert (kept == expected).mean() > 0.97
     assert (lost == expected).mean() < 0.9
@@ -135,7 +136,7 @@ def test_biases_of_a_file_for_tensorrt_can_be_left_alone(tmp_path: Path) -> None
 
 def test_the_profiler_tells_what_follows_the_last_convolution(files: Path) -> None:
     nodes = node_times(files / "model.onnx", 1, toy_pair(0)[0][None], 3)
-    share = postprocessing(nodes)
+    share = postprocessing(nodes, "fp32", "model.onnx")
     assert share is not None
     assert {"ArgMax", "Cast"} <= set(share.operators)
     assert "Conv" not in share.operators
@@ -159,5 +160,9 @@ def test_what_comes_between_convolutions_is_the_network() -> None:
         NodeTime("in", "Cast", 1.0), NodeTime("c", "QLinearConv", 6.0), NodeTime("r", "Resize", 2.0),
         NodeTime("d", "FusedConv", 1.0), NodeTime("up", "Resize", 1.5), NodeTime("out", "ArgMax", 0.5),
     ]  # fmt: skip
-    assert postprocessing(nodes) == (2.0, 10.0, 0.2, ["Resize", "ArgMax"])
-    assert postprocessing([*nodes, NodeTime("late", "Cast", -0.1)]) is None  # the clock was set back meanwhile
+    share = postprocessing(nodes, "fp32", "model.onnx")
+    assert share is not None
+    assert (share.ms, share.network_ms, share.share_of_network) == (2.0, 10.0, 0.2)
+    assert list(share.operators) == ["Resize", "ArgMax"]
+    late = [*nodes, NodeTime("late", "Cast", -0.1)]
+    assert postprocessing(late, "fp32", "model.onnx") is None  # the clock was set back meanwhile

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from pipeline.runtime import RunnerUnavailable, UnknownArtifact, WrongInput, open_runner
+from pipeline.runtime.artifacts import open_artifact
 from pipeline.runtime.torch_runner import CompiledTorchRunner
+from segdistill_runtime.errors import FileRefused, InputRefused, NotAvailable
 from tests.toy import toy_pair
 
 RUNTIMES = {"pytorch_eager": "checkpoint.safetensors", "onnxruntime": "model.onnx", "openvino": "model.onnx"}
@@ -33,9 +34,9 @@ def _labels(result: object) -> np.ndarray:
 @on_every_runtime
 def test_runtimes_agree(files: Path, runtime: str) -> None:
     _need(runtime)
-    with open_runner(files / "checkpoint.safetensors", 1) as reference:
+    with open_artifact(files / "checkpoint.safetensors", 1) as reference:
         expected = reference.run(_images(3))
-    with open_runner(files / RUNTIMES[runtime], 1, runtime) as runner:
+    with open_artifact(files / RUNTIMES[runtime], 1, runtime) as runner:
         labels = runner.run(_images(3))
         assert runner.name == runtime
     assert labels.dtype == np.uint8
@@ -48,7 +49,7 @@ def test_runtimes_agree(files: Path, runtime: str) -> None:
 def test_a_prepared_call_computes_the_same_and_is_left_alone_by_others(files: Path, runtime: str) -> None:
     _need(runtime)
     first, second = _images(2)[:1], _images(2)[1:]
-    with open_runner(files / RUNTIMES[runtime], 1, runtime) as runner:
+    with open_artifact(files / RUNTIMES[runtime], 1, runtime) as runner:
         call = runner.prepared(first)
         expected = runner.run(first)
         assert (_labels(call()) == expected).all()
@@ -60,9 +61,9 @@ def test_a_prepared_call_computes_the_same_and_is_left_alone_by_others(files: Pa
 @pytest.mark.parametrize(
     ("spoil", "complaint"),
     [
-        (lambda image: image.astype(np.float32) / 255, "the image is float32; artifacts take uint8"),
-        (lambda image: image.transpose(0, 3, 1, 2), r"shape \(1, 3, 48, 64\).*put the colors last"),
-        (lambda image: image[0], r"shape \(48, 64, 3\); artifacts take \(n, height, width, 3\)"),
+        (lambda image: image.astype(np.float32) / 255, "the images are float32; the graph takes uint8"),
+        (lambda image: image.transpose(0, 3, 1, 2), r"shape \(1, 3, 48, 64\).*put them last"),
+        (lambda image: image[0], r"shape \(48, 64, 3\); the graph takes \(n, height, width, 3\)"),
         (lambda image: image[:0], r"shape \(0, 48, 64, 3\)"),
         (lambda image: image[..., :1], r"shape \(1, 48, 64, 1\)"),
     ],
@@ -71,41 +72,41 @@ def test_what_is_no_image_is_refused(
     files: Path, runtime: str, spoil: Callable[[np.ndarray], np.ndarray], complaint: str
 ) -> None:
     _need(runtime)
-    with open_runner(files / RUNTIMES[runtime], 1, runtime) as runner:
+    with open_artifact(files / RUNTIMES[runtime], 1, runtime) as runner:
         for method in (runner.run, runner.prepared):
-            with pytest.raises(WrongInput, match=complaint):
+            with pytest.raises(InputRefused, match=complaint):
                 method(spoil(_images(1)))
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_a_graph_has_one_size(files: Path, runtime: str) -> None:
     _need(runtime)
-    with open_runner(files / "model.onnx", 1, runtime) as runner:
+    with open_artifact(files / "model.onnx", 1, runtime) as runner:
         for method in (runner.run, runner.prepared):
-            with pytest.raises(WrongInput, match="has 40x64 pixels, the artifact takes 48x64; resize it"):
+            with pytest.raises(InputRefused, match="have 40x64 pixels, the graph takes 48x64; resize them"):
                 method(_images(1)[:, :40])
 
 
 @pytest.mark.parametrize("runtime", ["onnxruntime", "openvino"])
 def test_a_graph_has_one_batch_size(files: Path, runtime: str) -> None:
     _need(runtime)
-    with open_runner(files / "model.onnx", 1) as runner:
+    with open_artifact(files / "model.onnx", 1) as runner:
         expected = runner.run(_images(4))
-    with open_runner(files / "pairs.onnx", 1, runtime) as runner:
+    with open_artifact(files / "pairs.onnx", 1, runtime) as runner:
         assert (runner.run(_images(4)) == expected).mean() > 0.9999
-        with pytest.raises(WrongInput, match="3 images for a graph with batches of 2; give a multiple of 2"):
+        with pytest.raises(InputRefused, match="3 images for a graph with batches of 2; give a multiple"):
             runner.run(_images(3))
-        with pytest.raises(WrongInput, match="4 images for one call of a graph with batches of 2"):
+        with pytest.raises(InputRefused, match="4 images for one call of a graph with batches of 2"):
             runner.prepared(_images(4))
 
 
 def test_the_compiled_graph_agrees_or_says_why_there_is_none(files: Path) -> None:
-    with open_runner(files / "checkpoint.safetensors", 2, "pytorch_compiled") as runner:
+    with open_artifact(files / "checkpoint.safetensors", 2, "pytorch_compiled") as runner:
         try:
             labels = runner.run(_images(1))
-        except RunnerUnavailable as error:
+        except NotAvailable as error:
             pytest.skip(str(error))
-    with open_runner(files / "checkpoint.safetensors", 1) as reference:
+    with open_artifact(files / "checkpoint.safetensors", 1) as reference:
         assert (labels == reference.run(_images(1))).mean() > 0.9999
 
 
@@ -115,31 +116,31 @@ def test_a_compiler_that_fails_is_unavailable(files: Path) -> None:
 
     with CompiledTorchRunner(files / "checkpoint.safetensors", 1) as runner:
         runner.compiled = torch.compile(runner.graph, backend=broken)
-        with pytest.raises(RunnerUnavailable, match=r"torch\.compile failed: RuntimeError: no compiler$"):
+        with pytest.raises(NotAvailable, match=r"torch\.compile failed: RuntimeError: no compiler$"):
             runner.run(_images(1))
 
 
 def test_a_provider_that_does_not_load_is_an_error_and_no_fall_back(files: Path) -> None:
     if torch.cuda.is_available():
-        with open_runner(files / "model.onnx", 1, "onnxruntime_cuda") as runner:
+        with open_artifact(files / "model.onnx", 1, "onnxruntime_cuda") as runner:
             assert runner.provider == "CUDAExecutionProvider"
             runner.run(_images(1))
     else:
-        with pytest.raises(RunnerUnavailable, match="CUDAExecutionProvider"):
-            open_runner(files / "model.onnx", 1, "onnxruntime_cuda")
+        with pytest.raises(NotAvailable, match="CUDAExecutionProvider"):
+            open_artifact(files / "model.onnx", 1, "onnxruntime_cuda")
 
 
 def test_without_openvino_its_runner_says_so(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)  # what Python itself does to forbid an import
-    with pytest.raises(RunnerUnavailable, match="package openvino is not installed here"):
-        open_runner(files / "model.onnx", 1, "openvino")
+    with pytest.raises(NotAvailable, match="openvino is not installed here"):
+        open_artifact(files / "model.onnx", 1, "openvino")
 
 
 def test_files_and_runtimes_must_fit(files: Path, tmp_path: Path) -> None:
-    with pytest.raises(UnknownArtifact, match=r"no artifact at .*; run the stage that writes it"):
-        open_runner(tmp_path / "model.onnx", 1)
-    with pytest.raises(UnknownArtifact, match=r"openvino does not run \.safetensors files; pytorch_eager, "):
-        open_runner(files / "checkpoint.safetensors", 1, "openvino")
+    with pytest.raises(FileRefused, match=r"no artifact at .*; run the stage that writes it"):
+        open_artifact(tmp_path / "model.onnx", 1)
+    with pytest.raises(FileRefused, match=r"openvino does not run \.safetensors files; pytorch_eager, "):
+        open_artifact(files / "checkpoint.safetensors", 1, "openvino")
     (tmp_path / "model.pkl").write_bytes(b"")
-    with pytest.raises(UnknownArtifact, match=r"no runner for '\.pkl'"):
-        open_runner(tmp_path / "model.pkl", 1)
+    with pytest.raises(FileRefused, match=r"no runtime for '\.pkl'"):
+        open_artifact(tmp_path / "model.pkl", 1)

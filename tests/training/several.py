@@ -14,19 +14,16 @@ from lightning.fabric import Fabric
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from pipeline.comparison.code import ROOT
+from pipeline.data.crops import crop_dataset
 from pipeline.data.dataset import network_input
 from pipeline.data.samples import read_samples
-from pipeline.distillation import METHODS
 from pipeline.distillation.objective import DistillationObjective
-from pipeline.params import load_params
 from pipeline.training.device import launch
-from pipeline.training.draws import training_draws
 from pipeline.training.loop import Curve, fit
 from pipeline.training.objective import SupervisedObjective, Task
+from tests.distillation.outputs import build_method
 from tests.toy import TOY_CLASSES, toy_segmenter, toy_training
 
-PARAMS = load_params(ROOT / "params.yaml")
 TRAINING = toy_training(log_every=1, cross_entropy_mean="labelled_pixels")
 
 
@@ -66,14 +63,14 @@ def _objective(method: str) -> SupervisedObjective:
     if method == "none":
         return SupervisedObjective(student, Task.of(TRAINING, None))
     name = method.removesuffix("_dot")
-    chosen = {name: METHODS[name](PARAMS.methods, student, teacher)}
+    chosen = {name: build_method(name, {}, student, teacher, 4)}
     return DistillationObjective(student, teacher, chosen, {name: 1.0}, Task.of(TRAINING, None))
 
 
 def _fit(objective: SupervisedObjective, method: str, samples: Path, fabric: Fabric, scratch: Path) -> Curve:
-    draws = training_draws(read_samples(samples, "train"), TOY_CLASSES, TRAINING, 0, scratch)
+    crops = crop_dataset(read_samples(samples, "train"), TOY_CLASSES, TRAINING, 0, scratch)
     return fit(
-        objective, draws, TRAINING, fabric, name=method, iterations=4, learning_rate=0.02,
+        objective, crops, TRAINING, fabric, name=method, iterations=4, learning_rate=0.02,
         momentum_shift=0.05 if method.endswith("_dot") else 0.0, scratch=scratch,
     )  # fmt: skip
 

@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from models.checkpoint import save_checkpoint
-from pipeline.comparison.code import ROOT
+from pipeline.code_digest import ROOT
 from pipeline.data.classes import IGNORE_INDEX
+from pipeline.distillation.parameters import run_methods
 from pipeline.distillation.student import train_student
-from pipeline.params import load_params
-from pipeline.training.class_weights import StatisticsError, balanced_classes, class_weights
+from pipeline.errors import ArtifactError
+from pipeline.params.tree import load_params
+from pipeline.training.class_weights import class_weights, load_class_weights
 from pipeline.training.objective import cross_entropy
 from tests.toy import TOY_CLASSES, toy_segmenter, toy_training, write_toy_samples
 
@@ -64,16 +66,16 @@ def test_counts_that_are_not_ours_are_refused(tmp_path: Path) -> None:
     write_toy_samples(tmp_path)
     path, names = tmp_path / "statistics.json", list(TOY_CLASSES.names)
     unbalanced, balanced = toy_training(class_balance=0.0), toy_training(class_balance=0.5)
-    assert balanced_classes(tmp_path / "none", names, unbalanced) is None  # nothing is read where nothing is weighed
-    assert balanced_classes(path, names, balanced) is not None
-    with pytest.raises(StatisticsError, match=r"No such file.*run stage curate"):
-        balanced_classes(tmp_path / "none", names, balanced)
-    with pytest.raises(StatisticsError, match=r"counts .*, not"):
-        balanced_classes(path, names[:2], balanced)
+    assert load_class_weights(tmp_path / "none", names, unbalanced) is None  # nothing is read where nothing is weighed
+    assert load_class_weights(path, names, balanced) is not None
+    with pytest.raises(ArtifactError, match=r"No such file.*run stage curate"):
+        load_class_weights(tmp_path / "none", names, balanced)
+    with pytest.raises(ArtifactError, match=r"counts .*, not"):
+        load_class_weights(path, names[:2], balanced)
     for broken in ("{", "[]", json.dumps({"classes": names}), json.dumps({"classes": names, "splits": {"train": 3}})):
         path.write_text(broken)
-        with pytest.raises(StatisticsError, match="has no counts of classes"):
-            balanced_classes(path, names, balanced)
+        with pytest.raises(ArtifactError, match="has no counts of classes"):
+            load_class_weights(path, names, balanced)
 
 
 def test_the_counts_of_all_splits_that_are_trained_on(tmp_path: Path) -> None:
@@ -82,12 +84,12 @@ def test_the_counts_of_all_splits_that_are_trained_on(tmp_path: Path) -> None:
     path = tmp_path / "statistics.json"
     path.write_text(json.dumps({"classes": names, "splits": splits}))
     for chosen, pixels in ((["train"], [90, 10]), (["train", "val"], [100, 50])):
-        weights = balanced_classes(path, names, toy_training(class_balance=0.5, splits=chosen))
+        weights = load_class_weights(path, names, toy_training(class_balance=0.5, splits=chosen))
         assert weights is not None
         torch.testing.assert_close(weights, class_weights(pixels, 0.5))
     path.write_text(json.dumps({"classes": names, "splits": {"train": splits["train"]}}))
-    with pytest.raises(StatisticsError, match="has no counts of classes"):
-        balanced_classes(path, names, toy_training(class_balance=0.5, splits=["train", "val"]))
+    with pytest.raises(ArtifactError, match="has no counts of classes"):
+        load_class_weights(path, names, toy_training(class_balance=0.5, splits=["train", "val"]))
 
 
 @pytest.mark.parametrize("distill", [{}, {"kd": 1.0}])
@@ -102,7 +104,7 @@ def test_a_balanced_student_learns_something_else(distill: dict[str, float], tmp
     def train(balance: float, name: str) -> dict[str, torch.Tensor]:
         run = replace(recipe, network=network, iterations=2, distill=distill)
         train_student(
-            name=name, run=run, methods=params.methods, training=toy_training(class_balance=balance),
+            name=name, run=run, methods=run_methods(distill, {}), code="", training=toy_training(class_balance=balance),
             classes=tmp_path / "classes.json", samples=samples, statistics=tmp_path / "statistics.json",
             teacher=tmp_path / "teacher.safetensors", source=tmp_path / "none", pretrained=tmp_path / "none",
             scratch=tmp_path / "scratch", out=tmp_path / name,

@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from pipeline.training.dot import DistillationOriented
+from pipeline.training.dot import DOT
 from tests.vectors.reading import Vector
 
 
@@ -14,9 +14,7 @@ from tests.vectors.reading import Vector
 def test_agrees_with_the_authors_at_every_step(vector: Vector) -> None:
     arrays, hyper = vector.arrays(), vector.hyper
     p1, p2, p3 = (nn.Parameter(arrays[f"p{i}_init"]) for i in (1, 2, 3))
-    optimizer = DistillationOriented(
-        [p1, p2, p3], hyper["lr"], hyper["momentum"], hyper["weight_decay"], hyper["delta"]
-    )
+    optimizer = DOT([p1, p2, p3], hyper["lr"], hyper["momentum"], hyper["weight_decay"], hyper["delta"])
     for i in range(len(arrays["x"])):
         output = arrays["x"][i] @ p1 + p2
         task = (output - arrays["y_task"][i]).square().mean() + 0.5 * p3.square().mean()
@@ -45,10 +43,10 @@ def _after(optimizer_of: type[torch.optim.Optimizer], kept: bool, **settings: fl
 
 
 def test_a_task_gradient_alone_is_sgd() -> None:
-    ours = _after(DistillationOriented, False, learning_rate=0.1, momentum=0.9, weight_decay=0.01, shift=0.075)
+    ours = _after(DOT, False, learning_rate=0.1, momentum=0.9, weight_decay=0.01, shift=0.075)
     torch.testing.assert_close(ours, _after(torch.optim.SGD, False, lr=0.1, momentum=0.9, weight_decay=0.01))
 
 
 def test_a_distill_gradient_alone_is_sgd_without_decay() -> None:
-    ours = _after(DistillationOriented, True, learning_rate=0.1, momentum=0.9, weight_decay=0.0, shift=0.075)
+    ours = _after(DOT, True, learning_rate=0.1, momentum=0.9, weight_decay=0.0, shift=0.075)
     torch.testing.assert_close(ours, _after(torch.optim.SGD, False, lr=0.1, momentum=0.9))

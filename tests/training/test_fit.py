@@ -7,22 +7,24 @@ from pathlib import Path
 
 import pytest
 import torch
+from lightning.fabric import Fabric
+from lightning.fabric.plugins import MixedPrecision
+from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
-from pipeline.data.dataset import TrainingDraws
+from pipeline.data.crops import CropDataset, crop_dataset
 from pipeline.data.samples import read_samples
-from pipeline.distillation.gdd import GenerativeDenoise
+from pipeline.distillation.gdd import GDD
 from pipeline.distillation.objective import DistillationObjective
+from pipeline.errors import MachineError, TrainingError
 from pipeline.params.training import TrainingParams
-from pipeline.training.curve import write_curve
-from pipeline.training.device import MachineError, launch
-from pipeline.training.draws import training_draws
-from pipeline.training.loop import STATE, Curve, TrainingDiverged, fit
+from pipeline.training.device import device_facts, launch
+from pipeline.training.loop import STATE, Curve, fit, write_curve
 from pipeline.training.objective import SupervisedObjective
 from pipeline.training.optimizer import polynomial_rate
 from pipeline.training.progress import TrainingProgress
-from pipeline.training.resume import TrainingBusy, fingerprint, scratch_folder
+from pipeline.training.resume import scratch_folder, training_identity
 from tests.toy import TOY_CLASSES, TOY_TASK, toy_segmenter, toy_training, write_toy_samples
 
 
@@ -32,10 +34,8 @@ def training() -> TrainingParams:
 
 
 @pytest.fixture
-def draws(tmp_path: Path, training: TrainingParams) -> TrainingDraws:
-    return training_draws(
-        read_samples(write_toy_samples(tmp_path / "toy"), "train"), TOY_CLASSES, training, 0, tmp_path
-    )
+def crops(tmp_path: Path, training: TrainingParams) -> CropDataset:
+    return crop_dataset(read_samples(write_toy_samples(tmp_path / "toy"), "train"), TOY_CLASSES, training, 0, tmp_path)
 
 
 def _supervised() -> SupervisedObjective:
@@ -45,7 +45,7 @@ def _supervised() -> SupervisedObjective:
 
 def _fit(
     training: TrainingParams,
-    draws: TrainingDraws,
+    crops: CropDataset,
     scratch: Path,
     iterations: int,
     rate: float = 0.05,
@@ -54,20 +54,20 @@ def _fit(
 ):
     objective = objective or _supervised()
     curve = fit(
-        objective, draws, training, launch(1, training.precision, training.deterministic), name="toy",
+        objective, crops, training, launch(1, training.precision, training.deterministic), name="toy",
         iterations=iterations, learning_rate=rate, momentum_shift=momentum_shift, scratch=scratch,
     )  # fmt: skip
     return objective, curve
 
 
-def test_the_loss_falls(training: TrainingParams, draws: TrainingDraws, tmp_path: Path) -> None:
-    _, curve = _fit(training, draws, tmp_path, iterations=30)
+def test_the_loss_falls(training: TrainingParams, crops: CropDataset, tmp_path: Path) -> None:
+    _, curve = _fit(training, crops, tmp_path, iterations=30)
     assert [row["iteration"] for row in curve] == list(range(2, 31, 2))
     assert curve[-1]["task"] < 0.6 * curve[0]["task"]
 
 
 def test_a_methods_own_long_gradient_does_not_shorten_the_students_steps(
-    training: TrainingParams, draws: TrainingDraws, tmp_path: Path
+    training: TrainingParams, crops: CropDataset, tmp_path: Path
 ) -> None:
     class OwnLayerOnly(nn.Module):
         """Compares nothing: its gradient is far beyond the limit, and never reaches the student."""
@@ -79,12 +79,12 @@ def test_a_methods_own_long_gradient_does_not_shorten_the_students_steps(
         def forward(self, *_: object) -> torch.Tensor:
             return 1e4 * training.max_gradient_norm * self.own
 
-    alone, _ = _fit(training, draws, tmp_path / "alone", iterations=3)
+    alone, _ = _fit(training, crops, tmp_path / "alone", iterations=3)
     method = OwnLayerOnly()
     objective = DistillationObjective(
         _supervised().network, toy_segmenter()[0], {"own": method}, {"own": 1.0}, TOY_TASK
     )
-    together, _ = _fit(training, draws, tmp_path / "together", iterations=3, objective=objective)
+    together, _ = _fit(training, crops, tmp_path / "together", iterations=3, objective=objective)
     assert method.own < 0  # it did take its steps
     for name, tensor in alone.network.state_dict().items():
         assert torch.equal(tensor, together.network.state_dict()[name]), name
@@ -93,12 +93,12 @@ def test_a_methods_own_long_gradient_does_not_shorten_the_students_steps(
 def _distilling() -> DistillationObjective:
     teacher = toy_segmenter()[0]
     student = _supervised().network
-    method = GenerativeDenoise(student.backbone_channels, teacher.backbone_channels, 4.0, 1.0)
+    method = GDD(GDD.Params(), student, teacher, 1)
     return DistillationObjective(student, teacher, {"gdd": method}, {"gdd": 1.0}, TOY_TASK)
 
 
 class WithoutStatistics(SupervisedObjective):
-    """BatchNorm sees one part of a batch at a time, dropout draws for each: without both, parts add up to the whole."""
+    """BatchNorm sees one part of a batch at a time, dropout crops for each: without both, parts add up to the whole."""
 
     def train(self, mode: bool = True) -> "WithoutStatistics":
         super().train(mode)
@@ -108,22 +108,22 @@ class WithoutStatistics(SupervisedObjective):
         return self
 
 
-def test_accumulated_parts_are_the_whole_batch(training: TrainingParams, draws: TrainingDraws, tmp_path: Path) -> None:
+def test_accumulated_parts_are_the_whole_batch(training: TrainingParams, crops: CropDataset, tmp_path: Path) -> None:
     curves = []
     for accumulate in (1, 2):
         accumulating = replace(training, batch_size=4, accumulate=accumulate, log_every=1)
         objective = WithoutStatistics(_supervised().network, TOY_TASK)
-        curves.append(_fit(accumulating, draws, tmp_path / str(accumulate), 4, rate=0.01, objective=objective)[1])
+        curves.append(_fit(accumulating, crops, tmp_path / str(accumulate), 4, rate=0.01, objective=objective)[1])
     for whole, accumulated in zip(*curves, strict=True):
         assert accumulated["total"] == pytest.approx(whole["total"], rel=1e-4)
 
 
 @pytest.mark.parametrize(("batch_size", "accumulate"), [(3, 2), (2, 2)])
 def test_a_batch_that_cannot_be_shared_is_refused(
-    training: TrainingParams, draws: TrainingDraws, tmp_path: Path, batch_size: int, accumulate: int
+    training: TrainingParams, crops: CropDataset, tmp_path: Path, batch_size: int, accumulate: int
 ) -> None:
     with pytest.raises(MachineError, match=f"batch_size {batch_size} cannot be shared"):
-        _fit(replace(training, batch_size=batch_size, accumulate=accumulate), draws, tmp_path, 1)
+        _fit(replace(training, batch_size=batch_size, accumulate=accumulate), crops, tmp_path, 1)
 
 
 def test_half_precision_on_a_cpu_is_refused() -> None:
@@ -134,7 +134,7 @@ def test_half_precision_on_a_cpu_is_refused() -> None:
 @pytest.mark.parametrize(("make", "shift"), [(_supervised, 0.0), (_distilling, 0.0), (_distilling, 0.05)])
 def test_a_resumed_training_ends_where_the_uninterrupted_one_does(
     training: TrainingParams,
-    draws: TrainingDraws,
+    crops: CropDataset,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
     make: Callable[[], SupervisedObjective],
@@ -142,7 +142,7 @@ def test_a_resumed_training_ends_where_the_uninterrupted_one_does(
 ) -> None:
     def train(folder: str) -> tuple[SupervisedObjective, Curve]:
         torch.manual_seed(5)
-        return _fit(training, draws, tmp_path / folder, 8, objective=make(), momentum_shift=shift)
+        return _fit(training, crops, tmp_path / folder, 8, objective=make(), momentum_shift=shift)
 
     whole, whole_curve = train("whole")
 
@@ -167,45 +167,68 @@ def test_a_resumed_training_ends_where_the_uninterrupted_one_does(
 
 
 def test_a_state_holds_no_teacher_and_a_damaged_one_starts_anew(
-    training: TrainingParams, draws: TrainingDraws, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    training: TrainingParams, crops: CropDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    _fit(training, draws, tmp_path, iterations=4)
+    _fit(training, crops, tmp_path, iterations=4)
     assert not [name for name in load_file(tmp_path / STATE) if "teacher" in name]
     (tmp_path / STATE).write_bytes(b"half a fi")
-    _, curve = _fit(training, draws, tmp_path, iterations=4)
+    _, curve = _fit(training, crops, tmp_path, iterations=4)
     assert curve[-1]["iteration"] == 4
     assert "is damaged" in capsys.readouterr().out
 
 
 def test_a_diverged_loss_stops_and_names_the_samples(
-    training: TrainingParams, draws: TrainingDraws, tmp_path: Path
+    training: TrainingParams, crops: CropDataset, tmp_path: Path
 ) -> None:
-    with pytest.raises(TrainingDiverged, match=r"at iteration \d+ .*toy_\d.*Lower the learning_rate"):
-        _fit(training, draws, tmp_path, iterations=20, rate=1e20)
+    with pytest.raises(TrainingError, match=r"at iteration \d+ .*toy_\d.*Lower the learning_rate"):
+        _fit(training, crops, tmp_path, iterations=20, rate=1e20)
 
 
-def test_draws_do_not_depend_on_order_or_workers(training: TrainingParams, draws: TrainingDraws) -> None:
-    first = [draws[i] for i in range(6)]
-    again = [draws[i] for i in reversed(range(6))][::-1]
+def test_crops_do_not_depend_on_order_or_workers(training: TrainingParams, crops: CropDataset) -> None:
+    first = [crops[i] for i in range(6)]
+    again = [crops[i] for i in reversed(range(6))][::-1]
     for (*arrays, sample), (*arrays2, sample2) in zip(first, again, strict=True):
         assert sample == sample2
         assert all((array == array2).all() for array, array2 in zip(arrays, arrays2, strict=True))
-    assert {draws[i][3] for i in range(4)} == {sample.id for sample in draws.samples}
+    assert {crops[i][3] for i in range(4)} == {sample.id for sample in crops.samples}
 
 
-def test_another_parameter_is_another_training(training: TrainingParams, tmp_path: Path) -> None:
-    one, other = fingerprint(training=training), fingerprint(training=replace(training, momentum=0.8))
-    assert one != other == fingerprint(training=replace(training, momentum=0.8))
-    stale = tmp_path / "run" / other
-    stale.mkdir(parents=True)
-    with scratch_folder(tmp_path, "run", one, True) as folder:
-        assert folder.is_dir()
-        assert not stale.exists()
+def test_a_state_of_another_training_is_not_resumed_and_the_log_says_what_changed(
+    training: TrainingParams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    samples = write_toy_samples(tmp_path / "toy")
+
+    def identity(kind: str = "cpu", code: str = "a", **changes: object) -> dict:
+        changed = replace(training, **changes)  # type: ignore[reportArgumentType]
+        return training_identity(code, {"samples": samples}, training=changed, **device_facts("fp32", kind))
+
+    def unfinished(identity: dict) -> Path:
+        with pytest.raises(RuntimeError), scratch_folder(tmp_path, "run", identity, True) as folder:
+            raise RuntimeError
+        return folder
+
+    first = unfinished(identity())
+    assert unfinished(identity()) == first
+    assert "not resumed" not in capsys.readouterr().out
+    for other, complaint in (
+        (identity(momentum=0.8), "changed since: training"),
+        (identity(code="b"), "changed since: code, training"),
+        (identity("cuda"), "changed since: code, device (was cpu, is cuda)"),
+    ):
+        folder = unfinished(other)
+        assert [path for path in folder.parent.iterdir() if path.is_dir()] == [folder]
+        assert f"run: an unfinished training is not resumed: {complaint}" in capsys.readouterr().out
+    with samples.open("a") as file:
+        file.write("\n")
+    unfinished(identity("cuda"))
+    assert "changed since: samples" in capsys.readouterr().out
+    with scratch_folder(tmp_path, "run", identity(), True) as folder:
+        pass
     assert not folder.exists()
 
 
 def test_progress_survives_a_failure(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError), scratch_folder(tmp_path, "run", "a", True) as folder:
+    with pytest.raises(RuntimeError), scratch_folder(tmp_path, "run", {}, True) as folder:
         (folder / STATE).touch()
         raise RuntimeError
     assert (folder / STATE).is_file()
@@ -216,8 +239,8 @@ def test_two_trainers_of_one_run_are_refused(tmp_path: Path) -> None:
     with (tmp_path / "run" / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with (
-            pytest.raises(TrainingBusy, match="run is being trained by another process"),
-            scratch_folder(tmp_path, "run", "a", True),
+            pytest.raises(TrainingError, match="run is being trained by another process"),
+            scratch_folder(tmp_path, "run", {}, True),
         ):
             pass
 
@@ -240,3 +263,19 @@ def test_the_progress_line_counts_from_where_it_resumed(capsys: pytest.CaptureFi
 def test_the_curve_is_a_csv(tmp_path: Path) -> None:
     write_curve(tmp_path / "training.csv", [{"iteration": 10, "task": 0.123456789}, {"iteration": 20, "task": 0.1}])
     assert (tmp_path / "training.csv").read_text() == "iteration,task\n10,0.123457\n20,0.1\n"
+
+
+def test_half_precision_begins_and_resumes_with_its_loss_scale(
+    training: TrainingParams, crops: CropDataset, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a CPU, which PyTorch scales too: there is no state of a scale at first, and an empty one is refused."""
+    monkeypatch.setattr("pipeline.training.optimizer.FlatSGD", torch.optim.SGD)  # as on a GPU
+    curves = []
+    for _ in range(2):  # the second begins at the last checkpoint
+        plugin = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))
+        fabric = Fabric(accelerator="cpu", devices=1, plugins=plugin)
+        curves.append(
+            fit(_supervised(), crops, training, fabric, name="toy", iterations=4, learning_rate=0.01, scratch=tmp_path)
+        )
+    assert [row["total"] for row in curves[0]] == [row["total"] for row in curves[1]]
+    assert safe_open(tmp_path / STATE, framework="pt").metadata()["state"].count('"scale": {"scale"') == 1

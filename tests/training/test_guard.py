@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from pipeline.data.crops import crop_dataset
 from pipeline.data.samples import read_samples
+from pipeline.errors import TrainingError
 from pipeline.params.training import TrainingParams
 from pipeline.training.device import launch
-from pipeline.training.draws import training_draws
-from pipeline.training.guard import WARM_UP, LossGuard
-from pipeline.training.loop import TrainingDiverged, fit
+from pipeline.training.loop import fit
 from pipeline.training.objective import Loss, SupervisedObjective
+from pipeline.training.step import WARM_UP, LossGuard
 from tests.toy import TOY_CLASSES, TOY_TASK, toy_segmenter, toy_training, write_toy_samples
 
 
@@ -39,9 +40,9 @@ def training() -> TrainingParams:
 
 def _fit(training: TrainingParams, objective: SupervisedObjective, folder: Path, shift: float = 0.0):
     samples = read_samples(write_toy_samples(folder / "toy"), "train")
-    draws = training_draws(samples, TOY_CLASSES, training, 0, folder)
+    crops = crop_dataset(samples, TOY_CLASSES, training, 0, folder)
     return fit(
-        objective, draws, training, launch(1, "fp32", False), name="toy",
+        objective, crops, training, launch(1, "fp32", False), name="toy",
         iterations=WARM_UP + 10, learning_rate=0.01, momentum_shift=shift, scratch=folder / "scratch",
     )  # fmt: skip
 
@@ -63,7 +64,7 @@ def test_a_bad_loss_is_skipped_and_counted_and_leaves_no_trace(
 def test_or_it_ends_the_training_with_the_names_of_the_samples(
     training: TrainingParams, tmp_path: Path, at: int, factor: float
 ) -> None:
-    with pytest.raises(TrainingDiverged, match=rf"at iteration {at} .*samples of this batch: toy_\d+, toy_\d+\."):
+    with pytest.raises(TrainingError, match=rf"at iteration {at} .*samples of this batch: toy_\d+, toy_\d+\."):
         _fit(training, OneBadLoss(at, factor), tmp_path)
 
 
@@ -75,9 +76,9 @@ def test_a_leap_counts_only_where_it_is_asked_for(training: TrainingParams, tmp_
 def test_the_usual_loss_is_that_of_the_accepted_ones() -> None:
     guard = LossGuard(spike_factor=2.0)
     for iteration in range(WARM_UP):
-        guard.judge(iteration, torch.tensor(3.0), torch.tensor(True))
-    assert guard.weight_of(torch.tensor(5.9)) == 1
-    assert guard.weight_of(torch.tensor(6.1)).isnan()
-    guard.judge(WARM_UP, torch.tensor(torch.nan), torch.tensor(False))
-    assert guard.weight_of(torch.tensor(5.9)) == 1
+        guard.record(iteration, torch.tensor(3.0), torch.tensor(True))
+    assert guard.weight(torch.tensor(5.9)) == 1
+    assert guard.weight(torch.tensor(6.1)).isnan()
+    guard.record(WARM_UP, torch.tensor(torch.nan), torch.tensor(False))
+    assert guard.weight(torch.tensor(5.9)) == 1
     assert (int(guard.refused), int(guard.first_refused)) == (1, WARM_UP)

@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from models.build import build_segmenter
+from pipeline.data.crops import crop_dataset
 from pipeline.data.distortion import NEUTRAL
 from pipeline.data.samples import read_samples
-from pipeline.distillation.kd import PixelWise
+from pipeline.distillation.kd import KD
 from pipeline.distillation.objective import DistillationObjective
-from pipeline.training.draws import training_draws
 from pipeline.training.objective import SupervisedObjective
 from tests.toy import TOY_CLASSES, TOY_DESIGN, TOY_TASK, toy_training, write_toy_samples
 
@@ -51,7 +51,7 @@ def test_student_and_teacher_see_the_same_crop(taught: bool) -> None:
             network.input_scale = input_scale
         task = TOY_TASK._replace(image_scale=image_scale)
         if taught:
-            methods = {"kd": PixelWise(1.0)}
+            methods = {"kd": KD(KD.Params(), *networks, 1)}
             objective = DistillationObjective(networks[0], networks[1], methods, {"kd": 1.0}, task)
         else:
             objective = SupervisedObjective(networks[0], task)
@@ -63,6 +63,6 @@ def test_student_and_teacher_see_the_same_crop(taught: bool) -> None:
 def test_images_are_drawn_at_that_scale(tmp_path: Path) -> None:
     samples = read_samples(write_toy_samples(tmp_path), "train")
     training = toy_training(scale_min=0.5, scale_max=2.0, image_scale=0.5)
-    augmentation = training_draws(samples, TOY_CLASSES, training, 0, tmp_path / "scratch").augmentation
+    augmentation = crop_dataset(samples, TOY_CLASSES, training, 0, tmp_path / "scratch").augmentation
     assert (augmentation.scale_min, augmentation.scale_max) == (0.25, 1.0)
     assert (augmentation.crop_height, augmentation.crop_width) == (48, 64)

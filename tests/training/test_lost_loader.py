@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from torch import Tensor
 
-from pipeline.data.dataset import LoaderError
+from pipeline.data.crops import crop_dataset
 from pipeline.data.samples import read_samples
+from pipeline.errors import TrainingError
 from pipeline.training.device import launch
-from pipeline.training.draws import training_draws
 from pipeline.training.loop import fit
 from pipeline.training.objective import Loss, SupervisedObjective
 from tests.toy import TOY_CLASSES, TOY_TASK, toy_segmenter, toy_training, write_toy_samples
@@ -31,9 +31,9 @@ class Unlucky(SupervisedObjective):
 def test_a_loader_process_that_dies_during_a_step_is_one_message(tmp_path: Path) -> None:
     training = toy_training(workers=1, decoded_gib=0.0)
     samples = read_samples(write_toy_samples(tmp_path / "toy"), "train")
-    with pytest.raises(LoaderError, match=r"a loader process died .*Lower training.workers"):
+    with pytest.raises(TrainingError, match=r"a loader process died .*Lower training.workers"):
         fit(
-            Unlucky(toy_segmenter()[0], TOY_TASK), training_draws(samples, TOY_CLASSES, training, 0, tmp_path),
+            Unlucky(toy_segmenter()[0], TOY_TASK), crop_dataset(samples, TOY_CLASSES, training, 0, tmp_path),
             training, launch(1, "fp32", False), name="toy", iterations=5, learning_rate=0.01, momentum_shift=0.0,
             scratch=tmp_path / "scratch",
         )  # fmt: skip

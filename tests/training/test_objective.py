@@ -6,7 +6,7 @@ import torch
 from models.segmenter import SegmentationOutput, Segmenter
 from pipeline.data.classes import IGNORE_INDEX
 from pipeline.data.distortion import NEUTRAL
-from pipeline.distillation.gdd import GenerativeDenoise
+from pipeline.distillation.gdd import GDD
 from pipeline.distillation.objective import DistillationObjective
 from pipeline.training.objective import SupervisedObjective, cross_entropy
 from tests.toy import TOY_TASK, toy_segmenter
@@ -49,7 +49,7 @@ def _batch() -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
 
 def _distillation() -> tuple[DistillationObjective, Segmenter]:
     student, teacher = toy_segmenter()[0], toy_segmenter()[0]
-    method = GenerativeDenoise(student.backbone_channels, teacher.backbone_channels, 4.0, 1.0)
+    method = GDD(GDD.Params(), student, teacher, 1)
     return DistillationObjective(student, teacher, {"gdd": method}, {"gdd": 10.0}, TOY_TASK), teacher
 
 

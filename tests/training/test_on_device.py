@@ -8,20 +8,17 @@ import torch
 from torch import Tensor
 
 from models.segmenter import SegmentationOutput
-from pipeline.comparison.code import ROOT
+from pipeline.data.crops import crop_dataset
 from pipeline.data.samples import read_samples
 from pipeline.distillation import METHODS
 from pipeline.distillation.objective import DistillationObjective
-from pipeline.params import load_params
 from pipeline.training.device import best_device, launch
-from pipeline.training.draws import training_draws
 from pipeline.training.loop import fit
 from pipeline.training.objective import SupervisedObjective
-from tests.distillation.outputs import random_labels
+from tests.distillation.outputs import build_method, random_labels
 from tests.toy import TOY_CLASSES, TOY_TASK, toy_segmenter, toy_training, write_toy_samples
 from tests.training.several import without_chance
 
-PARAMS = load_params(ROOT / "params.yaml")
 DEVICE = best_device()
 
 
@@ -40,7 +37,7 @@ def test_every_method_says_on_the_device_what_it_says_in_float64(name: str, monk
         leaves = [maps.to(device, kind).requires_grad_() for maps in ours]
         fixed = [maps.to(device, kind) for maps in theirs]
         torch.manual_seed(1)
-        method = METHODS[name](PARAMS.methods, student.to(device, kind), teacher).to(device, kind)
+        method = build_method(name, {}, student.to(device, kind), teacher, 10).to(device, kind)
         loss = method(SegmentationOutput(*leaves), SegmentationOutput(*fixed), labels.to(device))
         gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
         return [tensor.double().cpu() for tensor in (loss, *gradients) if tensor is not None]
@@ -58,11 +55,11 @@ def test_a_distilled_toy_learns_in_every_precision(precision: str, tmp_path: Pat
     training = toy_training(precision=precision)
     torch.manual_seed(0)
     teacher, student = toy_segmenter()[0], toy_segmenter()[0]
-    chosen = {"gdd": METHODS["gdd"](PARAMS.methods, student, teacher)}
+    chosen = {"gdd": build_method("gdd", {}, student, teacher, 30)}
     objective = DistillationObjective(student, teacher, chosen, {"gdd": 1.0}, TOY_TASK)
-    draws = training_draws(read_samples(write_toy_samples(tmp_path), "train"), TOY_CLASSES, training, 0, tmp_path)
+    crops = crop_dataset(read_samples(write_toy_samples(tmp_path), "train"), TOY_CLASSES, training, 0, tmp_path)
     curve = fit(
-        objective, draws, training, launch(1, precision, False), name="toy", iterations=30, learning_rate=0.05,
+        objective, crops, training, launch(1, precision, False), name="toy", iterations=30, learning_rate=0.05,
         momentum_shift=0.0, scratch=tmp_path / "scratch",
     )  # fmt: skip
     assert curve[-1]["task"] < 0.9 * curve[0]["task"]
@@ -79,13 +76,13 @@ def test_a_deterministic_training_ends_in_the_same_bytes(method: str, tmp_path: 
         student, teacher = toy_segmenter()[0], toy_segmenter()[0]
         objective = SupervisedObjective(student, TOY_TASK)
         if method != "none":
-            chosen = {method: METHODS[method](PARAMS.methods, student, teacher)}
+            chosen = {method: build_method(method, {}, student, teacher, 6)}
             objective = DistillationObjective(student, teacher, chosen, {method: 1.0}, TOY_TASK)
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # PyTorch warns of what has no deterministic form
-            draws, fabric = training_draws(samples, TOY_CLASSES, training, 0, tmp_path), launch(1, "auto", True)
+            crops, fabric = crop_dataset(samples, TOY_CLASSES, training, 0, tmp_path), launch(1, "auto", True)
             fit(
-                objective, draws, training, fabric, name="toy", iterations=6, learning_rate=0.05, momentum_shift=0.0,
+                objective, crops, training, fabric, name="toy", iterations=6, learning_rate=0.05, momentum_shift=0.0,
                 scratch=tmp_path / "scratch",
             )  # fmt: skip
         ends.append({name: tensor.cpu() for name, tensor in objective.state_dict().items()})

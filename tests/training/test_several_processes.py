@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from pipeline.comparison.code import ROOT
-from pipeline.data.dataset import Share
+from pipeline.code_digest import ROOT
+from pipeline.data.crops import BatchShard
 from tests.toy import write_toy_samples
 
 METHODS = ["none", "gdd", "diffkd", "cirkd_memory", "skd_pixel", "cwd_dot"]
@@ -48,8 +48,8 @@ def test_two_processes_train_what_one_does(method: str, trained: dict[int, Path]
 
 
 def test_the_shares_of_a_batch_are_the_batch() -> None:
-    shares = [Share(24, parts=3, process=process, processes=4) for process in range(4)]
-    per_process = [list(share.draws(5)) for share in shares]
+    shards = [BatchShard(24, parts=3, process=process, processes=4) for process in range(4)]
+    per_process = [list(shard.crops(5)) for shard in shards]
     assert all(len(part) == 2 for parts in per_process for part in parts)
     assert sorted(draw for parts in per_process for part in parts for draw in part) == list(range(120, 144))
     assert sorted(draw for parts in per_process for draw in parts[0]) == list(range(120, 128))

@@ -10,7 +10,7 @@ from typing import Any
 
 import boto3
 
-from pipeline.inspection.mongod import free_port
+from tests.ports import free_port
 
 BUCKET = "releases"
 KEYS = {"AWS_ACCESS_KEY_ID": "key", "AWS_SECRET_ACCESS_KEY": "secret", "AWS_DEFAULT_REGION": "us-east-1"}

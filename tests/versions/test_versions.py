@@ -5,29 +5,29 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
-from pipeline.versions.check import check
-from pipeline.versions.fetch import FetchRefused, fetch
-from pipeline.versions.names import VersionNameError, all_registered, parse_version_name, registered, version_name
-from pipeline.versions.project import ProjectError, opened, remote_store
-from pipeline.versions.publish import Published, PublishRefused, publish, send
-from pipeline.versions.store import DamagedObjects, StoreError, listed_objects, stays_inside
-from pipeline.versions.tree import GitError
+from pipeline.errors import ArtifactError, MachineError, ParamsError
+from pipeline.versions.check_store import check
+from pipeline.versions.fetch import fetch
+from pipeline.versions.names import registered, version_name
+from pipeline.versions.publish import publish, push
+from pipeline.versions.store import stays_inside
 from tests.versions.project import PROFILE, Project, commit_all, public_key, run
 
 HERE = Path(__file__).parents[2]
 
 
-def publish_good(project: Project, version: str = "1.0.0", folder: str = ".") -> Published:
-    return publish("good", version, "", None, project.root / folder)
+def publish_good(project: Project, version: str = "1.0.0", folder: str = ".") -> str:
+    return publish("good", version, None, None, project.root / folder)
 
 
-def fetch_good(project: Project, out: Path, **other: object) -> object:
-    asked = {"text": "good@1.0.0", "repository": str(project.root), "remote": "", "public_key": None, "out": out}
+def fetch_good(project: Project, out: Path, **other: object) -> str:
+    asked = {"text": "good@1.0.0", "repository": str(project.root), "remote": None, "public_key": None, "out": out}
     return fetch(**{**asked, **other})
 
 
@@ -45,7 +45,7 @@ def listed(project: Project) -> dict[str, str]:
 
 def command(*arguments: str, folder: Path, **environment: str) -> subprocess.CompletedProcess:
     return subprocess.run(
-        [sys.executable, "-m", "pipeline.versions", *arguments],
+        [sys.executable, "-m", "pipeline", *arguments],
         cwd=folder, capture_output=True, text=True, check=False,
         env={**os.environ, "PYTHONPATH": str(HERE), **environment},
     )  # fmt: skip
@@ -55,7 +55,7 @@ def test_what_is_published_is_what_is_fetched(project: Project, tmp_path: Path) 
     """By a stranger: a clone without a cache, DVC's own command, and our command line with the public key."""
     done = command("publish", "good", "1.0.0", folder=project.root)
     assert done.returncode == 0, done.stderr
-    assert "published good@v1.0.0: 6 objects are intact in remote store, 6 are new" in done.stdout
+    assert "published good@v1.0.0: 6 objects are intact in remote store" in done.stdout
     assert "NOT CHECKED" in done.stdout
     assert project.tags() == ["good@v1.0.0"]
     assert project.objects().keys() == set(listed(project).values())  # no student, no other run
@@ -76,22 +76,37 @@ def test_what_is_published_is_what_is_fetched(project: Project, tmp_path: Path) 
     assert contents(tmp_path / "other") == original
 
 
-def test_what_was_uploaded_is_looked_at_without_loading_it(project: Project, tmp_path: Path) -> None:
+def test_what_was_uploaded_is_loaded_again_and_verified(project: Project) -> None:
     publish_good(project)
-    assert project.downloads() == 0
-    fetch_good(project, tmp_path / "got")
-    assert project.downloads() == 6
+    assert project.downloads() >= 6
 
 
-def test_what_arrives_damaged_is_named(project: Project) -> None:
-    """The cache spoils between the look at it and the upload."""
-    name = version_name("", "good", "1.0.0")
-    with opened(project.root) as repo:
-        objects = listed_objects(repo.cache.local, listed(project)[""])
+def test_what_arrives_damaged_is_named_and_gets_no_version(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cache spoils between the look at it and the push."""
+
+    def spoiled(*arguments: Any) -> None:
         damage(project.in_cache(listed(project)["card.md"]))
-        with pytest.raises(DamagedObjects, match=r"\(card.md of .*\) has the MD5 [^$]*good@v1.0.0 was not registered"):
-            send(repo.cache.local, remote_store(repo, "store"), objects, name)
-    assert project.objects().keys() == set(listed(project).values()) - {listed(project)["card.md"]}
+        push(*arguments)
+
+    monkeypatch.setattr("pipeline.versions.publish.push", spoiled)
+    with pytest.raises(
+        ArtifactError, match=r"\(card.md of good@v1.0.0\) has the MD5 [^$]*Delete them and .* in the remote"
+    ):
+        publish_good(project)
+    assert project.tags() == []
+
+
+def test_what_the_remote_has_lost_is_pushed_again_without_its_list(project: Project) -> None:
+    """DVC believes that a remote with the list of a folder has all of its files."""
+    publish_good(project)
+    run("git", "tag", "--delete", "good@v1.0.0", folder=project.root)
+    names = listed(project)
+    project.s3.delete_object(Bucket="releases", Key=project.objects()[names["model.onnx"]])
+    with pytest.raises(ArtifactError, match=rf"model.onnx of good@v1.0.0\) is missing[^$]*Delete them and {names['']}"):
+        publish_good(project)
+    project.s3.delete_object(Bucket="releases", Key=project.objects()[names[""]])
+    publish_good(project)
+    assert project.objects().keys() == set(listed(project).values())
 
 
 def test_a_folder_is_a_remote_too(project: Project, tmp_path: Path) -> None:
@@ -99,13 +114,13 @@ def test_a_folder_is_a_remote_too(project: Project, tmp_path: Path) -> None:
     run("dvc", "remote", "add", "disk", str(store), folder=project.root)
     run("dvc", "remote", "modify", "disk", "verify", "true", folder=project.root)
     commit_all(project.root)
-    assert publish("good", "1.0.0", "disk", None, project.root).remote == "disk"
+    assert "in remote disk" in publish("good", "1.0.0", "disk", None, project.root)
     assert project.objects() == {}
     fetch_good(project, tmp_path / "got", remote="disk")
     assert contents(tmp_path / "got") == contents(project.bundle)
     name = listed(project)["model.onnx"]
     damage(store / "files/md5" / name[:2] / name[2:])
-    with pytest.raises(DamagedObjects, match=rf"object {name} \(model.onnx of good@v1.0.0\) has the MD5 .*: .*{store}"):
+    with pytest.raises(ArtifactError, match=rf"object {name} \(model.onnx of good@v1.0.0\) has the MD5 .*: .*{store}"):
         fetch_good(project, tmp_path / "again", remote="disk")
     assert not list(tmp_path.glob("*again*"))
 
@@ -113,7 +128,7 @@ def test_a_folder_is_a_remote_too(project: Project, tmp_path: Path) -> None:
 def test_a_profile_has_versions_of_its_own(project: Project, tmp_path: Path) -> None:
     publish_good(project)
     done = publish_good(project, folder=PROFILE)
-    assert str(done.name) == f"{PROFILE}:good@v1.0.0"
+    assert f"published {PROFILE}:good@v1.0.0" in done
     assert project.tags() == ["good@v1.0.0", f"{PROFILE}=good@v1.0.0"]
     fetch_good(project, tmp_path / "root")
     fetch_good(project, tmp_path / "tiny", text=f"{PROFILE}:good@1.0.0")
@@ -131,36 +146,35 @@ def test_old_versions_stay(project: Project, tmp_path: Path) -> None:
     run("dvc", "repro", "--quiet", "release@good", folder=project.root)
     commit_all(project.root)
     second = publish_good(project, "v1.1.0-rc.1")
-    assert second.uploaded == 4  # card and mask are there already
+    assert "published good@v1.1.0-rc.1" in second
     fetch_good(project, tmp_path / "old")
     fetch_good(project, tmp_path / "new", text="good@1.1.0-rc.1")
     assert contents(tmp_path / "old") == old
     assert contents(tmp_path / "new") == contents(project.bundle) != old
 
 
-@pytest.mark.parametrize("version", ["1.0", "one", "1.0.0.0", "01.0.0", "1.0.0-", "", "v"])
+@pytest.mark.parametrize("version", ["1.0", "one", "1.0.0.0", "01.0.0", "1.0.0-", "", "v", "1.0.0!"])
 def test_a_version_is_semantic(version: str) -> None:
-    with pytest.raises(VersionNameError, match=r"is not a semantic version: write MAJOR\.MINOR\.PATCH"):
-        version_name("", "good", version)
+    with pytest.raises(ParamsError, match="with a semantic version"):
+        version_name(f"good@{version}")
 
 
-@pytest.mark.parametrize("run", ["ends_", "-begins", "a b", "with:colon", "", "dots.inside"])
+@pytest.mark.parametrize("run", ["ends_", "-begins", "a b", "p:with:colon", "", "dots.inside"])
 def test_a_run_has_a_name_that_a_tag_can_hold(run: str) -> None:
-    with pytest.raises(VersionNameError, match="is no name for a registered model"):
-        version_name("", run, "1.0.0")
+    with pytest.raises(ParamsError, match="A run's name has letters"):
+        version_name(f"{run}@1.0.0")
 
 
 def test_names_are_read_as_they_are_written() -> None:
     for text in ("good@v1.0.0", "profiles/camvid:pspnet_r18@v2.1.0-rc.1"):
-        assert str(parse_version_name(text)) == text
-    assert parse_version_name("profiles/camvid:good@1.0.0").tag == "profiles/camvid=good@v1.0.0"
-    assert parse_version_name("profiles/camvid:good@1.0.0").bundle == "profiles/camvid/artifacts/release/good"
+        assert str(version_name(text)) == text
+    assert version_name("profiles/camvid:good@1.0.0").tag == "profiles/camvid=good@v1.0.0"
+    assert version_name("profiles/camvid:good@1.0.0").bundle == "profiles/camvid/artifacts/release/good"
 
 
 def test_tags_of_others_are_no_versions() -> None:
     tags = ["v1.0", "good@v1.0.0", "good@v1.10.0", "good@v1.9.0", "good@v1.9.0!", "good#prod#1", "better@v3.0.0", "x/y"]
-    assert registered(tags, "good") == (["v1.0.0", "v1.10.0"], ["v1.9.0"])
-    assert [str(name) for name in all_registered(tags)] == ["better@v3.0.0", "good@v1.0.0", "good@v1.10.0"]
+    assert registered(tags) == {"better": ["v3.0.0"], "good": ["v1.0.0", "v1.10.0"]}
 
 
 @pytest.mark.parametrize("file", ["../x", "a/../../x", "/etc/x", "", "a//b", "./a", "a\\..\\b", ".."])
@@ -171,36 +185,33 @@ def test_paths_out_of_the_bundle_are_none_of_it(file: str) -> None:
 
 def test_a_version_is_given_once_and_a_commit_has_one(project: Project) -> None:
     publish_good(project)
-    with pytest.raises(PublishRefused, match=r"good@v1\.0\.0 exists already.*newest: v1\.0\.0"):
+    with pytest.raises(ParamsError, match=r"good@v1\.0\.0 exists already.*newest: v1\.0\.0"):
         publish_good(project)
-    with pytest.raises(PublishRefused, match=r"this commit is good@v1\.0\.0 already"):
+    with pytest.raises(ArtifactError, match=r"good@v1\.0\.1 is in the remote, but the tag"):
         publish_good(project, "1.0.1")
     run("gto", "deprecate", "good", "v1.0.0", folder=project.root)
-    with pytest.raises(PublishRefused, match=r"good@v1\.0\.0 was withdrawn"):
+    with pytest.raises(ParamsError, match=r"good@v1\.0\.0 was withdrawn"):
         publish_good(project)
 
 
 def test_uncommitted_changes_are_refused(project: Project) -> None:
     refused = {
         "params.yaml": "# changed\n",
-        "review.csv": "x\n",
         "stages/student.py": "# changed\n",
-        "pipeline/new.py": "# not in git\n",
-        "reports/metrics/good.json": "{}\n",
+        "new.py": "# not in git\n",
     }
     for file, line in refused.items():
         path = project.root / file
         before = path.read_bytes() if path.exists() else None
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes((before or b"") + line.encode())
-        with pytest.raises(PublishRefused, match=f"not committed: {file}"):
+        with pytest.raises(ArtifactError, match=f"commit or ignore first: {file}"):
             publish_good(project)
         if before is None:
             path.unlink()
         else:
             path.write_bytes(before)
-    (project.root / "notes.txt").write_text("no version rests on this")
-    assert publish_good(project).uploaded == 6
+    publish_good(project)
 
 
 def test_a_stale_stage_is_refused(project: Project) -> None:
@@ -208,13 +219,13 @@ def test_a_stale_stage_is_refused(project: Project) -> None:
     script = project.root / "stages/student.py"
     script.write_text(script.read_text() + "# other code\n")
     commit_all(project.root)
-    with pytest.raises(PublishRefused, match=r"student@good \(stages/student.py modified\).*dvc repro"):
+    with pytest.raises(ArtifactError, match=r"out of date: .*student@good; run `dvc repro .*release@good`"):
         publish_good(project)
 
 
 def test_a_bundle_changed_by_hand_is_refused(project: Project) -> None:
     (project.bundle / "card.md").write_text("better numbers")
-    with pytest.raises(PublishRefused, match=r"release@good \(artifacts/release/good modified\)"):
+    with pytest.raises(ArtifactError, match=r"out of date: .*release@good; run"):
         publish_good(project)
 
 
@@ -222,7 +233,7 @@ def test_a_damaged_bundle_is_refused_even_if_dvc_keeps_it(project: Project) -> N
     (project.bundle / "card.md").write_text("better numbers")
     run("dvc", "commit", "--force", "release@good", folder=project.root)
     commit_all(project.root)
-    with pytest.raises(PublishRefused, match=r"not fit to be published: .*card.md is not the file that was released"):
+    with pytest.raises(ArtifactError, match=r"was refused: .*card.md is not the file that was released"):
         publish_good(project)
     assert project.objects() == {}
 
@@ -231,7 +242,7 @@ def test_a_file_that_the_manifest_does_not_list_is_refused(project: Project) -> 
     (project.bundle / "notes.txt").write_text("hello")
     run("dvc", "commit", "--force", "release@good", folder=project.root)
     commit_all(project.root)
-    with pytest.raises(PublishRefused, match=r"files that its manifest does not list: notes\.txt"):
+    with pytest.raises(ArtifactError, match=r"files that no manifest lists: notes\.txt"):
         publish_good(project)
 
 
@@ -239,24 +250,24 @@ def test_a_signature_of_another_key_is_refused(project: Project, tmp_path: Path)
     other = Ed25519PrivateKey.generate().public_key()
     key = tmp_path / "other.pub"
     key.write_bytes(other.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    with pytest.raises(PublishRefused, match=r"the signature of .* does not fit"):
-        publish("good", "1.0.0", "", key, project.root)
-    assert publish("good", "1.0.0", "", public_key(tmp_path), project.root).verified.count("signature is valid") == 1
-    with pytest.raises(FetchRefused, match=r"good@v1\.0\.0 was refused: the signature of .* does not fit"):
+    with pytest.raises(ArtifactError, match=r"the signature of .* does not fit"):
+        publish("good", "1.0.0", None, key, project.root)
+    assert "the signature is valid" in publish("good", "1.0.0", None, public_key(tmp_path), project.root)
+    with pytest.raises(ArtifactError, match=r"good@v1\.0\.0 was refused: the signature of .* does not fit"):
         fetch_good(project, tmp_path / "got", public_key=key)
     assert not list(tmp_path.glob("*got*"))
 
 
 def test_a_rejected_run_gets_no_version(project: Project) -> None:
-    with pytest.raises(PublishRefused, match=r"bad is rejected: mIoU 0.40 is below 0.50"):
-        publish("bad", "1.0.0", "", None, project.root)
+    with pytest.raises(ArtifactError, match=r"bad is rejected: mIoU 0.40 is below 0.50"):
+        publish("bad", "1.0.0", None, None, project.root)
 
 
 def test_a_run_must_be_declared_and_made(project: Project) -> None:
-    with pytest.raises(PublishRefused, match=r"does not declare undeclared[^$]*path: artifacts/release/undeclared"):
-        publish("undeclared", "1.0.0", "", None, project.root)
-    with pytest.raises(ProjectError, match="no stage writes artifacts/release/elsewhere"):
-        publish("elsewhere", "1.0.0", "", None, project.root)
+    with pytest.raises(ParamsError, match="does not declare undeclared"):
+        publish("undeclared", "1.0.0", None, None, project.root)
+    with pytest.raises(ArtifactError, match="artifacts/release/elsewhere"):
+        publish("elsewhere", "1.0.0", None, None, project.root)
 
 
 def test_a_remote_must_be_configured_committed_and_verifying(project: Project) -> None:
@@ -265,18 +276,18 @@ def test_a_remote_must_be_configured_committed_and_verifying(project: Project) -
 
     config.write_text(whole.replace("verify = true", "verify = false"))
     commit_all(project.root)
-    with pytest.raises(PublishRefused, match=r"remote store does not verify.*dvc remote modify store verify true"):
+    with pytest.raises(ParamsError, match=r"remote store does not verify.*dvc remote modify store verify true"):
         publish_good(project)
 
     config.write_text("")
     commit_all(project.root)
-    with pytest.raises(ProjectError, match="no DVC remote is configured: run `dvc remote add"):
+    with pytest.raises(ParamsError, match=r"no remote  in .dvc/config.*run `dvc remote add"):
         publish_good(project)
-    with pytest.raises(ProjectError, match="'elsewhere' doesn't exist"):
+    with pytest.raises(ParamsError, match="no remote elsewhere in"):
         publish("good", "1.0.0", "elsewhere", None, project.root)
 
     (project.root / ".dvc/config.local").write_text(whole)
-    with pytest.raises(PublishRefused, match="remote store is configured on this machine only"):
+    with pytest.raises(ParamsError, match="no remote store in"):
         publish_good(project)
     assert project.tags() == []
 
@@ -307,7 +318,7 @@ def test_a_password_in_an_address_is_not_told(project: Project, tmp_path: Path) 
         "https://me:nobody-may-see-this@127.0.0.1:9/x.git",
         f"file://me:nobody-may-see-this@{project.root}",
     ):
-        with pytest.raises((GitError, FetchRefused)) as refused:
+        with pytest.raises((ArtifactError, ParamsError)) as refused:
             fetch_good(project, tmp_path / "got", repository=repository)
         assert "nobody-may-see-this" not in str(refused.value)
 
@@ -316,7 +327,7 @@ def test_a_damaged_object_in_the_cache_is_named_and_not_pushed(project: Project)
     """DVC itself pushes it and calls it up to date."""
     name = listed(project)["model.onnx"]
     damage(project.in_cache(name))
-    with pytest.raises(DamagedObjects, match=rf"object {name} \(model.onnx of artifacts/release/good\) has the MD5"):
+    with pytest.raises(ArtifactError, match=rf"object {name} \(model.onnx of good@v1.0.0\) has the MD5"):
         publish_good(project)
     assert project.objects() == {}
     assert project.tags() == []
@@ -330,7 +341,7 @@ def test_a_damaged_object_that_the_remote_has_already_stops_the_version(project:
     run("git", "tag", "--delete", "good@v1.0.0", folder=project.root)
     name = listed(project)["golden/mask.png"]
     project.overwrite(name, b"good mash")
-    with pytest.raises(DamagedObjects, match=rf"object {name} \(golden/mask.png of .*good\) has the MD5 .*: s3://"):
+    with pytest.raises(ArtifactError, match=rf"object {name} \(golden/mask.png of good@v1.0.0\) has the MD5 .*: s3://"):
         publish_good(project)
     assert project.tags() == []
 
@@ -352,25 +363,9 @@ def test_a_damaged_list_is_not_believed(project: Project, tmp_path: Path) -> Non
     publish_good(project)
     own = listed(project)[""]
     project.overwrite(own, json.dumps([{"md5": "0" * 32, "relpath": "../../outside"}]).encode())
-    with pytest.raises(DamagedObjects, match=rf"object {own} \(the list of the files of good@v1.0.0\) has the MD5"):
+    with pytest.raises(ArtifactError, match=rf"object {own} \(the list of the files of good@v1.0.0\) has the MD5"):
         fetch_good(project, tmp_path / "got")
     assert not list(tmp_path.glob("*got*"))
-
-
-def test_an_upload_in_parts_is_read_and_not_refused(project: Project) -> None:
-    """Its ETag is no MD5 of the content."""
-    publish_good(project)
-    run("git", "tag", "--delete", "good@v1.0.0", folder=project.root)
-    name = listed(project)["model.onnx"]
-    place = {"Bucket": "releases", "Key": project.objects()[name]}
-    upload = project.s3.create_multipart_upload(**place)["UploadId"]
-    part = project.s3.upload_part(
-        **place, UploadId=upload, PartNumber=1, Body=(project.bundle / "model.onnx").open("rb")
-    )
-    parts = {"Parts": [{"PartNumber": 1, "ETag": part["ETag"]}]}
-    project.s3.complete_multipart_upload(**place, UploadId=upload, MultipartUpload=parts)
-    assert "-1" in project.s3.head_object(**place)["ETag"]
-    assert publish_good(project).uploaded == 0
 
 
 def test_an_unreachable_remote_is_one_message(project: Project, tmp_path: Path) -> None:
@@ -380,7 +375,7 @@ def test_an_unreachable_remote_is_one_message(project: Project, tmp_path: Path) 
         done = command(*arguments, folder=project.root, AWS_MAX_ATTEMPTS="1")  # the client tries five times
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
-        assert "does not answer as it should: EndpointConnectionError" in done.stderr
+        assert "does not answer as it should: " in done.stderr
     assert project.tags() == ["good@v1.0.0"]
     assert not list(tmp_path.glob("*got*"))
 
@@ -389,7 +384,7 @@ def test_a_missing_bucket_is_told(project: Project) -> None:
     config = project.root / ".dvc/config"
     config.write_text(config.read_text().replace("s3://releases/", "s3://no-such-bucket/"))
     commit_all(project.root)
-    with pytest.raises(StoreError, match=r"s3://no-such-bucket/.* the bucket does not exist"):
+    with pytest.raises(MachineError, match=r"s3://no-such-bucket/.* the bucket does not exist"):
         publish_good(project)
     assert project.tags() == []
 
@@ -397,27 +392,27 @@ def test_a_missing_bucket_is_told(project: Project) -> None:
 def test_a_tag_that_cannot_be_made_is_told(project: Project) -> None:
     """Git keeps tags as files: a folder of the same name is in the way."""
     run("git", "tag", "good@v1.0.0/in-the-way", folder=project.root)
-    with pytest.raises(PublishRefused, match=r"the tag good@v1\.0\.0 could not be made.*no version points to them"):
+    with pytest.raises(ArtifactError, match=r"good@v1\.0\.0 is in the remote, but the tag .* could not be made"):
         publish_good(project)
     assert "good@v1.0.0" not in project.tags()
 
 
 def test_what_is_not_there_is_not_fetched(project: Project, tmp_path: Path) -> None:
     publish_good(project)
-    with pytest.raises(FetchRefused, match=r"there is no good@v2\.0\.0 in .*: of good it has v1\.0\.0"):
+    with pytest.raises(ParamsError, match=r"there is no good@v2\.0\.0 in .*: of good it has v1\.0\.0"):
         fetch_good(project, tmp_path / "got", text="good@2.0.0")
-    with pytest.raises(FetchRefused, match=r"there is no bad@v1\.0\.0 in .*: of bad it has no version"):
+    with pytest.raises(ParamsError, match=r"there is no bad@v1\.0\.0 in .*: of bad it has no version"):
         fetch_good(project, tmp_path / "got", text="bad@1.0.0")
-    with pytest.raises(GitError, match="git ls-remote failed"):
+    with pytest.raises(ArtifactError, match="git ls-remote failed"):
         fetch_good(project, tmp_path / "got", repository=str(tmp_path / "nowhere"))
     for text in ("good", "@1.0.0", "good@", "good@one"):
-        with pytest.raises(VersionNameError, match=r"does not name a version|is not a semantic version"):
+        with pytest.raises(ParamsError, match="names no version"):
             fetch_good(project, tmp_path / "got", text=text)
     (tmp_path / "got").mkdir()
-    with pytest.raises(FetchRefused, match="got exists"):
+    with pytest.raises(ParamsError, match="got exists"):
         fetch_good(project, tmp_path / "got")
     (tmp_path / "file").write_text("")
-    with pytest.raises(FetchRefused, match="cannot make a folder beside"):
+    with pytest.raises(ParamsError, match="exists or cannot be made"):
         fetch_good(project, tmp_path / "file" / "got")
 
 
@@ -427,7 +422,7 @@ def test_a_repository_without_dvc_is_told(project: Project, tmp_path: Path) -> N
     run("git", "tag", "good@v1.0.0", folder=project.root)
     clone = tmp_path / "bare.git"
     run("git", "clone", "--quiet", "--bare", str(project.root), str(clone), folder=tmp_path)
-    with pytest.raises(ProjectError, match="not inside of a DVC repository"):
+    with pytest.raises(ArtifactError, match="not inside of a DVC repository"):
         fetch_good(project, tmp_path / "got", repository=str(clone))
     assert not list(tmp_path.glob("*got*"))
 
@@ -435,15 +430,13 @@ def test_a_repository_without_dvc_is_told(project: Project, tmp_path: Path) -> N
 def test_check_finds_and_names_every_damage(project: Project) -> None:
     publish_good(project)
     names = listed(project)
-    found = check(project.root / PROFILE, remote="")
-    assert [store.damages for store in found.stores] == [[], []]
-    assert found.versions == 1
-    assert found.stores[1].objects == 6
+    (_, _, in_cache), (_, objects, in_remote) = check(str(project.root / PROFILE), remote="")
+    assert (in_cache, in_remote, objects) == ([], [], 6)
 
     damage(project.in_cache(names["card.md"]))
     project.overwrite(names["model.onnx"], b"")
     project.s3.delete_object(Bucket="releases", Key=project.objects()[names["golden/mask.png"]])
-    done = command("check", "--remote", folder=project.root)
+    done = command("check-store", "--remote", folder=project.root)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     for name, what in (("card.md", "has the MD5"), ("model.onnx", "has the MD5"), ("golden/mask.png", "is missing")):
@@ -456,8 +449,8 @@ def test_check_names_what_belongs_to_nothing(project: Project) -> None:
     stray = project.in_cache("ab" * 16)
     stray.parent.mkdir(parents=True, exist_ok=True)
     stray.write_bytes(b"left over")
-    (damaged_object,) = check(project.root, remote=None).stores[0].damages
-    assert damaged_object.object == ("ab" * 16, "belongs to nothing that dvc.lock or a version names")
+    ((_, _, (found,)),) = check(str(project.root), remote=None)
+    assert found.object == ("ab" * 16, "part of nothing known")
 
 
 def commit_all_with(project: Project, endpoint: str) -> None:

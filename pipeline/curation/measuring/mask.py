@@ -1,10 +1,19 @@
-"""What is measured of a mask."""
+"""Measure a mask: its ids, the noise along its borders, and whether it lies where its image shows edges."""
 
 import cv2
 import numpy as np
 
 from pipeline.curation.measuring.decode import Decoded, digest
-from pipeline.curation.measuring.record import MaskMeasurement
+from pipeline.curation.measuring.record import Alignment, MaskMeasurement
+
+SIDE = 256
+"""Pixels of the longer side at which edges are compared: noise and texture are gone, borders are not."""
+
+REACH = 16
+"""How far the mask is moved there, in pixels."""
+
+FEW = 32
+"""Border pixels there below which nothing can be said."""
 
 
 def measure_mask(decoded: Decoded) -> MaskMeasurement:
@@ -31,3 +40,53 @@ def border_noise(mask: np.ndarray) -> float:
         border |= np.pad(step, [(1, 0) if axis == a else (0, 0) for a in (0, 1)])
     count = int(border.sum())
     return float((cv2.medianBlur(mask, 3) != mask)[border].sum() / count) if count else 0.0
+
+
+def align(image: np.ndarray, mask: np.ndarray, known: np.ndarray) -> Alignment | None:
+    """Where the borders of a mask fit the edges of its image best.
+
+    The mean edge strength under the borders is computed for every place up to REACH pixels away (a cross-correlation),
+    at reduced size.
+
+    Args:
+        image: uint8 (H, W, 3).
+        mask: raw ids, uint8 (H, W).
+        known: which raw ids are a class, bool (256,); a border with anything else is where somebody stopped labelling,
+            and need not be seen in the image.
+
+    Returns:
+        None if the mask has hardly any borders.
+    """
+    scale = SIDE / max(mask.shape)
+    size = (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale)))
+    borders = _borders(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT), known)
+    if borders.sum() < FEW:
+        return None
+    edges = _edges(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
+    around = cv2.copyMakeBorder(edges, REACH, REACH, REACH, REACH, cv2.BORDER_REFLECT)
+    strengths = cv2.matchTemplate(around, borders, cv2.TM_CCORR)
+    here = float(strengths[REACH, REACH])
+    row, column = np.unravel_index(np.argmax(strengths), strengths.shape)
+    best = float(strengths[row, column])
+    return Alignment(
+        right=round((int(column) - REACH) / scale),
+        down=round((int(row) - REACH) / scale),
+        gain=best / here if here > 0 else 1.0,
+    )
+
+
+def _borders(mask: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """1 where two classes meet, float32 (H, W); on both sides of the border, so that it lies on neither."""
+    borders = np.zeros(mask.shape, dtype=np.float32)
+    labelled = known[mask]
+    down = (mask[1:] != mask[:-1]) & labelled[1:] & labelled[:-1]
+    right = (mask[:, 1:] != mask[:, :-1]) & labelled[:, 1:] & labelled[:, :-1]
+    for part, met in ((borders[1:], down), (borders[:-1], down), (borders[:, 1:], right), (borders[:, :-1], right)):
+        part[met] = 1
+    return borders
+
+
+def _edges(image: np.ndarray) -> np.ndarray:
+    """Edge strength, float32 (H, W), its root taken so that a few strong edges do not decide alone."""
+    grey = cv2.GaussianBlur(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY).astype(np.float32), (0, 0), 1.0)
+    return np.sqrt(np.hypot(cv2.Sobel(grey, cv2.CV_32F, 1, 0), cv2.Sobel(grey, cv2.CV_32F, 0, 1)))

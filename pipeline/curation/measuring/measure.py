@@ -11,10 +11,9 @@ from pathlib import Path
 import numpy as np
 from rich.progress import track
 
-from pipeline.curation.measuring.alignment import align
 from pipeline.curation.measuring.decode import Decoded, decode_image, decode_mask
 from pipeline.curation.measuring.image import measure_image
-from pipeline.curation.measuring.mask import measure_mask
+from pipeline.curation.measuring.mask import align, measure_mask
 from pipeline.curation.measuring.record import Measurement, Problem, from_bytes, to_bytes
 from pipeline.data.classes import IGNORE_INDEX, ClassTable
 from pipeline.data.files import sha256 as file_sha256

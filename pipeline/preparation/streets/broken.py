@@ -1,133 +1,93 @@
 """Defective samples on purpose, so that curation has something to find."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from pipeline.data.files import replacing
+from pipeline.data.images import read_image
 from pipeline.preparation.adapter import RawSample
-from pipeline.preparation.streets.png import decode_png, encode_png, write_bytes
-from pipeline.preparation.streets.sequences import sequence_frame, sequence_world
+from pipeline.preparation.streets.street import Street
 from pipeline.preparation.streets.street_classes import VOID
 
 UNKNOWN_RAW_ID = 77
 """In no class table."""
 
-_GARBAGE = b"this is not a picture\n" * 40
+
+def encode_png(pixels: np.ndarray) -> bytes:
+    """Encode (H, W, 3) RGB or (H, W) uint8 pixels: the same bytes for the same pixels."""
+    ordered = np.ascontiguousarray(pixels[..., ::-1] if pixels.ndim == 3 else pixels)
+    # The level is fixed, for it changes the bytes; and low, for noise does not get smaller.
+    return cv2.imencode(".png", ordered, [cv2.IMWRITE_PNG_COMPRESSION, 3])[1].tobytes()
 
 
-def write_broken_samples(
-    good: Sequence[RawSample], seed: int, height: int, width: int, images: Path, masks: Path
-) -> list[RawSample]:
-    """Write one sample for each defect, named after it.
+def write_sample(sample: RawSample, image: bytes, mask: bytes) -> RawSample:
+    """Write the files of a sample, each whole or not at all."""
+    for path, content in ((sample.image, image), (sample.mask, mask)):
+        if path is not None:
+            with replacing(path) as temporary:
+                temporary.write_bytes(content)
+    return sample
 
-    Defects of a single file come with a street of their own, so that nothing else is wrong with them; copies are
-    made of different train samples among `good`.
 
-    Args:
-        good: samples that lie on disk already, those of train among them.
-        seed: of the whole dataset.
-        height: pixels.
-        width: pixels.
-        images: folder for images.
-        masks: folder for masks.
+def write_broken_samples(good: Sequence[RawSample], height: int, width: int, folder: Path) -> list[RawSample]:
+    """Write one sample for each defect, named after it, below `folder`.
 
-    Raises:
-        DiskFull: no space left.
+    Defects of a single file come with a street of their own, so that nothing else is wrong with them; copies are made
+    of different train samples among `good`, which lie on disk already.
     """
-    written: list[RawSample] = []
 
-    def write(split: str, defect: str, image: bytes, mask: bytes) -> None:
+    def write(split: str, defect: str, image: bytes, mask: bytes) -> RawSample:
         name = f"{split}_broken_{defect}"
-        image_file, mask_file = images / f"{name}.png", masks / f"{name}.png"
-        write_bytes(image_file, image)
-        write_bytes(mask_file, mask)
-        written.append(RawSample(name, split, name, image_file, mask_file))
+        files = folder / f"images/{name}.png", folder / f"raw_masks/{name}.png"
+        return write_sample(RawSample(name, split, name, *files), image, mask)
 
-    for sequence, defect in enumerate(_FILE_DEFECTS):
-        world = sequence_world(seed, "broken", sequence)
-        write(
-            "train", defect, *_FILE_DEFECTS[defect](*sequence_frame(world, seed, "broken", sequence, 0, height, width))
-        )
+    written: list[RawSample] = []
+    for number, (defect, spoil) in enumerate(_FILE_DEFECTS.items()):
+        image, mask = spoil(*Street("broken", number).frame(0, height, width))
+        files = (part if isinstance(part, bytes) else encode_png(part) for part in (image, mask))
+        written.append(write("train", defect, *files))
     train = [(sample.image, sample.mask) for sample in good if sample.split == "train" and sample.mask is not None]
     (first, first_mask), (second, second_mask), (third, third_mask) = (train[i * len(train) // 3] for i in range(3))
-    write("train", "duplicate_of_train", first.read_bytes(), first_mask.read_bytes())
-    write("val", "copy_of_train", second.read_bytes(), second_mask.read_bytes())
-    write("test", "near_copy_of_train", _brightened(third), third_mask.read_bytes())
-    return written
+    return [
+        *written,
+        write("train", "duplicate_of_train", first.read_bytes(), first_mask.read_bytes()),
+        write("val", "copy_of_train", second.read_bytes(), second_mask.read_bytes()),
+        write("test", "near_copy_of_train", encode_png(_exported_again(read_image(third))), third_mask.read_bytes()),
+    ]
 
 
-def _truncated_image(image: np.ndarray, mask: np.ndarray) -> tuple[bytes, bytes]:
-    data = encode_png(image)
-    return data[: len(data) // 2], encode_png(mask)
-
-
-def _empty_image(image: np.ndarray, mask: np.ndarray) -> tuple[bytes, bytes]:
-    return b"", encode_png(mask)
-
-
-def _unreadable_mask(image: np.ndarray, mask: np.ndarray) -> tuple[bytes, bytes]:
-    return encode_png(image), _GARBAGE
-
-
-def _mask_of_other_size(image: np.ndarray, mask: np.ndarray) -> tuple[bytes, bytes]:
-    height, width = mask.shape
-    return encode_png(image), encode_png(cv2.resize(mask, (width // 2, height), interpolation=cv2.INTER_NEAREST))
-
-
-def _unknown_ids(image: np.ndarray, mask: np.ndarray) -> tuple[bytes, bytes]:
-    height, width = mask.shape
-    changed = mask.copy()
-    changed[height // 3 : height // 2, width // 3 : width // 2] = UNKNOWN_RAW_ID
-    return encode_png(image), encode_png(changed)
-
-
-def _nothing_labelled(image: np.ndarray, mask: np.ndarray) -> tuple[bytes, bytes]:
-    return encode_png(image), encode_png(np.full_like(mask, VOID))
-
-
-def _shifted_mask(image: np.ndarray, mask: np.ndarray) -> tuple[bytes, bytes]:
-    return encode_png(image), encode_png(np.roll(mask, (mask.shape[0] // 16, mask.shape[1] // 16), axis=(0, 1)))
-
-
-def _frayed_mask(image: np.ndarray, mask: np.ndarray) -> tuple[bytes, bytes]:
-    """As if drawn with a trembling hand: every pixel is one of those up to two rows and columns away."""
-    height, width = mask.shape
-    moves = np.random.default_rng(0).integers(-2, 3, (2, height, width))
-    rows, columns = np.clip(np.indices(mask.shape) + moves, 0, np.array([height - 1, width - 1])[:, None, None])
-    return encode_png(image), encode_png(mask[rows, columns])
-
-
-def _blank_image(image: np.ndarray, mask: np.ndarray) -> tuple[bytes, bytes]:
-    return encode_png(np.full_like(image, 120)), encode_png(mask)
-
-
-def _overexposed_image(image: np.ndarray, mask: np.ndarray) -> tuple[bytes, bytes]:
-    return encode_png(np.clip(image.astype(int) * 3 + 60, 0, 255).astype(np.uint8)), encode_png(mask)
-
-
-def _blurred_image(image: np.ndarray, mask: np.ndarray) -> tuple[bytes, bytes]:
-    return encode_png(cv2.GaussianBlur(image, (0, 0), image.shape[1] / 48)), encode_png(mask)
-
-
-_FILE_DEFECTS = {
-    "truncated_image": _truncated_image,
-    "empty_image": _empty_image,
-    "unreadable_mask": _unreadable_mask,
-    "mask_of_other_size": _mask_of_other_size,
-    "unknown_ids": _unknown_ids,
-    "nothing_labelled": _nothing_labelled,
-    "shifted_mask": _shifted_mask,
-    "frayed_mask": _frayed_mask,
-    "blank_image": _blank_image,
-    "overexposed_image": _overexposed_image,
-    "blurred_image": _blurred_image,
-}
-
-
-def _brightened(path: Path) -> bytes:
+def _exported_again(image: np.ndarray) -> np.ndarray:
     """The picture as another export of the same video would have it: a little brighter, other noise."""
-    image = decode_png(path)
-    ripple = np.random.default_rng(0).normal(0, 2.5, image.shape)
-    return encode_png(np.clip(np.round(1.06 * image + 3 + ripple), 0, 255).astype(np.uint8))
+    noise = np.random.default_rng(0).normal(0, 2.5, image.shape)
+    return np.clip(np.round(1.06 * image + 3 + noise), 0, 255).astype(np.uint8)
+
+
+def _with_unknown_ids(mask: np.ndarray) -> np.ndarray:
+    height, width = mask.shape
+    mask[height // 3 : height // 2, width // 3 : width // 2] = UNKNOWN_RAW_ID
+    return mask
+
+
+def _frayed(mask: np.ndarray) -> np.ndarray:
+    """As if drawn with a trembling hand: every pixel is one of those up to two rows and columns away."""
+    rows, columns = np.indices(mask.shape) + np.random.default_rng(0).integers(-2, 3, (2, *mask.shape))
+    return mask[np.clip(rows, 0, len(mask) - 1), np.clip(columns, 0, mask.shape[1] - 1)]
+
+
+_FILE_DEFECTS: dict[str, Callable[[np.ndarray, np.ndarray], tuple[np.ndarray | bytes, np.ndarray | bytes]]] = {
+    "truncated_image": lambda image, mask: (encode_png(image)[: len(encode_png(image)) // 2], mask),
+    "empty_image": lambda image, mask: (b"", mask),
+    "unreadable_mask": lambda image, mask: (image, b"this is not a picture\n" * 40),
+    "mask_of_other_size": lambda image, mask: (image, mask[:, ::2]),
+    "unknown_ids": lambda image, mask: (image, _with_unknown_ids(mask)),
+    "nothing_labelled": lambda image, mask: (image, np.full_like(mask, VOID)),
+    "shifted_mask": lambda image, mask: (image, np.roll(mask, (len(mask) // 16, mask.shape[1] // 16), axis=(0, 1))),
+    "frayed_mask": lambda image, mask: (image, _frayed(mask)),
+    "blank_image": lambda image, mask: (np.full_like(image, 120), mask),
+    "overexposed_image": lambda image, mask: (np.clip(image.astype(int) * 4 + 120, 0, 255).astype(np.uint8), mask),
+    "blurred_image": lambda image, mask: (cv2.GaussianBlur(image, (0, 0), image.shape[1] / 48), mask),
+}
+"""What is wrong with a file by the defect's name: image and mask as pixels, or as the bytes of a file."""

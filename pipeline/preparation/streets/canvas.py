@@ -1,22 +1,63 @@
 """A picture and its mask, painted together from far to near."""
 
 import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
 
-from pipeline.preparation.streets.camera import NEAR, Camera, clip_near
 from pipeline.preparation.streets.street_classes import VOID
-from pipeline.preparation.streets.textures import Texture
+
+NEAR = 1.2
+"""Meters: nothing closer to the camera is painted."""
 
 SUPERSAMPLING = 3
 """Painted pixels along a side of a final pixel. Odd, so that one of them is its center, which decides on the label."""
 
 _SUBPIXEL_BITS = 4
-_SUBPIXELS = 1 << _SUBPIXEL_BITS
-_HALF = _SUBPIXELS / 2
 _FAR_OUTSIDE = 20000.0
 """Pixels: coordinates beyond are cut off, they would overflow the fixed-point numbers of the rasterizer."""
+
+
+@dataclass(frozen=True)
+class Thing:
+    """Something in a street. `paint` gets how far the thing's `z` is ahead of the camera, in meters."""
+
+    z: float  # meters along the street, in frame 0
+    paint: Callable[["Canvas", float], None]
+    speed: float = 0.0  # meters a frame
+    layer: int = 2  # painted after lower ones: 0 houses, 1 fences, which have nothing of layer 2 behind them
+    outline: Any = ()  # (n, 2): x, and z from the thing's own, of what casts a shadow
+    heights: tuple[float, float] = (0.0, 0.0)  # meters between which it casts one
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A pinhole camera that looks along a street.
+
+    World axes in meters: x to the right from the middle of the road, y up from the ground, z ahead of the camera.
+    """
+
+    focal: float  # pixels
+    horizon: float  # row
+    center: float  # column of the vanishing point
+    height: float  # meters above the ground
+    offset: float  # meters to the right of the middle of the road
+
+    def project(self, points: np.ndarray) -> np.ndarray:
+        """World points (..., 3), all with z > 0, to pixels (..., 2) as (column, row)."""
+        pixels, scale = np.empty((*points.shape[:-1], 2)), self.focal / points[..., 2]
+        pixels[..., 0] = self.center + scale * (points[..., 0] - self.offset)
+        pixels[..., 1] = self.horizon + scale * (self.height - points[..., 1])
+        return pixels
+
+    def ground(self, first_row: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
+        """Where the ground behind all pixels from `first_row` on lies: x (rows, width) and z (rows, 1), float32."""
+        z = self.focal * self.height / np.maximum(np.arange(first_row, height) + 0.5 - self.horizon, 0.5)[:, None]
+        x = (np.arange(width) + 0.5 - self.center) / self.focal * z + self.offset
+        return x.astype(np.float32), z.astype(np.float32)
 
 
 class Canvas:
@@ -29,84 +70,84 @@ class Canvas:
         self.camera = camera
         self.image = np.zeros((height, width, 3), np.uint8)
         self.mask = np.full((height, width), VOID, np.uint8)
-        self.haze_color = haze_color
-        self.haze_distance = haze_distance
+        self.haze_color, self.haze_distance = haze_color, haze_distance
 
-    def haze(self, distance: float) -> float:
-        """Share of the haze's color at a distance in meters, 0..1."""
-        return 1.0 - math.exp(-distance / self.haze_distance)
+    def paint(self, points: Any, color: np.ndarray, raw_id: int | None = None) -> None:
+        """Fill a polygon (n, 3) in world meters, or several (k, n, 3) that do not overlap.
 
-    def polygon(self, points: np.ndarray, color: np.ndarray, raw_id: int) -> None:
-        """Fill a polygon given in world meters, (n, 3)."""
-        points = clip_near(points)
-        if len(points) >= 3:
-            self.fill(self.camera.project(points), color, float(points[:, 2].mean()), raw_id)
+        Edges that come closer than NEAR must lie along an axis: they are cut there.
+        """
+        polygons = np.asarray(points, float)
+        polygons = polygons.reshape(-1, *polygons.shape[-2:])
+        polygons = polygons[polygons[..., 2].max(axis=1) > NEAR]
+        if polygons.size:
+            cut = np.maximum(polygons, (-np.inf, -np.inf, NEAR))
+            self.fill(self.camera.project(cut), color, float(cut[..., 2].mean()), raw_id)
 
-    def fill(self, pixels: np.ndarray, color: np.ndarray, distance: float, raw_id: int) -> None:
-        """Fill a polygon given in pixels, (n, 2)."""
-        corners = _fixed_point(pixels)
-        cv2.fillPoly(self.image, [corners], self._hazy(color, distance), shift=_SUBPIXEL_BITS)
-        cv2.fillPoly(self.mask, [corners], (raw_id,), shift=_SUBPIXEL_BITS)
+    def fill(self, pixels: np.ndarray, color: np.ndarray, distance: float, raw_id: int | None = None) -> None:
+        """Fill polygons (k, n, 2) in pixels; without a raw id what is there keeps its label."""
+        corners = list(_fixed_point(pixels))
+        cv2.fillPoly(self.image, corners, self.hazy(color, distance), shift=_SUBPIXEL_BITS)
+        if raw_id is not None:
+            cv2.fillPoly(self.mask, corners, (raw_id,), shift=_SUBPIXEL_BITS)
 
-    def stroke(
-        self, pixels: np.ndarray, thickness: float, closed: bool, color: np.ndarray, distance: float, raw_id: int
-    ) -> None:
-        """Draw a line through pixels (n, 2); it never gets thinner than a final pixel."""
-        corners, width = _fixed_point(pixels), max(SUPERSAMPLING, round(thickness))
-        cv2.polylines(self.image, [corners], closed, self._hazy(color, distance), width, shift=_SUBPIXEL_BITS)
-        cv2.polylines(self.mask, [corners], closed, (raw_id,), width, shift=_SUBPIXEL_BITS)
+    def hazy(self, color: np.ndarray, distance: float) -> list[float]:
+        return (color + (1 - math.exp(-distance / self.haze_distance)) * (self.haze_color - color)).tolist()
 
-    def wall(self, texture: Texture, x: float, near: float, far: float, top: float, raw_id: int) -> None:
-        """Paint a texture on an upright wall along the street, from the ground to `top` meters."""
-        start = max(near, NEAR)
-        if far <= start:
-            return
-        corners = np.array([[x, top, start], [x, top, far], [x, 0, far], [x, 0, start]])
-        cut = (start - near) / (far - near)
-        source = np.array([[cut, 0], [1, 0], [1, 1], [cut, 1]])
-        self._paste(texture, source, corners, 2 * start * far / (start + far), raw_id)
 
-    def billboard(self, texture: Texture, x: float, distance: float, width: float, height: float, raw_id: int) -> None:
-        """Paint a texture that stands on the ground and faces the camera; sizes in meters."""
-        if distance < NEAR:
-            return
-        left, right = x - width / 2, x + width / 2
-        corners = np.array(
-            [[left, height, distance], [right, height, distance], [right, 0, distance], [left, 0, distance]]
-        )
-        self._paste(texture, np.array([[0, 0], [1, 0], [1, 1], [0, 1]]), corners, distance, raw_id)
+class Board:
+    """An upright plane that faces the camera: points lie to the right of and above its foot, in units of `unit` m."""
 
-    def _paste(self, texture: Texture, source: np.ndarray, corners: np.ndarray, distance: float, raw_id: int) -> None:
-        """Bend the part of a texture between `source` (4, 2), in 0..1, onto world `corners` (4, 3)."""
-        target = self.camera.project(corners)
-        height, width = self.mask.shape
-        left, top = np.maximum(np.floor(target.min(axis=0)), 0).astype(int)
-        right, bottom = np.minimum(np.ceil(target.max(axis=0)), (width, height)).astype(int)
-        if left >= right or top >= bottom:
-            return
-        level = texture.level(_area(target) / _area(source))
-        bend = cv2.getPerspectiveTransform(
-            (source * (level.shape[1], level.shape[0])).astype(np.float32), (target - (left, top)).astype(np.float32)
-        )
-        patch = cv2.warpPerspective(level, bend, (int(right - left), int(bottom - top)), flags=cv2.INTER_LINEAR)
-        coverage = np.ascontiguousarray(patch[..., 3])
-        share = self.haze(distance)
-        haze = tuple(float(c) for c in share * self.haze_color)
-        area = np.s_[top:bottom, left:right]
-        painted = cv2.merge([cv2.addWeighted(patch[..., c], 1 - share, coverage, haze[c] / 255, 0) for c in range(3)])
-        behind = cv2.multiply(self.image[area], cv2.merge([255 - coverage] * 3), scale=1 / 255)
-        self.image[area] = cv2.add(behind, painted)
-        self.mask[area][coverage > 127] = raw_id
+    def __init__(self, canvas: Canvas, x: float, distance: float, raw_id: int, unit: float = 1.0):
+        self.canvas, self.distance, self.raw_id = canvas, distance, raw_id
+        self.foot = canvas.camera.project(np.array([x, 0.0, distance]))
+        self.scale = canvas.camera.focal / distance * unit
 
-    def _hazy(self, color: np.ndarray, distance: float) -> list[float]:
-        return (color + self.haze(distance) * (self.haze_color - color)).tolist()
+    def fill(self, points: Any, color: np.ndarray) -> None:
+        """Fill a polygon (n, 2), or several (k, n, 2)."""
+        pixels = self._pixels(points)
+        self.canvas.fill(pixels.reshape(-1, *pixels.shape[-2:]), color, self.distance, self.raw_id)
+
+    def line(self, points: Any, width: float, color: np.ndarray) -> None:
+        """Draw a line through points (n, 2); it never gets thinner than a final pixel."""
+        corners, pixels = [_fixed_point(self._pixels(points))], max(SUPERSAMPLING, round(width * self.scale))
+        hazy = self.canvas.hazy(color, self.distance)
+        cv2.polylines(self.canvas.image, corners, False, hazy, pixels, shift=_SUBPIXEL_BITS)
+        cv2.polylines(self.canvas.mask, corners, False, (self.raw_id,), pixels, shift=_SUBPIXEL_BITS)
+
+    def _pixels(self, points: Any) -> np.ndarray:
+        return self.foot + np.asarray(points) * (self.scale, -self.scale)
+
+
+def circle(points: int) -> np.ndarray:
+    """A regular polygon of radius 1, (points, 2)."""
+    angles = np.arange(points) * (2 * np.pi / points)
+    return np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+
+
+CIRCLE = circle(12)
+
+
+def upright(x: Any, near: Any, far: Any, bottom: Any, top: Any) -> np.ndarray:
+    """Rectangles (k, 4, 3) along the street, of numbers or arrays of one length."""
+    return _corners((x, bottom, near), (x, top, near), (x, top, far), (x, bottom, far))
+
+
+def flat(left: Any, right: Any, near: Any, far: Any) -> np.ndarray:
+    """Rectangles (k, 4, 3) on the ground, of numbers or arrays of one length."""
+    return _corners((left, 0, near), (right, 0, near), (right, 0, far), (left, 0, far))
+
+
+def _corners(*corners: tuple[Any, Any, Any]) -> np.ndarray:
+    sizes = {np.size(number) for corner in corners for number in corner if np.ndim(number)}
+    points = np.empty((max(sizes, default=1), len(corners), 3))
+    for place, corner in enumerate(corners):
+        for axis, number in enumerate(corner):
+            points[:, place, axis] = number
+    return points
 
 
 def _fixed_point(pixels: np.ndarray) -> np.ndarray:
     # A pixel's center is at 0.5 for the camera and at 0 for the rasterizer.
-    return np.rint(np.minimum(np.maximum(pixels, -_FAR_OUTSIDE), _FAR_OUTSIDE) * _SUBPIXELS - _HALF).astype(np.int32)
-
-
-def _area(quad: np.ndarray) -> float:
-    (a, b), (c, d) = quad[2] - quad[0], quad[3] - quad[1]  # the diagonals
-    return 0.5 * abs(float(a * d - b * c))
+    inside = np.minimum(np.maximum(pixels, -_FAR_OUTSIDE), _FAR_OUTSIDE)
+    return np.rint((inside - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32)

@@ -1,124 +1,83 @@
 """Road, markings and pavements, with the shadows that fall on them."""
 
+from collections.abc import Iterable
+
 import cv2
 import numpy as np
 
-from pipeline.preparation.streets.camera import NEAR
-from pipeline.preparation.streets.canvas import SUPERSAMPLING, Canvas
+from pipeline.preparation.streets.canvas import NEAR, SUPERSAMPLING, Canvas, Thing, flat
+from pipeline.preparation.streets.light import Light
 from pipeline.preparation.streets.street_classes import PAVEMENT, ROAD
-from pipeline.preparation.streets.vehicles import SHAPES
-from pipeline.preparation.streets.world import PERIOD, World
 
-FAR = 95.0
-"""Meters: the street ends here, behind it begins the skyline."""
+PERIOD = 120.0
+"""Meters after which a street repeats; more than can be seen, so that a drive may take as long as it likes."""
 
-_DASH_PITCH = 6.0  # meters; divides PERIOD, so that the line has no seam where the street repeats
+_DASHES = np.arange(0, PERIOD, 6.0)  # meters; the pitch divides PERIOD, so that the line has no seam
 _TILE_PIXELS_PER_METER = 32.0
 _SHADOWS_END = 60.0  # meters: behind it the ground is seen so flat that shadows merge
-_LEAF_ANGLES = np.linspace(0, 2 * np.pi, 14, endpoint=False)
 
 
-def draw_ground(canvas: Canvas, world: World, frame: int) -> None:
-    """Paint everything that lies flat, from the horizon down."""
-    ground = world.ground
+class Ground:
+    """The road with its markings, and the pavements beside it, drawn at random."""
+
+    def __init__(self, rng: np.random.Generator):
+        self.lane = rng.uniform(2.9, 3.6)  # meters, width of one lane
+        parking = 2.2 if rng.random() < 0.5 else rng.uniform(0.2, 0.8)
+        self.road_half = self.lane + parking  # meters from the middle to a curb
+        self.pavement = rng.uniform(2.2, 5.0)  # meters from a curb to the houses or gardens
+        self.asphalt = rng.uniform(72, 138) * rng.uniform(0.96, 1.04, 3)
+        self.slabs = rng.uniform(95, 170) * np.array([1.03, 1.0, 0.95]) * rng.uniform(0.96, 1.04, 3)
+        self.crossings = rng.uniform(0, PERIOD, int(rng.integers(0, 3)))  # z of zebra crossings, meters
+        coarse = cv2.resize(rng.standard_normal((24, 24)), (256, 256), interpolation=cv2.INTER_CUBIC)
+        tile = 128 * (1 + 0.07 * coarse + 0.06 * rng.standard_normal((256, 256)))[..., None] * np.ones(2)
+        joints = int(rng.choice([16, 32, 64]))
+        tile[::joints, :, 1] *= 0.72
+        tile[:, ::joints, 1] *= 0.72
+        self.tile = np.clip(tile, 0, 255).astype(np.uint8)  # brightness of asphalt and of slabs, 128 = unchanged
+
+
+def paint_ground(
+    canvas: Canvas, ground: Ground, light: Light, camera_z: float, things: Iterable[tuple[Thing, float]]
+) -> None:
+    """Paint everything that lies flat, from the horizon down, and the shadows of things, given with their distances."""
     first_row = int(np.ceil(canvas.camera.horizon))
-    canvas.image[first_row:] = ground.slabs
-    canvas.mask[first_row:] = PAVEMENT
-    stations = np.geomspace(NEAR, 40 * FAR, 24)  # a curve is drawn in short pieces
-    _strip(canvas, -ground.road_half - 0.15, ground.road_half + 0.15, stations, ground.slabs * 1.15, PAVEMENT)
-    _strip(canvas, -ground.road_half, ground.road_half, stations, ground.asphalt * 0.72, ROAD)  # gutter
-    _strip(canvas, -ground.road_half + 0.25, ground.road_half - 0.25, stations, ground.asphalt, ROAD)
-    _draw_patches(canvas, world, frame)
-    _draw_markings(canvas, world, frame, stations)
-    _roughen(canvas, world, frame, first_row)
+    canvas.image[first_row:], canvas.mask[first_row:] = ground.slabs, PAVEMENT
+    canvas.haze_distance = np.inf  # the haze comes last, row by row
+    edge, marking = ground.road_half, np.full(3, 215.0)
+    canvas.paint(flat(-edge - 0.15, edge + 0.15, NEAR, 4000), ground.slabs * 1.15, PAVEMENT)  # curbs
+    canvas.paint(flat(-edge, edge, NEAR, 4000), ground.asphalt * 0.72, ROAD)  # gutters
+    canvas.paint(flat(0.25 - edge, edge - 0.25, NEAR, 4000), ground.asphalt, ROAD)
+    dashes, *crossings = ((z - camera_z + 10) % PERIOD - 10 for z in (_DASHES, *ground.crossings))
+    canvas.paint(flat(-0.07, 0.07, dashes, dashes + 3.0), marking)
+    stripes = np.arange(-edge + 0.4, edge - 0.6)
+    for near in crossings:
+        canvas.paint(flat(stripes, stripes + 0.5, near, near + 3.0), marking)
+    canvas.haze_distance = light.haze_distance
+    _roughen(canvas, ground, camera_z, first_row, _sunlight(canvas, light, things))
 
 
-def _strip(canvas: Canvas, left: float, right: float, stations: np.ndarray, color: np.ndarray, raw_id: int) -> None:
-    """Fill the ground between two x, along the curve of the street; haze comes later, row by row."""
-    edges = [np.column_stack([np.full(len(stations), x), np.zeros(len(stations)), stations]) for x in (left, right)]
-    pixels = canvas.camera.project(np.concatenate([edges[0], edges[1][::-1]]))
-    canvas.fill(pixels, color, 0.0, raw_id)
-
-
-def _draw_patches(canvas: Canvas, world: World, frame: int) -> None:
-    for x, z, width, length, brightness in world.ground.patches:
-        near = world.ahead(z, frame)
-        if near + length > NEAR:
-            stations = np.array([max(near, NEAR), near + length])
-            _strip(canvas, x - width / 2, x + width / 2, stations, world.ground.asphalt * brightness, ROAD)
-
-
-def _draw_markings(canvas: Canvas, world: World, frame: int, stations: np.ndarray) -> None:
-    ground = world.ground
-    for z in np.arange(0, PERIOD, _DASH_PITCH):
-        near = world.ahead(z, frame)
-        if near + ground.dash > NEAR:
-            _strip(canvas, -0.07, 0.07, np.array([max(near, NEAR), near + ground.dash]), ground.marking, ROAD)
-    if ground.edge_lines:
-        for x in (-ground.lane, ground.lane):
-            _strip(canvas, x - 0.06, x + 0.06, stations, ground.marking * 0.95, ROAD)
-    for z in ground.crossings:
-        near = world.ahead(z, frame)
-        if near > NEAR:
-            for x in np.arange(-ground.road_half + 0.4, ground.road_half - 0.4, 1.0):
-                _strip(canvas, x, x + 0.5, np.array([near, near + 3.0]), ground.marking, ROAD)
-
-
-def _roughen(canvas: Canvas, world: World, frame: int, first_row: int) -> None:
+def _roughen(canvas: Canvas, ground: Ground, camera_z: float, first_row: int, sunlight: np.ndarray) -> None:
     """Give the ground its grain, its shadows and its haze, in this order and for all rows at once."""
-    height, width = canvas.mask.shape
-    if first_row >= height:
-        return
-    x, z = canvas.camera.ground(first_row, height, width)
-    traveled = (world.start + world.speed * frame) % PERIOD
-    tile = world.ground.tile
+    x, z = canvas.camera.ground(first_row, *canvas.mask.shape)
     # Far out there is no grain left to see; the limits keep the coordinates within the 16 bits that remap has.
-    across = np.clip(x, -2 * FAR, 2 * FAR) * _TILE_PIXELS_PER_METER
-    along = np.repeat((np.minimum(z, 2 * FAR) + traveled) * _TILE_PIXELS_PER_METER, width, axis=1)
-    grain = cv2.remap(tile, across, along, cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
-    asphalt, slabs = cv2.split(grain)
-    cv2.copyTo(asphalt, (canvas.mask[first_row:] == ROAD).view(np.uint8), slabs)
-    factor = slabs * (1 / (128 + z * (128 / 12))) + (1 - 1 / (1 + z / 12))  # 1 on average; far grain is averaged away
-    share = 1 - np.exp(-np.minimum(z, FAR) / np.float32(canvas.haze_distance))
-    factor *= _sunlight(canvas, world, frame)[first_row:] * ((1 - share) / 255)
-    picture = canvas.image[first_row:] * factor[..., None]
-    picture += share[..., None] * canvas.haze_color.astype(np.float32)
-    canvas.image[first_row:] = np.clip(picture, 0, 255, out=picture)
+    across = np.clip(x, -200, 200) * _TILE_PIXELS_PER_METER
+    along = np.repeat((np.minimum(z, 200) + camera_z % PERIOD) * _TILE_PIXELS_PER_METER, x.shape[1], axis=1)
+    tile = cv2.remap(ground.tile, across, along.astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_WRAP)
+    grain = np.where(canvas.mask[first_row:] == ROAD, tile[..., 0], tile[..., 1]) / np.float32(128) - 1
+    haze = 1 - np.exp(-np.minimum(z, 100) / np.float32(canvas.haze_distance))
+    light = (1 + grain / (1 + z / 12)) * sunlight[first_row:] * ((1 - haze) / 255)  # far grain is averaged away
+    picture = canvas.image[first_row:] * light[..., None] + haze[..., None] * canvas.haze_color.astype(np.float32)
+    canvas.image[first_row:] = np.clip(picture, 0, 255)
 
 
-def _sunlight(canvas: Canvas, world: World, frame: int) -> np.ndarray:
+def _sunlight(canvas: Canvas, light: Light, things: Iterable[tuple[Thing, float]]) -> np.ndarray:
     """Light that shadows leave to each pixel of the ground, (H, W) uint8, 255 = all of it."""
-    light = world.light
-    shift = np.array([light.shadow_x, light.shadow_z])
     left = np.full(canvas.mask.shape, 255, np.uint8)
-    cast = 255 * (1 - light.shadow_strength)
-    for building in world.buildings:
-        near = world.ahead(building.z, frame)
-        front = np.array([[building.x, near], [building.x, near + building.length]])
-        _shade(canvas, left, np.concatenate([front, (front + shift * building.height)[::-1]]), cast)
-    for tree in world.trees:
-        middle = np.array([tree.x, world.ahead(tree.z, frame)]) + shift * 0.65 * tree.height
-        ragged = 0.5 + 0.16 * np.cos(3 * _LEAF_ANGLES + tree.z) + 0.1 * np.cos(5 * _LEAF_ANGLES)
-        crown = np.stack([np.cos(_LEAF_ANGLES), np.sin(_LEAF_ANGLES)], axis=1) * (ragged * tree.width)[:, None]
-        _shade(canvas, left, middle + crown, cast)
-    for upright, speed, width in [(p, 0.0, p.width) for p in world.poles] + [(p, p.speed, 0.4) for p in world.people]:
-        foot = np.array([upright.x, world.ahead(upright.z, frame, speed)])
-        tip = foot + shift * upright.height
-        side = np.array([width / 2, 0.0]) if abs(light.shadow_z) > abs(light.shadow_x) else np.array([0.0, width / 2])
-        _shade(canvas, left, np.stack([foot - side, foot + side, tip + side, tip - side]), cast)
-    for car in world.cars:
-        shape = SHAPES[car.shape]
-        middle = np.array([car.x, world.ahead(car.z, frame, car.speed)])
-        corners = np.array([[-1, -1], [1, -1], [1, 1], [-1, 1]]) * (shape.width / 2, shape.length / 2)
-        _shade(canvas, left, middle + corners + 0.8 * shift * shape.height, cast)
-        _shade(canvas, left, middle + 1.06 * corners, 85.0)  # under the car it is dark in any weather
+    for thing, distance in things:
+        if len(thing.outline) and distance < _SHADOWS_END:
+            outline = np.concatenate([thing.outline + light.shift * height for height in thing.heights])
+            points = np.insert(np.maximum(outline + np.array([0, distance]), (-np.inf, NEAR)), 1, 0.0, axis=1)
+            if points[:, 2].max() > NEAR:
+                hull = cv2.convexHull(np.round(canvas.camera.project(points)).astype(np.int32))
+                cv2.fillConvexPoly(left, hull, (255 * (1 - light.shadow),))
     return cv2.blur(left, (SUPERSAMPLING, SUPERSAMPLING))
-
-
-def _shade(canvas: Canvas, left: np.ndarray, outline: np.ndarray, light: float) -> None:
-    """Leave `light` of 255 to the ground inside an outline (n, 2) of x and z."""
-    nearest, farthest = outline[:, 1].min(), outline[:, 1].max()
-    if farthest <= NEAR or nearest > _SHADOWS_END:
-        return
-    flat = np.column_stack([outline[:, 0], np.zeros(len(outline)), np.maximum(outline[:, 1], NEAR)])
-    cv2.fillPoly(left, [np.round(canvas.camera.project(flat)).astype(np.int32)], (light,))

@@ -1,0 +1,45 @@
+"""ResNets: mmseg's ResNet-18-V1c as a backbone, and the basic blocks that pruning can narrow."""
+
+from timm.models.resnet import BasicBlock
+from torch import nn
+
+from models.backbone import Backbone, timm_cnn
+from models.errors import ModelError
+
+
+def resnet18_v1c(name: str, output_stride: int, pretrained: bool) -> Backbone:
+    """Build the student's backbone of the field: ResNet-18 with a deep 32-32-64 stem and undilated second convs."""
+    if pretrained:
+        raise ModelError(
+            f"timm holds no ImageNet weights for {name!r}; take backbone resnet18 (7x7 stem) with weights from timm, "
+            f"or give a safetensors file"
+        )
+    backbone = timm_cnn("resnet18", output_stride, False, stem_type="deep", stem_width=32)
+    undilate_second_convs(backbone.network)
+    return backbone
+
+
+def undilate_second_convs(network: nn.Module) -> nn.Module:
+    """Dilate only the first convolution of a basic block, as mmseg does; timm dilates both, with equal parameters."""
+    for block in network.modules():
+        if isinstance(block, BasicBlock):
+            block.conv2.dilation, block.conv2.padding = (1, 1), (1, 1)
+    return network
+
+
+def plain_blocks(network: nn.Module) -> dict[str, BasicBlock]:
+    """The basic blocks of a ResNet, each under its name.
+
+    Raises:
+        ModelError: another network, or blocks with more to them (attention, blurred pooling).
+    """
+    stages = {name: part for name, part in network.named_children() if name.startswith("layer")}
+    blocks = {f"{stage}.{name}": block for stage, part in stages.items() for name, block in part.named_children()}
+    plain = {
+        name: block
+        for name, block in blocks.items()
+        if isinstance(block, BasicBlock) and block.se is None and isinstance(block.aa, nn.Identity)
+    }
+    if not plain or len(plain) < len(blocks):
+        raise ModelError("only ResNets of plain basic blocks can be pruned: resnet18, resnet34, resnet18_v1c, ...")
+    return plain

@@ -1,0 +1,138 @@
+"""Run one tool of segdistill: everything that is not a stage of dvc.yaml.
+
+Run a command in the folder of its profile, or name the profile with --profile.
+"""
+
+import argparse
+import ast
+import importlib
+import os
+import sys
+from collections.abc import Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from types import ModuleType
+
+from pipeline.cli import run_command
+from pipeline.errors import ArtifactError, ParamsError
+from segdistill_runtime.verify import Refused
+
+ROOT = Path(__file__).parents[1]
+PROFILES = ROOT / "profiles"
+
+COMMANDS = {
+    "stages": "pipeline.dvc_file",
+    "doctor": "pipeline.doctor",
+    "compare": "pipeline.comparison.command",
+    "inspect": "pipeline.inspection.command",
+    "predict": "segdistill_runtime.predict",
+    "pack": "pipeline.deploy.archive",
+    "compare-releases": "pipeline.compare_releases",
+    "publish": "pipeline.versions.publish",
+    "fetch": "pipeline.versions.fetch",
+    "check-store": "pipeline.versions.check_store",
+    "recover": "pipeline.versions.recover",
+    "signing-key": "pipeline.deploy.signing",
+    "link-data": "pipeline.link_data",
+    "licenses": "pipeline.licenses",
+    "audit": "pipeline.audit",
+    "bench bundle": "benchmarks.bundle",
+    "bench curation": "benchmarks.curation",
+    "bench data": "benchmarks.data",
+    "bench determinism": "benchmarks.determinism",
+    "bench growth": "benchmarks.growth",
+    "bench mistakes": "benchmarks.mistakes",
+    "bench shifts": "benchmarks.shifts",
+    "bench slot": "benchmarks.slot",
+    "bench train": "benchmarks.train",
+}
+"""Each names a module with `add_arguments(parser)` and `run(arguments)`; its docstring is the help text."""
+
+IN_PROFILE = {
+    "stages", "compare", "inspect", "compare-releases", "publish", "recover", "link-data", "bench data",
+    "bench mistakes", "bench shifts", "bench slot",
+}  # fmt: skip
+"""These read or write the files of a profile, so they take --profile."""
+PROFILE = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+PROFILE.add_argument("--profile", help="a folder of profiles/, or any with a params.yaml (default: this folder)")
+
+
+class HelpFormatter(argparse.RawDescriptionHelpFormatter):
+    """Show docstrings as they are and end each option's help with its default."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        said = action.help or ""
+        known = action.default in (None, False, argparse.SUPPRESS) or not action.option_strings or "default" in said
+        return said if known else f"{said} (default: %(default)s)"
+
+
+def main(words: Sequence[str]) -> None:
+    """Run the command that the first one or two words name.
+
+    Raises:
+        SegdistillError: whatever the command refuses.
+    """
+    name = next((name for name in (" ".join(words[:2]), *words[:1]) if name in COMMANDS), None)
+    if name is None:
+        asked = [word for word in words if not word.startswith("-")]
+        print(f"{__doc__}\nusage: python -m pipeline COMMAND [--help] ...\n\n{overview(asked[:1])}")
+        sys.exit(f"\nThere is no command {' '.join(asked)!r}." if asked and asked != ["bench"] else 0)
+    parser, module = parser_of(name)
+    rest = words[len(name.split()) :]
+    profile, rest = PROFILE.parse_known_args(rest) if name in IN_PROFILE else (argparse.Namespace(profile=None), rest)
+    arguments = parser.parse_args(rest)
+    _put_first("PYTHONPATH", ROOT)  # for the processes that a command starts
+    _put_first("PATH", Path(sys.executable).parent)  # dvc, without `source .venv/bin/activate`
+    if profile.profile:
+        for argument, value in vars(arguments).items():
+            if isinstance(value, Path):  # is meant from here, not from the profile's folder
+                setattr(arguments, argument, value.absolute())
+        os.chdir(profile_folder(profile.profile))
+    try:
+        module.run(arguments)
+    except Refused as refusal:
+        raise ArtifactError(str(refusal)) from refusal
+
+
+def _put_first(variable: str, folder: Path) -> None:
+    os.environ[variable] = os.pathsep.join(filter(None, [str(folder), os.environ.get(variable)]))
+
+
+def parser_of(name: str) -> tuple[argparse.ArgumentParser, ModuleType]:
+    """Return the parser of a command and its module, which is imported only now."""
+    module = importlib.import_module(COMMANDS[name])
+    parents = [PROFILE] if name in IN_PROFILE else []  # its help; main takes it from wherever it stands
+    parser = argparse.ArgumentParser(
+        prog=f"python -m pipeline {name}", description=module.__doc__, formatter_class=HelpFormatter, parents=parents
+    )
+    module.add_arguments(parser)
+    return parser, module
+
+
+def profile_folder(named: str) -> Path:
+    """Find a profile by its name below profiles/, or by its folder.
+
+    Raises:
+        ParamsError: there is none; names those that there are.
+    """
+    for folder in (PROFILES / named, Path(named)):
+        if (folder / "params.yaml").is_file():
+            return folder
+    known = ", ".join(sorted(path.parent.name for path in PROFILES.glob("*/params.yaml")))
+    raise ParamsError(f"there is no profile {named!r}; profiles/ has {known}")
+
+
+def overview(first_words: Sequence[str]) -> str:
+    """List the commands with the first line of their docstrings, which are read without importing anything."""
+    groups = [name for name in COMMANDS if name.split()[0] in first_words] or list(COMMANDS)
+    return "\n".join(f"  {name:<18} {_summary(COMMANDS[name])}" for name in groups)
+
+
+def _summary(module: str) -> str:
+    found = find_spec(module)
+    source = Path(found.origin).read_text(encoding="utf-8") if found and found.origin else ""
+    return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+
+
+if __name__ == "__main__":
+    run_command(lambda: main(sys.argv[1:]))

@@ -1,0 +1,125 @@
+"""Digest of the code that a stage, a training or a trial runs: the files that its modules import, without comments.
+
+The imports are read from the source, in functions too, and nothing is executed. Three kinds of file stay out:
+packages' `__init__.py` (they hold docstrings and registries, whose entries are named by who uses them), modules that
+only load parameters or print messages, and modules that the caller knows to be idle.
+"""
+
+import ast
+import hashlib
+import io
+import tokenize
+from collections.abc import Collection, Iterable
+from functools import cache
+from itertools import pairwise
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("models", "pipeline", "segdistill_runtime", "stages")
+ALWAYS_OUT = frozenset(
+    {"models.errors", "pipeline.cli", "pipeline.errors", "pipeline.params.tree", "pipeline.stage_table"}
+)
+"""Loading and checking parameters changes no result: the resolved values are tracked. Messages change none either."""
+
+
+def closure(modules: Iterable[str], idle: Collection[str] = ()) -> frozenset[Path]:
+    """Return the files of `modules` and of all modules of ours that they import, directly or not.
+
+    A module may name further files in a constant `RESOURCES`: paths seen from its folder, folders with all that is in
+    them. They belong to the closure too.
+
+    Args:
+        modules: dotted names, or `module:Object` as registries have them.
+        idle: modules that are imported but do nothing here; what only they import stays out.
+    """
+    out = ALWAYS_OUT | set(idle)
+    seen: set[Path] = set()
+    waiting = [file for module in modules for file in _files(module.split(":")[0])]
+    while waiting:
+        file = waiting.pop()
+        if file in seen or _module(file) in out:
+            continue
+        seen.add(file)
+        waiting.extend(direct_imports(file))
+        seen |= _resources(file)
+    return frozenset(seen)
+
+
+def digest(files: Iterable[Path]) -> str:
+    """Return a short hash of names and contents; comments, docstrings and blank lines of Python files do not count."""
+    joined = hashlib.sha256()
+    for file in sorted(files):
+        joined.update(f"{file.relative_to(ROOT).as_posix()} {_content_hash(file)}\n".encode())
+    return joined.hexdigest()[:16]
+
+
+@cache
+def direct_imports(file: Path) -> frozenset[Path]:
+    """Return the files of ours that `file` imports anywhere in it, without packages' `__init__.py`."""
+    found: set[Path] = set()
+    for node in ast.walk(ast.parse(file.read_bytes())):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                found |= _files(alias.name)
+        elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
+            found |= _files(node.module)
+            for alias in node.names:
+                found |= _files(f"{node.module}.{alias.name}")
+    return frozenset(found - {file})
+
+
+def without_comments(source: str) -> str:
+    """Return Python source without comments, docstrings, blank lines and spaces at the ends of lines.
+
+    Works on the text and not on a syntax tree printed again, because that differs between versions of Python.
+    """
+    lines = source.splitlines(keepends=True)
+    for token in reversed(_comments(source)):
+        (row, column), (last_row, last_column) = token.start, token.end
+        lines[row - 1 : last_row] = [lines[row - 1][:column] + lines[last_row - 1][last_column:]]
+    return "\n".join(line.rstrip() for line in "".join(lines).splitlines() if line.strip())
+
+
+def _comments(source: str) -> list[tokenize.TokenInfo]:
+    """Comments, and strings that are statements of their own: docstrings."""
+    tokens = [token for token in tokenize.generate_tokens(io.StringIO(source).readline) if token.type != tokenize.NL]
+    found = []
+    starts_line = True
+    for token, following in pairwise(tokens):
+        if token.type == tokenize.COMMENT:
+            found.append(token)
+            continue
+        if token.type == tokenize.STRING and starts_line and following.type in (tokenize.NEWLINE, tokenize.COMMENT):
+            found.append(token)
+        starts_line = token.type in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
+    return found
+
+
+@cache
+def _content_hash(file: Path) -> str:
+    content = file.read_bytes()
+    if file.suffix == ".py":
+        content = without_comments(content.decode()).encode()
+    return hashlib.sha256(content).hexdigest()
+
+
+@cache
+def _resources(file: Path) -> set[Path]:
+    found: set[Path] = set()
+    for node in ast.parse(file.read_bytes()).body:
+        if isinstance(node, ast.Assign) and [ast.unparse(target) for target in node.targets] == ["RESOURCES"]:
+            for name in ast.literal_eval(node.value):
+                place = (file.parent / name).resolve()
+                inside = place.rglob("*") if place.is_dir() else [place]
+                found |= {path for path in inside if path.is_file() and "__pycache__" not in path.parts}
+    return found
+
+
+def _files(module: str) -> set[Path]:
+    parts = module.split(".")
+    path = ROOT.joinpath(*parts).with_suffix(".py")
+    return {path} if parts[0] in PACKAGES and path.is_file() else set()
+
+
+def _module(file: Path) -> str:
+    return ".".join(file.relative_to(ROOT).with_suffix("").parts)

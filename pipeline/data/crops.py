@@ -1,0 +1,202 @@
+"""Random crops without end, in batches: what a network is trained on."""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import fields
+from pathlib import Path
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset, get_worker_info
+
+from pipeline.data.classes import ClassTable
+from pipeline.data.dataset import stacked
+from pipeline.data.decoded import DecodedPairs
+from pipeline.data.samples import Sample
+from pipeline.data.transforms import Augmentation
+from pipeline.errors import MachineError, SegdistillError, TrainingError
+from pipeline.params.training import TrainingParams
+
+NO_MEMORY = re.compile(r"MemoryError|OutOfMemory|Insufficient memory|[Cc]annot allocate memory|Errno 12\b")
+"""What NumPy, OpenCV, PyTorch and the system say, each in its own way."""
+RAISED = "Caught "
+"""How PyTorch begins to tell of an exception in a loader process; of one that died it tells otherwise."""
+
+
+class TrainingBatch(NamedTuple):
+    """Crops, and how their colors are to be changed."""
+
+    image: UInt8[Tensor, "n 3 H W"]  # RGB
+    labels: UInt8[Tensor, "n H W"]  # train ids
+    distortion: Float[Tensor, "n 4"]
+    ids: list[str]
+
+    def on(self, device: torch.device) -> list[Tensor]:
+        """All but the ids. Bytes travel, a quarter of what float32 would be; the host does not wait for them."""
+        return [tensor.to(device, non_blocking=True) for tensor in (self.image, self.labels, self.distortion)]
+
+
+Crop = tuple[np.ndarray, np.ndarray, np.ndarray, str]
+"""Image, labels, distortion, sample id."""
+
+
+class CropDataset(Dataset[Crop]):
+    """Crop number i is a fixed function of (samples, seed, i): which sample, which crop, which distortion.
+
+    So the data order is the same for every run with one seed, however many workers load it and wherever it resumes.
+    """
+
+    def __init__(self, pairs: DecodedPairs, samples: Sequence[Sample], augmentation: Augmentation, seed: int):
+        self.pairs = pairs
+        self.samples = samples
+        self.augmentation = augmentation
+        self.seed = seed
+        self._epoch = -1
+        self._order = np.empty(0, dtype=np.int64)  # of the samples in that epoch; drawing it takes as long as a crop
+
+    def sample(self, index: int) -> Sample:
+        epoch, position = divmod(index, len(self.samples))
+        if self._epoch != epoch:
+            self._epoch = epoch
+            self._order = np.random.default_rng([self.seed, 0, epoch]).permutation(len(self.samples))
+        return self.samples[self._order[position]]
+
+    def __getitem__(self, index: int) -> Crop:
+        sample = self.sample(index)
+        random = np.random.default_rng([self.seed, 1, index])
+        image, labels, distortion = self.augmentation(*self.pairs.read(sample), random)
+        return image, labels, distortion, sample.id
+
+
+def crop_dataset(
+    samples: Sequence[Sample], classes: ClassTable, training: TrainingParams, seed: int, scratch: Path
+) -> CropDataset:
+    """Build the dataset that the training parameters describe.
+
+    Decoded images are kept under `scratch`, for all trainings together.
+
+    Raises:
+        DatasetError: an image cannot be read.
+    """
+    values = {field.name: getattr(training, field.name) for field in fields(Augmentation)}
+    values |= {name: training.image_scale * values[name] for name in ("scale_min", "scale_max")}
+    pairs = DecodedPairs(scratch / "decoded-images", samples, classes, round(training.decoded_gib * 2**30))
+    return CropDataset(pairs, samples, Augmentation(**values), seed)
+
+
+class BatchShard(NamedTuple):
+    """What of every batch one process loads, and in how many parts."""
+
+    batch_size: int  # of all processes together
+    parts: int = 1  # differentiated one after the other, their gradients added up
+    process: int = 0
+    processes: int = 1
+
+    @property
+    def images(self) -> int:
+        """In one part."""
+        return self.batch_size // (self.parts * self.processes)
+
+    def crops(self, iteration: int) -> Iterator[list[int]]:
+        """Yield the crops of each part; over the processes and parts every crop of the batch comes once."""
+        first = iteration * self.batch_size + self.process * self.images
+        for part in range(self.parts):
+            begin = first + part * self.images * self.processes
+            yield list(range(begin, begin + self.images))
+
+
+def crop_batches(
+    crops: CropDataset, shard: BatchShard, start: int, iterations: int, workers: int
+) -> Iterator[TrainingBatch]:
+    """Yield the parts of the batches of the iterations start, ..., iterations - 1.
+
+    Raises:
+        MachineError: /dev/shm is too small for the loader processes. `report_lost_workers` is for one that dies.
+        DatasetError: a sample can no longer be read, or is not the one that was listed.
+    """
+    if workers:
+        _require_shared_memory(crops.augmentation, shard.images, workers)
+    loader: Iterable[TrainingBatch] = DataLoader(  # type: ignore[reportAssignmentType]: the collated type
+        crops,  # type: ignore[reportArgumentType]
+        batch_sampler=[part for iteration in range(start, iterations) for part in shard.crops(iteration)],
+        num_workers=workers,
+        collate_fn=_collate,
+        worker_init_fn=_one_thread,
+        pin_memory=torch.cuda.is_available(),
+    )
+    return _with_own_errors(loader)
+
+
+@contextmanager
+def report_lost_workers() -> Iterator[None]:
+    """Wrap the training loop and turn a worker crash into `TrainingError`.
+
+    PyTorch tells of a loader process that died in the handler of a signal: where the training happens to be, which is
+    seldom where it asks for a batch.
+
+    Raises:
+        TrainingError: a loader process died or has no memory.
+    """
+    try:
+        yield
+    except (RuntimeError, MemoryError, OSError, cv2.error) as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        if NO_MEMORY.search(str(error)):
+            raise TrainingError(
+                "a loader process has no memory for its next batch. Lower training.workers, training.batch_size or the "
+                "crop in params.yaml, or run it where there is more memory; it goes on from its last checkpoint"
+            ) from error
+        if RAISED in str(error):
+            raise  # a defect of ours
+        raise TrainingError(
+            f"a loader process died ({error}); usually memory or /dev/shm ran out. Lower training.workers (0: none) in "
+            f"params.yaml; it goes on from its last checkpoint"
+        ) from error
+
+
+def _with_own_errors(loader: Iterable[TrainingBatch]) -> Iterator[TrainingBatch]:
+    """Strip the tracebacks of two processes from what a loader process says of our own."""
+    try:
+        yield from loader
+    except SegdistillError as error:
+        raise type(error)(str(error).strip().splitlines()[-1].partition("Error: ")[2] or str(error)) from error
+
+
+def _collate(crops: Sequence[Crop]) -> TrainingBatch:
+    """Stack crops; in a loader process into shared memory.
+
+    Left to PyTorch, a thread of the queue between the processes would put it there: when there is no memory left, that
+    thread drops the batch with a word on stderr, and the training waits for it for ever.
+    """
+    batch = TrainingBatch(*stacked(crops))
+    if get_worker_info() is not None:
+        for tensor in (batch.image, batch.labels, batch.distortion):
+            tensor.share_memory_()
+    return batch
+
+
+def _one_thread(_worker: int) -> None:
+    cv2.setNumThreads(0)  # a worker that starts threads of its own takes the cores from the training
+
+
+def _require_shared_memory(augmentation: Augmentation, batch_size: int, workers: int) -> None:
+    """Workers hand batches over in /dev/shm; where it is full they die with a bus error that explains nothing."""
+    prefetched = 2 * workers + 1
+    needed = prefetched * batch_size * augmentation.crop_height * augmentation.crop_width * 4
+    try:
+        status = os.statvfs("/dev/shm")
+    except OSError:
+        return  # a system without /dev/shm uses another way
+    free = status.f_bavail * status.f_frsize
+    if free < needed:
+        raise MachineError(
+            f"/dev/shm has {free / 1e6:.0f} MB free, {workers} loader processes need {needed / 1e6:.0f} MB. "
+            f"Enlarge it (docker run --shm-size=1g) or set training.workers to 0 in params.yaml"
+        )

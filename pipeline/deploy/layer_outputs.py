@@ -1,0 +1,135 @@
+"""What happens inside a graph: the activations of every layer, how large they are, and where two graphs part."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import onnx
+import onnxruntime
+import torch
+from onnx import ModelProto, TensorProto
+from torch.fx import Interpreter, Node
+
+from models.export_wrappers import LabelsGraph
+from pipeline.deploy.onnx_export import to_onnx
+
+OUTSIDE = "graph/"  # what is computed before and after the network, in float32 in any case
+ROUNDED = "_DequantizeLinear_Output"  # of a tensor that is rounded to int8, which does the work of a Relu before it too
+FLOATING = (TensorProto.FLOAT, TensorProto.FLOAT16)
+
+
+class Largest(NamedTuple):
+    """Of all activations of a graph over some images."""
+
+    magnitude: float
+    layer: str
+    finite: bool  # neither NaN nor infinite anywhere
+
+
+class Divergence(NamedTuple):
+    """The layer after which a graph no longer computes what its source does."""
+
+    layer: str
+    relative_error: float  # root mean square of the difference over that of the source's activations
+
+    def __str__(self) -> str:
+        return f"layer {self.layer} (relative error of its output {self.relative_error:.3g})"
+
+
+class Probe:
+    """A session that gives out every floating-point tensor of a graph, in the order in which they are computed."""
+
+    def __init__(self, graph: Path):
+        model = onnx.shape_inference.infer_shapes(onnx.load(graph))
+        self.layers = _expose_all(model)
+        options = onnxruntime.SessionOptions()
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # else layers are merged
+        options.log_severity_level = 3
+        self.session = onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+
+    def activations(self, image: np.ndarray) -> dict[str, np.ndarray]:
+        """By tensor name, float32, for a batch of images uint8 (n, H, W, 3)."""
+        values = self.session.run(list(self.layers), {"image": image})
+        return {name: np.asarray(value, np.float32) for name, value in zip(self.layers, values, strict=True)}
+
+
+def largest_activation(graph: Path, images: Sequence[np.ndarray]) -> Largest:
+    """Scan a graph: float16 ends at 65504, and what overflows there is an infinity or NaN in the next layer.
+
+    Args:
+        images: each uint8 (1, H, W, 3).
+    """
+    probe = Probe(graph)
+    largest = Largest(0.0, "none", True)
+    for image in images:
+        for tensor, values in probe.activations(image).items():
+            if probe.layers[tensor].startswith(OUTSIDE):
+                continue
+            if not np.isfinite(values).all():
+                return Largest(float("inf"), probe.layers[tensor], False)
+            magnitude = float(np.abs(values).max())
+            if magnitude > largest.magnitude:
+                largest = Largest(magnitude, probe.layers[tensor], True)
+    return largest
+
+
+def first_divergence(source: Mapping[str, np.ndarray], probe: Probe, image: np.ndarray, limit: float) -> Divergence:
+    """The first layer whose relative error is above `limit`; the one with the largest where none is.
+
+    Args:
+        source: the source's activations for the same image; tensors that only one of the two knows are passed over.
+    """
+    worst = Divergence("none", 0.0)
+    found = probe.activations(image)
+    for tensor in found:
+        values = found.get(f"{tensor}{ROUNDED}", found[tensor])
+        if tensor not in source or source[tensor].shape != values.shape:
+            continue
+        error = relative_error(values, source[tensor])
+        if error > limit:
+            return Divergence(probe.layers[tensor], error)
+        if error > worst.relative_error:
+            worst = Divergence(probe.layers[tensor], error)
+    return worst
+
+
+def relative_error(values: np.ndarray, reference: np.ndarray) -> float:
+    """Root mean square of the difference over that of the reference; infinite where a value is no number."""
+    difference = np.sqrt(np.mean((values.astype(np.float64) - reference) ** 2))
+    scale = np.sqrt(np.mean(reference.astype(np.float64) ** 2))
+    return float(difference / max(scale, np.finfo(np.float32).tiny)) if np.isfinite(difference) else float("inf")
+
+
+def activations_in_pytorch(graph: LabelsGraph, image: np.ndarray, opset: int) -> dict[str, np.ndarray]:
+    """What PyTorch computes in the traced graph that is exported, by the tensor names of the exported file."""
+    program = to_onnx(graph, torch.from_numpy(image), opset, "labels", None).exported_program
+    assert program is not None
+    recorder = _Recorder(program.module())
+    with torch.inference_mode():
+        recorder.run(torch.from_numpy(image))
+    return recorder.values
+
+
+class _Recorder(Interpreter):
+    """Keeps what every node of a traced graph computes."""
+
+    def __init__(self, module: torch.nn.Module):
+        super().__init__(module)  # type: ignore[reportArgumentType]
+        self.values: dict[str, np.ndarray] = {}
+
+    def run_node(self, n: Node) -> object:
+        value = super().run_node(n)
+        if isinstance(value, torch.Tensor) and value.is_floating_point() and n.op == "call_function":
+            self.values[n.name] = value.float().numpy()
+        return value
+
+
+def _expose_all(model: ModelProto) -> dict[str, str]:
+    """Make every floating-point tensor an output; returns the layer that computes each, by tensor name."""
+    types = {info.name: info.type.tensor_type.elem_type for info in model.graph.value_info}
+    layers = {output: node.name for node in model.graph.node for output in node.output if types.get(output) in FLOATING}
+    model.graph.output.extend(info for info in model.graph.value_info if info.name in layers)
+    return layers

@@ -1,0 +1,25 @@
+"""Write a model repository for Triton Inference Server. It was not run here.
+
+The folder can be mounted as it is, so it holds a second copy of the graph.
+"""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.data.files import replacing, write_text
+from pipeline.deploy.receivers.served import Served
+
+WARM_UP = "golden"  # raw pixels of a first request, below warmup/
+
+
+def write(served: Served, bundle: Path) -> None:
+    """Write triton/RUN_PRECISION/: config.pbtxt, labels.txt, 1/model.onnx and the pixels of a first request."""
+    model = bundle / "triton" / served.name
+    (model / "1").mkdir(parents=True)
+    shutil.copyfile(served.graph, model / "1" / "model.onnx")
+    write_text(model / "labels.txt", "".join(f"{name}\n" for name in served.classes.names))
+    with replacing(model / "warmup" / WARM_UP) as temporary:
+        temporary.write_bytes(np.ascontiguousarray(served.image).tobytes())
+    write_text(model / "config.pbtxt", served.render("triton.pbtxt.j2", warm_up=WARM_UP))

@@ -1,0 +1,84 @@
+"""Write sbom.cdx.json: a bundle's software bill of materials in CycloneDX 1.6.
+
+It lists the bundle's models and the packages of its requirements.lock with their licenses, and nothing that receivers
+install themselves (OpenVINO, TensorRT). Equal bundles have equal bills: no time, and a hash as serial number.
+"""
+
+import json
+import uuid
+from pathlib import Path
+from typing import Any
+
+from pipeline.data.files import sha256, write_json
+from pipeline.deploy.requirements_lock import LICENSES, LOCK, Licensed, Pin, read_licenses, read_lock
+from pipeline.errors import ArtifactError
+
+BILL = "sbom.cdx.json"
+MODELS = (".onnx", ".engine")
+NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:segdistill:sbom")
+
+
+def write_bill(name: str, bundle: Path) -> None:
+    """Write the bill of a bundle that holds everything else but its manifest."""
+    write_json(bundle / BILL, bill_of_materials(name, bundle))
+
+
+def bill_of_materials(name: str, bundle: Path) -> dict[str, Any]:
+    """Return the bill of a run's bundle.
+
+    Raises:
+        ArtifactError: the bundle's lock cannot be read, or the license of a package is not listed.
+    """
+    licenses = read_licenses(bundle / LICENSES)
+    models = [_model(path, bundle) for path in sorted(bundle.rglob("*")) if path.suffix in MODELS]
+    packages = [_package(pin, licenses, bundle / LICENSES) for pin in read_lock(bundle / LOCK)]
+    components = [*models, *packages]
+    content = {
+        "metadata": {
+            "tools": {"components": [{"type": "application", "name": "segdistill"}]},
+            "component": {"type": "application", "bom-ref": "bundle", "name": name},
+        },
+        "components": components,
+        # The lock does not say which package asks for which: the bundle needs all of them.
+        "dependencies": [{"ref": "bundle", "dependsOn": [component["bom-ref"] for component in components]}],
+    }
+    return {
+        "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "serialNumber": uuid.uuid5(NAMESPACE, json.dumps(content)).urn,
+        "version": 1,
+        **content,
+    }
+
+
+def _model(path: Path, bundle: Path) -> dict[str, Any]:
+    inside = path.relative_to(bundle).as_posix()
+    return {
+        "type": "machine-learning-model",
+        "bom-ref": f"file:{inside}",
+        "name": inside,
+        "hashes": [{"alg": "SHA-256", "content": sha256(path)}],
+    }
+
+
+def _package(pin: Pin, licenses: dict[tuple[str, str], Licensed], listed_in: Path) -> dict[str, Any]:
+    known = licenses.get((pin.name, pin.version))
+    if known is None:
+        raise ArtifactError(f"{listed_in} does not know the license of {pin}; run make licenses")
+    files = {
+        "type": "distribution",
+        "url": pin.purl,  # wherever the receiver gets it from
+        "comment": "an installer takes the one of these files that is for its platform",
+        "hashes": [{"alg": "SHA-256", "content": digest} for digest in pin.sha256],
+    }
+    return {
+        "type": "library",
+        "bom-ref": pin.purl,
+        "name": pin.name,
+        "version": pin.version,
+        "purl": pin.purl,
+        "licenses": [{"expression": known.license, "acknowledgement": "declared"}],
+        "externalReferences": [files],
+        **({"properties": [{"name": "segdistill:marker", "value": pin.marker}]} if pin.marker else {}),
+    }

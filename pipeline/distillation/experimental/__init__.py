@@ -1,0 +1,1 @@
+"""Surrogates: methods whose authors published no code, or did something else; what is here is our own derivation."""

@@ -1,0 +1,61 @@
+"""Distillation that trusts the teacher cell by cell, after an idea of FerKD (ICCV 2023): our adaptation.
+
+FerKD classifies whole crops: it drops or relabels those that the teacher is very sure or very unsure of. Here the cells
+of a segmentation are what is sorted.
+"""
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Bool
+from pydantic import model_validator
+from torch import Tensor
+
+from models.segmenter import SegmentationOutput
+from pipeline.data.classes import IGNORE_INDEX
+from pipeline.distillation.method import CellLabels, Labels, Logits, Method, Scalar, at_least_float32, labels_at_cells
+from pipeline.params.sections import Fraction, section
+
+
+class FerKD(Method):
+    """Follow the teacher's class distribution where it may be right, the smoothed label where it hardly is."""
+
+    @section
+    class Params:
+        """The three defaults are our choice: FerKD sorts whole crops."""
+
+        unsure_below: Fraction = 0.4  # a wrong teacher whose largest probability is below this is not followed...
+        sure_above: Fraction = 0.95  # ...nor one whose is above this: it is wrong and sure of it
+        smoothing: Fraction = 0.1  # of the label's probability, that goes to all classes alike
+
+        @model_validator(mode="after")
+        def _ordered(self) -> "FerKD.Params":
+            if self.unsure_below > self.sure_above:
+                raise ValueError(f"unsure_below {self.unsure_below} is larger than sure_above {self.sure_above}")
+            return self
+
+    params: Params
+
+    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
+        at_cells = labels_at_cells(labels, *student.logits.shape[-2:])
+        trusted = trusted_cells(teacher.logits, at_cells, self.params.unsure_below, self.params.sure_above)
+        return calibrated_divergence(student.logits, teacher.logits, at_cells, trusted, self.params.smoothing)
+
+
+@at_least_float32
+def trusted_cells(teacher: Logits, labels: CellLabels, unsure_below: float, sure_above: float) -> Bool[Tensor, "n h w"]:
+    """Where the teacher is followed: it is right, nobody knows better, or it is wrong and moderately sure."""
+    confidence, prediction = F.softmax(teacher, dim=1).max(dim=1)
+    moderate = (confidence >= unsure_below) & (confidence <= sure_above)
+    return (prediction == labels) | (labels == IGNORE_INDEX) | moderate
+
+
+@at_least_float32
+def calibrated_divergence(
+    student: Logits, teacher: Logits, labels: CellLabels, trusted: Bool[Tensor, "n h w"], smoothing: float
+) -> Scalar:
+    """KL(target || student), averaged over the cells; the target is the teacher's softmax or the smoothed label."""
+    classes = student.shape[1]
+    hard = F.one_hot(torch.where(labels == IGNORE_INDEX, 0, labels), classes).movedim(-1, 1).to(student)
+    smoothed = (1 - smoothing) * hard + smoothing / classes
+    target = torch.where(trusted[:, None], F.softmax(teacher, dim=1), smoothed)
+    return F.kl_div(F.log_softmax(student, dim=1), target, reduction="sum") / labels.numel()

@@ -1,0 +1,70 @@
+"""Look at samples and predictions in the FiftyOne App, and write the tags given there into review.csv.
+
+Runs in the folder of a profile.
+
+reads   artifacts/inspection/samples.jsonl, data/prepared/classes.json, review.csv and the pictures they name
+writes  scratch/inspect (pictures, database), and with `apply` review.csv
+"""
+
+import argparse
+import signal
+import socket
+from pathlib import Path
+
+from pipeline.errors import MachineError
+from pipeline.inspection.database import connect, explain_lost_database
+from pipeline.inspection.inputs import InspectionPaths, load_inputs
+
+PATHS = InspectionPaths(
+    samples=Path("artifacts/inspection/samples.jsonl"),
+    classes=Path("data/prepared/classes.json"),
+    review=Path("review.csv"),
+    scratch=Path("scratch/inspect"),
+)
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    actions = parser.add_subparsers(dest="action", required=True)
+    serve = actions.add_parser("open", help="serve the FiftyOne App")
+    serve.add_argument("--address", default="127.0.0.1", help="0.0.0.0 exposes the App, which has no login")
+    serve.add_argument("--port", type=int, default=5151)
+    actions.add_parser("apply", help="write the tags drop and fix_label of the App into review.csv")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    with explain_lost_database():
+        if arguments.action == "open":
+            open_app(arguments.address, arguments.port)
+        else:
+            connect(PATHS.scratch, share=True)
+            from pipeline.inspection import app  # FiftyOne must be imported by connect()
+
+            app.apply_tags(PATHS.review)
+
+
+def open_app(address: str, port: int) -> None:
+    # All end the App as Ctrl-C does; SIGINT too, which shells tell background processes to ignore.
+    for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(name, signal.default_int_handler)
+    require_free(address, port)
+    inputs = load_inputs(PATHS)
+    database_ends = connect(PATHS.scratch, share=False)
+    from pipeline.inspection import app  # FiftyOne must be imported by connect()
+
+    app.serve(app.refresh(inputs), address, port, database_ends)
+
+
+def require_free(address: str, port: int) -> None:
+    """Check that the port is free: FiftyOne would join any other App there, and show its dataset.
+
+    Raises:
+        MachineError: the port is taken, or the address is none of this machine's.
+    """
+    try:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((address, port))
+    except (OSError, OverflowError) as error:
+        raise MachineError(
+            f"the App cannot be served on {address}:{port} ({error}); choose another port with --port"
+        ) from error

@@ -1,0 +1,76 @@
+"""Choose the layers that stay in floating point: as few as the budget allows, the most sensitive first."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from rich.progress import track
+
+from pipeline.data.classes import ClassTable
+from pipeline.data.images import read_image
+from pipeline.data.labels import read_labels
+from pipeline.data.samples import Sample
+from pipeline.measure.parity import Agreement, complaints
+from pipeline.params.parity import BudgetParams
+from pipeline.quantization.quantizer import Quantizer, Target, open_quantized
+from pipeline.records.parity import Parity
+from pipeline.records.quantization import LayerChoice, LayerLoss
+from pipeline.runtime.artifacts import available_threads, open_artifact
+
+
+class LayerSensitivity:
+    """Measures quantized graphs on some labelled images, against the predictions of the float graph `source`."""
+
+    def __init__(self, samples: Sequence[Sample], classes: ClassTable, boundary_pixels: int, source: Path):
+        self.samples = samples
+        self.classes = classes
+        self.boundary_pixels = boundary_pixels
+        with open_artifact(source, available_threads()) as runner:
+            self.reference = [runner.run(read_image(sample.image, sample.image_sha256)[None])[0] for sample in samples]
+
+    def parity(self, graph: Path, target: Target) -> Parity:
+        agreement = Agreement(self.classes, self.boundary_pixels)
+        with open_quantized(graph, target) as runner:
+            for sample, reference in zip(self.samples, self.reference, strict=True):
+                prediction = runner.run(read_image(sample.image, sample.image_sha256)[None])[0]
+                agreement.add(sample.id, prediction, reference, read_labels(sample, self.classes))
+            return agreement.parity(runner.name)
+
+    def of_layers(self, quantizer: Quantizer, title: str) -> list[LayerLoss]:
+        """Quantize each layer alone and measure what it loses; the largest loss first."""
+        with tempfile.TemporaryDirectory() as folder:
+            graph = Path(folder) / "one_layer.onnx"
+            found = []
+            for name in track(quantizer.layers, f"{title}: layer sensitivity"):
+                quantizer.quantize_alone(name, graph)
+                found.append(LayerLoss(name=name, lost_points=self.parity(graph, "cpu").miou_lost_points))
+        return sorted(found, key=lambda layer: -layer.lost_points)
+
+
+def choose_layers(
+    quantizer: Quantizer,
+    target: Target,
+    sensitivity: LayerSensitivity,
+    budget: BudgetParams,
+    max_float_layers: int,
+    most_sensitive: Callable[[], Sequence[LayerLoss]],
+) -> LayerChoice:
+    """Quantize everything, then keep one more layer in floating point until the graph is within its budget.
+
+    Args:
+        most_sensitive: lists layers, largest loss first; called only if quantizing everything is over budget.
+
+    Returns:
+        The first choice within the budget, or the one that loses least.
+    """
+    tried: list[LayerChoice] = []
+    with tempfile.TemporaryDirectory() as folder:
+        graph = Path(folder) / "candidate.onnx"
+        for count in range(max_float_layers + 1):
+            kept = [layer.name for layer in most_sensitive()[:count]] if count else []
+            quantizer.quantize(target, kept, graph)
+            parity = sensitivity.parity(graph, target)
+            tried.append(LayerChoice(float_layers=kept, within_budget=not complaints(parity, budget), parity=parity))
+            if tried[-1].within_budget:
+                return tried[-1]
+    return min(tried, key=lambda choice: choice.parity.miou_lost_points)

@@ -1,0 +1,1 @@
+"""What each stage measures: one file for each record, declared, written and read in one place."""

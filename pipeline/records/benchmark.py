@@ -1,0 +1,119 @@
+"""reports/metrics/benchmark/RUN.json: latency of every file of a run on every runtime."""
+
+from typing import Literal
+
+from pipeline.records.files import record
+from segdistill_runtime.targets.target import all_targets
+
+CPU_RUNTIMES, GPU_RUNTIMES = (
+    tuple(target.name for target in all_targets() if target.device == device) for device in ("cpu", "gpu")
+)
+EAGER = "pytorch_eager"
+"""On the GPU if there is one, else on the CPU."""
+IMAGE_TO_LABELS = "image_to_labels"
+"""The boundary that decides: an image in memory in, labels out."""
+BOUNDARIES = ("device_compute", "with_copies", IMAGE_TO_LABELS, "file_to_labels")
+"""From the narrowest to the widest."""
+
+
+@record
+class Protocol:
+    """How long was measured. Calls and seconds are those of all rounds together.
+
+    The warm-up lasts both its calls and its seconds; timing likewise, but never longer than `max_s`.
+    """
+
+    warmup_calls: int
+    warmup_s: float
+    calls: int
+    min_s: float
+    max_s: float
+    rounds: int  # in each round every file is timed once, so that a slow minute of the machine hits all
+    noisy_above: float  # coefficient of variation
+    threads: int
+    split: str
+    images: int  # different images, used in turn
+
+
+@record
+class Postprocessing:
+    """Cost of full-size labels inside the graph, after the last convolution."""
+
+    precision: str
+    file: str
+    ms: float
+    network_ms: float  # all nodes before
+    share_of_network: float
+    operators: list[str]
+
+
+@record
+class Case:
+    """One file on one runtime at one boundary."""
+
+    runtime: str
+    precision: str
+    file: str
+    batch: int
+    height: int  # pixels
+    width: int
+    provider: str  # device or execution provider that computes
+    threads: int
+    boundary: str
+    status: Literal["measured", "not run"]
+    reason: str  # why it was not run
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Batch, height, width."""
+        return self.batch, self.height, self.width
+
+
+@record
+class Latency:
+    """Time of one call. All None if it was not measured; p90 and p99 are also None if there were too few calls."""
+
+    calls: int | None = None
+    p50_ms: float | None = None
+    p90_ms: float | None = None
+    p99_ms: float | None = None
+    mean_ms: float | None = None
+    min_ms: float | None = None
+    coefficient_of_variation: float | None = None
+    noisy: bool | None = None
+    throughput_images_per_s: float | None = None  # one call after the other
+    p50_ms_of_rounds: list[float] | None = None
+    peak_memory_mb: float | None = None  # of the process
+
+
+@record
+class Measurement(Latency, Case):
+    """The latency of one case."""
+
+
+@record
+class Benchmark:
+    run: str
+    protocol: Protocol
+    machine: dict[str, bool | str | int | float | None]
+    postprocessing: list[Postprocessing]
+    measurements: list[Measurement]
+
+    def measured(self, runtime: str, precision: str, shape: tuple[int, int, int]) -> Measurement | None:
+        """The measurement from image to labels; None if there is none."""
+        for entry in self.measurements:
+            found = (entry.runtime, entry.precision, entry.shape, entry.boundary, entry.status)
+            if found == (runtime, precision, shape, IMAGE_TO_LABELS, "measured"):
+                return entry
+        return None
+
+    def times_eager(self, runtime: str, p50_ms: float | None, shape: tuple[int, int, int]) -> float | None:
+        """Speed-up of a runtime over PyTorch eager float32.
+
+        None if eager was not measured, was noisy, or ran on another kind of device.
+        """
+        eager = self.measured(EAGER, "fp32", shape)
+        if eager is None or eager.noisy or not eager.p50_ms or not p50_ms:
+            return None
+        elsewhere = GPU_RUNTIMES if eager.provider == "cpu" else CPU_RUNTIMES
+        return None if runtime in elsewhere else eager.p50_ms / p50_ms

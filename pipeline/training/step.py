@@ -1,0 +1,160 @@
+"""One update of everything that is trained, and the guard that keeps bad losses out of it."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from lightning.fabric import Fabric
+from torch import Tensor, nn
+
+from pipeline.data.crops import TrainingBatch
+from pipeline.training.dot import DOT
+from pipeline.training.objective import Loss, Objective
+
+MEMORY = 0.98  # of the running mean: about fifty iterations
+WARM_UP = 20  # iterations in which no loss counts as a spike
+
+
+class LossGuard(nn.Module):
+    """Finds iterations that must not change the network: a loss or gradient that is NaN or infinite, or a spike.
+
+    Decides on the device, so that no step waits for the host; what it found is read when the loop logs. A bad loss is
+    multiplied with NaN before it is differentiated: the gradient, summed over all processes, then tells each of them
+    that this update is void.
+
+    Args:
+        spike_factor: a loss above so many times its running mean is bad; 0 looks at NaN and infinity only.
+    """
+
+    mean_loss: Tensor
+    accepted: Tensor
+    refused: Tensor
+    first_refused: Tensor
+    first_refused_loss: Tensor
+
+    def __init__(self, spike_factor: float):
+        super().__init__()
+        self.spike_factor = spike_factor
+        for name in ("mean_loss", "accepted", "refused", "first_refused_loss"):
+            self.register_buffer(name, torch.zeros(()))
+        self.register_buffer("first_refused", torch.full((), -1.0))
+
+    @torch.no_grad()
+    def weight(self, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
+        """Return 1 for a loss to learn from, NaN for a bad one."""
+        good = loss.isfinite()
+        if self.spike_factor:
+            usual = self.mean_loss / (1 - MEMORY ** self.accepted.clamp(min=1))
+            good &= (self.accepted < WARM_UP) | (loss <= self.spike_factor * usual)
+        return torch.where(good, 1.0, torch.nan)
+
+    @torch.no_grad()
+    def record(self, iteration: int, loss: Float[Tensor, ""], good: Bool[Tensor, ""]) -> None:
+        """Take down whether the iteration's update was applied."""
+        first = ~good & (self.refused == 0)
+        self.first_refused.copy_(torch.where(first, float(iteration), self.first_refused))
+        self.first_refused_loss.copy_(torch.where(first, loss, self.first_refused_loss))
+        self.refused += ~good
+        self.accepted += good
+        kept = torch.where(good, loss, self.mean_loss)  # a NaN must not enter the mean, even times zero
+        self.mean_loss.copy_(torch.where(good, MEMORY * self.mean_loss + (1 - MEMORY) * kept, self.mean_loss))
+
+
+class BatchNormSnapshot:
+    """The running statistics of every BatchNorm that learns, as they were before an iteration that was refused."""
+
+    def __init__(self, module: nn.Module):
+        norms = (norm for norm in module.modules() if isinstance(norm, nn.modules.batchnorm._BatchNorm))
+        self.live = [
+            tensor
+            for norm in norms
+            if norm.training
+            for tensor in (norm.running_mean, norm.running_var, norm.num_batches_tracked)
+            if tensor is not None
+        ]
+        self.before = [tensor.clone() for tensor in self.live]
+
+    def take(self) -> None:
+        for before, live in zip(self.before, self.live, strict=True):
+            before.copy_(live)
+
+    def restore_unless(self, good: Bool[Tensor, ""]) -> None:
+        for before, live in zip(self.before, self.live, strict=True):
+            live.copy_(torch.where(good, live, before))
+
+
+class Stepper:
+    """Updates everything that is trained from the parts of a batch.
+
+    Args:
+        objective: on its device. In several processes the model that it becomes adds up their gradients.
+        max_gradient_norm: of each of the objective's `grad_clip_groups`.
+    """
+
+    def __init__(
+        self, fabric: Fabric, objective: Objective, optimizer: torch.optim.Optimizer, guard: LossGuard,
+        max_gradient_norm: float,
+    ):  # fmt: skip
+        self.fabric = fabric
+        self.objective = objective
+        self.model = fabric.setup_module(objective, move_to_device=False)
+        self.optimizer = optimizer
+        wrapped = fabric.setup_optimizers(optimizer)
+        assert not isinstance(wrapped, tuple)
+        self.wrapped = wrapped
+        self.guard = guard
+        self.max_gradient_norm = max_gradient_norm
+        self.scaled = bool(fabric.strategy.precision.state_dict())  # fp16
+        # DOT differentiates one graph twice, which DDP does not follow: it is told to stay out.
+        self.reduces_itself = isinstance(optimizer, DOT) and fabric.world_size > 1
+
+    def step(self, iteration: int, parts: Sequence[TrainingBatch]) -> tuple[list[Loss], Bool[Tensor, ""]]:
+        """Apply the mean gradient of the parts, if it and every loss are what they should be.
+
+        Returns:
+            The parts' losses, detached, and whether the update was applied.
+        """
+        self.optimizer.zero_grad(set_to_none=True)
+        losses, weights = [], []
+        for part in parts:
+            last = part is parts[-1]
+            with self.fabric.no_backward_sync(self.model, enabled=self.reduces_itself or not last):
+                loss = self.model(*part.on(self.fabric.device))
+                weight = self.guard.weight(loss.total)
+                self._differentiate(loss, weight / len(parts))
+            losses.append(loss.detached())
+            weights.append(weight)
+        self.fabric.strategy.precision.unscale_gradients(self.optimizer)
+        norm = self._clip_gradients()
+        # The scale of fp16 is found by trial: a gradient that overflows there says nothing of the loss.
+        good = torch.stack(weights).isfinite().all() if self.scaled else norm.isfinite()
+        if not self.scaled:
+            self.optimizer.found_inf = (~good).float()  # type: ignore[reportAttributeAccessIssue]: fused optimizers look at it
+        self.wrapped.step()
+        self.guard.record(iteration, torch.stack([loss.total for loss in losses]).mean(), good)
+        return losses, good
+
+    def _differentiate(self, loss: Loss, weight: Tensor) -> None:
+        if isinstance(self.optimizer, DOT) and loss.distill is not None:
+            with self.optimizer.distill_gradients():
+                self.fabric.backward(weight * loss.distill, model=self.model, retain_graph=True)
+            self.fabric.backward(weight * loss.task, model=self.model)
+        else:
+            self.fabric.backward(weight * loss.total, model=self.model)
+
+    def _clip_gradients(self) -> Tensor:
+        """Shorten gradients that are too long; return the sum of the norms before."""
+        norm = self._clip_present()
+        if isinstance(self.optimizer, DOT):
+            with self.optimizer.distill_gradients():
+                norm = norm + self._clip_present()
+        return norm
+
+    def _clip_present(self) -> Tensor:
+        if self.reduces_itself:
+            for parameter in self.objective.parameters():
+                if parameter.grad is not None:
+                    parameter.grad = self.fabric.all_reduce(parameter.grad, reduce_op="mean")  # type: ignore[reportAttributeAccessIssue]
+        groups = self.objective.grad_clip_groups()
+        norms = [nn.utils.clip_grad_norm_(group.parameters(), self.max_gradient_norm) for group in groups]
+        return torch.stack(norms).sum()

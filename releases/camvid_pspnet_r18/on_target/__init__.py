@@ -1,1 +1,0 @@
-"""What a bundle takes to its target: nothing of the project is imported here."""

@@ -1,0 +1,77 @@
+"""The few calls of CUDA's runtime library that an engine needs, through ctypes: a target needs no further package."""
+
+import ctypes
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from segdistill_runtime.errors import NotAvailable
+
+NAMES = ("libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0", "libcudart.so")
+TO_DEVICE, TO_HOST = 1, 2  # cudaMemcpyKind
+CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76  # cudaDeviceAttr
+
+
+class CudaRuntime:
+    """Memory and one stream of the first GPU.
+
+    Raises:
+        NotAvailable: no CUDA library, no GPU, or a call that failed.
+    """
+
+    def __init__(self) -> None:
+        self.cudart = _load_library()
+        self.cudart.cudaGetErrorString.restype = ctypes.c_char_p
+        self.stream = ctypes.c_void_p()
+        self._call("cudaStreamCreate", ctypes.byref(self.stream))
+
+    def capability(self) -> str:
+        """Such as SM87."""
+        found = []
+        for attribute in (CAPABILITY_MAJOR, CAPABILITY_MINOR):
+            value = ctypes.c_int()
+            self._call("cudaDeviceGetAttribute", ctypes.byref(value), ctypes.c_int(attribute), ctypes.c_int(0))
+            found.append(value.value)
+        return f"SM{found[0]}{found[1]}"
+
+    def allocate(self, size: int) -> int:
+        """Address of `size` bytes on the GPU."""
+        pointer = ctypes.c_void_p()
+        self._call("cudaMalloc", ctypes.byref(pointer), ctypes.c_size_t(size))
+        return int(pointer.value or 0)
+
+    def free(self, address: int) -> None:
+        self._call("cudaFree", ctypes.c_void_p(address))
+
+    def copy(self, target: int, source: int, size: int, direction: int) -> None:
+        """Queue a copy on the stream; both addresses must stay valid until `synchronize`."""
+        self._call(
+            "cudaMemcpyAsync", ctypes.c_void_p(target), ctypes.c_void_p(source), ctypes.c_size_t(size),
+            ctypes.c_int(direction), self.stream,
+        )  # fmt: skip
+
+    def synchronize(self) -> None:
+        self._call("cudaStreamSynchronize", self.stream)
+
+    def _call(self, function: str, *arguments: object) -> None:
+        status = getattr(self.cudart, function)(*arguments)
+        if status != 0:
+            said = self.cudart.cudaGetErrorString(status)
+            raise NotAvailable(f"{function} failed: {said.decode() if said else f'error {status}'}")
+
+
+def _load_library() -> ctypes.CDLL:
+    for candidate in _candidates():
+        try:
+            return ctypes.CDLL(candidate)
+        except OSError:
+            continue  # not there, or of another system; the next may do
+    raise NotAvailable(
+        f"no CUDA runtime library ({', '.join(NAMES)}) was found: install CUDA, or add its folder to LD_LIBRARY_PATH"
+    )
+
+
+def _candidates() -> Iterator[str]:
+    yield from NAMES
+    for folder in (Path("/usr/local/cuda/lib64"), *(Path(entry) / "nvidia" for entry in sys.path if entry)):
+        yield from map(str, sorted(folder.glob("**/libcudart.so*")) if folder.is_dir() else ())

@@ -1,0 +1,46 @@
+"""Segment one image with a released model.
+
+Checks every file of the bundle against its manifest before it opens the model, then writes the image with the predicted
+classes laid over it, and prints each class's share of the pixels.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from segdistill_runtime.bundle import add_bundle_arguments, open_model, verify_bundle
+from segdistill_runtime.contract import CLASSES, LabelClass, read_classes
+from segdistill_runtime.images import read_image
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("image", type=Path, help="an image file of any size; the overlay is written here")
+    add_bundle_arguments(parser, auto="the fastest that is installed")
+    parser.add_argument("--output", type=Path, help="overlay to write (default: IMAGE's name with _overlay.png, here)")
+    parser.add_argument("--labels", type=Path, help="also write the train ids as an 8-bit PNG")
+    parser.add_argument("--opacity", type=float, default=0.55, help="of the colors over the image, 0 to 1")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    bundle, contract = verify_bundle(arguments.bundle, arguments.public_key)
+    image = read_image(arguments.image)
+    segmenter = open_model(bundle, contract, arguments.runtime, arguments.threads)
+    labels = segmenter.segment(image)
+    print(f"{segmenter.file.model} with {segmenter.file.runtime}")
+    _write(image, labels, read_classes(bundle.read(CLASSES)), arguments)
+
+
+def _write(image: np.ndarray, labels: np.ndarray, classes: list[LabelClass], arguments: argparse.Namespace) -> None:
+    palette = np.array([entry.color for entry in classes], dtype=np.uint8)
+    overlay = Image.blend(Image.fromarray(image), Image.fromarray(palette[labels]), arguments.opacity)
+    output = arguments.output or Path(f"{arguments.image.stem}_overlay.png")
+    overlay.save(output)
+    if arguments.labels:
+        Image.fromarray(labels).save(arguments.labels)
+    shares = np.bincount(labels.ravel(), minlength=len(classes)) / labels.size
+    for index in np.argsort(-shares):
+        if shares[index] > 0:
+            print(f"{classes[index].name:>16}  {100 * shares[index]:5.1f} %")
+    print(f"overlay written to {output}")

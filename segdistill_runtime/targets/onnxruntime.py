@@ -1,0 +1,94 @@
+"""ONNX Runtime on the CPU."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from segdistill_runtime.errors import FileRefused, NotAvailable
+from segdistill_runtime.onnx_file import require_plain_graph
+from segdistill_runtime.runner import Runner, input_shape, one_batch
+from segdistill_runtime.targets.target import Reader, Target
+
+
+class OnnxRuntime(Target):
+    name = module = "onnxruntime"
+    label = "ONNX Runtime"
+    device = "cpu"
+    packages = ("onnxruntime", "onnxruntime-gpu")
+    runs_files_of = decided_with = "onnxruntime"
+    triton_backend = "onnxruntime"
+    provider = "CPUExecutionProvider"
+
+    def open(self, file: str, read: Reader, threads: int, disabled_optimizers: Sequence[str] = ()) -> "OnnxRunner":
+        """Load a graph; `disabled_optimizers` are names of ONNX Runtime's own graph optimizers."""
+        graph = read(file)
+        require_plain_graph(file, graph)
+        options = self.session_options(threads)
+        return OnnxRunner(self, file, self.session(file, graph, options, disabled_optimizers), self.load())
+
+    def session_options(self, threads: int) -> Any:
+        onnxruntime = self.load()
+        onnxruntime.set_default_logger_severity(4)  # what it says is in the exception
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 4
+        return options
+
+    def session(self, file: str, graph: bytes, options: Any, disabled_optimizers: Sequence[str] = ()) -> Any:
+        """Open a session on this provider and no other: ONNX Runtime itself would fall back silently."""
+        onnxruntime = self.load()
+        if self.provider not in onnxruntime.get_available_providers():
+            found = ", ".join(onnxruntime.get_available_providers())
+            raise NotAvailable(f"this onnxruntime has no {self.provider}, only {found}: pip install {self.packages[0]}")
+        try:
+            session = onnxruntime.InferenceSession(
+                graph, options, providers=[(self.provider, self.provider_options())], enable_fallback=0,
+                disabled_optimizers=list(disabled_optimizers) or None,
+            )  # fmt: skip
+        except Exception as error:  # the runtime's own exceptions share no public base class
+            said = str(error).strip().partition("\n")[0]
+            if self.device == "gpu":
+                raise NotAvailable(f"{self.provider} cannot run {file} on this machine: {said}") from error
+            raise FileRefused(f"{file} is no ONNX file that ONNX Runtime can load: {said}") from error
+        if session.get_providers()[0] != self.provider:  # one whose libraries do not load is dropped with a log line
+            raise NotAvailable(
+                f"asked for {self.provider}, ONNX Runtime gave {session.get_providers()}: one of its libraries is "
+                f"missing, or there is no such device"
+            )
+        return session
+
+    def provider_options(self) -> dict[str, str]:
+        return {}
+
+
+class OnnxRunner(Runner):
+    def __init__(self, target: OnnxRuntime, file: str, session: Any, onnxruntime: Any):
+        self.name, self.provider = target.name, target.provider
+        self.memory = "cpu" if target.device == "cpu" else "cuda"
+        self.ort_value = onnxruntime.OrtValue
+        self.session = session
+        kinds = [given.type.removeprefix("tensor(").removesuffix(")") for given in session.get_inputs()]
+        inputs = zip(session.get_inputs(), kinds, strict=True)
+        self.shape = input_shape(file, [(one.name, kind, one.shape) for one, kind in inputs])
+        self.output = session.get_outputs()[0].name
+
+    def run_batch(self, images: Any) -> Any:
+        return self.session.run([self.output], {"image": images})[0]
+
+    def prepared(self, images: Any) -> Callable[[], object]:
+        source = self.ort_value.ortvalue_from_numpy(one_batch(images, self.shape), self.memory, 0)
+        binding = self.session.io_binding()
+        binding.bind_ortvalue_input("image", source)
+        binding.bind_output(self.output, self.memory)
+        self.session.run_with_iobinding(binding)
+        (labels,) = binding.get_outputs()
+        binding.bind_ortvalue_output(self.output, labels)  # else every call allocates its output anew
+
+        def call() -> object:
+            self.session.run_with_iobinding(binding)
+            binding.synchronize_outputs()
+            return labels
+
+        return call
+
+    def close(self) -> None:
+        del self.session

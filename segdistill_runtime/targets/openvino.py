@@ -1,0 +1,67 @@
+"""OpenVINO on the CPU."""
+
+from collections.abc import Callable
+from typing import Any
+
+from segdistill_runtime.errors import FileRefused
+from segdistill_runtime.onnx_file import require_plain_graph
+from segdistill_runtime.runner import Runner, input_shape, one_batch
+from segdistill_runtime.targets.target import Reader, Target
+
+
+class OpenVino(Target):
+    name = module = "openvino"
+    label = "OpenVINO"
+    device = "cpu"
+    packages = ("openvino",)
+    runs_files_of = decided_with = "openvino"
+
+    def open(self, file: str, read: Reader, threads: int) -> "OpenVinoRunner":
+        graph = read(file)
+        require_plain_graph(file, graph)
+        openvino = self.load()
+        settings: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_PRECISION_HINT": "f32",  # the types of the file; its own choice would be bfloat16 where it can
+        }
+        if threads:
+            settings["INFERENCE_NUM_THREADS"] = threads
+        try:
+            core = openvino.Core()
+            model = core.compile_model(core.read_model(model=graph), "CPU", settings)
+        except Exception as error:  # it raises RuntimeError and what its bindings raise
+            raise FileRefused(f"{file} is no ONNX file that OpenVINO can load: {error}") from error
+        return OpenVinoRunner(file, model, openvino.Tensor)
+
+
+class OpenVinoRunner(Runner):
+    name = "openvino"
+    provider = "CPU"
+
+    def __init__(self, file: str, model: Any, tensor: Any):
+        self.model, self.tensor = model, tensor
+        self.shape = input_shape(file, [_described(given) for given in model.inputs])
+        self.request = model.create_infer_request()
+
+    def run_batch(self, images: Any) -> Any:
+        return self.request.infer({"image": images})[0].copy()
+
+    def prepared(self, images: Any) -> Callable[[], object]:
+        request = self.model.create_infer_request()  # its own: `run` would replace the image
+        request.set_input_tensor(self.tensor(one_batch(images, self.shape)))
+
+        def call() -> object:
+            request.start_async()  # `infer` of the Python binding would copy the labels
+            request.wait()
+            return request.get_output_tensor()
+
+        return call
+
+    def close(self) -> None:
+        del self.request, self.model
+
+
+def _described(given: Any) -> tuple[str, str, list[Any]]:
+    """Return name, type and shape of one input; a length that is not fixed as text."""
+    lengths = [length.get_length() if length.is_static else str(length) for length in given.partial_shape]
+    return given.any_name, given.element_type.to_dtype().name, lengths

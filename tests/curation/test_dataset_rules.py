@@ -1,0 +1,76 @@
+from pipeline.curation.dataset_rules import (
+    class_imbalance,
+    exact_duplicate,
+    leakage,
+    missing_class,
+    near_duplicate,
+    shared_sequence,
+)
+from pipeline.curation.duplicates import compare_splits, near_copies
+from pipeline.curation.rule import BelowParams, OccurrenceParams, RatioParams, RuleParams
+from pipeline.records.curation import SplitStatistics
+from tests.curation.measured import sample, thumb
+
+FINGERPRINTS = [
+    thumb("t0", "train", 0, "x"),
+    thumb("t1", "train", 1, "x"),
+    thumb("v0", "val", 2, "y"),
+    thumb("v1", "val", 90, "x"),
+    thumb("e0", "test", 91, "x"),
+]
+SAMPLES = {item.id: sample(item.id, item.split, item.sequence) for item in FINGERPRINTS}
+CLOSE = BelowParams(policy="drop", below=0.001)  # 2.5 degrees
+PAIRS = compare_splits(FINGERPRINTS, CLOSE.below)
+
+
+def test_exact_duplicates_name_the_original() -> None:
+    same = [thumb(name, "train", 0, image="i", mask="m") for name in ("t0", "t1")]
+    found = exact_duplicate.check(same, SAMPLES, RuleParams(policy="warn"))
+    assert found == [(SAMPLES["t1"], "same pixels and same mask as t0")]
+
+
+def test_near_duplicates_are_within_a_split() -> None:
+    found = near_duplicate.check(near_copies(FINGERPRINTS, CLOSE.below), SAMPLES, CLOSE)
+    assert found == [(SAMPLES["t1"], "nearly the same image as t0 of the split (distance 0.0002)")]
+
+
+def test_leaks_are_across_splits_and_blame_the_later_one() -> None:
+    assert {sample.id: reason for sample, reason in leakage.check(PAIRS, SAMPLES, CLOSE)} == {
+        "v0": "nearly the same image as t1 of split train (distance 0.0002)",
+        "e0": "nearly the same image as v1 of split val (distance 0.0002)",
+    }
+
+
+def test_shared_sequences_name_the_first_split_that_has_them() -> None:
+    found = shared_sequence.check(PAIRS, SAMPLES.values(), RuleParams(policy="block"))
+    assert [(sample.id, reason) for sample, reason in found] == [
+        ("v1", "split train has frames of its sequence x too"),
+        ("e0", "split train has frames of its sequence x too"),
+    ]
+
+
+SPLITS = {
+    "train": SplitStatistics(samples=9, sequences=3, pixels=[1000, 10, 0], void_pixels=0, samples_with_class=[9, 1, 0]),
+    "val": SplitStatistics(samples=4, sequences=1, pixels=[500, 0, 3], void_pixels=0, samples_with_class=[4, 0, 1]),
+    "test": SplitStatistics(samples=0, sequences=0, pixels=[0, 0, 0], void_pixels=0, samples_with_class=[0, 0, 0]),
+    "unlabelled": SplitStatistics(
+        samples=5, sequences=5, pixels=[0, 0, 0], void_pixels=0, samples_with_class=[0, 0, 0]
+    ),
+}
+NAMES = ["road", "pole", "sign"]
+
+
+def test_missing_classes_by_split() -> None:
+    found = missing_class.check(SPLITS, NAMES, OccurrenceParams(policy="warn", samples=2))
+    assert [reason for _, reason in found] == [
+        "split train: class pole occurs in 1 sample(s), fewer than 2",
+        "split train: no pixel of class sign; nothing can be said about it there",
+        "split val: no pixel of class pole; nothing can be said about it there",
+        "split val: class sign occurs in 1 sample(s), fewer than 2",
+    ]
+
+
+def test_imbalance_is_measured_on_train_and_against_the_most_frequent_class() -> None:
+    ((_, reason),) = class_imbalance.check(SPLITS, NAMES, RatioParams(policy="warn", above=99.0))
+    assert reason == "split train has 100 pixels of road for each one of pole"
+    assert class_imbalance.check(SPLITS, NAMES, RatioParams(policy="warn", above=100.0)) == []

@@ -1,0 +1,126 @@
+"""What is said about a number is true of the number, also when it is a loss or nothing."""
+
+from dataclasses import replace
+
+import pytest
+
+from pipeline.params.runs import PruneParams
+from pipeline.reporting import formatting, overview
+from pipeline.reporting.inputs import Run, load
+from pipeline.reporting.overview import stage_facts, tiles
+from pipeline.reporting.summary import RunSummary, Summary, summarize
+from tests.reporting.conftest import FakeProfile
+
+
+def _run(gain: float | None) -> RunSummary:
+    return RunSummary(
+        run="student_gdd" if gain is not None else "student", architecture="pspnet", method="gdd", seed=0,
+        miou=0.5 + (gain or 0) / 100, baseline_miou=0.5, gain_points=gain, pixel_accuracy=0.8, params=1, gmacs=1.0,
+        onnx_pixel_agreement=1.0, onnx_miou=0.5, latency_p50_ms=None, latency_runtime="onnxruntime",
+        latency_boundary="image_to_labels", fastest=None, decisions=[], engines=[], release="released",
+        release_reasons=[], signed=False,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("gain", "shown", "words"),
+    [
+        (2.61, "+2.6", "a gain of 2.6 points"),
+        (-0.84, "\N{MINUS SIGN}0.8", "a loss of 0.8 points"),
+        (-0.04, "0.0", "no difference"),
+        (0.04, "0.0", "no difference"),
+        (None, "\N{EM DASH}", "trained without a teacher"),
+    ],
+)
+def test_gain_and_loss(gain: float | None, shown: str, words: str) -> None:
+    assert formatting.points(gain) == shown
+    assert words in overview.describe_gain(_run(gain))
+
+
+def _headline(*gains: float | None) -> str:
+    return overview.headline(Summary(profile_title="", teacher=None, runs=[_run(g) for g in gains], machine={}))
+
+
+def test_headline_does_not_hide_that_distillation_did_not_help() -> None:
+    assert "student_gdd reaches" in _headline(None, 2.0)
+    lost = _headline(None, -2.0)
+    assert lost.startswith("student reaches")
+    assert "a loss of 2.0 points" in lost
+    assert "No run of this profile is distilled" in _headline(None)
+
+
+@pytest.mark.parametrize(
+    ("share", "shown"), [(1.0, "100.000"), (0.9999999, "99.999"), (0.99998, "99.998"), (0.57, "57.000"), (0.0, "0.000")]
+)
+def test_agreement_is_100_percent_only_if_it_is(share: float, shown: str) -> None:
+    assert formatting.agreement(share) == f"{shown}{formatting.THIN_SPACE}%"
+
+
+def test_formats() -> None:
+    assert formatting.scientific(3.14e-5).split(formatting.THIN_SPACE) == ["3.1", "\N{MULTIPLICATION SIGN}", "10⁻⁵"]
+    assert formatting.counted(1, "run") == "1 run"
+    assert formatting.number(-0.0001, 3) == "0.000"
+    assert formatting.times(None) == "\N{EM DASH}"
+    assert formatting.times(3.451) == f"3.45{formatting.THIN_SPACE}\N{MULTIPLICATION SIGN}"
+    assert formatting.listed(["a"]) == "a"
+    assert formatting.listed(["a", "b", "c"]) == "a, b and c"
+    assert formatting.runtime("openvino") == "OpenVINO"
+    assert formatting.runtime("a_new_one") == "a_new_one"
+    assert formatting.counted(1200, "run") == f"1{formatting.THIN_SPACE}200 runs"
+    assert formatting.milliseconds(None) == formatting.number(None) == formatting.percent(None) == "n/a"
+
+
+def test_a_student_is_named_by_what_makes_it_small(pristine: FakeProfile) -> None:
+    run = pristine.runs["pspnet_r18_gdd"]
+    assert formatting.network(run) == "stride 8"
+    smaller = replace(
+        run,
+        network=replace(run.network, input_scale=0.667, output_stride=16),
+        prune=PruneParams(source="students/big", keep=0.5),
+    )
+    stride, image, channels = formatting.network(smaller).split(", ")
+    assert (stride, image) == ("stride 16", "image \N{MULTIPLICATION SIGN} 0.667")
+    assert channels == f"50{formatting.THIN_SPACE}% of the channels of big"
+
+
+def test_several_seeds_are_counted_per_recipe(pristine: FakeProfile) -> None:
+    inputs = load(pristine.runs, "test", pristine.folders)
+    summary = summarize("", inputs)
+    assert overview.describe_seeds(summary.runs[1], summary, inputs) == "One seed: not a verdict on the method."
+
+    first = inputs.runs["pspnet_r18_gdd"]
+    other: Run = replace(first, name="again", params=replace(first.params, seed=1))
+    inputs = replace(inputs, runs={**inputs.runs, "again": other})
+    again = replace(summary.runs[1], run="again", seed=1, gain_points=-1.0)
+    summary = replace(summary, runs=[*summary.runs, again])
+    text = overview.describe_seeds(summary.runs[1], summary, inputs)
+    assert text.startswith("2 runs of this recipe with different seeds, gains from \N{MINUS SIGN}1.0 to +2.6 points")
+
+
+def test_overview_is_about_the_best_student_and_all_stages(pristine: FakeProfile) -> None:
+    inputs = load(pristine.runs, "test", pristine.folders)
+    summary = summarize("", inputs)
+    values = [tile.value.replace(formatting.THIN_SPACE, " ") for tile in tiles(summary, inputs)]
+    assert values == ["54.7 %", "+2.6 points", "3.08 ms", "12.40 M"]
+    facts = {stage: fact.replace(formatting.THIN_SPACE, " ") for stage, fact in stage_facts(summary, inputs).items()}
+    assert list(facts) == [
+        "prepare", "curate", "teacher", "student", "evaluate", "inspect",
+        "export", "quantize", "engine", "benchmark", "release", "report",
+    ]  # fmt: skip
+    assert facts["teacher"] == "pspnet, 63.1 %"
+    assert facts["quantize"] == "1.27 points lost at most"
+    assert facts["benchmark"] == "best: 3.08 ms"
+    assert facts["engine"] == "12 of 24 built"
+    assert facts["release"] == "3 of 4 released"
+
+
+def test_the_overview_shows_pretraining_where_a_student_began_with_it(pristine: FakeProfile) -> None:
+    inputs = load(pristine.runs, "test", pristine.folders)
+    first = inputs.runs["pspnet_r18"]
+    words = "pre-trained here: 700 iterations on 367 unlabelled images, imitating resnet50 (file r50, sha256 0123)"
+    evaluation = replace(first.evaluation, backbone_weights=words)
+    begun = replace(first, evaluation=evaluation)
+    inputs = replace(inputs, runs={**inputs.runs, "pspnet_r18": begun})
+    facts = stage_facts(summarize("", inputs), inputs)
+    assert list(facts)[:4] == ["prepare", "curate", "pretrain", "teacher"]
+    assert facts["pretrain"] == "700 iterations"

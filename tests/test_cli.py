@@ -1,0 +1,154 @@
+"""Stages and commands end quietly or with one message; every command explains itself."""
+
+import argparse
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+
+import pytest
+
+from models.errors import ModelError
+from pipeline.__main__ import COMMANDS, IN_PROFILE, ROOT, main, overview, parser_of, profile_folder
+from pipeline.cli import run_command
+from pipeline.errors import ParamsError, SegdistillError
+
+
+@pytest.mark.parametrize("error", [SegdistillError("what, where, what to do"), ModelError("what, where, what to do")])
+def test_a_project_error_is_one_message(error: Exception) -> None:
+    def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit, match="Error: what, where, what to do"):
+        run_command(main)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (KeyboardInterrupt(), "Interrupted"),
+        (MemoryError(), "Lower training.batch_size"),
+        (OSError(errno.ENOSPC, "", "x.bin"), "No space left writing x.bin"),
+        (OSError(errno.EDQUOT, "", "x.bin"), "The disk quota is used up writing x.bin"),
+        (OSError(errno.EROFS, "", "x.bin"), "The file system is read-only: x.bin. Make the folder writable"),
+        (OSError(errno.EACCES, "", "x.bin"), "Permission denied: x.bin"),
+    ],
+)
+def test_what_the_machine_did_is_said(error: BaseException, message: str) -> None:
+    def main() -> None:
+        raise error
+
+    with pytest.raises(SystemExit, match=message):
+        run_command(main)
+
+
+def test_a_defect_of_ours_keeps_its_traceback() -> None:
+    def main() -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        run_command(main)
+
+
+@pytest.mark.parametrize("stage", ["prepare", "curate", "teacher", "inspect", "report"])
+def test_a_stage_ends_with_one_message(stage: str, tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", f"stages.{stage}"],
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert result.returncode == 1
+    assert result.stderr.strip().startswith("ParamsError: cannot read ")
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal at a parent's death is Linux's")
+@pytest.mark.parametrize("ends", [True, False])
+def test_a_child_ends_with_its_parent_if_it_says_so(ends: bool) -> None:
+    """Killed, not asked: a comparison that ran out of memory must not leave its training behind."""
+    child = f"import time; from pipeline.cli import end_with_parent; {ends} and end_with_parent(); print(0, flush=True)"
+    parent = f"import subprocess, sys; p = subprocess.Popen([sys.executable, '-c', '''{child}; time.sleep(60)'''], \
+stdout=subprocess.PIPE); p.stdout.readline(); print(p.pid, flush=True); p.wait()"
+    with subprocess.Popen([sys.executable, "-c", parent], stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+        assert process.stdout is not None
+        pid = int(process.stdout.readline())
+        process.kill()
+    try:
+        assert _gone_within(pid, 5.0 if ends else 0.5) is ends
+    finally:
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+
+def _gone_within(pid: int, seconds: float) -> bool:
+    """A dead process whose new parent has not asked for it yet counts as gone."""
+    for _ in range(int(seconds / 0.05)):
+        state = Path(f"/proc/{pid}/stat")
+        if not state.exists() or state.read_text().rpartition(")")[2].split()[0] == "Z":
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def test_help_lists_every_command_at_once_and_imports_none_of_them() -> None:
+    program = "import sys, runpy; sys.argv[1:] = ['--help']\ntry: runpy.run_module('pipeline', run_name='__main__')\n"
+    program += "finally: print(sorted({'torch', 'numpy', 'dvc', 'onnx'} & sys.modules.keys()))"
+    done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=False)
+    lines = [line.split("  ")[1:] for line in done.stdout.splitlines() if line.startswith("  ")]
+    assert [words[0] for words in lines] == list(COMMANDS)
+    assert all(words[-1].strip() for words in lines)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str) -> None:
+    parser, module = parser_of(name)
+    summary = (module.__doc__ or "").splitlines()[0]
+    assert summary in overview([])
+    assert summary.endswith((".", ":"))
+    assert callable(module.run)
+    for action in parser._actions:
+        assert action.help or isinstance(action, argparse._SubParsersAction), f"{action.dest} has no help"
+    assert ("--profile" in parser.format_help()) == (name in IN_PROFILE)
+
+
+def test_defaults_are_shown() -> None:
+    assert "--iterations ITERATIONS" in (text := parser_of("bench data")[0].format_help())
+    assert "(default: 30)" in text
+
+
+def test_a_profile_is_found_by_name_and_by_folder(tmp_path: Path) -> None:
+    assert profile_folder("camvid-cpu") == ROOT / "profiles/camvid-cpu"
+    (tmp_path / "params.yaml").touch()
+    assert profile_folder(str(tmp_path)) == tmp_path
+    with pytest.raises(ParamsError, match=r"there is no profile 'camvid_cpu'; profiles/ has .*camvid-cpu"):
+        profile_folder("camvid_cpu")
+
+
+def test_a_command_runs_in_its_profile_and_paths_are_the_callers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("PATH", "PYTHONPATH"):  # main sets them for the processes of a command
+        monkeypatch.setenv(variable, os.environ.get(variable, ""))
+    (tmp_path / "profile").mkdir()
+    (tmp_path / "profile/params.yaml").touch()
+    (tmp_path / "images").mkdir()
+    monkeypatch.chdir(tmp_path)
+    main(["link-data", "images", "--profile", str(tmp_path / "profile")])
+    assert (tmp_path / "profile/data/raw").resolve() == tmp_path / "images"
+
+
+def test_an_unknown_command_ends_with_status_1_and_the_list(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="There is no command 'docter'"):
+        main(["docter"])
+    assert "doctor" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as ended:
+        main(["bench", "--help"])
+    assert ended.value.code == 0
