@@ -6,6 +6,7 @@ A backbone is built by the first entry of BACKBONES whose pattern its name match
 HEADS = {
     "pspnet": "models.pspnet:PSPHead",
     "deeplabv3": "models.deeplabv3:ASPPHead",
+    "ladder": "models.ladder:LadderHead",
 }
 BACKBONES = {
     "resnet18_v1c": "models.resnet:resnet18_v1c",

@@ -3,6 +3,7 @@
 import copy
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
@@ -16,16 +17,27 @@ from models.segmenter import Segmenter
 from pipeline.measure.cost import deployed_parameters, multiply_accumulates
 from tests.toy import TOY_DESIGN
 
-NETWORKS = [("pspnet", "resnet18_v1c"), ("deeplabv3", "resnet18_v1c"), ("pspnet", "resnet18"), ("pspnet", "resnet10t")]
+NETWORKS = [
+    ("pspnet", "resnet18_v1c"),
+    ("deeplabv3", "resnet18_v1c"),
+    ("pspnet", "resnet18"),
+    ("pspnet", "resnet10t"),
+    ("ladder", "resnet18"),
+]
 HEAD = 32
+
+
+def _stride(architecture: str) -> Literal[16, 32]:
+    return 32 if architecture == "ladder" else 16
 
 
 def _network(architecture: str, backbone: str) -> Segmenter:
     """In float64, with BatchNorms as training leaves them: nothing at its beginning."""
     torch.manual_seed(0)
     design = replace(
-        TOY_DESIGN, architecture=architecture, backbone=backbone, head_channels=HEAD, auxiliary_channels=HEAD
-    )
+        TOY_DESIGN, architecture=architecture, backbone=backbone, head_channels=HEAD, auxiliary_channels=HEAD,
+        output_stride=_stride(architecture),
+    )  # fmt: skip
     segmenter = build_segmenter(design).double().eval()
     for layer in layers_of(segmenter):
         if layer.norm is not None:
@@ -120,7 +132,7 @@ def test_a_pruned_network_learns_and_its_checkpoint_rebuilds_it(
     keep_channels(segmenter, strongest_channels(segmenter, 0.5))
     design = replace(
         TOY_DESIGN, architecture=architecture, backbone=backbone, head_channels=HEAD, auxiliary_channels=HEAD,
-        channels=widths(segmenter),
+        output_stride=_stride(architecture), channels=widths(segmenter),
     )  # fmt: skip
     output = segmenter.train()(torch.rand(2, 3, 64, 80))
     (output.logits.square().mean() + output.auxiliary_logits.square().mean()).backward()

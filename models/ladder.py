@@ -1,0 +1,65 @@
+"""Ladder decoder (SwiftNet, arXiv 1903.08469): cheap context at stride 32, details from the finer maps."""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from models.backbone import FeatureMap
+from models.errors import ModelError
+from models.heads import ConvBNReLU, Head, PixelClassifier
+from models.pooling import pool_to_bins
+from models.resize import bilinear
+
+BINS = (1, 2, 4, 8)
+FINER = 3  # maps beside the last
+
+
+class LadderHead(Head):
+    """Pyramid pooling on the last map; then, map by map up to the finest: upsample, add a 1x1 lateral, blend by 3x3.
+
+    Convolutions come before their BatchNorm and ReLU, not after as in the paper, so that BatchNorms can be folded.
+    With one-pixel bins BatchNorm needs at least two images in training.
+    """
+
+    def __init__(self, maps: Sequence[FeatureMap], channels: int, classes: int):
+        super().__init__()
+        strides = [features.stride for features in maps]
+        if any(2 * fine != coarse for fine, coarse in pairwise(strides)):
+            raise ModelError(
+                f"head ladder needs feature maps of strides 4, 8, 16 and 32, the backbone's have {strides}; "
+                f"set output_stride: 32 and take a convolutional backbone"
+            )
+        self.reduce = ConvBNReLU(maps[-1].channels, channels, kernel_size=1)
+        level = max(1, channels // len(BINS))
+        self.branches = nn.ModuleList(ConvBNReLU(channels, level, kernel_size=1) for _ in BINS)
+        self.pyramid = ConvBNReLU(channels + len(BINS) * level, channels, kernel_size=1)
+        finer = maps[-1 - FINER : -1]
+        self.laterals = nn.ModuleList(ConvBNReLU(fine.channels, channels, kernel_size=1) for fine in finer)
+        self.blends = nn.ModuleList(ConvBNReLU(channels, channels, kernel_size=3) for _ in finer)
+        self.classifier = PixelClassifier(channels, classes)
+
+    def forward(self, maps: Sequence[Float[Tensor, "n _ _ _"]]) -> tuple[Tensor, Tensor]:
+        reduced = self.reduce(maps[-1])
+        height, width = reduced.shape[-2:]
+        pooled = [
+            bilinear(branch(pool_to_bins(reduced, bins)), height, width)
+            for bins, branch in zip(BINS, self.branches, strict=True)
+        ]
+        features = self.pyramid(torch.cat([reduced, *pooled], dim=1))
+        for index in reversed(range(FINER)):
+            lateral = self.laterals[index](maps[index - 1 - FINER])
+            features = self.blends[index](bilinear(features, lateral.shape[-2], lateral.shape[-1]) + lateral)
+        return features, self.classifier(features)
+
+    def connections(self, maps: Sequence[str]) -> Iterator[tuple[nn.Module, tuple[str, ...], str]]:
+        names = [f"head.branches.{index}" for index in range(len(BINS))]
+        yield self.reduce, (maps[-1],), "head.reduce"
+        for branch, name in zip(self.branches, names, strict=True):
+            yield branch, ("head.reduce",), name
+        yield self.pyramid, ("head.reduce", *names), f"head.sum.{FINER - 1}"
+        for index in reversed(range(FINER)):  # the two sides of an addition have the same channels
+            yield self.laterals[index], (maps[index - 1 - FINER],), f"head.sum.{index}"
+            yield self.blends[index], (f"head.sum.{index}",), f"head.sum.{index - 1}" if index else "head.fuse"
