@@ -7,6 +7,7 @@ HEADS = {
     "pspnet": "models.pspnet:PSPHead",
     "deeplabv3": "models.deeplabv3:ASPPHead",
     "ladder": "models.ladder:LadderHead",
+    "segformer": "models.segformer:AllMLPHead",
 }
 BACKBONES = {
     "resnet18_v1c": "models.resnet:resnet18_v1c",

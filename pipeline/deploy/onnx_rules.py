@@ -13,6 +13,8 @@ ALLOWED_OPS = frozenset(
     | {"MatMul", "MaxPool", "Mul", "Pad", "ReduceMean", "Relu", "Resize", "Sigmoid", "Sub", "Transpose"}
 )
 """What convolutional segmenters are made of; anything else (pooling as hundreds of gathers, say) went astray."""
+TRANSFORMER_OPS = frozenset({"Erf", "Gelu", "LayerNormalization", "Reshape", "Slice", "Softmax", "Squeeze"})
+"""What else a graph with layer normalization may have."""
 QUANTIZING_OPS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 
@@ -26,6 +28,8 @@ def check_graph(path: Path, opset: int, max_nodes: int, allowed: frozenset[str])
     model = onnx.shape_inference.infer_shapes(onnx.load(path), strict_mode=True)
     found = {entry.domain or "ai.onnx": entry.version for entry in model.opset_import}
     operators = Counter(node.op_type for node in model.graph.node)
+    if "LayerNormalization" in operators:
+        allowed |= TRANSFORMER_OPS
     problems = []
     if found != {"ai.onnx": opset}:
         problems.append(f"operator sets {found}, asked for ai.onnx {opset} alone")
