@@ -11,5 +11,6 @@ HEADS = {
 }
 BACKBONES = {
     "resnet18_v1c": "models.resnet:resnet18_v1c",
+    "vit_*": "models.vit:vit",
     "*": "models.backbone:timm_cnn",
 }

@@ -13,7 +13,9 @@ ALLOWED_OPS = frozenset(
     | {"MatMul", "MaxPool", "Mul", "Pad", "ReduceMean", "Relu", "Resize", "Sigmoid", "Sub", "Transpose"}
 )
 """What convolutional segmenters are made of; anything else (pooling as hundreds of gathers, say) went astray."""
-TRANSFORMER_OPS = frozenset({"Erf", "Gelu", "LayerNormalization", "Reshape", "Slice", "Softmax", "Squeeze"})
+TRANSFORMER_OPS = frozenset(
+    {"Erf", "Gelu", "LayerNormalization", "Neg", "Reshape", "Slice", "Softmax", "Split", "Squeeze"}
+)
 """What else a graph with layer normalization may have."""
 QUANTIZING_OPS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
