@@ -6,7 +6,7 @@ each stage takes its parameters from it. So no stage can read a parameter that D
 
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from fnmatch import fnmatch
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -360,7 +360,7 @@ def _network_code(network: NetworkParams) -> tuple[str, ...]:
 
 
 def _backbone_code(backbone: str) -> str:
-    return next(entry for pattern, entry in BACKBONES.items() if fnmatch(backbone, pattern))
+    return next(entry for pattern, entry in BACKBONES.items() if fnmatchcase(backbone, pattern))
 
 
 def _evaluation(params: Params) -> dict[str, Any]:
