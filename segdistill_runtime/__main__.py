@@ -13,20 +13,22 @@ COMMANDS = {
     "rebuild": "segdistill_runtime.rebuild",
     "verify": "segdistill_runtime.verify",
 }
-"""Only the module of the command is imported: a rebuild needs no numpy."""
+"""Only the module of the command is imported: `verify` needs no package."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
     arguments = list(sys.argv[1:] if argv is None else argv)
     if not arguments or arguments[0] not in COMMANDS:
         sys.exit(f"python -m segdistill_runtime COMMAND [--help]; commands: {', '.join(COMMANDS)}")
-    module = import_module(COMMANDS[arguments[0]])
-    parser = argparse.ArgumentParser(
-        prog=arguments[0], description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    module.add_arguments(parser)
     try:
+        module = import_module(COMMANDS[arguments[0]])
+        parser = argparse.ArgumentParser(
+            prog=arguments[0], description=module.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        module.add_arguments(parser)
         module.run(parser.parse_args(arguments[1:]))
+    except ModuleNotFoundError as error:
+        sys.exit(f"{error}: pip install -r requirements.txt")
     except Refused as refusal:
         sys.exit(str(refusal))
     except OSError as error:

@@ -2,7 +2,8 @@
 
 import ctypes
 import sys
-from collections.abc import Iterator
+from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 
 from segdistill_runtime.errors import NotAvailable
@@ -61,17 +62,11 @@ class CudaRuntime:
 
 
 def _load_library() -> ctypes.CDLL:
-    for candidate in _candidates():
-        try:
+    folders = (Path("/usr/local/cuda/lib64"), *(Path(entry) / "nvidia" for entry in sys.path if entry))
+    found = (str(path) for folder in folders if folder.is_dir() for path in sorted(folder.glob("**/libcudart.so*")))
+    for candidate in chain(NAMES, found):
+        with suppress(OSError):  # not there, or of another system; the next may do
             return ctypes.CDLL(candidate)
-        except OSError:
-            continue  # not there, or of another system; the next may do
     raise NotAvailable(
         f"no CUDA runtime library ({', '.join(NAMES)}) was found: install CUDA, or add its folder to LD_LIBRARY_PATH"
     )
-
-
-def _candidates() -> Iterator[str]:
-    yield from NAMES
-    for folder in (Path("/usr/local/cuda/lib64"), *(Path(entry) / "nvidia" for entry in sys.path if entry)):
-        yield from map(str, sorted(folder.glob("**/libcudart.so*")) if folder.is_dir() else ())

@@ -17,11 +17,7 @@ DEEP = ("I", "F")
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Decode a picture, turned the way its EXIF orientation says: uint8 (H, W, 3) RGB.
-
-    Raises:
-        FileRefused: missing, truncated, damaged, not an image, or with more than 8 bits a channel.
-    """
+    """Decode a picture, turned the way its EXIF orientation says: uint8 (H, W, 3) RGB; FileRefused if it is none."""
     try:
         with Image.open(path) as file:
             if file.mode.startswith(DEEP):
@@ -32,11 +28,7 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def decode(name: str, data: bytes) -> np.ndarray:
-    """Decode a PNG of a bundle as it is: uint8 (H, W, 3) RGB, or (H, W).
-
-    Raises:
-        FileRefused: damaged, or no image.
-    """
+    """Decode a PNG of a bundle as it is: uint8 (H, W, 3) RGB, or (H, W). Raises FileRefused if it is no image."""
     try:
         with Image.open(io.BytesIO(data)) as file:
             return np.array(file)
@@ -47,7 +39,7 @@ def decode(name: str, data: bytes) -> np.ndarray:
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Bilinear with half-pixel centers and without antialiasing, uint8 (h, w, 3) to uint8 (height, width, 3).
 
-    The exact value of each pixel, rounded half up. It is a sum of four pixels with weights that are fractions with the
+    The exact value of each pixel, rounded half up: a sum of four pixels with weights that are fractions with the
     denominators 2 * height and 2 * width, so nothing is lost in integers.
     """
     if image.shape[:2] == (height, width):

@@ -6,10 +6,12 @@ tensors of any size. The graphs of a bundle do none of that, so any of it is ref
 """
 
 from collections.abc import Iterator
+from itertools import accumulate
+from operator import mul
 
 from segdistill_runtime.errors import FileRefused
 
-FIELDS: dict[str, dict[int, str]] = {
+INNER: dict[str, dict[int, str]] = {
     "model": {7: "graph"},
     "graph": {1: "node", 5: "tensor"},
     "node": {5: "attribute"},
@@ -19,28 +21,23 @@ FIELDS: dict[str, dict[int, str]] = {
 """Which fields of which message lead to tensors, by their numbers in the published schema of ONNX (onnx.proto3)."""
 
 EXTERNAL = "values in another file (external data)"
-REFUSED: dict[str, dict[int, str]] = {
-    "model": {20: "steps of a training", 25: "functions"},
-    "graph": {15: "sparse tensors"},
-    "node": {},
-    "attribute": {
-        6: "a graph in a node (a loop or a branch)",
-        11: "graphs in a node (loops or branches)",
-        22: "a sparse tensor",
-        23: "sparse tensors",
-    },
-    "tensor": {13: EXTERNAL},
+REFUSED: dict[tuple[str, int], str] = {
+    ("model", 20): "steps of a training",
+    ("model", 25): "functions",
+    ("graph", 15): "sparse tensors",
+    ("attribute", 6): "a graph in a node (a loop or a branch)",
+    ("attribute", 11): "graphs in a node (loops or branches)",
+    ("attribute", 22): "a sparse tensor",
+    ("attribute", 23): "sparse tensors",
+    ("tensor", 13): EXTERNAL,
 }
 """Fields that must not be there at all, and what they hold."""
 
-GRAPH = 7  # of the model
-DOMAIN = 7  # of a node: whose operator it is
+GRAPH, OPERATOR_DOMAIN, DATA_LOCATION, DIMENSIONS = ("model", 7), ("node", 7), ("tensor", 14), ("tensor", 1)
 STANDARD = (b"", b"ai.onnx")
-DIMENSIONS = 1  # of a tensor
-DATA_LOCATION = 14  # of a tensor: 0 is here
 NUMBERS_PER_BYTE = 2  # of the narrowest type, four bits
-VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
-"""How a field is stored, the low three bits of its key."""
+VARINT, LENGTH, FIXED = 0, 2, {1: 8, 5: 4}
+"""How a field is stored, the low three bits of its key; the others have a fixed number of bytes."""
 
 
 class _Flaw(Exception):
@@ -58,79 +55,61 @@ def require_plain_graph(file: str, data: bytes) -> None:
     Raises:
         FileRefused: truncated or damaged, without a graph, or with anything in it that ours never have.
     """
+    waiting, has_graph = [("model", memoryview(data))], False
     try:
-        _require_plain(memoryview(data))
+        while waiting:
+            kind, message = waiting.pop()
+            dimensions: list[int] = []
+            for number, value in _fields(message):
+                field = kind, number
+                has_graph |= field == GRAPH
+                external = EXTERNAL if field == DATA_LOCATION and value != 0 else ""  # 0 is here
+                if refused := external or REFUSED.get(field):
+                    raise _Flaw(f"it has {refused}, and ours never do")
+                if field == OPERATOR_DOMAIN and value not in STANDARD:
+                    raise _Flaw(f"it asks for an operator of {_text(value)}, and ours are all of the standard")
+                if field == DIMENSIONS:
+                    dimensions += [value] if isinstance(value, int) else _packed(value)
+                if number in INNER[kind]:
+                    if isinstance(value, int):
+                        raise _Flaw(f"field {number} of a {kind} is stored in a way that ONNX does not know")
+                    waiting.append((INNER[kind][number], value))
+            for numbers in accumulate(dimensions, mul):
+                if numbers > NUMBERS_PER_BYTE * len(message):
+                    raise _Flaw(f"a tensor of {numbers:.3g} numbers or more stands in {len(message)} bytes")
+        if not has_graph:
+            raise _Flaw("it holds no ONNX graph")
     except _Flaw as flaw:
         raise FileRefused(f"{file} is no ONNX file to run: {flaw}; get it again") from flaw
 
 
-def _require_plain(whole: memoryview) -> None:
-    if not any(number == GRAPH for number, _, _ in _fields(whole)):
-        raise _Flaw("it holds no ONNX graph")
-    waiting = [("model", whole)]
-    while waiting:
-        kind, message = waiting.pop()
-        for number, wire, value in _fields(message):
-            refused = EXTERNAL if kind == "tensor" and number == DATA_LOCATION and value != 0 else None
-            if refused := refused or REFUSED[kind].get(number):
-                raise _Flaw(f"it has {refused}, and ours never do")
-            if kind == "node" and number == DOMAIN and value not in STANDARD:
-                raise _Flaw(f"it asks for an operator of {_text(value)}, and ours are all of the standard")
-            if number in FIELDS[kind]:
-                if wire != LENGTH or not isinstance(value, memoryview):
-                    raise _Flaw(f"field {number} of a {kind} is stored in a way that ONNX does not know")
-                waiting.append((FIELDS[kind][number], value))
-        if kind == "tensor":
-            _require_its_numbers(message)
-
-
-def _require_its_numbers(tensor: memoryview) -> None:
-    """Refuse a tensor that says to be larger than what is stored of it."""
-    numbers = 1
-    for number, _, value in _fields(tensor):
-        for size in _sizes(value) if number == DIMENSIONS else ():
-            numbers *= size
-            if numbers > NUMBERS_PER_BYTE * len(tensor):
-                raise _Flaw(f"a tensor of {numbers:.3g} numbers or more stands in {len(tensor)} bytes")
-
-
-def _sizes(value: int | memoryview) -> Iterator[int]:
-    """One dimension, or several that are packed into one field."""
-    if isinstance(value, int):
-        yield value
-        return
+def _packed(numbers: memoryview) -> Iterator[int]:
     at = 0
-    while at < len(value):
-        size, at = _varint(value, at)
-        yield size
+    while at < len(numbers):
+        number, at = _varint(numbers, at)
+        yield number
 
 
 def _text(value: int | memoryview) -> str:
     return repr(bytes(value[:60]).decode(errors="replace")) if isinstance(value, memoryview) else str(value)
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, int, int | memoryview]]:
-    """Number, way of storing and value of each field of one message."""
+def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
+    """Number and value of each field of one message; a value that has a length is bytes, any other a number."""
     at = 0
     while at < len(message):
         key, at = _varint(message, at)
         number, wire = key >> 3, key & 7
-        if number == 0:
+        if number == 0 or wire not in (VARINT, LENGTH, *FIXED):
             raise _Flaw(f"it is damaged, or no ONNX file (byte {at})")
+        size, at = (FIXED[wire], at) if wire in FIXED else _varint(message, at)
         if wire == VARINT:
-            value, at = _varint(message, at)
-            yield number, wire, value
+            yield number, size
             continue
-        if wire == LENGTH:
-            size, at = _varint(message, at)
-        elif wire in (FIXED64, FIXED32):
-            size = 8 if wire == FIXED64 else 4
-        else:
-            raise _Flaw(f"it is damaged, or no ONNX file (byte {at})")
-        if at + size > len(message):
+        value, at = message[at : at + size], at + size
+        if at > len(message):
             raise _Flaw("it is truncated or damaged, or no ONNX file")
-        yield number, wire, message[at : at + size]
-        at += size
+        yield number, value if wire == LENGTH else int.from_bytes(value, "little")
 
 
 def _varint(message: memoryview, at: int) -> tuple[int, int]:

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from segdistill_runtime.bundle import add_bundle_arguments, open_model, verify_bundle
-from segdistill_runtime.contract import CLASSES, LabelClass, read_classes
+from segdistill_runtime.contract import CLASSES, read_classes
 from segdistill_runtime.images import read_image
 
 
@@ -25,14 +25,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     bundle, contract = verify_bundle(arguments.bundle, arguments.public_key)
-    image = read_image(arguments.image)
+    classes, image = read_classes(bundle.read(CLASSES)), read_image(arguments.image)
     segmenter = open_model(bundle, contract, arguments.runtime, arguments.threads)
     labels = segmenter.segment(image)
     print(f"{segmenter.file.model} with {segmenter.file.runtime}")
-    _write(image, labels, read_classes(bundle.read(CLASSES)), arguments)
-
-
-def _write(image: np.ndarray, labels: np.ndarray, classes: list[LabelClass], arguments: argparse.Namespace) -> None:
     palette = np.array([entry.color for entry in classes], dtype=np.uint8)
     overlay = Image.blend(Image.fromarray(image), Image.fromarray(palette[labels]), arguments.opacity)
     output = arguments.output or Path(f"{arguments.image.stem}_overlay.png")
