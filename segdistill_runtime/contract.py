@@ -4,6 +4,7 @@ import json
 from typing import Any, NamedTuple
 
 from segdistill_runtime.errors import FileRefused, NotAvailable
+from segdistill_runtime.verify import from_json
 
 FORMAT = "segdistill-preprocessing-1"
 CONTRACT, CLASSES = "preprocessing.json", "classes.json"
@@ -38,6 +39,15 @@ class LabelClass(NamedTuple):
     color: tuple[int, int, int]  # RGB, 0..255
 
 
+class GoldenFiles(NamedTuple):
+    """One image of the evaluation split, and what each precision has to make of it; paths are inside the bundle."""
+
+    sample: str  # id of the image
+    image: str
+    labels: dict[str, str]  # path for each precision
+    min_pixel_agreement: dict[str, float]  # least share of equal pixels for each precision, 0..1
+
+
 class Contract(NamedTuple):
     """What a client has to know; the graph does the rest."""
 
@@ -46,10 +56,7 @@ class Contract(NamedTuple):
     width: int
     runtimes: list[RuntimeFile]  # the best file of each runtime, the fastest first
     others: list[LeftOut]
-    golden_sample: str  # id of an image of the evaluation split
-    golden_image: str  # its path
-    golden_labels: dict[str, str]  # path of its labels for each precision
-    min_pixel_agreement: dict[str, float]  # least share of equal pixels for each precision, 0..1
+    golden: GoldenFiles
     min_speedup: dict[str, float]  # of fp16 and int8 over the fastest higher precision
 
     @property
@@ -63,11 +70,7 @@ class Contract(NamedTuple):
         return "; ".join(reasons) or "it was not considered"
 
     def file_for(self, runtime: str) -> RuntimeFile:
-        """Return the file that a runtime is to run.
-
-        Raises:
-            NotAvailable: none was released for it.
-        """
+        """Return the file that a runtime is to run; raises NotAvailable if none was released for it."""
         for choice in self.runtimes:
             if choice.runtime == runtime:
                 return choice
@@ -102,77 +105,34 @@ class Contract(NamedTuple):
             },
             "runtimes": [choice._asdict() for choice in self.runtimes],
             "others": [other._asdict() for other in self.others],
-            "golden": {
-                "sample": self.golden_sample,
-                "image": self.golden_image,
-                "labels": self.golden_labels,
-                "min_pixel_agreement": self.min_pixel_agreement,
-            },
+            "golden": self.golden._asdict(),
             "min_speedup": self.min_speedup,
         }
 
 
 def read_contract(data: bytes) -> Contract:
-    """Read the bytes of preprocessing.json. They were verified: they are what somebody released, whoever that was.
-
-    Raises:
-        FileRefused: something is missing or of a wrong type.
-    """
+    """Read the bytes of preprocessing.json. They were verified: they are what somebody released, whoever that was."""
     try:
         content = json.loads(data)
-        contract = Contract(
-            run=content["run"],
-            height=content["height"],
-            width=content["width"],
-            runtimes=[RuntimeFile(**choice) for choice in content["runtimes"]],
-            others=[LeftOut(**other) for other in content["others"]],
-            **{f"golden_{key}": content["golden"][key] for key in ("sample", "image", "labels")},
-            min_pixel_agreement=content["golden"]["min_pixel_agreement"],
-            min_speedup=content["min_speedup"],
-        )
-        names = content["input"], content["output"]
+        contract = from_json(Contract, {name: content[name] for name in Contract._fields})
+        if (names := (content["input"], content["output"])) != (INPUT, OUTPUT):
+            raise ValueError(f"input and output are {names}")
+        if not (0 < contract.height <= MAX_SIDE and 0 < contract.width <= MAX_SIDE):
+            raise ValueError(f"height and width are {contract.height} and {contract.width}")
+        if missing := {"fp16", "int8"} - set(contract.min_speedup) or {"fp32"} - set(contract.golden.labels):
+            raise ValueError(f"{missing.pop()} has no limit or no labels")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise FileRefused(f"{CONTRACT} cannot be used ({error!r}): {AGAIN}") from error
-    if wrong := _wrong(contract, names):
-        raise FileRefused(f"{CONTRACT} cannot be used, {wrong}: {AGAIN}")
+        raise FileRefused(f"{CONTRACT} cannot be used ({error!r:.200}): {AGAIN}") from error
     return contract
 
 
 def read_classes(data: bytes) -> list[LabelClass]:
-    """Read the bytes of classes.json, in the order of train ids.
-
-    Raises:
-        FileRefused: something is missing or of a wrong type.
-    """
+    """Read the bytes of classes.json, in the order of train ids."""
     try:
-        classes = [LabelClass(entry["name"], tuple(entry["color"])) for entry in json.loads(data)["classes"]]
+        entries = json.loads(data)["classes"]
+        classes = [from_json(LabelClass, {"name": entry["name"], "color": entry["color"]}) for entry in entries]
+        if not classes or not all(0 <= value <= 255 for entry in classes for value in entry.color):
+            raise ValueError("there are no classes, or a color is out of range")
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        raise FileRefused(f"{CLASSES} cannot be used ({error!r}): {AGAIN}") from error
-    colors = [value for c in classes for value in c.color]
-    whole = all(type(value) is int and 0 <= value <= 255 for value in colors) and len(colors) == 3 * len(classes)
-    if not classes or not whole or not all(isinstance(c.name, str) and len(c.color) == 3 for c in classes):
-        raise FileRefused(f"{CLASSES} cannot be used, a name or a color is of a wrong type: {AGAIN}")
+        raise FileRefused(f"{CLASSES} cannot be used ({error!r:.200}): {AGAIN}") from error
     return classes
-
-
-def _wrong(contract: Contract, names: tuple[object, object]) -> str:
-    """Name the first thing that is of a wrong type or size; empty if nothing is."""
-    if names != (INPUT, OUTPUT):
-        return f"input and output are {str(names)[:80]}"
-    sides = (contract.height, contract.width)
-    if not all(type(side) is int and 0 < side <= MAX_SIDE for side in sides):
-        return f"height and width are {str(sides)[:80]}"
-    texts = [contract.run, contract.golden_image, *(text for choice in contract.runtimes for text in choice[:3])]
-    if not all(isinstance(text, str) for text in [*texts, *(text for other in contract.others for text in other)]):
-        return "a name is no text"
-    if not all(choice.p50_ms is None or isinstance(choice.p50_ms, (int, float)) for choice in contract.runtimes):
-        return "a time is no number"
-    limits = (contract.min_pixel_agreement, contract.min_speedup)
-    if not _maps(contract.golden_labels, str) or not all(_maps(limit, (int, float)) for limit in limits):
-        return "golden labels or limits are of a wrong type"
-    missing = {"fp16", "int8"} - set(contract.min_speedup) or {"fp32"} - set(contract.golden_labels)
-    return f"{missing.pop()} has no limit or no labels" if missing else ""
-
-
-def _maps(value: Any, kind: Any) -> bool:
-    return isinstance(value, dict) and all(isinstance(each, kind) for each in value.values())

@@ -1,8 +1,6 @@
 """What can be wrong with a file, an input or a machine. Each message says what, where, and what to do."""
 
-from segdistill_runtime.verify import BundleRefused, Refused
-
-__all__ = ["BuildFailed", "BundleRefused", "FileRefused", "InputRefused", "NotAvailable", "Refused"]
+from segdistill_runtime.verify import Refused
 
 
 class FileRefused(Refused):

@@ -160,7 +160,7 @@ def try_precision(
     source, fault = ENGINE_SOURCES[precision], "rejected" if precision == "int8" else "failed"
     if source not in bundle.files:
         return Outcome(precision, source, "", "absent", f"{source} is not in this bundle; its card says why")
-    if precision not in contract.min_pixel_agreement:
+    if precision not in contract.golden.min_pixel_agreement:
         return Outcome(precision, source, "", "absent", f"{CONTRACT} does not say how exact it must be")
     content = bundle.read(source)
     digest = hashlib.sha256(content).hexdigest()
@@ -196,7 +196,7 @@ def decide(outcomes: Sequence[Outcome], contract: Contract) -> list[Outcome]:
     candidates = {}
     for outcome in ordered:
         if outcome.pixel_agreement is not None:
-            least = contract.min_pixel_agreement[outcome.precision]
+            least = contract.golden.min_pixel_agreement[outcome.precision]
             equal = f"{100 * outcome.pixel_agreement:.3f} % of the golden image's pixels are equal"
             refused = f"{equal}, needed are {100 * least:g} %" if outcome.pixel_agreement < least else ""
             candidates[outcome.precision] = Candidate(outcome.precision, outcome.p50_ms, refused=refused)
@@ -278,9 +278,9 @@ def read_golden(contract: Contract, read: Callable[[str], bytes]) -> tuple[Any, 
         from segdistill_runtime.images import decode
     except ImportError as error:
         raise NotAvailable(f"checking engines needs numpy and pillow ({error}); --build-only does not") from error
-    image, labels = (decode(name, read(name)) for name in (contract.golden_image, contract.golden_labels["fp32"]))
+    image, labels = (decode(name, read(name)) for name in (contract.golden.image, contract.golden.labels["fp32"]))
     if image.shape[2:] != (3,) or labels.dtype != np.uint8 or labels.shape != image.shape[:2]:
-        raise FileRefused(f"{contract.golden_labels['fp32']} is no 8-bit label image of {contract.golden_image}")
+        raise FileRefused(f"{contract.golden.labels['fp32']} is no 8-bit label image of {contract.golden.image}")
     return image[None], labels[None]
 
 
@@ -324,8 +324,8 @@ def _report(
             **build_machine(builder.capabilities[0] if executed else None),
             "board": model.read_text().strip("\0\n") if model.is_file() else None,
         },
-        "golden": {"image": contract.golden_image, "labels": contract.golden_labels["fp32"]},
-        "limits": {"min_pixel_agreement": contract.min_pixel_agreement, "min_speedup": contract.min_speedup},
+        "golden": {"image": contract.golden.image, "labels": contract.golden.labels["fp32"]},
+        "limits": {"min_pixel_agreement": contract.golden.min_pixel_agreement, "min_speedup": contract.min_speedup},
         "default": best.precision if best else None,
         "engines": [outcome._asdict() for outcome in outcomes],
     }

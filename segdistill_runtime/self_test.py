@@ -27,9 +27,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     begun = time.perf_counter()
     bundle, contract = verify_bundle(arguments.bundle, arguments.public_key)
-    image = decode(contract.golden_image, bundle.read(contract.golden_image))[None]
-    tested = 0
+    image = decode(contract.golden.image, bundle.read(contract.golden.image))[None]
     asked = [file.runtime for file in contract.runtimes] if arguments.runtime == AUTO else [arguments.runtime]
+    tested = 0
     for runtime in asked:
         try:
             test_runtime(bundle, contract, runtime, arguments.threads, image)
@@ -44,20 +44,15 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def test_runtime(bundle: Bundle, contract: Contract, runtime: str, threads: int, image: np.ndarray) -> None:
-    """Compare and time one runtime.
-
-    Raises:
-        NotAvailable: it is not here.
-        Refused: the labels are not the expected ones.
-    """
+    """Compare and time one runtime; raises Refused if the labels are not the expected ones."""
     begun = time.perf_counter()
     segmenter = open_model(bundle, contract, runtime, threads)
     labels, loaded = segmenter.labels(image)[0], time.perf_counter() - begun
     file = segmenter.file
     # What the same file gave where the bundle was made; engines are compared with the fp32 graph's.
-    expected = contract.golden_labels["fp32" if load_target(runtime).suffix == ".engine" else file.precision]
+    expected = contract.golden.labels["fp32" if load_target(runtime).suffix == ".engine" else file.precision]
     agreement = float((labels == decode(expected, bundle.read(expected))).mean())
-    needed = contract.min_pixel_agreement[file.precision]
+    needed = contract.golden.min_pixel_agreement[file.precision]
     if agreement < needed:
         raise Refused(
             f"{file.model} with {runtime}: {agreement:.4%} of the golden image's pixels are as expected, at least "

@@ -16,9 +16,10 @@ import os
 import re
 import stat
 import sys
+import types
 import zipfile
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
 FORMAT = "segdistill-bundle-1"
 MANIFEST = "manifest.json"
@@ -29,6 +30,11 @@ MAX_ARCHIVE_BYTES = 2**31
 SIGNATURE_BYTES = 64
 RUNNABLE = frozenset({".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".pth", ".sh", ".whl"})
 """An added file of these kinds could be run in place of one of ours."""
+SIGNATURES = {
+    "valid": "the signature is valid",
+    "not checked": f"WARNING: signed, but NOT CHECKED: give --public-key or set {KEY_VARIABLE}",
+    "absent": "WARNING: this bundle is NOT SIGNED: its hashes find damage, not malice",
+}
 AGAIN = "fetch the bundle again"
 
 
@@ -46,27 +52,15 @@ class Folder:
     def __init__(self, path: Path):
         self.path = path
 
-    def __contains__(self, name: str) -> bool:
-        return os.path.lexists(self.path / name)
-
     def read(self, name: str, limit: int) -> bytes:
-        """Read a file that no link leads to and that has at most `limit` bytes; of a longer one a byte more."""
-        path = self.path
-        for part in name.split("/"):
-            path = path / part
-            if path.is_symlink():
-                raise BundleRefused(f"{path} is a link, and a bundle has none: {AGAIN}")
-        return _read_plain(path, limit)
+        """Read a file; of one with more than `limit` bytes one byte more."""
+        return _read_plain(self.path / name, limit)
 
     def names(self) -> list[str]:
-        found = []
-        for path in sorted(self.path.rglob("*")):
-            name = path.relative_to(self.path).as_posix()
-            if path.is_symlink():
-                raise BundleRefused(f"{path} is a link that the manifest does not list: delete it, or {AGAIN}")
-            if not path.is_dir():
-                found.append(name)
-        return found
+        paths = sorted(self.path.rglob("*"))
+        if links := [path for path in paths if path.is_symlink()]:
+            raise BundleRefused(f"{links[0]} is a link, and a bundle has none: delete it, or {AGAIN}")
+        return [path.relative_to(self.path).as_posix() for path in paths if not path.is_dir()]
 
 
 class Archive:
@@ -77,15 +71,12 @@ class Archive:
         beside = path.with_name(f"{path.name}.sha256")
         said = _read_plain(beside, 4096).decode("ascii", "replace").split()
         data = _read_plain(path, MAX_ARCHIVE_BYTES)
-        if not said or hashlib.sha256(data).hexdigest() != said[0]:
+        if said[:1] != [hashlib.sha256(data).hexdigest()]:
             raise BundleRefused(f"{path} is not the archive that {beside.name} speaks of: {AGAIN}")
         try:
             self.zip = zipfile.ZipFile(io.BytesIO(data))
         except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
             raise BundleRefused(f"{path} is no zip file ({error}): {AGAIN}") from error
-
-    def __contains__(self, name: str) -> bool:
-        return name in self.zip.namelist()
 
     def read(self, name: str, limit: int) -> bytes:
         try:
@@ -110,24 +101,30 @@ class Bundle(NamedTuple):
     """A bundle whose files are those of its manifest."""
 
     path: Path  # a folder or an archive
-    source: "Folder | Archive"
+    source: Folder | Archive
     run: str
     status: str  # released or rejected
     reasons: list[str]  # why it was rejected
-    signature: str  # valid, not checked (no public key was given), absent
+    signature: str  # a key of SIGNATURES
     manifest_sha256: str
     files: dict[str, ListedFile]  # by path
     unlisted: list[str]  # files that the manifest does not know; none of them is runnable
 
     def read(self, name: str) -> bytes:
-        """Read one file: the very bytes that are returned were compared with the manifest.
-
-        Raises:
-            BundleRefused: the manifest does not list it, or it has changed since.
-        """
+        """Read one file: the very bytes that are returned were compared with the manifest."""
         if name not in self.files:
             raise BundleRefused(f"{self.path / name} is not in the manifest: it is no part of this bundle")
-        return _read_listed(self.path, self.source, self.files[name])
+        listed = self.files[name]
+        data = self.source.read(name, listed.bytes)
+        why = ""
+        if len(data) != listed.bytes:
+            found = f"more than {listed.bytes}" if len(data) > listed.bytes else len(data)
+            why = f"it has {found} bytes, the manifest says {listed.bytes}"
+        elif hashlib.sha256(data).hexdigest() != listed.sha256:
+            why = "SHA-256 differs"
+        if why:
+            raise BundleRefused(f"{self.path / name} is not the file that was released ({why}): {AGAIN}")
+        return data
 
     def require_model(self) -> None:
         if self.status != "released":
@@ -135,12 +132,7 @@ class Bundle(NamedTuple):
 
     def summary(self) -> str:
         """Say what was found, one line for each thing."""
-        said = {
-            "valid": "the signature is valid",
-            "not checked": f"WARNING: signed, but NOT CHECKED: give --public-key or set {KEY_VARIABLE}",
-            "absent": "WARNING: this bundle is NOT SIGNED: its hashes find damage, not malice",
-        }
-        lines = [f"{self.run}: {len(self.files)} files are those of the manifest", said[self.signature]]
+        lines = [f"{self.run}: {len(self.files)} files are those of the manifest", SIGNATURES[self.signature]]
         if self.unlisted:
             lines.append(f"WARNING: not in the manifest, and not checked: {', '.join(self.unlisted)}")
         return "\n".join(lines)
@@ -152,38 +144,85 @@ def verify(bundle: Path, public_key: Path | None) -> Bundle:
     Args:
         public_key: PEM file of the Ed25519 key that the bundle must be signed with; it must not lie in the bundle.
 
-    Raises:
-        BundleRefused: the first thing that is wrong.
+    The first thing that is wrong raises BundleRefused. A file that is not listed is wrong if it is a link or could be
+    run by mistake. Python's own cache is let be: the scripts of a bundle neither write nor read it.
     """
     source = Archive(bundle) if bundle.suffix == ".zip" else Folder(bundle)
-    manifest = source.read(MANIFEST, MAX_MANIFEST_BYTES)
-    if len(manifest) > MAX_MANIFEST_BYTES:
+    data = source.read(MANIFEST, MAX_MANIFEST_BYTES)
+    if len(data) > MAX_MANIFEST_BYTES:
         raise BundleRefused(f"{bundle / MANIFEST} has more than {MAX_MANIFEST_BYTES} bytes: {AGAIN}")
-    signature = "absent"
-    if SIGNATURE in source or public_key is not None:
+    names, signature = source.names(), "absent"
+    if SIGNATURE in names or public_key is not None:
         signature = "not checked" if public_key is None else "valid"
-        _require_signature(bundle, source, manifest, public_key)
-    run, status, reasons, files = _parse(bundle / MANIFEST, manifest)
-    for entry in files.values():
-        _read_listed(bundle, source, entry)
-    unlisted = _unlisted(bundle, source, files)
-    digest = hashlib.sha256(manifest).hexdigest()
-    return Bundle(bundle, source, run, status, reasons, signature, digest, files, unlisted)
-
-
-def given_key(argument: Path | None) -> Path | None:
-    """Return the public key of the command line, or else of the environment."""
-    named = os.environ.get(KEY_VARIABLE)
-    return argument or (Path(named) if named else None)
+        _require_signature(bundle, source, SIGNATURE in names, data, public_key)
+    run, status, reasons, files = _read_manifest(bundle / MANIFEST, data)
+    unlisted = [name for name in names if name not in {*files, MANIFEST, SIGNATURE}]
+    digest = hashlib.sha256(data).hexdigest()
+    found = Bundle(bundle, source, run, status, reasons, signature, digest, files, unlisted)
+    for name in files:
+        found.read(name)
+    for path in map(Path, unlisted):
+        if path.suffix in RUNNABLE and path.parent.name != "__pycache__":
+            raise BundleRefused(f"{bundle / path} is code that the manifest does not list: delete it, or {AGAIN}")
+    return found
 
 
 def add_key_argument(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--public-key",
         type=Path,
-        default=given_key(None),
+        default=os.environ.get(KEY_VARIABLE) or None,
         help=f"PEM file of the key that must have signed the bundle (default: the environment variable {KEY_VARIABLE})",
     )
+
+
+def from_json(kind: Any, value: Any) -> Any:
+    """Turn what JSON gave into `kind`: a NamedTuple with exactly these fields, a list, a dict, or a plain type."""
+    origin, parts = get_origin(kind), get_args(kind)
+    if hasattr(kind, "_fields") and isinstance(value, dict):
+        if wrong := set(value) ^ set(kind._fields):
+            raise TypeError(f"missing or unknown: {', '.join(sorted(wrong))}")
+        return kind(**{name: from_json(hint, value[name]) for name, hint in get_type_hints(kind).items()})
+    if origin is list and isinstance(value, list):
+        return [from_json(parts[0], each) for each in value]
+    if origin is tuple and isinstance(value, list) and len(value) == len(parts):
+        return tuple(map(from_json, parts, value))
+    if origin is dict and isinstance(value, dict):
+        return {name: from_json(parts[1], each) for name, each in value.items()}
+    plain = parts if origin is types.UnionType else (kind,)
+    if kind is Any or type(value) in plain or (type(value) is int and float in plain):
+        return value
+    raise TypeError(f"{value!r:.80} is not of the type {getattr(kind, '__name__', kind)}")
+
+
+def _read_manifest(path: Path, data: bytes) -> tuple[str, str, list[str], dict[str, ListedFile]]:
+    """Return run, status, reasons and files; the path of every file stays inside the bundle on every system."""
+    try:
+        content = json.loads(data.decode("utf-8"), object_pairs_hook=_without_repeats)
+        if not isinstance(content, dict) or content.get("format") != FORMAT:
+            raise ValueError(f"it is not of the format {FORMAT}, the one that this file understands")
+        run, status = (from_json(str, content.get(name)) for name in ("run", "status"))
+        reasons, files = from_json(list[str], content.get("reasons")), from_json(list[ListedFile], content.get("files"))
+        if status not in ("released", "rejected") or not files:
+            raise ValueError("it has no such status, or lists no files")
+        for name, size, digest in files:
+            if not re.fullmatch(r"[A-Za-z0-9_.+-]+(/[A-Za-z0-9_.+-]+)*", name) or {".", ".."} & set(name.split("/")):
+                raise ValueError(f"the path {name[:80]!r} leads out of the bundle or is not portable")
+            if name in (MANIFEST, SIGNATURE):
+                raise ValueError(f"it lists {name}, which cannot hold its own hash")
+            if size < 0 or not re.fullmatch(r"[0-9a-f]{64}", digest):
+                raise ValueError(f"{name[:80]!r} has no such size or SHA-256")
+        if len({entry.path.casefold() for entry in files}) != len(files):
+            raise ValueError("it lists a file twice")
+    except (ValueError, TypeError, RecursionError) as error:
+        raise BundleRefused(f"{path} cannot be used ({error}): {AGAIN}") from error
+    return run, status, reasons, {entry.path: entry for entry in files}
+
+
+def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise ValueError("a key stands twice in one object")
+    return dict(pairs)
 
 
 def _read_plain(path: Path, limit: int) -> bytes:
@@ -199,11 +238,13 @@ def _read_plain(path: Path, limit: int) -> bytes:
         raise BundleRefused(f"{path} cannot be read ({error.strerror}): {AGAIN}") from error
 
 
-def _require_signature(bundle: Path, source: "Folder | Archive", manifest: bytes, public_key: Path | None) -> None:
+def _require_signature(
+    bundle: Path, source: Folder | Archive, signed: bool, manifest: bytes, public_key: Path | None
+) -> None:
     """Check the signature; without a key its size alone."""
     if public_key is not None and public_key.resolve().is_relative_to(bundle.resolve()):
         raise BundleRefused(f"the public key {public_key} lies in the bundle: use a key that you got another way")
-    if SIGNATURE not in source:
+    if not signed:
         raise BundleRefused(f"{bundle} is not signed ({SIGNATURE} is missing), and a public key was given")
     signature = source.read(SIGNATURE, SIGNATURE_BYTES)
     if len(signature) != SIGNATURE_BYTES:
@@ -231,75 +272,6 @@ def _require_signature(bundle: Path, source: "Folder | Archive", manifest: bytes
             f"the signature of {bundle / MANIFEST} does not fit {public_key}: the manifest was changed, or another "
             f"key signed it; do not use this bundle"
         ) from error
-
-
-def _parse(path: Path, data: bytes) -> tuple[str, str, list[str], dict[str, ListedFile]]:
-    try:
-        manifest = json.loads(data.decode("utf-8"), object_pairs_hook=_without_repeats)
-    except (ValueError, RecursionError) as error:
-        raise BundleRefused(f"{path} is not JSON ({error}): {AGAIN}") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
-        raise BundleRefused(f"{path} is not of the format {FORMAT}, the one that this file understands")
-    run, status, reasons, files = (manifest.get(key) for key in ("run", "status", "reasons", "files"))
-    named = isinstance(reasons, list) and all(isinstance(reason, str) for reason in reasons)
-    if not isinstance(run, str) or status not in ("released", "rejected") or not named:
-        raise BundleRefused(f"{path} has no valid run, status and reasons: {AGAIN}")
-    if not isinstance(files, list) or not files:
-        raise BundleRefused(f"{path} lists no files: {AGAIN}")
-    listed = [_listed(path, entry) for entry in files]
-    if len({entry.path.casefold() for entry in listed}) != len(listed):
-        raise BundleRefused(f"{path} lists a file twice: {AGAIN}")
-    return run, str(status), list(reasons or ()), {entry.path: entry for entry in listed}
-
-
-def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    if len({key for key, _ in pairs}) != len(pairs):
-        raise ValueError("a key stands twice in one object")
-    return dict(pairs)
-
-
-def _listed(manifest: Path, entry: object) -> ListedFile:
-    """Check one entry; its path stays inside the bundle on every system."""
-    if not isinstance(entry, dict):
-        raise BundleRefused(f"{manifest}: {str(entry)[:80]!r} describes no file: {AGAIN}")
-    path, size, digest = (entry.get(key) for key in ("path", "bytes", "sha256"))
-    if not isinstance(path, str) or not isinstance(size, int) or not isinstance(digest, str):
-        raise BundleRefused(f"{manifest}: path, bytes or sha256 of {str(path)[:80]!r} is missing or of another type")
-    if isinstance(size, bool) or size < 0 or not re.fullmatch(r"[0-9a-f]{64}", digest):
-        raise BundleRefused(f"{manifest}: {path[:80]!r} has no such size or SHA-256: {AGAIN}")
-    if not re.fullmatch(r"[A-Za-z0-9_.+-]+(/[A-Za-z0-9_.+-]+)*", path) or {".", ".."} & set(path.split("/")):
-        raise BundleRefused(f"{manifest}: the path {path[:80]!r} leads out of the bundle or is not portable")
-    if path in (MANIFEST, SIGNATURE):
-        raise BundleRefused(f"{manifest} lists {path}, which cannot hold its own hash: {AGAIN}")
-    return ListedFile(path, size, digest)
-
-
-def _read_listed(bundle: Path, source: "Folder | Archive", entry: ListedFile) -> bytes:
-    data = source.read(entry.path, entry.bytes)
-    why = ""
-    if len(data) != entry.bytes:
-        found = f"more than {entry.bytes}" if len(data) > entry.bytes else len(data)
-        why = f"it has {found} bytes, the manifest says {entry.bytes}"
-    elif hashlib.sha256(data).hexdigest() != entry.sha256:
-        why = "SHA-256 differs"
-    if why:
-        raise BundleRefused(f"{bundle / entry.path} is not the file that was released ({why}): {AGAIN}")
-    return data
-
-
-def _unlisted(bundle: Path, source: "Folder | Archive", files: dict[str, ListedFile]) -> list[str]:
-    """Return the files that nobody answers for.
-
-    Raises:
-        BundleRefused: one of them is a link or could be run by mistake. Python's own cache is let be: the scripts of
-            a bundle neither write nor read it.
-    """
-    unlisted = [name for name in source.names() if name not in {*files, MANIFEST, SIGNATURE}]
-    for name in unlisted:
-        path = bundle / name
-        if path.suffix in RUNNABLE and path.parent.name != "__pycache__":
-            raise BundleRefused(f"{path} is code that the manifest does not list: delete it, or {AGAIN}")
-    return unlisted
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -5,7 +5,7 @@ import zipfile
 from pathlib import Path
 
 from pipeline.data.files import replacing, sha256, write_text
-from segdistill_runtime.verify import given_key, verify
+from segdistill_runtime.verify import add_key_argument, verify
 
 FIRST_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold
 
@@ -13,11 +13,11 @@ FIRST_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, help="folder, such as artifacts/release/RUN")
     parser.add_argument("archive", type=Path, help="NAME.zip to write")
-    parser.add_argument("--public-key", type=Path, help="PEM file of the key that must have signed the bundle")
+    add_key_argument(parser)
 
 
 def run(arguments: argparse.Namespace) -> None:
-    verify(arguments.bundle, given_key(arguments.public_key)).require_model()
+    verify(arguments.bundle, arguments.public_key).require_model()
     print(f"wrote {write_archive(arguments.bundle, arguments.archive)}")
 
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from pipeline.deploy.golden import IMAGE, Golden
 from pipeline.deploy.precision_choice import defaults
 from pipeline.records.decision import Decision
-from segdistill_runtime.contract import Contract, LeftOut, RuntimeFile
+from segdistill_runtime.contract import Contract, GoldenFiles, LeftOut, RuntimeFile
 
 
 def release_contract(
@@ -23,10 +23,7 @@ def release_contract(
         width=size[1],
         runtimes=[RuntimeFile(d.runtime, d.precision, d.file, d.p50_ms) for d in best],
         others=[LeftOut(d.runtime, d.precision, d.file, *_why_not(d)) for d in decisions if d not in best],
-        golden_sample=golden.sample,
-        golden_image=IMAGE,
-        golden_labels=golden.labels,
-        min_pixel_agreement=golden.min_pixel_agreement,
+        golden=GoldenFiles(golden.sample, IMAGE, golden.labels, golden.min_pixel_agreement),
         min_speedup=dict(min_speedup),
     )
 

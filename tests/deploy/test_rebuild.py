@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from segdistill_runtime import engine_target, tensorrt_runner
-from segdistill_runtime.contract import Contract, read_contract
+from segdistill_runtime.contract import Contract, GoldenFiles, read_contract
 from segdistill_runtime.cuda import TO_DEVICE, CudaRuntime
 from segdistill_runtime.engine_build import Settings
 from segdistill_runtime.engine_file import Built, Description, read_engine, write_engine
@@ -30,10 +30,9 @@ LIMITS = Contract(
     width=WIDTH,
     runtimes=[],
     others=[],
-    golden_sample="toy_7",
-    golden_image="golden/image.png",
-    golden_labels={"fp32": "golden/labels_fp32.png"},
-    min_pixel_agreement={"fp32": 0.999, "fp16": 0.99, "int8": 0.9},
+    golden=GoldenFiles(
+        "toy_7", "golden/image.png", {"fp32": "golden/labels_fp32.png"}, {"fp32": 0.999, "fp16": 0.99, "int8": 0.9}
+    ),
     min_speedup={"fp16": 1.05, "int8": 1.2},
 )
 CONTRACT = LIMITS.record()
@@ -110,10 +109,10 @@ def test_a_golden_image_needs_labels_of_its_size(tmp_path: Path) -> None:
     contract = read_contract(json.dumps(CONTRACT).encode())
     for size, name in ((4, "image"), (5, "labels")):
         Image.new("RGB" if name == "image" else "L", (size, 3)).save(tmp_path / f"{name}.png")
-    files = {contract.golden_image: (tmp_path / "image.png").read_bytes(), contract.golden_labels["fp32"]: b"rubbish"}
+    files = {contract.golden.image: (tmp_path / "image.png").read_bytes(), contract.golden.labels["fp32"]: b"rubbish"}
     with pytest.raises(FileRefused, match="cannot be read"):
         read_golden(contract, files.__getitem__)
-    files[contract.golden_labels["fp32"]] = (tmp_path / "labels.png").read_bytes()
+    files[contract.golden.labels["fp32"]] = (tmp_path / "labels.png").read_bytes()
     with pytest.raises(FileRefused, match=r"labels_fp32\.png is no 8-bit label image"):
         read_golden(contract, files.__getitem__)
 

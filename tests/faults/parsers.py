@@ -30,11 +30,11 @@ from pipeline.training.class_weights import load_class_weights
 from segdistill_runtime.contract import read_classes as read_bundle_classes
 from segdistill_runtime.contract import read_contract
 from segdistill_runtime.engine_file import Description, read_engine
-from segdistill_runtime.errors import BundleRefused, FileRefused
+from segdistill_runtime.errors import FileRefused
 from segdistill_runtime.images import read_image as read_targets_image
 from segdistill_runtime.onnx_file import require_plain_graph
 from segdistill_runtime.targets.target import read_file
-from segdistill_runtime.verify import verify
+from segdistill_runtime.verify import BundleRefused, verify
 from tests.deploy.release_material import RUN, Material, write_material
 from tests.toy import TOY_CLASSES, toy_segmenter, toy_training, write_toy_samples
 
@@ -123,7 +123,7 @@ def _of_records(folder: Path, made: dict[str, bytes]) -> list[Parser]:
 
 
 def _read_engine(at: Path) -> object:
-    (at / "e.engine").write_bytes(b"ptrt" + bytes(60))
+    (at / "e.engine").write_bytes(b"ftrt" + bytes(60))
     return read_engine(str(at / "e.engine"), read_file)
 
 
