@@ -9,7 +9,7 @@ from segdistill_runtime.cuda import TO_DEVICE, TO_HOST, CudaRuntime
 from segdistill_runtime.engine_build import collecting_logger
 from segdistill_runtime.engine_file import Description
 from segdistill_runtime.errors import NotAvailable
-from segdistill_runtime.runner import Runner, one_batch
+from segdistill_runtime.runner import Runner
 
 
 class TensorRTRunner(Runner):
@@ -46,8 +46,8 @@ class TensorRTRunner(Runner):
         self.cuda.synchronize()
         return self.labels.copy()
 
-    def prepared(self, images: Any) -> Callable[[], object]:
-        self._copy_in(one_batch(images, self.shape))
+    def prepare(self, images: Any) -> Callable[[], object]:
+        self._copy_in(images)
         self.cuda.synchronize()
 
         def call() -> None:

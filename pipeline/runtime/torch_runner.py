@@ -10,7 +10,7 @@ from torch import Tensor
 from models.checkpoint import load_checkpoint
 from models.export_wrappers import LabelsGraph
 from segdistill_runtime.errors import NotAvailable
-from segdistill_runtime.runner import Runner, require_images
+from segdistill_runtime.runner import Runner
 
 
 class TorchRunner(Runner):
@@ -29,14 +29,11 @@ class TorchRunner(Runner):
     def close(self) -> None:
         del self.graph
 
-    @torch.inference_mode()
-    def run(self, images: np.ndarray) -> np.ndarray:
-        require_images(images, None)
-        return self.compute(torch.from_numpy(images).to(self.device)).cpu().numpy()
+    def run_batch(self, images: np.ndarray) -> np.ndarray:
+        return self.prepare(images)().cpu().numpy()
 
-    def prepared(self, images: np.ndarray) -> Callable[[], object]:
-        require_images(images, None)
-        on_device = torch.from_numpy(np.ascontiguousarray(images)).to(self.device)
+    def prepare(self, images: np.ndarray) -> Callable[[], Tensor]:
+        on_device = torch.from_numpy(images).to(self.device)
 
         @torch.inference_mode()
         def call() -> Tensor:

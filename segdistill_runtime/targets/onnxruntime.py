@@ -5,7 +5,7 @@ from typing import Any
 
 from segdistill_runtime.errors import FileRefused, NotAvailable
 from segdistill_runtime.onnx_file import require_plain_graph
-from segdistill_runtime.runner import Runner, input_shape, one_batch
+from segdistill_runtime.runner import Runner, input_shape
 from segdistill_runtime.targets.target import Reader, Target
 
 
@@ -66,16 +66,15 @@ class OnnxRunner(Runner):
         self.memory = "cpu" if target.device == "cpu" else "cuda"
         self.ort_value = onnxruntime.OrtValue
         self.session = session
-        kinds = [given.type.removeprefix("tensor(").removesuffix(")") for given in session.get_inputs()]
-        inputs = zip(session.get_inputs(), kinds, strict=True)
-        self.shape = input_shape(file, [(one.name, kind, one.shape) for one, kind in inputs])
+        inputs = [(one.name, one.type.removeprefix("tensor(").rstrip(")"), one.shape) for one in session.get_inputs()]
+        self.shape = input_shape(file, inputs)
         self.output = session.get_outputs()[0].name
 
     def run_batch(self, images: Any) -> Any:
         return self.session.run([self.output], {"image": images})[0]
 
-    def prepared(self, images: Any) -> Callable[[], object]:
-        source = self.ort_value.ortvalue_from_numpy(one_batch(images, self.shape), self.memory, 0)
+    def prepare(self, images: Any) -> Callable[[], object]:
+        source = self.ort_value.ortvalue_from_numpy(images, self.memory, 0)
         binding = self.session.io_binding()
         binding.bind_ortvalue_input("image", source)
         binding.bind_output(self.output, self.memory)

@@ -5,7 +5,7 @@ from typing import Any
 
 from segdistill_runtime.errors import FileRefused
 from segdistill_runtime.onnx_file import require_plain_graph
-from segdistill_runtime.runner import Runner, input_shape, one_batch
+from segdistill_runtime.runner import Runner, input_shape
 from segdistill_runtime.targets.target import Reader, Target
 
 
@@ -46,9 +46,9 @@ class OpenVinoRunner(Runner):
     def run_batch(self, images: Any) -> Any:
         return self.request.infer({"image": images})[0].copy()
 
-    def prepared(self, images: Any) -> Callable[[], object]:
+    def prepare(self, images: Any) -> Callable[[], object]:
         request = self.model.create_infer_request()  # its own: `run` would replace the image
-        request.set_input_tensor(self.tensor(one_batch(images, self.shape)))
+        request.set_input_tensor(self.tensor(images))
 
         def call() -> object:
             request.start_async()  # `infer` of the Python binding would copy the labels

@@ -33,11 +33,7 @@ class Target:
     bundle_files: tuple[str, ...] = ()  # that only this target needs: of bundle_files/, or a command as NAME.py
 
     def load(self) -> Any:
-        """Import the package.
-
-        Raises:
-            NotAvailable: it is not installed, or cannot be loaded.
-        """
+        """Import the package; raises NotAvailable if it is not installed, or cannot be loaded."""
         try:
             return importlib.import_module(self.module)
         except (ImportError, OSError) as error:  # a library of the package that cannot be loaded is an OSError
@@ -76,11 +72,12 @@ def read_file(name: str) -> bytes:
 
 def runtimes_judged_by_onnxruntime(file: str) -> list[str]:
     """Name the runtimes of an ONNX file for which its labels in ONNX Runtime count: itself, and those that build."""
+    themselves = runtimes_judged_by_themselves()
     makers = [t for t in all_targets() if t.name == t.runs_files_of and file in t.sources.values()]
-    return [target.name for target in makers if target.name == "onnxruntime" or target.suffix != ".onnx"]
+    return [target.name for target in makers if target.name not in themselves]
 
 
 def runtimes_judged_by_themselves() -> list[str]:
     """Name the other runtimes that run an ONNX file as it is: each is asked for its own labels."""
-    same = [t for t in all_targets() if t.name == t.runs_files_of and t.suffix == ".onnx"]
-    return [target.name for target in same if target.name != "onnxruntime"]
+    same = [t.name for t in all_targets() if t.name == t.runs_files_of and t.suffix == ".onnx"]
+    return [name for name in same if name != "onnxruntime"]

@@ -25,7 +25,7 @@ from segdistill_runtime.engine_file import description_path, write_engine
 from segdistill_runtime.errors import FileRefused, InputRefused
 from segdistill_runtime.images import read_image, resize, resize_labels
 from segdistill_runtime.onnx_file import require_plain_graph
-from segdistill_runtime.runner import batches
+from segdistill_runtime.runner import require_images
 from segdistill_runtime.targets.tensorrt_rtx import TensorRTForRTX
 from segdistill_runtime.verify import verify
 from tests.deploy.release_material import RUN, SIZE, SOURCE, picture, run_script, write_manifest
@@ -248,7 +248,7 @@ def contract(released: Path) -> Contract:
 )
 def test_arrays_that_the_graph_does_not_take_are_refused(contract: Contract, batch: np.ndarray, complaint: str) -> None:
     with pytest.raises(InputRefused, match=complaint):
-        list(batches(batch, contract.shape))
+        require_images(batch, contract.shape[1:3])  # type: ignore[arg-type]
 
 
 def test_the_api_refuses_them_too(bundle: Path, tmp_path: Path) -> None:
