@@ -12,9 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from segdistill_runtime.contract import CONTRACT, Contract, RuntimeFile, read_contract
-from segdistill_runtime.engine_file import engine_backend, engines_folder
-from segdistill_runtime.engine_target import ENGINE_SOURCES
+from segdistill_runtime.contract import AGAIN, CONTRACT, Contract, RuntimeFile, read_contract
+from segdistill_runtime.engine_file import engines_folder, read_engine
 from segdistill_runtime.errors import FileRefused, InputRefused, NotAvailable
 from segdistill_runtime.images import resize, resize_labels
 from segdistill_runtime.runner import Runner
@@ -29,18 +28,12 @@ class Segmenter:
     """One model of a bundle."""
 
     def __init__(self, contract: Contract, file: RuntimeFile, runner: Runner):
-        if tuple(runner.shape) != contract.shape:
-            raise FileRefused(
-                f"{file.model} takes {runner.shape}, {CONTRACT} says {contract.shape}: not the same model"
-            )
+        if runner.shape != contract.shape:
+            raise FileRefused(f"{file.model} takes {runner.shape}, {CONTRACT} says {contract.shape}: {AGAIN}")
         self.contract, self.file, self.runner = contract, file, runner
 
     def labels(self, images: np.ndarray) -> np.ndarray:
-        """Return train ids, uint8 (n, H, W), of images of the graph's size, uint8 (n, H, W, 3) RGB.
-
-        Raises:
-            InputRefused: another type, layout or size.
-        """
+        """Return train ids, uint8 (n, H, W), of images of the graph's size, uint8 (n, H, W, 3) RGB."""
         return self.runner.run(images)
 
     def segment(self, image: np.ndarray) -> np.ndarray:
@@ -67,11 +60,7 @@ def open_bundle(path: Path, public_key: Path | None = None, runtime: str = AUTO,
 
 
 def verify_bundle(path: Path, public_key: Path | None) -> tuple[Bundle, Contract]:
-    """Compare all files with the manifest and say on the error stream what was found.
-
-    Raises:
-        BundleRefused: something is wrong, or the run was rejected and holds no model.
-    """
+    """Compare all files with the manifest and say on the error stream what was found; refuse a rejected run."""
     bundle = verify(path, public_key)
     print(bundle.summary(), file=sys.stderr)
     bundle.require_model()
@@ -102,51 +91,38 @@ def add_bundle_arguments(parser: argparse.ArgumentParser, auto: str) -> None:
 
 
 def _open(bundle: Bundle, contract: Contract, runtime: str, threads: int) -> Segmenter:
-    target = load_target(runtime)
+    target, read = load_target(runtime), bundle.read
     if target.suffix == ".engine":
-        file, read, precision = _find_engine(bundle, contract, runtime)
-        found = RuntimeFile(runtime, precision, file, None)
-        target = load_target(engine_backend(file, read))
-        return Segmenter(contract, found, target.open(file, read, threads))
-    if target.runs_files_of == runtime:
-        found = contract.file_for(runtime)
+        precision, name, read = _find_engine(bundle, contract, runtime)
+        target = load_target(read_engine(name, read)[1].backend)
+        file = RuntimeFile(runtime, precision, name, None)
+    elif target.runs_files_of == runtime:
+        file = contract.file_for(runtime)
     else:  # how fast a variant is was no part of any decision
-        found = RuntimeFile(runtime, "fp32", target.sources["fp32"], None)
-    return Segmenter(contract, found, target.open(found.model, bundle.read, threads))
+        file = RuntimeFile(runtime, "fp32", target.sources["fp32"], None)
+    return Segmenter(contract, file, target.open(file.model, read, threads))
 
 
-def _find_engine(bundle: Bundle, contract: Contract, runtime: str) -> tuple[str, Reader, str]:
-    """Return the engine to run, its reader and its precision: a rebuild's choice, or the bundle's most exact one.
-
-    Raises:
-        NotAvailable: there is no engine.
-    """
-    rebuilt = _rebuilt_engine(bundle)
-    if rebuilt is not None:
-        return rebuilt
-    for precision in list(ENGINE_SOURCES)[:2]:  # whether int8 may be used, only a rebuild can say
-        for name in bundle.files:
-            if name.startswith(f"engines/{precision}-") and name.endswith(".engine"):
-                return name, bundle.read, precision
-    why = contract.why_not(load_target(runtime).decided_with)
-    raise NotAvailable(
-        f"{contract.run} has no engine ({why}): build one on this machine with `sh rebuild_on_target.sh`"
-    )
-
-
-def _rebuilt_engine(bundle: Bundle) -> tuple[str, Reader, str] | None:
-    """Return what rebuild_on_target.sh chose for this very bundle, if it was run here."""
+def _find_engine(bundle: Bundle, contract: Contract, runtime: str) -> tuple[str, str, Reader]:
+    """Return precision, file and reader of the engine to run: a rebuild's choice, or the bundle's most exact one."""
     folder = engines_folder(bundle.path)
     report = folder / "rebuild.json"
-    if not report.is_file():
-        return None
     try:
         content = json.loads(report.read_text(encoding="utf-8"))
-        of_this = content["manifest_sha256"] == bundle.manifest_sha256
         files = {entry["precision"]: str(folder / entry["file"]) for entry in content["engines"]}
-        best = content["default"]
+        if content["manifest_sha256"] == bundle.manifest_sha256 and (best := content["default"]) in files:
+            return best, files[best], read_file
+    except FileNotFoundError:
+        pass  # rebuild_on_target.sh was not run here
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise FileRefused(
             f"{report} cannot be read ({error!r}): run rebuild_on_target.sh again, or delete it"
         ) from error
-    return (files[best], read_file, best) if of_this and best in files else None
+    for precision in ("fp32", "fp16"):  # whether int8 may be used, only a rebuild can say
+        for name in bundle.files:
+            if name.startswith(f"engines/{precision}-") and name.endswith(".engine"):
+                return precision, name, bundle.read
+    why = contract.why_not(load_target(runtime).decided_with)
+    raise NotAvailable(
+        f"{contract.run} has no engine ({why}): build one on this machine with `sh rebuild_on_target.sh`"
+    )

@@ -1,89 +1,69 @@
 """Engines from ONNX files, with TensorRT for RTX and with the full TensorRT from one definition.
 
-Precision stands in the ONNX file: fp16 is a file in fp16, int8 a file with Q/DQ pairs. There is no calibrator and no
-precision flag, which is the only way in TensorRT 11 and the sound one in 10. TensorRT before 10 has no strongly typed
-networks; there the flags of the precision are set, and the Q/DQ pairs still bring the scales.
+Precision stands in the ONNX file: fp16 is a file in fp16, int8 a file with Q/DQ pairs. Networks are strongly typed, for
+which TensorRT 10 or later is needed, so there is no calibrator and no precision flag.
 """
 
 import hashlib
-import importlib
 import platform
 import re
 import warnings
 from collections import Counter
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 from types import ModuleType
-from typing import Any, NamedTuple
+from typing import Any
 
-from segdistill_runtime.engine_file import Built, describe, write_whole
+from segdistill_runtime.engine_file import MARKS, Description, write_whole
+from segdistill_runtime.engine_target import EngineTarget, collecting_logger
 from segdistill_runtime.errors import BuildFailed
 
-WEAK_FLAGS = {"fp32": (), "fp16": ("FP16",), "int8": ("FP16", "INT8")}
-"""Builder flags of each precision where networks cannot be strongly typed."""
 TELLING_TYPE = {"fp32": "float", "fp16": "half", "int8": "int8"}
 """The type that a plan must hold if it computes in the precision that was asked for."""
 
 
-class Settings(NamedTuple):
-    """What a build may be told; None leaves TensorRT's own value, which the description records."""
-
-    workspace_mebibytes: int | None
-    optimization_level: int | None  # 0..5
-    timing_cache: Path | None  # read if it is there, and written again
-
-
-def timing_cache_name(backend: str, version: str, capabilities: Sequence[str]) -> str:
-    """A cache is of one version and one GPU, so its name says both."""
-    return f"{backend}-{version}-{'_'.join(capabilities)}.timing"
-
-
 def build_engine(
-    trt: ModuleType,
+    target: EngineTarget,
     source_file: str,
     source: bytes,
     precision: str,
-    capabilities: Sequence[str],
-    gpu: str | None,
-    settings: Settings,
-    ahead_of_time: bool,
-) -> Built:
-    """Build one engine.
+    gpus: Sequence[str],
+    this_gpu: str | None,
+    caches: Path,
+) -> tuple[bytes, Description]:
+    """Build one engine from the bytes of an ONNX file.
 
     Args:
-        source_file: name of the ONNX file, for messages and the record; `source` is what stands in it.
-        capabilities: GPUs that it is for, such as SM86.
-        gpu: name of the GPU of this machine, for the record.
-        ahead_of_time: for GPUs that need not be here; otherwise kernels are measured, and the timing cache is kept.
+        source_file: name of the ONNX file, for messages and the record.
+        gpus: compute capabilities that it is for, such as SM86.
+        this_gpu: name of the GPU of this machine, for the record.
+        caches: folder of the timing caches, which are kept where kernels are measured.
 
     Raises:
         BuildFailed: an unknown target, a graph that cannot be parsed or built, a timing cache of another machine, or a
             plan that does not compute in `precision`.
     """
+    trt = target.load()
     name = f"{trt.__name__} {trt.__version__}"
     logger = collecting_logger(trt.__name__)
     logger.lines.clear()
     builder = trt.Builder(logger)
-    network, typed = _create_network(trt, builder)  # kept in a variable: the parser does not hold on to it
+    network = _create_network(trt, builder)  # kept in a variable: the parser does not hold on to it
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(source):
         complaints = [parser.get_error(i).desc() for i in range(parser.num_errors)]
         raise BuildFailed(f"{name} cannot read {source_file}: {_join(complaints + logger.lines)}")
     config = builder.create_builder_config()
-    flags = ["STRONGLY_TYPED"] if typed else _set_weak_flags(trt, config, precision)
     if hasattr(trt.BuilderFlag, "TF32"):
         config.clear_flag(trt.BuilderFlag.TF32)  # on by default, and fp32 would then mean 10 bits of mantissa
-    if settings.workspace_mebibytes is not None:
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, settings.workspace_mebibytes << 20)
-    if settings.optimization_level is not None:
-        config.builder_optimization_level = settings.optimization_level
-    if ahead_of_time:
-        _set_compute_capabilities(trt, config, capabilities)
-    cache_before = _load_timing_cache(trt, config, settings.timing_cache, logger) if not ahead_of_time else None
+    cache, measured = caches / f"{trt.__name__}-{trt.__version__}-{'_'.join(gpus)}.timing", b""
+    if target.ahead_of_time:
+        _set_compute_capabilities(trt, config, gpus)
+    else:
+        measured = _load_timing_cache(trt, config, cache, logger)
     serialized = builder.build_serialized_network(network, config)
     if serialized is None:
-        raise BuildFailed(f"{name} could not build {source_file} for {', '.join(capabilities)}: {_join(logger.lines)}")
+        raise BuildFailed(f"{name} could not build {source_file} for {', '.join(gpus)}: {_join(logger.lines)}")
     plan = bytes(serialized)
     types = held_types(plan)
     if types and TELLING_TYPE[precision] not in types:
@@ -91,29 +71,34 @@ def build_engine(
             f"the engine of {source_file} holds {', '.join(types)} and no {TELLING_TYPE[precision]}, so it does not "
             f"compute in {precision}; is this the {precision} file?"
         )
-    cache_after = bytes(config.get_timing_cache().serialize()) if cache_before is not None else None
-    built = describe(
-        plan,
-        source,
+    if not plan.startswith(MARKS[target.name]):
+        raise BuildFailed(f"{name} made an engine that begins with {plan[:4]!r}")
+    timing_cache: dict[str, Any] = {}
+    if not target.ahead_of_time:
+        content = bytes(config.get_timing_cache().serialize())
+        write_whole(cache, content)
+        before = _sha256(measured) if measured else None
+        timing_cache = {"file": cache.name, "sha256_before": before, "sha256": _sha256(content)}
+    return plan, Description(
         precision=precision,
-        backend=trt.__name__,
+        backend=target.name,
         version=trt.__version__,
-        compute_capabilities=list(capabilities),
+        compute_capabilities=list(gpus),
         source_file=source_file,
+        source_sha256=_sha256(source),
+        engine_sha256=_sha256(plan),
+        bytes=len(plan),
         builder={
-            "flags": flags,
+            "flags": ["STRONGLY_TYPED"],
             "optimization_level": config.builder_optimization_level,
             "workspace_bytes": config.get_memory_pool_limit(trt.MemoryPoolType.WORKSPACE),
         },
         inputs=[_tensor(network.get_input(i)) for i in range(network.num_inputs)],
         outputs=[_tensor(network.get_output(i)) for i in range(network.num_outputs)],
         held_types=types,
-        timing_cache=timing_cache_record(settings.timing_cache, cache_before, cache_after),
-        built_on=build_machine(gpu),
+        timing_cache=timing_cache,
+        built_on=build_machine(this_gpu),
     )
-    if cache_after is not None and settings.timing_cache is not None:
-        write_whole(settings.timing_cache, cache_after)
-    return built
 
 
 def held_types(plan: bytes) -> dict[str, int]:
@@ -131,65 +116,44 @@ def held_types(plan: bytes) -> dict[str, int]:
 
 
 def build_machine(gpu: str | None) -> dict[str, str | None]:
-    return {
-        "system": platform.system(),
-        "machine": platform.machine(),
-        "gpu": gpu,
-        "python": platform.python_version(),
-    }
+    system, machine, python = platform.system(), platform.machine(), platform.python_version()
+    return {"system": system, "machine": machine, "gpu": gpu, "python": python}
 
 
-def _create_network(trt: ModuleType, builder: Any) -> tuple[Any, bool]:
-    """A network, and whether it takes its types from the graph."""
+def _create_network(trt: ModuleType, builder: Any) -> Any:
+    """Create a network that takes its types from the graph."""
     flags = trt.NetworkDefinitionCreationFlag
     if hasattr(flags, "STRONGLY_TYPED"):
-        return builder.create_network(1 << int(flags.STRONGLY_TYPED)), True
-    if hasattr(flags, "EXPLICIT_BATCH"):  # before TensorRT 10
-        return builder.create_network(1 << int(flags.EXPLICIT_BATCH)), False
-    return builder.create_network(0), True  # nothing else is left to choose
+        return builder.create_network(1 << int(flags.STRONGLY_TYPED))
+    if hasattr(flags, "EXPLICIT_BATCH"):
+        raise BuildFailed(f"{trt.__name__} {trt.__version__} is too old: install version 10 or later")
+    return builder.create_network(0)  # of a version that has no other networks
 
 
-def _set_weak_flags(trt: ModuleType, config: Any, precision: str) -> list[str]:
-    for name in WEAK_FLAGS[precision]:
-        config.set_flag(getattr(trt.BuilderFlag, name))
-    return list(WEAK_FLAGS[precision])
-
-
-def _set_compute_capabilities(trt: ModuleType, config: Any, capabilities: Sequence[str]) -> None:
+def _set_compute_capabilities(trt: ModuleType, config: Any, gpus: Sequence[str]) -> None:
     known = sorted((n for n in trt.ComputeCapability.__members__ if n.startswith("SM")), key=lambda n: int(n[2:]))
-    if unknown := [name for name in capabilities if name not in known]:
+    if unknown := [name for name in gpus if name not in known]:
         raise BuildFailed(
             f"{trt.__name__} {trt.__version__} does not build for {', '.join(unknown)}; it knows {', '.join(known)}. "
             f"For other GPUs use the full TensorRT on the target itself"
         )
-    config.num_compute_capabilities = len(capabilities)
-    for index, name in enumerate(capabilities):
+    config.num_compute_capabilities = len(gpus)
+    for index, name in enumerate(gpus):
         config.set_compute_capability(trt.ComputeCapability.__members__[name], index)
 
 
-def _load_timing_cache(trt: ModuleType, config: Any, path: Path | None, logger: Any) -> bytes:
+def _load_timing_cache(trt: ModuleType, config: Any, path: Path, logger: Any) -> bytes:
     """Give the builder what earlier builds measured; returns those bytes, empty if there are none yet."""
-    content = path.read_bytes() if path is not None and path.is_file() else b""
+    content = path.read_bytes() if path.is_file() else b""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         timings = config.create_timing_cache(content)
     if timings is None or not config.set_timing_cache(timings, ignore_mismatch=False):
         raise BuildFailed(
             f"{trt.__name__} {trt.__version__} refused the timing cache {path}: it is damaged, or was made by another "
-            f"version or on another GPU. Remove it or name another file ({_join(logger.lines)})"
+            f"version or on another GPU. Remove it ({_join(logger.lines)})"
         )
     return content
-
-
-def timing_cache_record(path: Path | None, before: bytes | None, after: bytes | None) -> dict[str, str | None]:
-    if before is None or after is None:
-        return {"file": None, "sha256_before": None, "sha256": None, "note": "not used by this backend"}
-    return {
-        "file": path.name if path is not None else None,
-        "sha256_before": _sha256(before) if before else None,
-        "sha256": _sha256(after),
-        "note": "" if path is not None else "not kept: the next build may choose other kernels",
-    }
 
 
 def _tensor(tensor: Any) -> dict[str, Any]:
@@ -202,20 +166,3 @@ def _sha256(content: bytes) -> str:
 
 def _join(lines: Sequence[str]) -> str:
     return "; ".join(dict.fromkeys(lines)) or "it gave no reason"
-
-
-@cache
-def collecting_logger(package: str) -> Any:
-    """TensorRT wants one logger for the life of the process; this one keeps what it is told for our messages."""
-    trt = importlib.import_module(package)
-
-    class Collecting(trt.ILogger):
-        def __init__(self) -> None:
-            super().__init__()
-            self.lines: list[str] = []
-
-        def log(self, severity: Any, msg: str) -> None:
-            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
-                self.lines.append(re.sub(r"\s+", " ", msg))
-
-    return Collecting()

@@ -8,13 +8,14 @@ import json
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple, get_origin, get_type_hints
+from typing import Any, NamedTuple
 
-from segdistill_runtime.errors import BuildFailed, FileRefused, NotAvailable
+from segdistill_runtime.errors import FileRefused, NotAvailable
+from segdistill_runtime.verify import from_json
 
 FORMAT = "segdistill-engine-1"
-MARKS = {"tensorrt_rtx": (b"vtrt",), "tensorrt": (b"ftrt", b"ptrt")}
-"""First four bytes of an engine, for each package that reads it; `ptrt` is TensorRT 8's."""
+MARKS = {"tensorrt_rtx": b"vtrt", "tensorrt": b"ftrt"}
+"""First four bytes of an engine, for each package that reads it."""
 REBUILD = "build it again: `dvc repro engine` in the project, `./rebuild_on_target.sh` in a bundle"
 MAX_DESCRIPTION_BYTES = 1 << 20
 
@@ -43,31 +44,11 @@ class Description(NamedTuple):
         return f"{self.precision}-{self.backend}-{self.version}-{gpus}-{self.source_sha256[:12]}.engine"
 
 
-class Built(NamedTuple):
-    plan: bytes
-    description: Description
-
-
-def describe(plan: bytes, source: bytes, **facts: Any) -> Built:
-    """Describe what a builder made of the ONNX file `source`; `facts` are the fields that are not hashes or sizes.
-
-    Raises:
-        BuildFailed: the bytes are not an engine of the package.
-    """
-    if not plan.startswith(MARKS[facts["backend"]]):
-        raise BuildFailed(f"{facts['backend']} made an engine that begins with {plan[:4]!r}")
-    hashes: dict[str, Any] = {
-        "source_sha256": hashlib.sha256(source).hexdigest(),
-        "engine_sha256": hashlib.sha256(plan).hexdigest(),
-    }
-    return Built(plan, Description(**facts, **hashes, bytes=len(plan)))
-
-
-def write_engine(built: Built, folder: Path) -> Path:
+def write_engine(folder: Path, plan: bytes, description: Description) -> Path:
     """Write the engine with its description beside it; returns the engine's path."""
-    engine = folder / built.description.file()
-    write_whole(engine, built.plan)
-    content = {"format": FORMAT, **built.description._asdict()}
+    engine = folder / description.file()
+    write_whole(engine, plan)
+    content = {"format": FORMAT, **description._asdict()}
     write_whole(description_path(engine), (json.dumps(content, indent=2, allow_nan=False) + "\n").encode())
     return engine
 
@@ -93,64 +74,47 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def read_engine(engine: str, read: Callable[[str], bytes]) -> tuple[bytes, Description]:
-    """Return the bytes of an engine if they are those that its description speaks of.
-
-    Raises:
-        FileRefused: no engine at all, no description, truncated, or changed in any bit.
-    """
+    """Return the bytes of an engine if they are those that its description speaks of; FileRefused if not."""
     try:
         plan = read(engine)
     except OSError as error:
         raise FileRefused(f"{engine} cannot be read: {error}") from error
-    if not any(plan.startswith(marks) for marks in MARKS.values()):
+    if plan[:4] not in MARKS.values():
         raise FileRefused(f"{engine} does not begin like a TensorRT engine ({plan[:4]!r}); {REBUILD}")
     description = _read_description(f"{engine}.json", read)
-    if not plan.startswith(MARKS.get(description.backend, ())):
-        raise FileRefused(f"{engine} begins with {plan[:4]!r}, which {description.backend} does not write; {REBUILD}")
-    if len(plan) != description.bytes:
-        raise FileRefused(
-            f"{engine} has {len(plan)} bytes, its description says {description.bytes}: it was cut off or mixed up; "
-            f"copy it again, or {REBUILD}"
-        )
-    if hashlib.sha256(plan).hexdigest() != description.engine_sha256:
-        raise FileRefused(
-            f"{engine} is not the file that was built (SHA-256 differs from its description); copy it again, or "
-            f"{REBUILD}"
-        )
+    why = ""
+    if plan[:4] != MARKS.get(description.backend):
+        why = f"begins with {plan[:4]!r}, which {description.backend} does not write"
+    elif len(plan) != description.bytes:
+        why = f"has {len(plan)} bytes, its description says {description.bytes}: it was cut off or mixed up"
+    elif hashlib.sha256(plan).hexdigest() != description.engine_sha256:
+        why = "is not the file that was built (SHA-256 differs from its description)"
+    if why:
+        raise FileRefused(f"{engine} {why}; copy it again, or {REBUILD}")
     return plan, description
-
-
-def engine_backend(file: str, read: Callable[[str], bytes]) -> str:
-    """Name the target that an engine was built for."""
-    return read_engine(file, read)[1].backend
 
 
 def _read_description(path: str, read: Callable[[str], bytes]) -> Description:
     try:
         text = read(path)
-        content: Any = json.loads(text.decode("utf-8")) if len(text) <= MAX_DESCRIPTION_BYTES else None
+        content = json.loads(text) if len(text) <= MAX_DESCRIPTION_BYTES else None
+        found = content.pop("format", None) if isinstance(content, dict) else None
+        if found != FORMAT:
+            raise ValueError(f"its format is {found!r}, not {FORMAT!r}")
+        return from_json(Description, content)
     except FileNotFoundError as error:
         raise FileRefused(f"{path} is missing, so nobody can say which GPU the engine is for; {REBUILD}") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise FileRefused(f"{path} cannot be read ({error}); {REBUILD}") from error
-    found = content.pop("format", None) if isinstance(content, dict) else None
-    if found != FORMAT:
-        raise FileRefused(f"{path} is not a description of format {FORMAT} (found {found!r}); {REBUILD}")
-    kinds = {name: get_origin(kind) or kind for name, kind in get_type_hints(Description).items()}
-    wrong = set(kinds) ^ set(content) | {n for n in kinds if n in content and not isinstance(content[n], kinds[n])}
-    if wrong:
-        raise FileRefused(f"{path}: missing, unknown or of a wrong type are {', '.join(sorted(wrong))}; {REBUILD}")
-    return Description(**content)
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise FileRefused(f"{path} is no description of an engine ({error}); {REBUILD}") from error
 
 
 def require_version(file: str, description: Description, installed: str) -> None:
     """Refuse an engine of another version of its package; TensorRT would, less clearly.
 
-    Compared are the parts that both name: trtexec says 10.3.0 where the package of the same release says 10.3.0.26.
+    Compared are the parts that both name: JetPack says 10.3.0 where pip's package of the same release says 10.3.0.26.
     """
-    built, here = description.version.split("."), installed.split(".")
-    shared = min(len(built), len(here))
-    if shared < 3 or built[:shared] != here[:shared]:
+    parts = list(zip(description.version.split("."), installed.split("."), strict=False))
+    if len(parts) < 3 or any(built != here for built, here in parts):
         raise NotAvailable(
             f"{file} was built by {description.backend} {description.version}, installed is {installed}; {REBUILD}"
         )

@@ -1,20 +1,26 @@
 """What TensorRT and TensorRT for RTX have in common: engines are built from ONNX files and run on one kind of GPU."""
 
-from collections.abc import Sequence
+import importlib
+import re
+from collections.abc import Callable
+from functools import cache
+from types import ModuleType
+from typing import Any
 
-from segdistill_runtime.cuda import CudaRuntime
-from segdistill_runtime.engine_build import Settings, build_engine
-from segdistill_runtime.engine_file import Built, read_engine, require_architecture, require_version
+import numpy as np
+
+from segdistill_runtime.contract import INPUT, OUTPUT
+from segdistill_runtime.cuda import TO_DEVICE, TO_HOST, CudaRuntime
+from segdistill_runtime.engine_file import Description, read_engine, require_architecture, require_version
 from segdistill_runtime.errors import NotAvailable
 from segdistill_runtime.runner import Runner
-from segdistill_runtime.targets import TARGETS
-from segdistill_runtime.targets.target import Reader, Target, load_target
+from segdistill_runtime.targets.target import Reader, Target, all_targets
 
 ENGINE_SOURCES = {"fp32": "model.onnx", "fp16": "model_fp16.onnx", "int8": "model_int8_tensorrt.onnx"}
 
 
 class EngineTarget(Target):
-    """Base of the targets whose Python package has the interface of TensorRT."""
+    """Base of the targets whose Python package has the interface of TensorRT; `build_engine` builds for them."""
 
     device = "gpu"
     suffix = ".engine"
@@ -22,12 +28,6 @@ class EngineTarget(Target):
     runs_files_of = decided_with = "tensorrt"
     bundle_files = ("rebuild_on_target.sh", "rebuild.py")
     ahead_of_time: bool  # builds for GPUs that are not here; the others measure kernels on the GPU that is
-
-    def build(
-        self, source_file: str, source: bytes, precision: str, gpus: Sequence[str], gpu: str | None, settings: Settings
-    ) -> Built:
-        """Build one engine; see `build_engine`."""
-        return build_engine(self.load(), source_file, source, precision, gpus, gpu, settings, self.ahead_of_time)
 
     def open(self, file: str, read: Reader, threads: int) -> Runner:
         """Load an engine of this package, after its description said that it is for this version and this GPU."""
@@ -42,12 +42,81 @@ class EngineTarget(Target):
         except NotAvailable as error:
             raise NotAvailable(f"{file} needs a GPU: {error}") from error
         require_architecture(file, description, cuda.capability())
-        from segdistill_runtime.tensorrt_runner import TensorRTRunner
-
         return TensorRTRunner(trt, cuda, file, plan, description)
 
 
 def engine_targets() -> list[EngineTarget]:
-    """Return the targets that build engines; only their own files are imported."""
-    targets = [load_target(name) for name in TARGETS]
-    return [target for target in targets if isinstance(target, EngineTarget)]
+    return [target for target in all_targets() if isinstance(target, EngineTarget)]
+
+
+class TensorRTRunner(Runner):
+    """One engine with its memory on the GPU, host to host, blocking; memory and the stream are CUDA's own."""
+
+    provider = "cuda"
+
+    def __init__(self, trt: ModuleType, cuda: CudaRuntime, file: str, plan: bytes, description: Description):
+        self.name = description.backend
+        self.cuda = cuda
+        logger = collecting_logger(trt.__name__)
+        logger.lines.clear()
+        self.runtime = trt.Runtime(logger)  # must outlive the engine
+        self.engine = self.runtime.deserialize_cuda_engine(plan)
+        self.context: Any = self.engine and self.engine.create_execution_context()
+        if self.context is None:
+            raise NotAvailable(
+                f"{file} was refused by {self.name} {trt.__version__}: {'; '.join(logger.lines)}. The usual cause is "
+                f"too little memory on the GPU"
+            )
+        self.shape = tuple(self.engine.get_tensor_shape(INPUT))
+        self.images = np.empty(self.shape, np.uint8)
+        self.labels = np.empty(tuple(self.engine.get_tensor_shape(OUTPUT)), np.uint8)
+        self.images_address, self.labels_address = cuda.allocate(self.images.nbytes), cuda.allocate(self.labels.nbytes)
+        self.context.set_tensor_address(INPUT, self.images_address)
+        self.context.set_tensor_address(OUTPUT, self.labels_address)
+
+    def run_batch(self, images: np.ndarray) -> np.ndarray:
+        self._copy_in(images)
+        self._enqueue()
+        self.cuda.copy(self.labels.ctypes.data, self.labels_address, self.labels.nbytes, TO_HOST)
+        self.cuda.synchronize()
+        return self.labels.copy()
+
+    def prepare(self, images: np.ndarray) -> Callable[[], object]:
+        self._copy_in(images)
+        self.cuda.synchronize()
+
+        def call() -> None:
+            self._enqueue()
+            self.cuda.synchronize()
+
+        return call
+
+    def _copy_in(self, images: np.ndarray) -> None:
+        self.images[...] = images
+        self.cuda.copy(self.images_address, self.images.ctypes.data, self.images.nbytes, TO_DEVICE)
+
+    def _enqueue(self) -> None:
+        if not self.context.execute_async_v3(self.cuda.stream.value or 0):
+            raise NotAvailable(f"{self.name} could not enqueue the engine")
+
+    def close(self) -> None:
+        del self.context, self.engine, self.runtime
+        for address in (self.images_address, self.labels_address):
+            self.cuda.free(address)
+
+
+@cache
+def collecting_logger(package: str) -> Any:
+    """TensorRT wants one logger for the life of the process; this one keeps what it is told for our messages."""
+    trt = importlib.import_module(package)
+
+    class Collecting(trt.ILogger):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lines: list[str] = []
+
+        def log(self, severity: Any, msg: str) -> None:
+            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
+                self.lines.append(re.sub(r"\s+", " ", msg))
+
+    return Collecting()

@@ -23,7 +23,7 @@ from pipeline.records.files import read_record, write_record
 from pipeline.records.parity import Parity
 from pipeline.records.quantization import Quantization
 from pipeline.runtime.artifacts import available_threads, open_artifact
-from segdistill_runtime.engine_build import Settings, timing_cache_name
+from segdistill_runtime.engine_build import build_engine
 from segdistill_runtime.engine_file import write_engine
 from segdistill_runtime.engine_target import EngineTarget, engine_targets
 from segdistill_runtime.errors import BuildFailed, NotAvailable
@@ -169,14 +169,14 @@ def _build_or_explain(
             bytes=0, sha256="", source_file=source.path.name, source_sha256=source.sha256, status="not built",
             executed=False, accepted=None, reason=reason, parity=None,
         )  # fmt: skip
-    settings = Settings(None, None, scratch / timing_cache_name(target.name, version, gpus))
+    onnx = source.path.read_bytes()
     try:
-        built = target.build(source.path.name, source.path.read_bytes(), source.precision, gpus, _gpu_name(), settings)
+        plan, built = build_engine(target, source.path.name, onnx, source.precision, gpus, _gpu_name(), scratch)
     except BuildFailed as error:
         raise ArtifactError(str(error)) from error
     return Engine(
         precision=source.precision, backend=target.name, version=version, compute_capabilities=gpus,
-        file=write_engine(built, out).name, bytes=len(built.plan), sha256=built.description.engine_sha256,
+        file=write_engine(out, plan, built).name, bytes=len(plan), sha256=built.engine_sha256,
         source_file=source.path.name, source_sha256=source.sha256, status="built", executed=False, accepted=None,
         reason="" if torch.cuda.is_available() else "no GPU on this machine", parity=None,
     )  # fmt: skip

@@ -5,7 +5,7 @@ from pathlib import Path
 from pkgutil import resolve_name
 
 from pipeline.runtime import TORCH_RUNNERS
-from segdistill_runtime.engine_file import engine_backend
+from segdistill_runtime.engine_file import read_engine
 from segdistill_runtime.errors import FileRefused
 from segdistill_runtime.runner import Runner
 from segdistill_runtime.targets.target import all_targets, load_target, read_file
@@ -23,20 +23,17 @@ def open_artifact(artifact: Path, threads: int, runtime: str | None = None) -> R
         runtime: who runs it; None is PyTorch for a checkpoint, ONNX Runtime on the CPU for a graph, and for an engine
             the package that it was built for.
 
-    Raises:
-        FileRefused: no such file, damaged, or not one for this runtime.
-        NotAvailable: the package or the device of the runtime is not here.
+    Raises FileRefused or NotAvailable, which say what is wrong with the file, and what is not here.
     """
     if not artifact.is_file():
         raise FileRefused(f"no artifact at {artifact}; run the stage that writes it: dvc repro")
-    known: dict[str, list[str]] = {".safetensors": list(TORCH_RUNNERS)}
-    for target in all_targets():
-        known.setdefault(target.suffix, []).append(target.name)
-    able = known.get(artifact.suffix)
-    if able is None:
-        raise FileRefused(f"{artifact}: no runtime for {artifact.suffix!r}; known are {', '.join(known)}")
+    suffixes = dict.fromkeys(TORCH_RUNNERS, ".safetensors") | {target.name: target.suffix for target in all_targets()}
+    able = [name for name, suffix in suffixes.items() if suffix == artifact.suffix]
+    if not able:
+        raise FileRefused(f"{artifact}: no runtime for {artifact.suffix!r}, only for .safetensors, .onnx and .engine")
     if runtime is None:
-        runtime = engine_backend(str(artifact), read_file) if artifact.suffix == ".engine" else able[0]
+        is_engine = artifact.suffix == ".engine"
+        runtime = read_engine(str(artifact), read_file)[1].backend if is_engine else able[0]
     if runtime not in able:
         raise FileRefused(f"{artifact}: {runtime} does not run {artifact.suffix} files; {', '.join(able)} do")
     if runtime in TORCH_RUNNERS:

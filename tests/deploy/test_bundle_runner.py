@@ -20,7 +20,7 @@ from PIL import Image
 
 from pipeline.data.files import sha256, write_json
 from segdistill_runtime.contract import Contract, read_contract
-from segdistill_runtime.engine_build import Settings
+from segdistill_runtime.engine_build import build_engine
 from segdistill_runtime.engine_file import description_path, write_engine
 from segdistill_runtime.errors import FileRefused, InputRefused
 from segdistill_runtime.images import read_image, resize, resize_labels
@@ -155,9 +155,8 @@ def engine(bundle: Path) -> Path:
     """A real engine in the bundle, for GPUs that may not be here."""
     pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX has no wheel for this platform")
     source = (bundle / "model.onnx").read_bytes()
-    nothing = Settings(None, None, None)
-    built = TensorRTForRTX().build("model.onnx", source, "fp32", ["SM86"], None, nothing)
-    path = write_engine(built, bundle / "engines")
+    built = build_engine(TensorRTForRTX(), "model.onnx", source, "fp32", ["SM86"], None, bundle)
+    path = write_engine(bundle / "engines", *built)
     write_manifest(bundle)
     return path
 

@@ -1,6 +1,7 @@
 """Engines of every precision through the real builder, what is recorded of them, and when there is none."""
 
 import json
+import sys
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,9 +21,10 @@ from pipeline.records.engine import Engine
 from pipeline.records.export import Artifact, Precision
 from pipeline.records.files import write_record
 from segdistill_runtime import engine_build
-from segdistill_runtime.engine_build import held_types, timing_cache_record
+from segdistill_runtime.engine_build import build_engine, held_types
 from segdistill_runtime.engine_file import description_path
 from segdistill_runtime.errors import BuildFailed
+from segdistill_runtime.targets.tensorrt import TensorRT
 from tests.deploy.tiny_graphs import FILES, write_tiny_graphs
 from tests.made_records import PARITY as PARITY_MADE
 from tests.made_records import made_artifact, made_export, made_quantization
@@ -65,7 +67,7 @@ def test_every_precision_is_built_without_a_gpu(
     assert (said["source_file"], said["source_sha256"]) == (FILES[precision], source.sha256)
     assert said["inputs"] == [{"name": "image", "shape": [1, 16, 24, 3], "type": "uint8"}]
     assert said["outputs"] == [{"name": "labels", "shape": [1, 16, 24], "type": "uint8"}]
-    assert said["timing_cache"]["note"] == "not used by this backend"
+    assert said["timing_cache"] == {}
     if not torch.cuda.is_available():
         assert (built.executed, built.accepted, built.parity) == (False, None, None)
         assert "no GPU" in built.reason
@@ -233,42 +235,18 @@ def test_where_no_engine_is_asked_for_the_folder_is_there_and_empty(tmp_path: Pa
     assert list((tmp_path / "out").iterdir()) == []
 
 
-class Calls:
-    """Stands in for the full TensorRT, which has no wheel here: keeps what it is asked for."""
-
-    def __init__(self) -> None:
-        self.flags: list[int] = []
-
-    def create_network(self, flags: int) -> str:
-        self.flags.append(flags)
-        return "network"
-
-    def set_flag(self, flag: int) -> None:
-        self.flags.append(flag)
+@pytest.mark.parametrize(("release", "flags", "asked"), [("10", {"STRONGLY_TYPED": 1}, 2), ("11", {}, 0)])
+def test_types_come_from_the_graph(release: str, flags: dict[str, int], asked: int) -> None:
+    trt = SimpleNamespace(NetworkDefinitionCreationFlag=SimpleNamespace(**flags))
+    builder = SimpleNamespace(create_network=lambda flags: flags)
+    assert engine_build._create_network(trt, builder) == asked, release  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize(
-    ("release", "network_flags", "expected"),
-    [
-        ("8", {"EXPLICIT_BATCH": 0}, (1, False)),
-        ("10", {"EXPLICIT_BATCH": 0, "STRONGLY_TYPED": 1}, (2, True)),
-        ("11, if it drops the flag", {}, (0, True)),
-    ],
-)
-def test_types_come_from_the_graph_wherever_that_can_be_said(
-    release: str, network_flags: dict[str, int], expected: tuple[int, bool]
-) -> None:
-    builder = Calls()
-    trt = SimpleNamespace(NetworkDefinitionCreationFlag=SimpleNamespace(**network_flags))
-    _, typed = engine_build._create_network(trt, builder)  # type: ignore[arg-type]
-    assert (builder.flags[0], typed) == expected, release
-
-
-def test_before_tensorrt_10_a_precision_is_flags() -> None:
-    config, trt = Calls(), SimpleNamespace(BuilderFlag=SimpleNamespace(FP16=0, INT8=1))
-    assert engine_build._set_weak_flags(trt, config, "fp32") == []  # type: ignore[arg-type]
-    assert engine_build._set_weak_flags(trt, config, "int8") == ["FP16", "INT8"]  # type: ignore[arg-type]
-    assert config.flags == [0, 1]
+def test_a_tensorrt_that_is_too_old_is_refused() -> None:
+    flags = SimpleNamespace(EXPLICIT_BATCH=0)
+    trt = SimpleNamespace(__name__="tensorrt", __version__="8.6.2", NetworkDefinitionCreationFlag=flags)
+    with pytest.raises(BuildFailed, match=r"tensorrt 8\.6\.2 is too old: install version 10 or later"):
+        engine_build._create_network(trt, None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("refusal", ["bytes", "machine"])
@@ -279,13 +257,39 @@ def test_a_timing_cache_of_another_machine_is_refused(refusal: str, tmp_path: Pa
         set_timing_cache=lambda cache, ignore_mismatch: ignore_mismatch,
     )
     trt = SimpleNamespace(__name__="tensorrt", __version__="10.3.0")
-    with pytest.raises(BuildFailed, match=r"refused the timing cache .*x\.timing: .*Remove it or name another"):
+    with pytest.raises(BuildFailed, match=r"refused the timing cache .*x\.timing: .*Remove it"):
         engine_build._load_timing_cache(trt, config, tmp_path / "x.timing", SimpleNamespace(lines=[]))  # type: ignore[arg-type]
 
 
-def test_a_timing_cache_is_recorded_with_its_hashes() -> None:
-    first = timing_cache_record(Path("somewhere/a.timing"), b"", b"measured")
-    assert (first["file"], first["sha256_before"], first["note"]) == ("a.timing", None, "")
-    again = timing_cache_record(Path("somewhere/a.timing"), b"measured", b"measured")
-    assert again["sha256_before"] == again["sha256"] == first["sha256"]
-    assert "may choose other kernels" in str(timing_cache_record(None, b"", b"measured")["note"])
+def test_the_full_tensorrt_keeps_what_it_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No TensorRT has run this: a stand-in, which has no wheel here, answers every call."""
+    config = SimpleNamespace(
+        builder_optimization_level=3,
+        get_memory_pool_limit=lambda pool: 0,
+        create_timing_cache=lambda content: content,
+        set_timing_cache=lambda cache, ignore_mismatch: True,
+        get_timing_cache=lambda: SimpleNamespace(serialize=lambda: b"measured"),
+    )
+    builder = SimpleNamespace(
+        create_network=lambda flags: SimpleNamespace(num_inputs=0, num_outputs=0),
+        create_builder_config=lambda: config,
+        build_serialized_network=lambda network, config: b"ftrt and more",
+    )
+    trt = SimpleNamespace(
+        __name__="tensorrt",
+        __version__="10.3.0",
+        Builder=lambda logger: builder,
+        OnnxParser=lambda network, logger: SimpleNamespace(parse=lambda source: True),
+        NetworkDefinitionCreationFlag=SimpleNamespace(STRONGLY_TYPED=1),
+        BuilderFlag=SimpleNamespace(),
+        MemoryPoolType=SimpleNamespace(WORKSPACE=0),
+    )
+    monkeypatch.setitem(sys.modules, "tensorrt", trt)  # type: ignore[arg-type]
+    monkeypatch.setattr(engine_build, "collecting_logger", lambda package: SimpleNamespace(lines=[]))
+    given = (TensorRT(), "model.onnx", b"graph", "fp32", ["SM87"], "Orin", tmp_path / "caches")
+    plan, first = build_engine(*given)
+    assert (plan, first.bytes, first.compute_capabilities) == (b"ftrt and more", 13, ["SM87"])
+    assert (first.timing_cache["file"], first.timing_cache["sha256_before"]) == ("tensorrt-10.3.0-SM87.timing", None)
+    assert (tmp_path / "caches/tensorrt-10.3.0-SM87.timing").read_bytes() == b"measured"
+    _, again = build_engine(*given)
+    assert again.timing_cache["sha256_before"] == again.timing_cache["sha256"] == first.timing_cache["sha256"]

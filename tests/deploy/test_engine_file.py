@@ -13,7 +13,6 @@ from pipeline.data.files import sha256
 from pipeline.deploy.engine import Source, build_engines
 from pipeline.runtime.artifacts import open_artifact
 from segdistill_runtime.engine_file import (
-    Built,
     Description,
     description_path,
     read_engine,
@@ -48,7 +47,7 @@ def engine(tmp_path: Path) -> Path:
 
 def describe(engine: Path, description: Description) -> None:
     """Write the description beside an engine that may be another's."""
-    written = write_engine(Built(PLAN, description), engine.parent / "elsewhere")
+    written = write_engine(engine.parent / "elsewhere", PLAN, description)
     description_path(written).rename(description_path(engine))
 
 
@@ -75,14 +74,14 @@ def test_any_flipped_bit_is_refused(engine: Path, bit: int) -> None:
 @pytest.mark.parametrize(
     ("content", "complaint"),
     [
-        (b"", "cannot be read"),
-        (b"{", "cannot be read"),
-        (b"\xff\xfe", "cannot be read"),
-        (b"[" * 100_000, "cannot be read"),
-        (b" " * (1 << 21), "not a description"),
-        (b"[]", r"not a description of format segdistill-engine-1 \(found None\)"),
-        (b'{"format": "segdistill-engine-9"}', r"found 'segdistill-engine-9'"),
-        (b'{"format": "segdistill-engine-1", "precision": 3}', "missing, unknown or of a wrong type are .*precision"),
+        (b"", "is no description of an engine"),
+        (b"{", "is no description of an engine"),
+        (b"\xff\xfe", "is no description of an engine"),
+        (b"[" * 100_000, "is no description of an engine"),
+        (b" " * (1 << 21), "its format is None"),
+        (b"[]", "its format is None, not 'segdistill-engine-1'"),
+        (b'{"format": "segdistill-engine-9"}', "its format is 'segdistill-engine-9'"),
+        (b'{"format": "segdistill-engine-1", "precision": 3}', "missing or unknown: .*bytes"),
     ],
 )
 def test_a_description_that_says_nothing_is_refused(engine: Path, content: bytes, complaint: str) -> None:
@@ -109,7 +108,14 @@ def test_a_description_of_another_package_is_refused(engine: Path) -> None:
 def test_a_field_too_many_is_refused(engine: Path) -> None:
     content = json.loads(description_path(engine).read_text())
     description_path(engine).write_text(json.dumps({**content, "trusted": True}))
-    with pytest.raises(FileRefused, match="are trusted"):
+    with pytest.raises(FileRefused, match="missing or unknown: trusted"):
+        read_engine(str(engine), read_file)
+
+
+def test_a_field_of_another_type_is_refused(engine: Path) -> None:
+    content = json.loads(description_path(engine).read_text())
+    description_path(engine).write_text(json.dumps({**content, "bytes": "29"}))
+    with pytest.raises(FileRefused, match="'29' is not of the type int"):
         read_engine(str(engine), read_file)
 
 

@@ -1,4 +1,4 @@
-"""How a target decides about its engines, and how it talks to trtexec, of which a stand-in is used here."""
+"""How a target decides about its engines, and how it runs them, with a stand-in for TensorRT and for the GPU."""
 
 import ctypes
 import hashlib
@@ -12,16 +12,14 @@ import pytest
 import torch
 from PIL import Image
 
-from segdistill_runtime import engine_target, tensorrt_runner
+from segdistill_runtime import engine_target
 from segdistill_runtime.contract import Contract, GoldenFiles, read_contract
 from segdistill_runtime.cuda import TO_DEVICE, CudaRuntime
-from segdistill_runtime.engine_build import Settings
-from segdistill_runtime.engine_file import Built, Description, read_engine, write_engine
-from segdistill_runtime.errors import BuildFailed, FileRefused, InputRefused, NotAvailable
-from segdistill_runtime.rebuild import CALLS, Outcome, PackageBuilder, decide, fastest, read_golden
+from segdistill_runtime.engine_file import Description, write_engine
+from segdistill_runtime.errors import FileRefused, InputRefused, NotAvailable
+from segdistill_runtime.rebuild import Outcome, decide, fastest, measure, read_golden
 from segdistill_runtime.targets.target import read_file
 from segdistill_runtime.targets.tensorrt import TensorRT
-from segdistill_runtime.trtexec import TrtexecBuilder, build_options, find_trtexec, read_labels, read_version
 from tests.deploy.tiny_graphs import HEIGHT, WIDTH, tiny_image
 
 LIMITS = Contract(
@@ -36,12 +34,11 @@ LIMITS = Contract(
     min_speedup={"fp16": 1.05, "int8": 1.2},
 )
 CONTRACT = LIMITS.record()
-NOTHING = Settings(None, None, None)
 
 
 def _ran(precision: str, pixel_agreement: float, p50_ms: float) -> Outcome:
     return Outcome(
-        precision, f"{precision}.onnx", "0", "undecided", "", file="x.engine", pixel_agreement=pixel_agreement,
+        precision, f"{precision}.onnx", "undecided", "", "0", "x.engine", pixel_agreement=pixel_agreement,
         calls=200, p50_ms=p50_ms,
     )  # fmt: skip
 
@@ -87,7 +84,7 @@ def test_wrong_labels_are_a_fault_except_for_int8() -> None:
 
 
 def test_what_did_not_run_is_not_decided() -> None:
-    built = Outcome("int8", "x.onnx", "0", "undecided", "built, not run: --build-only", file="x.engine")
+    built = Outcome("int8", "x.onnx", "undecided", "built, not run: --build-only", "0", "x.engine")
     assert decide([built], LIMITS) == [built]
     assert _choices(_ran("int8", 0.95, 1.0))["int8"][0] == "undecided"
     assert fastest([built]) is None
@@ -115,108 +112,6 @@ def test_a_golden_image_needs_labels_of_its_size(tmp_path: Path) -> None:
     files[contract.golden.labels["fp32"]] = (tmp_path / "labels.png").read_bytes()
     with pytest.raises(FileRefused, match=r"labels_fp32\.png is no 8-bit label image"):
         read_golden(contract, files.__getitem__)
-
-
-@pytest.mark.parametrize(
-    ("banner", "version"),
-    [
-        ("&&&& RUNNING TensorRT.trtexec [TensorRT v8502] # trtexec --help", "8.5.2"),
-        ("&&&& RUNNING TensorRT.trtexec [TensorRT v100300] # trtexec --help", "10.3.0"),
-        ("&&&& RUNNING TensorRT.trtexec [TensorRT v101303] [b9] # trtexec", "10.13.3"),
-        ("usage: something else", None),
-    ],
-)
-def test_trtexec_says_its_version(banner: str, version: str | None) -> None:
-    assert read_version(banner) == version
-
-
-def test_options_follow_what_this_trtexec_knows() -> None:
-    old, new = frozenset({"--fp16", "--int8"}), frozenset({"--fp16", "--int8", "--stronglyTyped"})
-    assert build_options(new, "int8", NOTHING) == ["--stronglyTyped", "--noTF32"]
-    assert build_options(old, "int8", NOTHING) == ["--fp16", "--int8", "--noTF32"]
-    assert build_options(old, "fp16", NOTHING) == ["--fp16", "--noTF32"]
-    assert build_options(old, "fp32", NOTHING) == ["--noTF32"]
-    assert build_options(frozenset(), "int8", NOTHING) == ["--noTF32"]
-    assert build_options(new, "fp32", Settings(512, 4, Path("x.timing")))[2:] == [
-        "--memPoolSize=workspace:512", "--builderOptimizationLevel=4", "--timingCacheFile=x.timing",
-    ]  # fmt: skip
-
-
-STAND_IN = '''#!{python}
-"""Takes trtexec's options and answers in its formats; its network says 1 where red is above 127."""
-import json, pathlib, sys
-import numpy as np
-if "--help" in sys.argv:
-    print("&&&& RUNNING TensorRT.trtexec [TensorRT v100300] # trtexec --help")
-    print("  --stronglyTyped   Create a strongly typed network")
-    sys.exit()
-given = dict(argument.partition("=")[::2] for argument in sys.argv[1:])
-if "--onnx" in given:
-    if b"refuse" in pathlib.Path(given["--onnx"]).read_bytes():
-        print("[11/02/2025-10:00:00] [E] Error[4]: no kernel for this layer")
-        sys.exit(1)
-    pathlib.Path(given["--saveEngine"]).write_bytes(b"ftrt" + pathlib.Path(given["--onnx"]).read_bytes())
-    pathlib.Path(given["--timingCacheFile"]).write_bytes(b"measured")
-else:
-    name, _, file = given["--loadInputs"].partition(":")
-    image = np.fromfile(file, np.uint8).reshape(1, {height}, {width}, 3)
-    values = (image[..., 0] > 127).astype(int).ravel().tolist()
-    tensors = [{{"name": "labels", "dimensions": "1x{height}x{width}", "values": values}}]
-    pathlib.Path(given["--exportOutput"]).write_text(json.dumps(tensors))
-    times = [{{"latencyMs": 2.5, "computeMs": 2.0}}] * int(given["--iterations"])
-    pathlib.Path(given["--exportTimes"]).write_text(json.dumps(times))
-'''
-
-
-def write_stand_in(program: Path) -> None:
-    program.parent.mkdir(parents=True)
-    program.write_text(STAND_IN.format(python=sys.executable, height=HEIGHT, width=WIDTH))
-    program.chmod(0o755)
-
-
-@pytest.fixture
-def trtexec(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TrtexecBuilder:
-    program = tmp_path / "bin/trtexec"
-    write_stand_in(program)
-    monkeypatch.setenv("PATH", f"{program.parent}:/usr/bin:/bin")
-    return TrtexecBuilder(find_trtexec(), "SM87")
-
-
-def test_trtexec_builds_and_runs(trtexec: TrtexecBuilder, tmp_path: Path) -> None:
-    settings = Settings(None, None, tmp_path / "x.timing")
-    built = trtexec.build("model_fp16.onnx", b"graph", "fp16", settings)
-    assert built.description.version == "10.3.0"
-    assert built.description.compute_capabilities == ["SM87"]
-    assert built.description.builder["flags"] == ["--stronglyTyped", "--noTF32"]
-    assert built.description.timing_cache["sha256"]
-    engine = write_engine(built, tmp_path)
-    assert read_engine(str(engine), read_file) == (b"ftrtgraph", built.description)
-    image = tiny_image(3)
-    labels, times_ms = trtexec.measure(engine, image, CALLS, 1.0)
-    assert np.array_equal(labels, (image[..., 0] > 127).astype(np.uint8))
-    assert times_ms[0] == 2.5
-
-
-def test_what_trtexec_complains_about_is_passed_on(trtexec: TrtexecBuilder, tmp_path: Path) -> None:
-    with pytest.raises(BuildFailed, match=r"could not build model\.onnx: Error\[4\]: no kernel for this layer"):
-        trtexec.build("model.onnx", b"refuse", "fp32", NOTHING)
-    with pytest.raises(NotAvailable, match="could not run"):
-        trtexec.measure(tmp_path / "a.engine", np.zeros((1, 2, 2, 3), np.uint8), CALLS, 1.0)
-
-
-def test_results_of_another_kind_are_refused() -> None:
-    for values in ([0.5] * 4, [300] * 4, ["a"] * 4):
-        with pytest.raises(ValueError, match="holds no train ids"):
-            read_labels([{"name": "labels", "values": values}], "labels", (1, 2, 2))
-
-
-def test_a_broken_trtexec_is_explained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program = tmp_path / "trtexec"
-    program.write_bytes(b"\x7fELF of another processor")
-    program.chmod(0o755)
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(NotAvailable, match="cannot be started"):
-        find_trtexec()
 
 
 class HostMemory:
@@ -282,7 +177,7 @@ def test_an_engine_runs_through_python(tmp_path: Path, monkeypatch: pytest.Monke
         Runtime=lambda logger: SimpleNamespace(deserialize_cuda_engine=lambda plan: plan == b"ftrt" and RedEngine()),
     )
     memory = HostMemory()
-    monkeypatch.setattr(tensorrt_runner, "collecting_logger", lambda package: SimpleNamespace(lines=["out of memory"]))
+    monkeypatch.setattr(engine_target, "collecting_logger", lambda package: SimpleNamespace(lines=["out of memory"]))
     monkeypatch.setattr(engine_target, "CudaRuntime", lambda: memory)
     monkeypatch.setitem(sys.modules, "tensorrt", trt)
     description = Description(
@@ -290,20 +185,19 @@ def test_an_engine_runs_through_python(tmp_path: Path, monkeypatch: pytest.Monke
         source_sha256="0", engine_sha256=hashlib.sha256(b"ftrt").hexdigest(), bytes=4, builder={}, inputs=[],
         outputs=[], held_types={}, timing_cache={}, built_on={},
     )  # fmt: skip
-    engine = write_engine(Built(b"ftrt", description), tmp_path)
-    builder = PackageBuilder(TensorRT(), ["SM87"], memory)  # type: ignore[arg-type]
+    engine = write_engine(tmp_path, b"ftrt", description)
     image = tiny_image(3)
-    labels, times_ms = builder.measure(engine, image, 20, 0.0)
+    labels, times_ms = measure(TensorRT(), engine, image, 20, 0.0)
     assert np.array_equal(labels, (image[..., 0] > 127).astype(np.uint8))
     assert len(times_ms) == 20
     assert not memory.buffers, "memory of the GPU was not given back"
     with TensorRT().open(str(engine), read_file, 0) as runner:
         runner.prepared(image)()
     with pytest.raises(InputRefused, match=r"have 2x2 pixels, the graph takes 16x24"):
-        builder.measure(engine, np.zeros((1, 2, 2, 3), np.uint8), 20, 0.0)
-    other = write_engine(Built(b"ftrt", description._replace(compute_capabilities=["SM72"])), tmp_path)
+        measure(TensorRT(), engine, np.zeros((1, 2, 2, 3), np.uint8), 20, 0.0)
+    other = write_engine(tmp_path, b"ftrt", description._replace(compute_capabilities=["SM72"]))
     with pytest.raises(NotAvailable, match="built for SM72, this GPU is SM87"):
-        builder.measure(other, image, 20, 0.0)
+        measure(TensorRT(), other, image, 20, 0.0)
 
 
 def test_a_gpu_that_is_not_there_is_said() -> None:
