@@ -50,10 +50,6 @@ def open_bundle(path: Path, public_key: Path | None = None, runtime: str = AUTO,
     Args:
         runtime: auto, or a key of TARGETS.
         threads: 0 lets the runtime choose.
-
-    Raises:
-        BundleRefused: something is wrong with a file.
-        NotAvailable: the runtime is not here, or nothing was released for it.
     """
     bundle, contract = verify_bundle(path, public_key)
     return open_model(bundle, contract, runtime, threads)

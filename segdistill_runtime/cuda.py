@@ -14,11 +14,7 @@ CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76  # cudaDeviceAttr
 
 
 class CudaRuntime:
-    """Memory and one stream of the first GPU.
-
-    Raises:
-        NotAvailable: no CUDA library, no GPU, or a call that failed.
-    """
+    """Memory and one stream of the first GPU; a call that fails raises NotAvailable."""
 
     def __init__(self) -> None:
         self.cudart = _load_library()
@@ -28,12 +24,11 @@ class CudaRuntime:
 
     def capability(self) -> str:
         """Such as SM87."""
-        found = []
+        name, value = "SM", ctypes.c_int()
         for attribute in (CAPABILITY_MAJOR, CAPABILITY_MINOR):
-            value = ctypes.c_int()
             self._call("cudaDeviceGetAttribute", ctypes.byref(value), ctypes.c_int(attribute), ctypes.c_int(0))
-            found.append(value.value)
-        return f"SM{found[0]}{found[1]}"
+            name += str(value.value)
+        return name
 
     def allocate(self, size: int) -> int:
         """Address of `size` bytes on the GPU."""

@@ -31,17 +31,13 @@ def build_engine(
     this_gpu: str | None,
     caches: Path,
 ) -> tuple[bytes, Description]:
-    """Build one engine from the bytes of an ONNX file.
+    """Build one engine from the bytes of an ONNX file; BuildFailed says why it cannot be.
 
     Args:
         source_file: name of the ONNX file, for messages and the record.
         gpus: compute capabilities that it is for, such as SM86.
         this_gpu: name of the GPU of this machine, for the record.
         caches: folder of the timing caches, which are kept where kernels are measured.
-
-    Raises:
-        BuildFailed: an unknown target, a graph that cannot be parsed or built, a timing cache of another machine, or a
-            plan that does not compute in `precision`.
     """
     trt = target.load()
     name = f"{trt.__name__} {trt.__version__}"

@@ -82,16 +82,15 @@ def read_engine(engine: str, read: Callable[[str], bytes]) -> tuple[bytes, Descr
     if plan[:4] not in MARKS.values():
         raise FileRefused(f"{engine} does not begin like a TensorRT engine ({plan[:4]!r}); {REBUILD}")
     description = _read_description(f"{engine}.json", read)
-    why = ""
     if plan[:4] != MARKS.get(description.backend):
         why = f"begins with {plan[:4]!r}, which {description.backend} does not write"
     elif len(plan) != description.bytes:
         why = f"has {len(plan)} bytes, its description says {description.bytes}: it was cut off or mixed up"
     elif hashlib.sha256(plan).hexdigest() != description.engine_sha256:
         why = "is not the file that was built (SHA-256 differs from its description)"
-    if why:
-        raise FileRefused(f"{engine} {why}; copy it again, or {REBUILD}")
-    return plan, description
+    else:
+        return plan, description
+    raise FileRefused(f"{engine} {why}; copy it again, or {REBUILD}")
 
 
 def _read_description(path: str, read: Callable[[str], bytes]) -> Description:

@@ -48,12 +48,6 @@ def require_plain_graph(file: str, data: bytes) -> None:
     """Refuse what is not one whole ONNX file with one flat graph of standard operators and all of its values.
 
     What operators make of their inputs is not looked at: a graph may still ask for more memory than there is.
-
-    Args:
-        file: its name, for the message.
-
-    Raises:
-        FileRefused: truncated or damaged, without a graph, or with anything in it that ours never have.
     """
     waiting, has_graph = [("model", memoryview(data))], False
     try:

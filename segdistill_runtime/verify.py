@@ -26,7 +26,7 @@ MANIFEST = "manifest.json"
 SIGNATURE = "manifest.json.sig"  # 64 bytes: Ed25519 over the bytes of the manifest
 KEY_VARIABLE = "SEGDISTILL_PUBLIC_KEY"
 MAX_MANIFEST_BYTES = 4 * 2**20
-MAX_ARCHIVE_BYTES = 2**31
+MAX_FILE_BYTES = 2**31
 SIGNATURE_BYTES = 64
 RUNNABLE = frozenset({".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".pth", ".sh", ".whl"})
 """An added file of these kinds could be run in place of one of ours."""
@@ -70,7 +70,7 @@ class Archive:
         self.path = path
         beside = path.with_name(f"{path.name}.sha256")
         said = _read_plain(beside, 4096).decode("ascii", "replace").split()
-        data = _read_plain(path, MAX_ARCHIVE_BYTES)
+        data = _read_plain(path, MAX_FILE_BYTES)
         if said[:1] != [hashlib.sha256(data).hexdigest()]:
             raise BundleRefused(f"{path} is not the archive that {beside.name} speaks of: {AGAIN}")
         try:
@@ -116,15 +116,13 @@ class Bundle(NamedTuple):
             raise BundleRefused(f"{self.path / name} is not in the manifest: it is no part of this bundle")
         listed = self.files[name]
         data = self.source.read(name, listed.bytes)
-        why = ""
         if len(data) != listed.bytes:
-            found = f"more than {listed.bytes}" if len(data) > listed.bytes else len(data)
-            why = f"it has {found} bytes, the manifest says {listed.bytes}"
+            why = f"it has more or fewer bytes than the {listed.bytes} of the manifest"
         elif hashlib.sha256(data).hexdigest() != listed.sha256:
             why = "SHA-256 differs"
-        if why:
-            raise BundleRefused(f"{self.path / name} is not the file that was released ({why}): {AGAIN}")
-        return data
+        else:
+            return data
+        raise BundleRefused(f"{self.path / name} is not the file that was released ({why}): {AGAIN}")
 
     def require_model(self) -> None:
         if self.status != "released":
@@ -139,13 +137,13 @@ class Bundle(NamedTuple):
 
 
 def verify(bundle: Path, public_key: Path | None) -> Bundle:
-    """Compare every file of a bundle with its manifest, the signature first.
+    """Compare every file of a bundle with its manifest, the signature first; the first wrong one raises BundleRefused.
+
+    A file that is not listed is wrong if it is a link or could be run by mistake. Python's own cache is let be: the
+    scripts of a bundle neither write nor read it.
 
     Args:
         public_key: PEM file of the Ed25519 key that the bundle must be signed with; it must not lie in the bundle.
-
-    The first thing that is wrong raises BundleRefused. A file that is not listed is wrong if it is a link or could be
-    run by mistake. Python's own cache is let be: the scripts of a bundle neither write nor read it.
     """
     source = Archive(bundle) if bundle.suffix == ".zip" else Folder(bundle)
     data = source.read(MANIFEST, MAX_MANIFEST_BYTES)
@@ -210,7 +208,7 @@ def _read_manifest(path: Path, data: bytes) -> tuple[str, str, list[str], dict[s
                 raise ValueError(f"the path {name[:80]!r} leads out of the bundle or is not portable")
             if name in (MANIFEST, SIGNATURE):
                 raise ValueError(f"it lists {name}, which cannot hold its own hash")
-            if size < 0 or not re.fullmatch(r"[0-9a-f]{64}", digest):
+            if not 0 <= size <= MAX_FILE_BYTES or not re.fullmatch(r"[0-9a-f]{64}", digest):
                 raise ValueError(f"{name[:80]!r} has no such size or SHA-256")
         if len({entry.path.casefold() for entry in files}) != len(files):
             raise ValueError("it lists a file twice")

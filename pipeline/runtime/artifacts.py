@@ -22,8 +22,6 @@ def open_artifact(artifact: Path, threads: int, runtime: str | None = None) -> R
     Args:
         runtime: who runs it; None is PyTorch for a checkpoint, ONNX Runtime on the CPU for a graph, and for an engine
             the package that it was built for.
-
-    Raises FileRefused or NotAvailable, which say what is wrong with the file, and what is not here.
     """
     if not artifact.is_file():
         raise FileRefused(f"no artifact at {artifact}; run the stage that writes it: dvc repro")

@@ -23,7 +23,7 @@ class OnnxRuntime(Target):
         graph = read(file)
         require_plain_graph(file, graph)
         options = self.session_options(threads)
-        return OnnxRunner(self, file, self.session(file, graph, options, disabled_optimizers), self.load())
+        return OnnxRunner(self, file, self.session(file, graph, options, disabled_optimizers))
 
     def session_options(self, threads: int) -> Any:
         onnxruntime = self.load()
@@ -36,9 +36,9 @@ class OnnxRuntime(Target):
     def session(self, file: str, graph: bytes, options: Any, disabled_optimizers: Sequence[str] = ()) -> Any:
         """Open a session on this provider and no other: ONNX Runtime itself would fall back silently."""
         onnxruntime = self.load()
-        if self.provider not in onnxruntime.get_available_providers():
-            found = ", ".join(onnxruntime.get_available_providers())
-            raise NotAvailable(f"this onnxruntime has no {self.provider}, only {found}: pip install {self.packages[0]}")
+        found = onnxruntime.get_available_providers()
+        if self.provider not in found:
+            raise NotAvailable(f"onnxruntime has {', '.join(found)}, not {self.provider}; install {self.packages[0]}")
         try:
             session = onnxruntime.InferenceSession(
                 graph, options, providers=[(self.provider, self.provider_options())], enable_fallback=0,
@@ -50,10 +50,7 @@ class OnnxRuntime(Target):
                 raise NotAvailable(f"{self.provider} cannot run {file} on this machine: {said}") from error
             raise FileRefused(f"{file} is no ONNX file that ONNX Runtime can load: {said}") from error
         if session.get_providers()[0] != self.provider:  # one whose libraries do not load is dropped with a log line
-            raise NotAvailable(
-                f"asked for {self.provider}, ONNX Runtime gave {session.get_providers()}: one of its libraries is "
-                f"missing, or there is no such device"
-            )
+            raise NotAvailable(f"{self.provider} cannot be used: one of its libraries or the device is missing")
         return session
 
     def provider_options(self) -> dict[str, str]:
@@ -61,11 +58,10 @@ class OnnxRuntime(Target):
 
 
 class OnnxRunner(Runner):
-    def __init__(self, target: OnnxRuntime, file: str, session: Any, onnxruntime: Any):
+    def __init__(self, target: OnnxRuntime, file: str, session: Any):
         self.name, self.provider = target.name, target.provider
         self.memory = "cpu" if target.device == "cpu" else "cuda"
-        self.ort_value = onnxruntime.OrtValue
-        self.session = session
+        self.ort_value, self.session = target.load().OrtValue, session
         inputs = [(one.name, one.type.removeprefix("tensor(").rstrip(")"), one.shape) for one in session.get_inputs()]
         self.shape = input_shape(file, inputs)
         self.output = session.get_outputs()[0].name

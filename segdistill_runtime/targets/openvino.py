@@ -20,12 +20,11 @@ class OpenVino(Target):
         graph = read(file)
         require_plain_graph(file, graph)
         openvino = self.load()
-        settings: dict[str, Any] = {
+        settings = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_PRECISION_HINT": "f32",  # the types of the file; its own choice would be bfloat16 where it can
+            "INFERENCE_NUM_THREADS": threads,
         }
-        if threads:
-            settings["INFERENCE_NUM_THREADS"] = threads
         try:
             core = openvino.Core()
             model = core.compile_model(core.read_model(model=graph), "CPU", settings)

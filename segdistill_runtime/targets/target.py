@@ -45,15 +45,11 @@ class Target:
         return self.load().__version__
 
     def open(self, file: str, read: Reader, threads: int) -> Runner:
-        """Load a model.
+        """Load a model; raises FileRefused, or NotAvailable if the package or the device is not here.
 
         Args:
             file: its name, for `read` and for messages.
             threads: 0 lets the runtime choose.
-
-        Raises:
-            FileRefused: damaged, or not a file for this runtime.
-            NotAvailable: the package or the device is not here.
         """
         raise NotImplementedError
 

@@ -134,6 +134,15 @@ def test_a_runtime_that_is_not_installed_is_named_and_the_next_one_is_used(bundl
     assert "Traceback" not in none.stderr
 
 
+def test_a_package_that_every_command_needs_is_named(bundle: Path, tmp_path: Path) -> None:
+    command = [*without_packages("numpy"), str(bundle / "self_test.py")]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert "numpy" in done.stderr
+    assert done.stderr.strip().endswith("pip install -r requirements.txt")
+    assert "Traceback" not in done.stderr
+
+
 @pytest.mark.skipif(torch.cuda.is_available(), reason="this machine has a GPU")
 def test_cuda_without_a_gpu_is_an_error_and_no_silent_fallback(bundle: Path, tmp_path: Path) -> None:
     done = run_script(bundle, "predict.py", bundle / "golden/image.png", "--runtime", "onnxruntime_cuda", cwd=tmp_path)
