@@ -13,7 +13,6 @@ import numpy as np
 
 from benchmarks.record import begun
 from pipeline.curation.measuring.mask import align
-from pipeline.curation.rule import ShiftParams
 from pipeline.curation.sample_rules import is_shifted
 from pipeline.data.classes import IGNORE_INDEX, ClassTable
 from pipeline.data.files import write_json
@@ -44,7 +43,7 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"wrote {arguments.out}")
 
 
-def _found(samples: Sequence[Sample], table: ClassTable, limits: ShiftParams, seed: int) -> Iterator[list[bool]]:
+def _found(samples: Sequence[Sample], table: ClassTable, limits: Any, seed: int) -> Iterator[list[bool]]:
     """For each labelled sample, whether it is found after each shift."""
     known = table.lookup() != IGNORE_INDEX
     for number, sample in enumerate(samples):
@@ -57,5 +56,5 @@ def _found(samples: Sequence[Sample], table: ClassTable, limits: ShiftParams, se
         for share in SHARES:
             offset = tuple(round(share * side * float(part)) for part in (np.sin(angle), np.cos(angle)))
             shift = align(image, np.roll(mask, offset, axis=(0, 1)), known)
-            answers.append(shift is not None and is_shifted(shift, side, limits))
+            answers.append(is_shifted(shift, side, limits.above, limits.gain))
         yield answers

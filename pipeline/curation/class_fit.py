@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pipeline.curation.measuring.record import MaskMeasurement, Measurement, Problem
+from pipeline.curation.measuring.record import Measurement
 from pipeline.data.classes import ClassTable
 from pipeline.data.samples import UNLABELLED, Sample
 from pipeline.errors import DatasetError
@@ -16,12 +16,12 @@ def require_fitting_masks(samples: Sequence[Sample], measurements: Sequence[Meas
     Raises:
         DatasetError: says which raw ids the masks hold and which the table knows.
     """
-    labelled = [m for s, m in zip(samples, measurements, strict=True) if s.split != UNLABELLED]
-    usable = [m.mask.pixels for m in labelled if isinstance(m.mask, MaskMeasurement)]
+    labelled = [(s.mask, m) for s, m in zip(samples, measurements, strict=True) if s.split != UNLABELLED]
+    usable = [m.mask.pixels for _, m in labelled if m.mask]
     if not usable:
-        raise DatasetError(
-            f"none of the {len(labelled)} masks can be used; the first, {_first_problem(samples, measurements)}"
-        )
+        file, first = labelled[0]
+        problem = first.problems["mask"].sentence
+        raise DatasetError(f"none of the {len(labelled)} masks can be used; the first, {file}: {problem}")
     pixels = np.sum(usable, axis=0)
     known = classes.known_raw_ids()
     of_class = classes.lookup() < len(classes.classes)
@@ -35,11 +35,6 @@ def require_fitting_masks(samples: Sequence[Sample], measurements: Sequence[Meas
         raise DatasetError(f"no pixel of {len(usable)} masks belongs to a class: {ids}")
     if 2 * foreign > len(usable):
         raise DatasetError(f"{foreign} of {len(usable)} masks hold ids outside the class table: {ids}")
-
-
-def _first_problem(samples: Sequence[Sample], measurements: Sequence[Measurement]) -> str:
-    problems = ((s.mask, m.mask) for s, m in zip(samples, measurements, strict=True))
-    return next(f"{file}: {problem.sentence}" for file, problem in problems if isinstance(problem, Problem))
 
 
 def _id_list(chosen: np.ndarray) -> str:

@@ -1,20 +1,18 @@
 """Decide which samples may be used: rules for each sample, and comparisons of all samples with each other."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from pipeline.curation.blocking import blocking_messages
 from pipeline.curation.class_fit import require_fitting_masks
-from pipeline.curation.duplicates import Fingerprint, compare_splits, near_copies
+from pipeline.curation.duplicates import Fingerprint, compare_splits
+from pipeline.curation.findings import Findings, drops, split_statistics, statistics
 from pipeline.curation.measuring.measure import measure_samples
 from pipeline.curation.pictures import draw_pictures
-from pipeline.curation.report import curation_report
+from pipeline.curation.report import blocking_messages, curation_report
 from pipeline.curation.review import Files, Remark, read_review, split_remarks
-from pipeline.curation.rule import Finding, all_rules
-from pipeline.curation.sample_rules import Case, case_of, check_sample, lies_inside
-from pipeline.curation.statistics import Findings, split_statistics, statistics
+from pipeline.curation.rule import Finding, all_rules, apply_rule
+from pipeline.curation.sample_rules import Case, case_of, check_sample
 from pipeline.data.classes import ClassTable
 from pipeline.data.files import write_text
 from pipeline.data.samples import SPLITS, Decision, Sample, read_samples, write_decisions, write_samples
@@ -55,82 +53,66 @@ def curate_dataset(
     measurements = measure_samples(samples, classes, curation.max_megapixels, scratch / "measurements.sqlite")
     require_fitting_masks(samples, measurements, classes)
     roots = [source.resolve(), prepared.resolve()]
-    lookup, known = classes.lookup(), classes.known_raw_ids()
-    cases = [
-        case_of(s, m, lookup, known, len(classes.classes), remarks.get(s.id), lies_inside(s, roots))
-        for s, m in zip(samples, measurements, strict=True)
-    ]
+    cases = [case_of(s, m, classes, remarks.get(s.id), roots) for s, m in zip(samples, measurements, strict=True)]
     findings = examine(cases, classes, curation.rules)
     blocking = blocking_messages(findings, report)
     drawn = draw_pictures(findings, classes, pictures)
     write_text(report, curation_report(findings, blocking, drawn, report))
     if blocking:
         raise DatasetError("\n".join(blocking))
-    dropped = _dropped(findings.found)
-    kept = [sample for sample in samples if sample.id not in dropped]
-    write_decisions(out / "decisions.csv", decisions(findings, dropped))
-    write_record(out / "statistics.json", statistics(findings))
+    decided = decisions(findings)
+    kept = [decision.sample for decision in decided if decision.decision == "keep"]
+    write_decisions(out / "decisions.csv", decided)
+    write_record(out / "statistics.json", findings.statistics)
     write_samples(out / "samples.csv", kept)
     print(f"kept {len(kept)} of {len(samples)} samples; {report} gives the reasons for the others")
 
 
 def examine(cases: Sequence[Case], classes: ClassTable, rules: Any) -> Findings:
     """Apply all rules; nothing is read or written here. `rules` has an attribute with the parameters of each rule."""
-    samples = [case.sample for case in cases]
-    by_id = {sample.id: sample for sample in samples}
-
-    def check(rule: str, *data: object) -> list[Finding]:
-        params = getattr(rules, rule)
-        pairs = all_rules()[rule].check(*data, params)
-        return [Finding(rule, params.policy, sample, reason) for sample, reason in pairs]
-
     found = [finding for case in cases for finding in check_sample(case, rules)]
-    dropped = _dropped(found)
+
+    def check(rule: str, *subject: object) -> None:
+        policy = getattr(rules, rule).policy
+        found.extend(Finding(rule, policy, *about) for about in apply_rule(rule, rules, *subject))
+
+    gone = drops(found)
     fingerprints = [
-        Fingerprint(c.sample.id, c.sample.split, c.sample.sequence, c.image.digest, c.mask.digest if c.mask else "",
-                    c.image.thumbnail)
+        Fingerprint(c.sample, c.image.digest, c.mask.digest if c.mask else "", c.image.thumbnail)
         for c in cases
-        if c.image and c.sample.id not in dropped
-    ]  # fmt: skip
-    copies = check("exact_duplicate", fingerprints, by_id)
-    copied = {finding.sample for finding in copies}
-    fingerprints = [f for f in fingerprints if by_id[f.id] not in copied]
+        if c.image and c.sample.id not in gone
+    ]
+    check("exact_duplicate", fingerprints)
+    copies = {finding.sample for finding in found if finding.rule == "exact_duplicate"}
+    fingerprints = [f for f in fingerprints if f.sample not in copies]
     split_pairs = compare_splits(fingerprints, rules.leakage.below)
-    near_duplicates = near_copies(fingerprints, rules.near_duplicate.below)
-    found += copies
-    found += check("leakage", split_pairs, by_id)
-    found += check("shared_sequence", split_pairs, [by_id[f.id] for f in fingerprints])
-    found += check("near_duplicate", near_duplicates, by_id)
+    check("leakage", split_pairs)
+    check("shared_sequence", split_pairs, [f.sample for f in fingerprints])
+    check("near_duplicate", fingerprints)
 
-    dropped = _dropped(found)
-    kept = [sample for sample in samples if sample.id not in dropped]
-    labelled = {case.sample.id: case.labelled for case in cases}
-    sizes = {case.sample.id: int(case.mask.pixels.sum()) for case in cases if case.mask}
+    gone = drops(found)
     splits = {
-        split: split_statistics(kept, labelled, sizes, split, len(classes.classes))
+        split: split_statistics([c for c in members if c.sample.id not in gone], len(classes.classes))
         for split in SPLITS
-        if any(sample.split == split for sample in samples)
+        if (members := [case for case in cases if case.sample.split == split])
     }
-    found += check("missing_class", splits, classes.names)
-    found += check("class_imbalance", splits, classes.names)
-    policies = {name: params["policy"] for name, params in asdict(rules).items()}
-    return Findings(classes.names, policies, rules.leakage.below, samples, found, near_duplicates, split_pairs, splits)
+    check("missing_class", splits, classes.names)
+    check("class_imbalance", splits, classes.names)
+    policies = {name: getattr(rules, name).policy for name in all_rules()}
+    numbers = statistics(classes.names, splits, policies, found, split_pairs, rules.leakage.below)
+    return Findings([case.sample for case in cases], found, split_pairs, numbers)
 
 
-def decisions(findings: Findings, dropped: set[str]) -> list[Decision]:
+def decisions(findings: Findings) -> list[Decision]:
     """Return the whole sample list with what was found about each sample; what leaves it out comes first."""
+    gone = drops(findings.found)
     about: dict[str, list[Finding]] = {sample.id: [] for sample in findings.samples}
     for finding in sorted(findings.found, key=lambda finding: finding.policy != "drop"):
         if finding.sample is not None:
             about[finding.sample.id].append(finding)
     return [
-        Decision(
-            sample,
-            "drop" if sample.id in dropped else "keep",
-            [finding.rule for finding in about[sample.id]],
-            [finding.reason for finding in about[sample.id]],
-        )
-        for sample in findings.samples
+        Decision(sample, "drop" if sample.id in gone else "keep", [f.rule for f in said], [f.reason for f in said])
+        for sample, said in zip(findings.samples, about.values(), strict=True)
     ]
 
 
@@ -143,7 +125,3 @@ def valid_remarks(remarks: Sequence[Remark], samples: Sequence[Sample]) -> dict[
     for remark in unknown:
         print(f"review: {remark.id} is not in the dataset; its remark {remark.verdict} does nothing")
     return {remark.id: remark for remark in valid}
-
-
-def _dropped(found: Sequence[Finding]) -> set[str]:
-    return {finding.sample.id for finding in found if finding.policy == "drop" and finding.sample is not None}

@@ -1,49 +1,55 @@
 """Check samples together: copies, leakage between splits, classes that are missing or rare.
 
-A check returns the samples that it finds, None for the dataset as a whole, each with a reason. `curate.py` says what
-it passes to each.
+A check returns what it finds: a sample, or None for the dataset as a whole, with a reason, and for images that look
+the same the pair. `curate.py` says what it passes to each.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from pipeline.curation.duplicates import Fingerprint, NearPair, SplitPair, exact_copies
-from pipeline.curation.rule import BelowParams, OccurrenceParams, RatioParams, RuleParams, rule
+from pipeline.curation.duplicates import Fingerprint, NearPair, SplitPair, near_copies
+from pipeline.curation.rule import ABOUT_DATASET, rule
 from pipeline.data.samples import UNLABELLED, Sample
+from pipeline.params.sections import Count, NonNegative, Positive
 from pipeline.records.curation import SplitStatistics
 
-Found = list[tuple[Sample | None, str]]
-Samples = Mapping[str, Sample]
+Found = list[tuple[Sample, str]]
+FoundPairs = list[tuple[Sample, str, NearPair]]
+FoundClasses = list[tuple[None, str]]
 
 
-@rule("the same pixels and mask twice in a split", RuleParams, per_sample=False, policy="drop")
-def exact_duplicate(fingerprints: Sequence[Fingerprint], samples: Samples, params: RuleParams) -> Found:
-    copies = exact_copies(fingerprints)
-    return [(samples[copy], f"same pixels and same mask as {original}") for copy, original in copies.items()]
+@rule("dataset", "the same pixels and mask twice in a split", "drop")
+def exact_duplicate(fingerprints: Iterable[Fingerprint]) -> Found:
+    """Of equal samples the first stays."""
+    first: dict[tuple[str, str, str], Sample] = {}
+    found: Found = []
+    for sample, image, mask, _ in fingerprints:
+        original = first.setdefault((sample.split, image, mask), sample)
+        if original is not sample:
+            found.append((sample, f"same pixels and same mask as {original.id}"))
+    return found
+
+
+@rule("dataset", "nearly the same image twice in a split (cosine distance of thumbnails): it shows nothing new", "warn")
+def near_duplicate(fingerprints: Sequence[Fingerprint], *, below: NonNegative = 0.02) -> FoundPairs:
+    return [(near.later, _nearly(near, "the split"), near) for near in near_copies(fingerprints, below)]
 
 
 @rule(
-    "nearly the same image twice in a split (cosine distance of thumbnails): it shows nothing new",
-    BelowParams, per_sample=False, policy="warn", below=0.02,
+    "dataset", "nearly the same image in two splits (cosine distance of thumbnails): accuracy is measured on "
+    "training data", "block",
 )  # fmt: skip
-def near_duplicate(pairs: Iterable[NearPair], samples: Samples, params: BelowParams) -> Found:
-    return [(samples[near.later], _nearly(near, "the split")) for near in pairs]
-
-
-@rule(
-    "nearly the same image in two splits (cosine distance of thumbnails): accuracy is measured on training data",
-    BelowParams, per_sample=False, policy="block", below=0.02,
-)  # fmt: skip
-def leakage(split_pairs: Sequence[SplitPair], samples: Samples, params: BelowParams) -> Found:
-    """Report each leaking sample of a later split once."""
-    found: dict[str, str] = {}
+def leakage(split_pairs: Iterable[SplitPair], *, below: NonNegative = 0.02) -> FoundPairs:
+    """Report each leaking sample of a later split once; curate.py has compared the splits with `below`."""
+    found: dict[Sample, NearPair] = {}
     for pair in split_pairs:
         for near in pair.leaking:
-            found.setdefault(near.later, _nearly(near, f"split {pair.earlier}"))
-    return [(samples[name], reason) for name, reason in found.items()]
+            found.setdefault(near.later, near)
+    nearest_first = sorted(found.values(), key=lambda near: near.distance)
+    return [(near.later, _nearly(near, f"split {near.earlier.split}"), near) for near in nearest_first]
 
 
-@rule("frames of one sequence in two splits", RuleParams, per_sample=False, policy="warn")
-def shared_sequence(split_pairs: Sequence[SplitPair], samples: Iterable[Sample], params: RuleParams) -> Found:
+@rule("dataset", "frames of one sequence in two splits", "warn")
+def shared_sequence(split_pairs: Iterable[SplitPair], samples: Iterable[Sample]) -> Found:
     """Report each sample of a later split once."""
     earlier: dict[tuple[str, str], str] = {}
     for pair in split_pairs:
@@ -56,34 +62,34 @@ def shared_sequence(split_pairs: Sequence[SplitPair], samples: Iterable[Sample],
     ]
 
 
-@rule("a class that a split shows too rarely to be measured there", OccurrenceParams, per_sample=False,
-      policy="warn", samples=1)  # fmt: skip
-def missing_class(splits: Mapping[str, SplitStatistics], names: Sequence[str], params: OccurrenceParams) -> Found:
-    found: Found = []
+@rule("dataset", "a class that a split shows too rarely to be measured there", "warn", ABOUT_DATASET)
+def missing_class(splits: Mapping[str, SplitStatistics], names: Sequence[str], *, samples: Count = 1) -> FoundClasses:
+    found: FoundClasses = []
     for split, statistics in splits.items():
         if not statistics.samples or split == UNLABELLED:
             continue
         for name, count in zip(names, statistics.samples_with_class, strict=True):
             if count == 0:
                 found.append((None, f"split {split}: no pixel of class {name}; nothing can be said about it there"))
-            elif count < params.samples:
-                few = f"occurs in {count} sample(s), fewer than {params.samples}"
+            elif count < samples:
+                few = f"occurs in {count} sample(s), fewer than {samples}"
                 found.append((None, f"split {split}: class {name} {few}"))
     return found
 
 
-@rule("a class that is rare in train beside the most frequent one", RatioParams, per_sample=False,
-      policy="warn", above=100.0)  # fmt: skip
-def class_imbalance(splits: Mapping[str, SplitStatistics], names: Sequence[str], params: RatioParams) -> Found:
+@rule("dataset", "a class that is rare in train beside the most frequent one", "warn", ABOUT_DATASET)
+def class_imbalance(
+    splits: Mapping[str, SplitStatistics], names: Sequence[str], *, above: Positive = 100.0
+) -> FoundClasses:
     pixels = splits["train"].pixels
     most = max(pixels)
     frequent = names[pixels.index(most)]
     return [
         (None, f"split train has {most / count:.0f} pixels of {frequent} for each one of {name}")
         for name, count in zip(names, pixels, strict=True)
-        if count and most / count > params.above
+        if count and most / count > above
     ]
 
 
 def _nearly(near: NearPair, where: str) -> str:
-    return f"nearly the same image as {near.earlier} of {where} (distance {near.distance:.4f})"
+    return f"nearly the same image as {near.earlier.id} of {where} (distance {near.distance:.4f})"

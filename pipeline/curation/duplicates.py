@@ -1,12 +1,12 @@
-"""Samples that occur twice: within a split, exactly or nearly, and across splits, which is leakage."""
+"""Samples that occur twice: within a split nearly, and across splits, which is leakage."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
 import numpy as np
 
-from pipeline.data.samples import SPLITS, UNLABELLED
+from pipeline.data.samples import SPLITS, UNLABELLED, Sample
 
 BLOCK = 512
 """Rows of the distance matrix that are held at once."""
@@ -15,9 +15,7 @@ BLOCK = 512
 class Fingerprint(NamedTuple):
     """What is compared to find the same image again."""
 
-    id: str
-    split: str
-    sequence: str
+    sample: Sample
     image_digest: str
     mask_digest: str
     thumbnail: np.ndarray  # float32 (d,), length 1, or zero where the image shows nothing
@@ -26,8 +24,8 @@ class Fingerprint(NamedTuple):
 class NearPair(NamedTuple):
     """A sample and what comes nearest to it among the earlier ones."""
 
-    earlier: str  # ids
-    later: str
+    earlier: Sample
+    later: Sample
     distance: float  # cosine distance of the thumbnails, 0..2; 0 for equal pixels
 
 
@@ -46,37 +44,23 @@ class SplitPair(NamedTuple):
         return f"{self.earlier}/{self.later}"
 
 
-def exact_copies(fingerprints: Sequence[Fingerprint]) -> dict[str, str]:
-    """Id of a copy -> id of the first sample of the same split with the same pixels and the same mask."""
-    first: dict[tuple[str, str, str], str] = {}
-    copies = {}
-    for found in fingerprints:
-        original = first.setdefault((found.split, found.image_digest, found.mask_digest), found.id)
-        if original != found.id:
-            copies[found.id] = original
-    return copies
-
-
 def near_copies(fingerprints: Sequence[Fingerprint], distance: float) -> list[NearPair]:
     """Return, nearest first, the samples of each split that show nothing new, each with the one that stays instead.
 
     Samples are taken in their order, and one that is near to none that stayed stays. So the first of two stays, and
     of a slow drive every frame that is far enough from the last one that stayed.
     """
-    found = [pair for split in SPLITS for pair in _near_copies([f for f in fingerprints if f.split == split], distance)]
+    found = []
+    for of_split in _by_split(fingerprints).values():
+        stays = np.zeros(len(of_split), dtype=bool)
+        for start, distances in _distance_blocks(of_split, of_split, only_before=True):
+            for here, row in enumerate(distances, start=start):
+                stayed = np.flatnonzero(stays[:here])
+                nearest = int(stayed[row[stayed].argmin()]) if len(stayed) else here
+                stays[here] = nearest == here or float(row[nearest]) >= distance
+                if not stays[here]:
+                    found.append(_pair(of_split[nearest], of_split[here], row[nearest]))
     return sorted(found, key=lambda pair: pair.distance)
-
-
-def _near_copies(fingerprints: Sequence[Fingerprint], distance: float) -> Iterator[NearPair]:
-    stays = np.zeros(len(fingerprints), dtype=bool)
-    for start, distances in _distance_blocks(fingerprints, fingerprints, only_before=True):
-        for offset, row in enumerate(distances):
-            here = start + offset
-            stayed = np.flatnonzero(stays[:here])
-            nearest = int(stayed[row[stayed].argmin()]) if len(stayed) else here
-            stays[here] = nearest == here or float(row[nearest]) >= distance
-            if not stays[here]:
-                yield _pair(fingerprints[nearest], fingerprints[here], float(row[nearest]))
 
 
 def compare_splits(fingerprints: Sequence[Fingerprint], distance: float) -> list[SplitPair]:
@@ -85,36 +69,35 @@ def compare_splits(fingerprints: Sequence[Fingerprint], distance: float) -> list
     Two images count as the same if their pixels are equal or the cosine distance of their thumbnails is below
     `distance`.
     """
-    by_split: Mapping[str, list[Fingerprint]] = {s: [f for f in fingerprints if f.split == s] for s in SPLITS}
-    present = [split for split in SPLITS if by_split[split]]
-    pairs = [pair for pair in combinations(present, 2) if pair != ("train", UNLABELLED)]  # both teach, neither judges
-    return [_compare(by_split[a], by_split[b], distance) for a, b in pairs]
+    by_split = _by_split(fingerprints)
+    pairs = [pair for pair in combinations(by_split, 2) if pair != ("train", UNLABELLED)]  # both teach, neither judges
+    return [_compare(a, b, by_split[a], by_split[b], distance) for a, b in pairs]
 
 
-def _compare(earlier: list[Fingerprint], later: list[Fingerprint], distance: float) -> SplitPair:
+def _by_split(fingerprints: Sequence[Fingerprint]) -> dict[str, list[Fingerprint]]:
+    """In the order of SPLITS, those that have any."""
+    by_split = {split: [f for f in fingerprints if f.sample.split == split] for split in SPLITS}
+    return {split: members for split, members in by_split.items() if members}
+
+
+def _compare(a: str, b: str, earlier: list[Fingerprint], later: list[Fingerprint], distance: float) -> SplitPair:
     pair_count = 0
     nearest: list[NearPair] = []
     leaking: list[NearPair] = []
     for start, distances in _distance_blocks(earlier, later, only_before=False):
         pair_count += int(np.count_nonzero(distances < distance))
         for row, partner in enumerate(distances.argmin(axis=1).tolist()):
-            pair = _pair(earlier[partner], later[start + row], float(distances[row, partner]))
-            nearest.append(pair)
+            nearest.append(_pair(earlier[partner], later[start + row], distances[row, partner]))
             if distances[row, partner] < distance:
-                leaking.append(pair)
-    sequences = {f.sequence for f in earlier} & {f.sequence for f in later}
-    return SplitPair(
-        earlier[0].split,
-        later[0].split,
-        pair_count,
-        sorted(nearest, key=lambda pair: pair.distance),
-        sorted(leaking, key=lambda pair: pair.distance),
-        sorted(sequences),
-    )
+                leaking.append(nearest[-1])
+    nearest.sort(key=lambda pair: pair.distance)
+    leaking.sort(key=lambda pair: pair.distance)
+    sequences = {f.sample.sequence for f in earlier} & {f.sample.sequence for f in later}
+    return SplitPair(a, b, pair_count, nearest, leaking, sorted(sequences))
 
 
-def _pair(earlier: Fingerprint, later: Fingerprint, distance: float) -> NearPair:
-    return NearPair(earlier.id, later.id, round(max(distance, 0.0), 6))
+def _pair(earlier: Fingerprint, later: Fingerprint, distance: np.float32) -> NearPair:
+    return NearPair(earlier.sample, later.sample, round(max(float(distance), 0.0), 6))
 
 
 def _distance_blocks(
@@ -127,8 +110,6 @@ def _distance_blocks(
     Equal pixels are a little less than 0 apart, so that they are below any distance, also where both thumbnails show
     nothing and are as far apart as any.
     """
-    if not rows:
-        return
     thumbnails = np.stack([f.thumbnail for f in columns])
     _, codes = np.unique([f.image_digest for f in [*columns, *rows]], return_inverse=True)
     of_columns, of_rows = codes[: len(columns)], codes[len(columns) :]

@@ -1,22 +1,52 @@
-"""What curation found, for people: a Markdown page."""
+"""What curation found, for people: a Markdown page, and the messages with which a dataset is refused."""
 
 import os
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
-from pipeline.curation.duplicates import SplitPair
+from pipeline.curation.findings import Findings, drops
 from pipeline.curation.pictures import Picture
 from pipeline.curation.rule import Finding, all_rules
-from pipeline.curation.statistics import (
-    Findings,
-    found_per_rule,
-    nearest_pairs,
-    rejected_per_rule,
-)
-from pipeline.records.curation import SplitStatistics
+from pipeline.records.curation import Statistics
 
 LISTED = 20
 """Findings of one rule that are listed; all of them stand in decisions.csv."""
+
+NAMED = 3
+"""Findings that a message names."""
+
+
+def blocking_messages(findings: Findings, report: Path) -> list[str]:
+    """Return a message for each rule that blocks and for each split without samples; none if the dataset is usable."""
+    numbers = findings.statistics
+    blocking = [finding for finding in findings.found if finding.policy == "block"]
+    messages = []
+    for rule, found in _by_rule(blocking).items():
+        message = f"rule {rule} blocks: " + "; ".join(
+            f"{f.sample.id}: {f.reason}" if f.sample else f.reason for f in found[:NAMED]
+        )
+        if len(found) > NAMED:
+            message += f" and {len(found) - NAMED} more in {report}"
+        if rule == "leakage":
+            pairs = ", ".join(f"{splits} {count}" for splits, count in numbers.leakage.pairs.items() if count)
+            affected = numbers.leakage.evaluation_samples_affected.items()
+            message += (
+                f". Accuracy would be measured on training data. Near-duplicate pairs: {pairs}; samples affected: "
+                f"{', '.join(f'{count} of {split}' for split, count in affected if count)}"
+            )
+        key = f"curation.rules.{rule}.policy"
+        messages.append(f"{message}. Repair the dataset, or set {key} in params.yaml to drop or warn")
+    lost = drops(findings.found).values()
+    for split in (split for split, kept in numbers.splits.items() if not kept.samples):
+        of_split = [finding for finding in lost if finding.sample and finding.sample.split == split]
+        counts = ", ".join(f"{rule} {n}" for rule, n in Counter(finding.rule for finding in of_split).items())
+        first = of_split[0]
+        messages.append(
+            f"no sample of split {split} is left, all {len(of_split)} were rejected: {counts}. "
+            f"The first, {first.sample and first.sample.image}: {first.reason}"
+        )
+    return messages
 
 
 def curation_report(
@@ -26,104 +56,92 @@ def curation_report(
 
     Args:
         blocking: the reasons why the dataset was refused, none if it was not.
-        pictures: pictures by rule.
+        pictures: by rule.
         page: where it will lie, for links to the pictures.
     """
-    found = {
-        rule: [finding for finding in findings.found if finding.rule == rule]
-        for rule, count in found_per_rule(findings).items()
-        if count
-    }
+    numbers = findings.statistics
+    kept = {split: statistics.samples for split, statistics in numbers.splits.items()}
+    counts = ", ".join(f"{split} {count}" for split, count in kept.items())
+    summary = f"Kept {sum(kept.values())} samples ({counts}), left out {sum(numbers.rejected.values())}."
+    if blocking:
+        reasons = "\n".join(f"- {line}" for line in blocking)
+        summary = f"**Refused.** Nothing may be trained on this dataset:\n\n{reasons}\n\n{summary}"
+    found = _by_rule(findings.found)
     sections = [
         "# Curation",
-        _summary(findings, blocking),
-        "## Rules\n\n" + _rules(findings),
-        *(_rule(rule, members, pictures.get(rule, ()), page) for rule, members in found.items()),
-        "## Classes\n\n" + _classes(findings),
+        summary,
+        "## Rules\n\n" + _rules(numbers),
+        *(_rule(rule, found[rule], pictures.get(rule, ()), page) for rule in numbers.policies if rule in found),
+        "## Classes\n\n" + _classes(numbers),
         "## Distances between splits\n\n" + _distances(findings),
     ]
     return "\n\n".join(sections) + "\n"
 
 
-def _summary(findings: Findings, blocking: Sequence[str]) -> str:
-    kept = sum(statistics.samples for statistics in findings.splits.values())
-    splits = ", ".join(f"{split} {statistics.samples}" for split, statistics in findings.splits.items())
-    counts = f"Kept {kept} samples ({splits}), left out {len(findings.dropped)}."
-    if not blocking:
-        return counts
-    return f"**Refused.** Nothing may be trained on this dataset:\n\n{_bullets(blocking)}\n\n{counts}"
+def _by_rule(found: Iterable[Finding]) -> dict[str, list[Finding]]:
+    by_rule: dict[str, list[Finding]] = {}
+    for finding in found:
+        by_rule.setdefault(finding.rule, []).append(finding)
+    return by_rule
 
 
-def _rules(findings: Findings) -> str:
-    """Every rule, also those that found nothing: that they were asked is part of the pictures."""
-    left_out = rejected_per_rule(findings)
-    rows = [
-        (rule, findings.policies[rule], count, left_out[rule], all_rules()[rule].meaning)
-        for rule, count in found_per_rule(findings).items()
-    ]
+def _rules(numbers: Statistics) -> str:
+    """Every rule, also those that found nothing: that they were asked is part of the evidence."""
     explanation = (
         "A finding of policy `drop` leaves the sample out, one of `warn` only says so, one of `block` refuses the "
         "dataset. A sample is counted as left out by the first rule that says so. Files stay where they are."
     )
+    rows = [
+        (rule, policy, numbers.found[rule], numbers.rejected[rule], all_rules()[rule].meaning)
+        for rule, policy in numbers.policies.items()
+    ]
     return f"{explanation}\n\n{_table(['rule', 'policy', 'found', 'left out', 'what it means'], rows)}"
 
 
 def _rule(rule: str, found: Sequence[Finding], pictures: Sequence[Picture], page: Path) -> str:
     rows = [(*((f.sample.id, f.sample.split) if f.sample else ("the dataset", "")), f.reason) for f in found[:LISTED]]
     more = f"\n\nand {len(found) - LISTED} more, in `data/curated/decisions.csv`." if len(found) > LISTED else ""
-    shown = "".join(f"\n\n![{_cell(p.caption)}]({_link(p.file, page)})\n{_cell(p.caption)}" for p in pictures)
+    shown = ""
+    for picture in pictures:
+        caption, link = _cell(picture.caption), Path(os.path.relpath(picture.file, page.parent)).as_posix()
+        shown += f"\n\n![{caption}]({link})\n{caption}"
     return f"## {rule}: {all_rules()[rule].meaning}\n\n{_table(['sample', 'split', 'reason'], rows)}{more}{shown}"
 
 
-def _classes(findings: Findings) -> str:
+def _classes(numbers: Statistics) -> str:
     """Share of the labelled pixels, and in how many samples a class occurs at all."""
-    header = ["class"] + [cell for split in findings.splits for cell in (f"{split}: pixels", f"{split}: samples")]
-    splits = findings.splits.values()
-    rows: list[list[str | int]] = []
-    for train_id, name in enumerate(findings.class_names):
-        rows.append([name, *(cell for statistics in splits for cell in _class_cells(statistics, train_id))])
-    rows.append(["void, of all pixels", *(cell for statistics in splits for cell in (_void_share(statistics), ""))])
-    rows.append(["samples", *(cell for statistics in splits for cell in ("", statistics.samples))])
-    rows.append(["sequences", *(cell for statistics in splits for cell in ("", statistics.sequences))])
+    columns = [["class", *numbers.classes, "void, of all pixels", "samples", "sequences"]]
+    for split, counts in numbers.splits.items():
+        labelled = sum(counts.pixels)
+        shares = [_percent(pixels, labelled) for pixels in counts.pixels]
+        void = _percent(counts.void_pixels, labelled + counts.void_pixels)
+        columns.append([f"{split}: pixels", *shares, void, "", ""])
+        occurs = map(str, (*counts.samples_with_class, "", counts.samples, counts.sequences))
+        columns.append([f"{split}: samples", *occurs])
+    header, *rows = zip(*columns, strict=True)
     return "Pixels: share of the labelled ones. Samples: those in which the class occurs.\n\n" + _table(header, rows)
-
-
-def _class_cells(statistics: SplitStatistics, train_id: int) -> tuple[str, int]:
-    return _percent(statistics.pixels[train_id], sum(statistics.pixels)), statistics.samples_with_class[train_id]
-
-
-def _void_share(statistics: SplitStatistics) -> str:
-    return _percent(statistics.void_pixels, sum(statistics.pixels) + statistics.void_pixels)
 
 
 def _distances(findings: Findings) -> str:
     if not findings.split_pairs:
         return "Fewer than two splits have usable samples, so there is nothing to compare."
+    leakage = findings.statistics.leakage
     explanation = (
-        f"Two images count as one if their thumbnails are closer than {findings.distance} (cosine distance; "
+        f"Two images count as one if their thumbnails are closer than {leakage.distance} (cosine distance; "
         f"`curation.rules.leakage.below`). The numbers are from before any sample was left out for that."
     )
-    header = ["splits", "pairs", "samples of the later split affected", "shared sequences"]
-    pairs = _table(header, [_pair_row(pair) for pair in findings.split_pairs])
-    near = [(pair.earlier, pair.later, f"{pair.distance:.4f}") for pair in nearest_pairs(findings.split_pairs)]
+    rows = [
+        (pair.name, pair.pair_count, len(pair.leaking), ", ".join(pair.shared_sequences) or "none")
+        for pair in findings.split_pairs
+    ]
+    pairs = _table(["splits", "pairs", "samples of the later split affected", "shared sequences"], rows)
+    near = [(pair.a, pair.b, f"{pair.distance:.4f}") for pair in leakage.nearest]
     nearest = _table(["earlier split", "later split", "distance"], near)
     return f"{explanation}\n\n{pairs}\n\nThe nearest of all, to judge the distance by:\n\n{nearest}"
 
 
-def _pair_row(pair: SplitPair) -> tuple[str, int, int, str]:
-    return pair.name, pair.pair_count, len(pair.leaking), ", ".join(pair.shared_sequences) or "none"
-
-
 def _percent(part: int, whole: int) -> str:
     return f"{100 * part / whole:.2f} %" if whole else "n/a"
-
-
-def _link(file: Path, page: Path) -> str:
-    return Path(os.path.relpath(file, page.parent)).as_posix()
-
-
-def _bullets(lines: Iterable[str]) -> str:
-    return "\n".join(f"- {line}" for line in lines)
 
 
 def _table(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:

@@ -4,59 +4,24 @@ This module and RULE_MODULES must import without OpenCV and torch: every stage r
 """
 
 from collections.abc import Callable
+from dataclasses import field, make_dataclass
 from functools import cache
 from pkgutil import resolve_name
-from typing import Annotated, Any, Literal, NamedTuple, get_type_hints
-
-from pydantic import Field
+from typing import Any, Literal, NamedTuple, get_type_hints
 
 from pipeline.curation import RULE_MODULES
+from pipeline.curation.duplicates import NearPair
 from pipeline.data.samples import Sample
-from pipeline.params.sections import Count, Fraction, NonNegative, Positive, section
+from pipeline.params.sections import section
 
 Policy = Literal["drop", "warn", "block"]
 """drop: leave the sample out. warn: only report it. block: refuse the dataset."""
 
+UNUSABLE = Literal["drop", "block"]
+"""Policies for a sample that cannot be trained on."""
 
-@section
-class RuleParams:
-    policy: Policy
-
-
-@section
-class UnusableParams:
-    policy: Literal["drop", "block"]  # such a sample cannot be trained on
-
-
-@section
-class AboveParams:
-    policy: Policy
-    above: Fraction  # larger shares, 0..1, are findings
-
-
-@section
-class BelowParams:
-    policy: Policy
-    below: NonNegative  # smaller values are findings
-
-
-@section
-class ShiftParams:
-    policy: Policy
-    above: Fraction  # shift as a share of the longer side
-    gain: Annotated[float, Field(ge=1)]  # least factor by which edge strength under the borders grows
-
-
-@section
-class OccurrenceParams:
-    policy: Literal["warn", "block"]
-    samples: Count  # least number of samples of a split in which a class must occur
-
-
-@section
-class RatioParams:
-    policy: Literal["warn", "block"]
-    above: Positive  # pixels of the most frequent class for each pixel of the rare one
+ABOUT_DATASET = Literal["warn", "block"]
+"""Policies of a rule that blames no sample."""
 
 
 class Finding(NamedTuple):
@@ -66,29 +31,37 @@ class Finding(NamedTuple):
     policy: Policy
     sample: Sample | None
     reason: str
+    pair: NearPair | None = None  # the images that look the same, where that is the reason
 
 
 class Rule(NamedTuple):
     """A check of curation; `rules.NAME` in params.yaml holds its parameters."""
 
+    subject: Literal["file", "case", "image", "mask", "dataset"]  # what it looks at
     meaning: str  # for the report
     Params: type[Any]  # its section in params.yaml, with defaults
-    check: Callable[..., Any]  # with `per_sample`: (case, params) -> reason or None
-    per_sample: bool  # otherwise curate.py calls `check` with what the rule needs
+    check: Callable[..., Any]
 
 
-def rule(meaning: str, params: type, per_sample: bool = True, **defaults: Any) -> Callable[[Callable[..., Any]], Rule]:
-    """Declare a function as the check of a rule.
+def rule(
+    subject: Literal["file", "case", "image", "mask", "dataset"], meaning: str, policy: Policy, policies: Any = Policy
+) -> Callable[[Callable[..., Any]], Rule]:
+    """Declare a function as the check of a rule. Its keyword-only arguments are the parameters, with their defaults.
 
     Args:
-        params: section that says which parameters the rule has.
-        defaults: a value for each of them.
+        subject: what the check gets: a case, whether its files can be decoded (`file`) or not, its image, its mask, or
+            what curate.py passes to this rule about the dataset.
+        policies: those that params.yaml may choose.
     """
-    hints = get_type_hints(params, include_extras=True)
-    with_defaults = type(
-        params.__name__, (params,), {"__annotations__": {name: hints[name] for name in defaults}} | defaults
-    )
-    return lambda check: Rule(meaning, section(with_defaults), check, per_sample)
+
+    def declare(check: Callable[..., Any]) -> Rule:
+        hints = get_type_hints(check, include_extras=True)
+        limits = [(name, hints[name], field(default=value)) for name, value in (check.__kwdefaults__ or {}).items()]
+        members = [("policy", policies, field(default=policy)), *limits]
+        params = section(make_dataclass(check.__name__, members, frozen=True, kw_only=True))
+        return Rule(subject, meaning, params, check)
+
+    return declare
 
 
 @cache
@@ -96,3 +69,9 @@ def all_rules() -> dict[str, Rule]:
     """Return every rule by its name, in the order in which they are written and run."""
     modules = [resolve_name(module) for module in RULE_MODULES]
     return {name: found for module in modules for name, found in vars(module).items() if isinstance(found, Rule)}
+
+
+def apply_rule(name: str, rules: Any, *subject: object) -> Any:
+    """Return what a rule finds in its subject; `rules` has an attribute with the parameters of each rule."""
+    limits = {key: value for key, value in vars(getattr(rules, name)).items() if key != "policy"}
+    return all_rules()[name].check(*subject, **limits)

@@ -17,10 +17,6 @@ READ_ERRORS = (OSError, UnidentifiedImageError, SyntaxError, ValueError, Runtime
 """What pillow raises for files that are damaged, truncated, hostile or not images at all."""
 
 
-DEEP = ("I", "F")
-"""Pixel formats of 16 and 32 bits: pillow would clip them to 255 without a word."""
-
-
 class ImageError(DatasetError):
     """An image or mask file that cannot be used."""
 
@@ -31,7 +27,7 @@ def read_image(path: Path, listed: str = "") -> np.ndarray:
     Raises:
         ImageError: missing, truncated, damaged, not an image, with more than 8 bits a channel, or not as listed.
     """
-    return _decode(path, "RGB", listed)
+    return _decode(path, listed, is_mask=False)
 
 
 def read_mask(path: Path, listed: str = "") -> np.ndarray:
@@ -40,7 +36,7 @@ def read_mask(path: Path, listed: str = "") -> np.ndarray:
     Raises:
         ImageError: missing, damaged, not one channel of 8 bits, or not as listed.
     """
-    return _decode(path, None, listed)
+    return _decode(path, listed, is_mask=True)
 
 
 def image_size(path: Path) -> tuple[int, int]:
@@ -52,14 +48,21 @@ def image_size(path: Path) -> tuple[int, int]:
         raise ImageError(f"{path} cannot be read: {error}") from error
 
 
-def _decode(path: Path, mode: str | None, listed: str) -> np.ndarray:
+def wrong_mode(file: Image.Image, is_mask: bool) -> str:
+    """Say what is wrong with a picture's pixel format; empty if nothing is."""
+    if is_mask and file.mode not in ("L", "P"):
+        return f"pixel format {file.mode}; a mask has one channel of 8 bits (L or P)"
+    if not is_mask and file.mode.startswith(("I", "F")):  # pillow would clip them to 255 without a word
+        return f"pixel format {file.mode}; convert it to 8 bits a channel"
+    return ""
+
+
+def _decode(path: Path, listed: str, is_mask: bool) -> np.ndarray:
     try:
         with Image.open(_listed_bytes(path, listed) if listed else path) as file:
-            if mode is None and file.mode not in ("L", "P"):
-                raise ImageError(f"mask {path} has pixel format {file.mode}; one channel of 8 bits (L or P) is needed")
-            if mode is not None and file.mode.startswith(DEEP):
-                raise ImageError(f"{path} has pixel format {file.mode}; convert it to 8 bits a channel")
-            return np.array(file if mode is None else file.convert(mode))
+            if complaint := wrong_mode(file, is_mask):
+                raise ImageError(f"{path} has {complaint}")
+            return np.array(file if is_mask else file.convert("RGB"))
     except UnidentifiedImageError as error:  # whose own words name an address in memory
         raise ImageError(f"{path} cannot be read: it is no picture of any format that is known here") from error
     except READ_ERRORS as error:

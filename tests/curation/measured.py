@@ -7,7 +7,7 @@ import numpy as np
 
 from pipeline.code_digest import ROOT
 from pipeline.curation.duplicates import Fingerprint
-from pipeline.curation.measuring.record import THUMBNAIL_VALUES, Alignment, ImageMeasurement, MaskMeasurement, Problem
+from pipeline.curation.measuring.record import Alignment, ImageMeasurement, MaskMeasurement, Problem
 from pipeline.curation.sample_rules import Case
 from pipeline.data.samples import Sample
 from pipeline.params.curation import CurationParams
@@ -25,7 +25,7 @@ def image(**changes: Any) -> ImageMeasurement:
     """An image of 4 x 8 pixels with which nothing is wrong."""
     good = ImageMeasurement(
         size=(4, 8), format="JPEG", mode="RGB", orientation=1, digest="image",
-        thumbnail=np.zeros(THUMBNAIL_VALUES, dtype=np.float32), contrast=50.0, dark=0.0, bright=0.0, blur=0.2,
+        thumbnail=np.zeros(768, dtype=np.float32), contrast=50.0, dark=0.0, bright=0.0, blur=0.2,
     )  # fmt: skip
     return good._replace(**changes)
 
@@ -34,9 +34,10 @@ def mask(**changes: Any) -> MaskMeasurement:
     """Its mask: 20 pixels of raw id 0, 8 of raw id 1, 4 of raw id 255."""
     pixels = np.zeros(256, dtype=np.int64)
     pixels[[0, 1, 255]] = (20, 8, 4)
-    return MaskMeasurement(size=(4, 8), format="PNG", digest="mask", pixels=pixels, border_noise=0.1)._replace(
-        **changes
-    )
+    good = MaskMeasurement(
+        size=(4, 8), format="PNG", digest="mask", pixels=pixels, border_noise=0.1, shift=Alignment()
+    )  # fmt: skip
+    return good._replace(**changes)
 
 
 def case(**changes: Any) -> Case:
@@ -44,8 +45,8 @@ def case(**changes: Any) -> Case:
     problems = {name: changes.pop(name) for name in ("image", "mask") if isinstance(changes.get(name), Problem)}
     changes |= dict.fromkeys(problems)
     good = Case(
-        sample=sample("a"), image=image(), mask=mask(), problems=problems, shift=Alignment(0, 0, 1.0), unknown=0,
-        labelled=np.array([20, 8]), remark=None, inside=True,
+        sample=sample("a"), image=image(), mask=mask(), problems=problems, labelled=np.array([20, 8]), unknown=0,
+        remark=None, inside=True,
     )  # fmt: skip
     return good._replace(**changes)
 
@@ -54,4 +55,4 @@ def thumb(name: str, split: str, degrees: float, sequence: str = "", image: str 
     """A fingerprint whose thumbnail is the unit vector of an angle: two are 1 - cos(difference) apart."""
     angle = np.deg2rad(degrees)
     thumbnail = np.array([np.cos(angle), np.sin(angle)], dtype=np.float32)
-    return Fingerprint(name, split, sequence or name, image or name, mask or name, thumbnail)
+    return Fingerprint(sample(name, split, sequence or name), image or name, mask or name, thumbnail)

@@ -208,8 +208,8 @@ def test_block_names_pairs_and_the_key_and_keeps_the_report(prepared: Prepared) 
     message = str(caught.value)
     assert "train/val 1, train/test 1" in message
     assert "1 of val, 1 of test" in message
-    assert "t1 = copy (0.0000)" in message
-    assert "t0 = leak (" in message
+    assert "copy: nearly the same image as t1 of split train (distance 0.0000)" in message
+    assert "leak: nearly the same image as t0 of split train" in message
     assert "curation.rules.leakage.policy" in message
     assert not (prepared.root / "curated/samples.csv").exists()
     assert "**Refused.**" in prepared.report()
@@ -228,7 +228,7 @@ def test_block_names_three_pairs_at_most(prepared: Prepared) -> None:
     with pytest.raises(DatasetError) as caught:
         prepared.curate("block")
     assert "train/val 7" in str(caught.value)
-    assert str(caught.value).count(" = ") == 3
+    assert str(caught.value).count("nearly the same image as") == 3
 
 
 def test_drop_rejects_the_sample_of_the_later_split(prepared: Prepared) -> None:

@@ -6,10 +6,9 @@ from pipeline.curation.dataset_rules import (
     near_duplicate,
     shared_sequence,
 )
-from pipeline.curation.duplicates import compare_splits, near_copies
-from pipeline.curation.rule import BelowParams, OccurrenceParams, RatioParams, RuleParams
+from pipeline.curation.duplicates import compare_splits
 from pipeline.records.curation import SplitStatistics
-from tests.curation.measured import sample, thumb
+from tests.curation.measured import thumb
 
 FINGERPRINTS = [
     thumb("t0", "train", 0, "x"),
@@ -18,31 +17,46 @@ FINGERPRINTS = [
     thumb("v1", "val", 90, "x"),
     thumb("e0", "test", 91, "x"),
 ]
-SAMPLES = {item.id: sample(item.id, item.split, item.sequence) for item in FINGERPRINTS}
-CLOSE = BelowParams(policy="drop", below=0.001)  # 2.5 degrees
-PAIRS = compare_splits(FINGERPRINTS, CLOSE.below)
+SAMPLES = {item.sample.id: item.sample for item in FINGERPRINTS}
+CLOSE = 0.001  # 2.5 degrees
+PAIRS = compare_splits(FINGERPRINTS, CLOSE)
 
 
 def test_exact_duplicates_name_the_original() -> None:
     same = [thumb(name, "train", 0, image="i", mask="m") for name in ("t0", "t1")]
-    found = exact_duplicate.check(same, SAMPLES, RuleParams(policy="warn"))
-    assert found == [(SAMPLES["t1"], "same pixels and same mask as t0")]
+    found = exact_duplicate.check(same)
+    assert found == [(same[1].sample, "same pixels and same mask as t0")]
+
+
+def test_of_exact_copies_in_a_split_the_first_stays() -> None:
+    fingerprints = [
+        thumb("a", "train", 0, image="i", mask="m"),
+        thumb("b", "train", 0, image="i", mask="m"),
+        thumb("other_mask", "train", 0, image="i", mask="n"),
+        thumb("c", "train", 0, image="i", mask="m"),
+        thumb("other_split", "val", 0, image="i", mask="m"),
+    ]
+    found = exact_duplicate.check(fingerprints)
+    assert [(sample.id, reason[-1]) for sample, reason in found] == [("b", "a"), ("c", "a")]
 
 
 def test_near_duplicates_are_within_a_split() -> None:
-    found = near_duplicate.check(near_copies(FINGERPRINTS, CLOSE.below), SAMPLES, CLOSE)
-    assert found == [(SAMPLES["t1"], "nearly the same image as t0 of the split (distance 0.0002)")]
+    found = near_duplicate.check(FINGERPRINTS, below=CLOSE)
+    assert [(sample.id, reason) for sample, reason, _ in found] == [
+        ("t1", "nearly the same image as t0 of the split (distance 0.0002)")
+    ]
+    assert [(pair.earlier, pair.later) for _, _, pair in found] == [(SAMPLES["t0"], SAMPLES["t1"])]
 
 
 def test_leaks_are_across_splits_and_blame_the_later_one() -> None:
-    assert {sample.id: reason for sample, reason in leakage.check(PAIRS, SAMPLES, CLOSE)} == {
+    assert {sample.id: reason for sample, reason, _ in leakage.check(PAIRS)} == {
         "v0": "nearly the same image as t1 of split train (distance 0.0002)",
         "e0": "nearly the same image as v1 of split val (distance 0.0002)",
     }
 
 
 def test_shared_sequences_name_the_first_split_that_has_them() -> None:
-    found = shared_sequence.check(PAIRS, SAMPLES.values(), RuleParams(policy="block"))
+    found = shared_sequence.check(PAIRS, SAMPLES.values())
     assert [(sample.id, reason) for sample, reason in found] == [
         ("v1", "split train has frames of its sequence x too"),
         ("e0", "split train has frames of its sequence x too"),
@@ -61,7 +75,7 @@ NAMES = ["road", "pole", "sign"]
 
 
 def test_missing_classes_by_split() -> None:
-    found = missing_class.check(SPLITS, NAMES, OccurrenceParams(policy="warn", samples=2))
+    found = missing_class.check(SPLITS, NAMES, samples=2)
     assert [reason for _, reason in found] == [
         "split train: class pole occurs in 1 sample(s), fewer than 2",
         "split train: no pixel of class sign; nothing can be said about it there",
@@ -71,6 +85,6 @@ def test_missing_classes_by_split() -> None:
 
 
 def test_imbalance_is_measured_on_train_and_against_the_most_frequent_class() -> None:
-    ((_, reason),) = class_imbalance.check(SPLITS, NAMES, RatioParams(policy="warn", above=99.0))
+    ((_, reason),) = class_imbalance.check(SPLITS, NAMES, above=99.0)
     assert reason == "split train has 100 pixels of road for each one of pole"
-    assert class_imbalance.check(SPLITS, NAMES, RatioParams(policy="warn", above=100.0)) == []
+    assert class_imbalance.check(SPLITS, NAMES, above=100.0) == []

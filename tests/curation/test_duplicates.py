@@ -4,21 +4,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.curation import duplicates
-from pipeline.curation.duplicates import NearPair, compare_splits, exact_copies, near_copies
+from pipeline.curation.duplicates import NearPair, compare_splits, near_copies
 from tests.curation.measured import thumb
 
 CLOSE = 1 - np.cos(np.deg2rad(2.5))  # fingerprints up to 2.5 degrees apart are one
-
-
-def test_of_exact_copies_in_a_split_the_first_stays() -> None:
-    fingerprints = [
-        thumb("a", "train", 0, image="i", mask="m"),
-        thumb("b", "train", 0, image="i", mask="m"),
-        thumb("other_mask", "train", 0, image="i", mask="n"),
-        thumb("c", "train", 0, image="i", mask="m"),
-        thumb("other_split", "val", 0, image="i", mask="m"),
-    ]
-    assert exact_copies(fingerprints) == {"b": "a", "c": "a"}
 
 
 def test_finds_near_duplicates_across_splits_only() -> None:
@@ -30,10 +19,10 @@ def test_finds_near_duplicates_across_splits_only() -> None:
     ]
     train_val, train_test, val_test = compare_splits(fingerprints, CLOSE)
     assert (train_val.name, train_val.pair_count) == ("train/val", 2)
-    assert [(p.earlier, p.later) for p in train_val.leaking] == [("t1", "v0")]
+    assert [(p.earlier.id, p.later.id) for p in train_val.leaking] == [("t1", "v0")]
     assert train_val.leaking[0].distance == pytest.approx(1 - np.cos(np.deg2rad(1)), abs=1e-6)
     assert (train_test.name, train_test.pair_count, train_test.leaking) == ("train/test", 0, [])
-    assert [(p.earlier, p.later) for p in val_test.nearest] == [("v0", "e0")]
+    assert [(p.earlier.id, p.later.id) for p in val_test.nearest] == [("v0", "e0")]
 
 
 def test_equal_pixels_are_one_image_at_any_distance() -> None:
@@ -41,7 +30,7 @@ def test_equal_pixels_are_one_image_at_any_distance() -> None:
     fingerprints = [thumb("t", "train", 0, image="i"), thumb("v", "val", 0, image="i")]
     fingerprints = [item._replace(thumbnail=flat) for item in fingerprints]
     (pair,) = compare_splits(fingerprints, 0.0)
-    assert pair.leaking == [NearPair("t", "v", 0.0)]
+    assert pair.leaking == [NearPair(fingerprints[0].sample, fingerprints[1].sample, 0.0)]
 
 
 def test_images_that_show_nothing_are_not_one_image() -> None:
@@ -80,13 +69,13 @@ def test_within_a_split_the_first_stays() -> None:
         thumb("c", "train", 90),
         thumb("d", "train", 91),
     ]
-    assert [(near.earlier, near.later) for near in near_copies(fingerprints, CLOSE)] == [("a", "b"), ("c", "d")]
+    assert [(near.earlier.id, near.later.id) for near in near_copies(fingerprints, CLOSE)] == [("a", "b"), ("c", "d")]
 
 
 def test_of_a_slow_drive_a_frame_stays_as_soon_as_it_is_far_enough_from_the_last_that_did() -> None:
     drive = [thumb(f"f{degree}", "train", degree) for degree in range(10)]
-    gone = {near.later for near in near_copies(drive, CLOSE)}
-    assert [frame.id for frame in drive if frame.id not in gone] == ["f0", "f3", "f6", "f9"]
+    gone = {near.later.id for near in near_copies(drive, CLOSE)}
+    assert [frame.sample.id for frame in drive if frame.sample.id not in gone] == ["f0", "f3", "f6", "f9"]
 
 
 @given(angles=st.lists(st.integers(0, 359), min_size=1, max_size=12), block=st.integers(1, 5))
@@ -99,8 +88,8 @@ def test_near_copies_by_definition(angles: list[int], block: int) -> None:
     for index, angle in enumerate(angles):
         if all(min(abs(angle - angles[s]), 360 - abs(angle - angles[s])) > 2 for s in stay):
             stay.append(index)
-    assert {near.later for near in found} == {f"l{i}" for i in range(len(angles)) if i not in stay}
-    assert all(near.earlier in {f"l{s}" for s in stay} for near in found)
+    assert {near.later.id for near in found} == {f"l{i}" for i in range(len(angles)) if i not in stay}
+    assert all(near.earlier.id in {f"l{s}" for s in stay} for near in found)
 
 
 @given(
@@ -117,7 +106,7 @@ def test_blocks_change_nothing_and_agree_with_all_pairs(train: list[int], val: l
         (pair,) = compare_splits(fingerprints, CLOSE)
     apart = [[min(abs(v - t), 360 - abs(v - t)) for t in train] for v in val]
     assert pair.pair_count == sum(a <= 2 for row in apart for a in row)
-    assert {p.later for p in pair.leaking} == {f"v{i}" for i, row in enumerate(apart) if min(row) <= 2}
+    assert {p.later.id for p in pair.leaking} == {f"v{i}" for i, row in enumerate(apart) if min(row) <= 2}
     assert [p.distance for p in pair.nearest] == pytest.approx(
         sorted(1 - np.cos(np.deg2rad(min(row))) for row in apart), abs=2e-6
     )

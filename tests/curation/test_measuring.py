@@ -14,6 +14,7 @@ from pipeline.curation.measuring.image import blur, thumbnail
 from pipeline.curation.measuring.mask import align, border_noise
 from pipeline.curation.measuring.measure import measure_samples
 from pipeline.curation.measuring.record import (
+    Alignment,
     ImageMeasurement,
     MaskMeasurement,
     Measurement,
@@ -149,7 +150,6 @@ def _scene(seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
 def test_a_shift_is_found_to_the_pixel(right: int, down: int) -> None:
     image, mask = _scene()
     found = align(image, np.roll(mask, (down, right), axis=(0, 1)), KNOWN)
-    assert found is not None
     assert abs(found.right + right) <= 1
     assert abs(found.down + down) <= 1
     assert found.gain >= 1
@@ -157,7 +157,6 @@ def test_a_shift_is_found_to_the_pixel(right: int, down: int) -> None:
 
 def test_a_mask_in_its_place_has_nothing_to_gain() -> None:
     found = align(*_scene(3), KNOWN)
-    assert found is not None
     assert (abs(found.right) <= 1, abs(found.down) <= 1) == (True, True)
     assert found.gain < 1.05
 
@@ -165,14 +164,13 @@ def test_a_mask_in_its_place_has_nothing_to_gain() -> None:
 def test_a_shift_is_in_pixels_of_the_image() -> None:
     image, mask = (part.repeat(3, axis=0).repeat(3, axis=1) for part in _scene())
     found = align(image, np.roll(mask, 24, axis=1), KNOWN)
-    assert found is not None
     assert abs(found.right + 24) <= 3
 
 
 def test_borders_with_void_are_not_looked_for_in_the_image() -> None:
     image, mask = _scene()
-    assert align(image, np.where(mask == 1, 255, 0).astype(np.uint8), KNOWN) is None
-    assert align(image, np.zeros_like(mask), KNOWN) is None
+    assert align(image, np.where(mask == 1, 255, 0).astype(np.uint8), KNOWN) == Alignment()
+    assert align(image, np.zeros_like(mask), KNOWN) == Alignment()
 
 
 def test_measures_image_and_mask(tmp_path: Path) -> None:
@@ -206,12 +204,10 @@ def test_what_cannot_be_decoded_is_a_problem_with_a_sentence(tmp_path: Path) -> 
     Image.fromarray(np.zeros((4, 4), dtype=np.uint16)).save(tmp_path / "deep.png")
     kinds = {}
     for name in ("broken.jpg", "empty.png", "half.png", "deep.png", "nothing.png"):
-        ((image, mask, alignment),) = measure([listed(tmp_path / name, tmp_path / name)], tmp_path / "store")
-        assert isinstance(image, Problem)
-        assert isinstance(mask, Problem)
-        assert alignment is None
-        assert str(tmp_path) not in image.sentence
-        kinds[name] = image.kind
+        ((image, mask, problems),) = measure([listed(tmp_path / name, tmp_path / name)], tmp_path / "store")
+        assert (image, mask, list(problems)) == (None, None, ["image", "mask"])
+        assert str(tmp_path) not in problems["image"].sentence
+        kinds[name] = problems["image"].kind
     assert kinds == {
         "broken.jpg": "unreadable",
         "empty.png": "unreadable",
@@ -223,10 +219,9 @@ def test_what_cannot_be_decoded_is_a_problem_with_a_sentence(tmp_path: Path) -> 
 
 def test_a_picture_beyond_the_limit_is_not_decoded(tmp_path: Path) -> None:
     sample = listed(draw_image(tmp_path / "a.png", 0), None)
-    ((image, _, _),) = measure_samples([sample], CLASSES, HEIGHT * WIDTH / 1e6 - 1e-6, tmp_path / "store")
-    assert image == Problem(
-        "too_large", f"{WIDTH} x {HEIGHT} pixels are more than {HEIGHT * WIDTH / 1e6 - 1e-6} million"
-    )
+    ((_, _, problems),) = measure_samples([sample], CLASSES, HEIGHT * WIDTH / 1e6 - 1e-6, tmp_path / "store")
+    sentence = f"{WIDTH} x {HEIGHT} pixels are more than {HEIGHT * WIDTH / 1e6 - 1e-6} million"
+    assert problems == {"image": Problem("too_large", sentence)}
 
 
 def test_a_measurement_comes_back_from_bytes(tmp_path: Path) -> None:
@@ -268,15 +263,17 @@ def test_content_and_class_table_decide_what_was_measured(tmp_path: Path) -> Non
     draw_image(copy, 1)
     assert not _same(measure([listed(copy, mask)], tmp_path / "store"), first)
     other = ClassTable("other", (LabelClass("a", (1, 1, 1), (0,)), LabelClass("b", (2, 2, 2), (7,))), (255,))
-    ((_, _, before),) = measure([listed(copy, mask)], tmp_path / "store")
-    ((_, _, after),) = measure_samples([listed(copy, mask)], other, 100.0, tmp_path / "store")
-    assert (before is None, after is None) == (False, True)
+    ((_, before, _),) = measure([listed(copy, mask)], tmp_path / "store")
+    ((_, after, _),) = measure_samples([listed(copy, mask)], other, 100.0, tmp_path / "store")
+    assert isinstance(before, MaskMeasurement)
+    assert isinstance(after, MaskMeasurement)
+    assert (before.shift == Alignment(), after.shift == Alignment()) == (False, True)
 
 
 def test_a_file_that_vanished_is_not_remembered(tmp_path: Path) -> None:
     sample = listed(tmp_path / "a.png", None)
     ((image, _, _),) = measure([sample], tmp_path / "store")
-    assert isinstance(image, Problem)
+    assert image is None
     draw_image(tmp_path / "a.png", 0)
     ((image, _, _),) = measure([sample], tmp_path / "store")
     assert isinstance(image, ImageMeasurement)

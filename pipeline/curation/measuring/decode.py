@@ -10,10 +10,8 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from pipeline.curation.measuring.record import Problem
-from pipeline.data.images import DEEP, READ_ERRORS
-
-MASK_MODES = ("L", "P")
-"""One channel of 8 bits: grey values or palette indices."""
+from pipeline.data.files import sha256
+from pipeline.data.images import READ_ERRORS, wrong_mode
 
 UPRIGHT = 1
 """EXIF's orientation of a picture that needs no turning."""
@@ -26,14 +24,35 @@ class Decoded(NamedTuple):
     orientation: int
 
 
-def decode_image(path: Path, max_megapixels: float) -> Decoded | Problem:
-    """The pixels of a picture as RGB, uint8 (H, W, 3)."""
-    return _decode(path, max_megapixels, "RGB")
+def decode(path: Path, listed: str, max_megapixels: float, is_mask: bool) -> Decoded | Problem:
+    """The pixels of a picture as RGB, or the raw ids of a mask.
+
+    Args:
+        listed: SHA-256 that the file must have; empty: any. It is compared after decoding, because what is measured is
+            kept under it: a file that was rewritten meanwhile is still another one then.
+    """
+    found = _decode(path, max_megapixels, is_mask)
+    unreadable = isinstance(found, Problem) and found.kind == "unreadable"
+    if listed and not unreadable and sha256(path) != listed:
+        return Problem("changed", "changed since the dataset was prepared; run the prepare stage again")
+    return found
 
 
-def decode_mask(path: Path, max_megapixels: float) -> Decoded | Problem:
-    """The raw ids of a mask, uint8 (H, W)."""
-    return _decode(path, max_megapixels, None)
+def _decode(path: Path, max_megapixels: float, is_mask: bool) -> Decoded | Problem:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe waits for somebody to write into it
+            return Problem("unreadable", "no file, but a folder, a pipe or a device")
+        if not status.st_size:
+            return Problem("unreadable", "the file is empty")
+        with Image.open(path) as file:
+            return _header_problem(file, max_megapixels, is_mask) or _pixels(path, file, is_mask)
+    except Image.DecompressionBombError as error:
+        return Problem("too_large", f"the header claims more pixels than pillow decodes ({error})")
+    except UnidentifiedImageError:
+        return Problem("unreadable", "not a picture of any format that can be read")
+    except READ_ERRORS as error:  # without the file's name: the sentence is kept for all files of these bytes
+        return Problem("unreadable", getattr(error, "strerror", "") or f"not a picture that can be read ({error})")
 
 
 def digest(pixels: np.ndarray) -> str:
@@ -41,19 +60,7 @@ def digest(pixels: np.ndarray) -> str:
     return hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
-def _decode(path: Path, max_megapixels: float, mode: str | None) -> Decoded | Problem:
-    try:
-        if not stat.S_ISREG(path.stat().st_mode):  # opening a pipe waits for somebody to write into it
-            return Problem("unreadable", "no file, but a folder, a pipe or a device")
-        with Image.open(path) as file:
-            return _header_problem(file, max_megapixels, mode) or _pixels(path, file, mode)
-    except Image.DecompressionBombError as error:
-        return Problem("too_large", f"the header claims more pixels than pillow decodes ({error})")
-    except READ_ERRORS as error:
-        return Problem("unreadable", _unreadable(path, error))
-
-
-def _header_problem(file: Image.Image, max_megapixels: float, mode: str | None) -> Problem | None:
+def _header_problem(file: Image.Image, max_megapixels: float, is_mask: bool) -> Problem | None:
     """What the header says against decoding the rest: a small file can claim to hold any number of pixels."""
     width, height = file.size
     if file.format == "EPS":  # pillow would hand it to Ghostscript, where that is installed
@@ -62,25 +69,22 @@ def _header_problem(file: Image.Image, max_megapixels: float, mode: str | None) 
         return Problem("too_large", f"{width} x {height} pixels are more than {max_megapixels} million")
     if file.format != "MPO" and getattr(file, "is_animated", False):  # a camera's MPO is a photograph with previews
         return Problem("mode", "an animation, or several pages or layers; save the one picture that is meant")
-    if mode is None and file.mode not in MASK_MODES:
-        return Problem("mode", f"pixel format {file.mode}; a mask has one channel of 8 bits (L or P)")
-    if mode is not None and file.mode.startswith(DEEP):
-        return Problem("mode", f"pixel format {file.mode}; convert it to 8 bits a channel")
+    if complaint := wrong_mode(file, is_mask):
+        return Problem("mode", complaint)
     return None
 
 
-def _pixels(path: Path, file: Image.Image, mode: str | None) -> Decoded | Problem:
+def _pixels(path: Path, file: Image.Image, is_mask: bool) -> Decoded | Problem:
     kind, original = file.format or "", file.mode
     orientation = _orientation(file)
     try:
-        if kind == "PNG":
-            _require_checksums(path)
-        pixels = np.array(file if mode is None else file.convert(mode))
+        if kind == "PNG":  # pillow compares checksums only when asked: else a flipped bit is another picture
+            with Image.open(path) as again:
+                again.verify()
+        pixels = np.array(file if is_mask else file.convert("RGB"))
     except READ_ERRORS as error:
-        width, height = file.size
-        return Problem(
-            "truncated", f"the header promises {width} x {height} pixels of {kind}, the pixels cannot be read: {error}"
-        )
+        promised = f"the header promises {file.width} x {file.height} pixels of {kind}"
+        return Problem("truncated", f"{promised}, the pixels cannot be read: {error}")
     return Decoded(pixels, kind, original, orientation)
 
 
@@ -91,23 +95,3 @@ def _orientation(file: Image.Image) -> int:
     except (*READ_ERRORS, TypeError, LookupError, struct.error):
         return UPRIGHT
     return orientation if 1 <= orientation <= 8 else UPRIGHT
-
-
-def _require_checksums(path: Path) -> None:
-    """Decoding alone takes a flipped bit of a PNG for another picture: pillow compares checksums only when asked."""
-    with Image.open(path) as file:
-        file.verify()
-
-
-def _unreadable(path: Path, error: BaseException) -> str:
-    """Without the file's name: the sentence is kept for all files of these bytes."""
-    if isinstance(error, OSError) and error.strerror:
-        return error.strerror
-    try:
-        if path.stat().st_size == 0:
-            return "the file is empty"
-    except OSError:
-        pass
-    if isinstance(error, UnidentifiedImageError):
-        return "not a picture of any format that can be read"
-    return f"not a picture that can be read ({error})"

@@ -16,14 +16,21 @@ FEW = 32
 """Border pixels there below which nothing can be said."""
 
 
-def measure_mask(decoded: Decoded) -> MaskMeasurement:
+CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+"""A pixel and its four neighbors."""
+
+
+def measure_mask(decoded: Decoded, image: np.ndarray | None, known: np.ndarray) -> MaskMeasurement:
+    """Measure raw ids; `image`, if there is one, and `known` as of `align`."""
     mask = decoded.pixels
+    fits = image is not None and image.shape[:2] == mask.shape
     return MaskMeasurement(
-        size=(mask.shape[0], mask.shape[1]),
+        size=mask.shape,
         format=decoded.format,
         digest=digest(mask),
         pixels=np.bincount(mask.ravel(), minlength=256),
         border_noise=border_noise(mask),
+        shift=align(image, mask, known) if fits else Alignment(),
     )
 
 
@@ -33,17 +40,12 @@ def border_noise(mask: np.ndarray) -> float:
     A smooth border stays as it is, whatever its slope; one that was drawn pixel by pixel, resized or stored with loss
     is frayed, and single pixels vanish. A border pixel is one that differs from a neighbor above, below, left or right.
     """
-    border = np.zeros(mask.shape, dtype=bool)
-    for axis in (0, 1):
-        step = np.diff(mask, axis=axis) != 0
-        border |= np.pad(step, [(0, 1) if axis == a else (0, 0) for a in (0, 1)])
-        border |= np.pad(step, [(1, 0) if axis == a else (0, 0) for a in (0, 1)])
-    count = int(border.sum())
-    return float((cv2.medianBlur(mask, 3) != mask)[border].sum() / count) if count else 0.0
+    border = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, CROSS) > 0
+    return float((cv2.medianBlur(mask, 3) != mask)[border].mean()) if border.any() else 0.0
 
 
-def align(image: np.ndarray, mask: np.ndarray, known: np.ndarray) -> Alignment | None:
-    """Where the borders of a mask fit the edges of its image best.
+def align(image: np.ndarray, mask: np.ndarray, known: np.ndarray) -> Alignment:
+    """Where the borders of a mask fit the edges of its image best; where they are if it has hardly any.
 
     The mean edge strength under the borders is computed for every place up to REACH pixels away (a cross-correlation),
     at reduced size.
@@ -53,15 +55,12 @@ def align(image: np.ndarray, mask: np.ndarray, known: np.ndarray) -> Alignment |
         mask: raw ids, uint8 (H, W).
         known: which raw ids are a class, bool (256,); a border with anything else is where somebody stopped labelling,
             and need not be seen in the image.
-
-    Returns:
-        None if the mask has hardly any borders.
     """
     scale = SIDE / max(mask.shape)
     size = (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale)))
     borders = _borders(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT), known)
     if borders.sum() < FEW:
-        return None
+        return Alignment()
     edges = _edges(cv2.resize(image, size, interpolation=cv2.INTER_AREA))
     around = cv2.copyMakeBorder(edges, REACH, REACH, REACH, REACH, cv2.BORDER_REFLECT)
     strengths = cv2.matchTemplate(around, borders, cv2.TM_CCORR)
@@ -77,13 +76,10 @@ def align(image: np.ndarray, mask: np.ndarray, known: np.ndarray) -> Alignment |
 
 def _borders(mask: np.ndarray, known: np.ndarray) -> np.ndarray:
     """1 where two classes meet, float32 (H, W); on both sides of the border, so that it lies on neither."""
-    borders = np.zeros(mask.shape, dtype=np.float32)
     labelled = known[mask]
-    down = (mask[1:] != mask[:-1]) & labelled[1:] & labelled[:-1]
-    right = (mask[:, 1:] != mask[:, :-1]) & labelled[:, 1:] & labelled[:, :-1]
-    for part, met in ((borders[1:], down), (borders[:-1], down), (borders[:, 1:], right), (borders[:, :-1], right)):
-        part[met] = 1
-    return borders
+    largest = cv2.dilate(np.where(labelled, mask, np.uint8(0)), CROSS)
+    smallest = cv2.erode(np.where(labelled, mask, np.uint8(255)), CROSS)
+    return (labelled & (largest != smallest)).astype(np.float32)
 
 
 def _edges(image: np.ndarray) -> np.ndarray:
