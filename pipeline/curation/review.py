@@ -4,13 +4,12 @@ It is written by `make inspect-apply` from the tags of the App, and may be edite
 and the mask that were looked at: where one of them has changed since, it is out of date and does nothing.
 """
 
-import csv
-import io
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.data.files import write_text
+from pipeline.data.files import read_csv, write_csv
 from pipeline.errors import DatasetError
 
 VERDICTS = ("drop", "fix_label")
@@ -32,29 +31,18 @@ class Files(NamedTuple):
 
 
 def split_remarks(
-    remarks: Iterable[Remark], files: Mapping[str, Files]
+    remarks: Sequence[Remark], files: Mapping[str, Files]
 ) -> tuple[list[Remark], list[Remark], list[Remark]]:
     """Sort remarks by what they are about: these files, files that have changed since, samples that are not here."""
-    holding: list[Remark] = []
-    outdated: list[Remark] = []
-    unknown: list[Remark] = []
-    for remark in remarks:
-        if remark.id not in files:
-            unknown.append(remark)
-        elif files[remark.id] == (remark.image_sha256, remark.mask_sha256):
-            holding.append(remark)
-        else:
-            outdated.append(remark)
-    return holding, outdated, unknown
+    known = [remark for remark in remarks if remark.id in files]
+    holding = [remark for remark in known if files[remark.id] == (remark.image_sha256, remark.mask_sha256)]
+    outdated = [remark for remark in known if files[remark.id] != (remark.image_sha256, remark.mask_sha256)]
+    return holding, outdated, [remark for remark in remarks if remark.id not in files]
 
 
 def write_review(path: Path, remarks: Iterable[Remark]) -> None:
     """Write the remarks, sorted, so that a change is a readable diff."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Remark._fields)
-    writer.writerows(sorted(set(remarks)))
-    write_text(path, text.getvalue())
+    write_csv(path, [Remark._fields, *sorted(set(remarks))])
 
 
 def read_review(path: Path) -> list[Remark]:
@@ -63,25 +51,12 @@ def read_review(path: Path) -> list[Remark]:
     Raises:
         DatasetError: no such file, other columns, an unknown verdict, or a sample with both.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            reader = csv.DictReader(file)
-            if tuple(reader.fieldnames or ()) != Remark._fields:
-                found = ",".join(reader.fieldnames or ()) or "none"
-                raise DatasetError(f"{path}: columns {found}, expected {','.join(Remark._fields)}")
-            rows = list(reader)
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(
-            f"cannot read {path} ({error}); where nothing was reviewed it holds one line: {','.join(Remark._fields)}"
-        ) from error
-    remarks = []
-    for number, row in enumerate(rows, start=2):
-        if None in row or None in row.values():
-            raise DatasetError(f"{path}, line {number}: {len(Remark._fields)} values are needed")
-        if row["verdict"] not in VERDICTS:
-            raise DatasetError(f"{path}, line {number}: {row['verdict']!r}; a verdict is {' or '.join(VERDICTS)}")
-        remarks.append(Remark(**row))
-    twice = sorted({remark.id for remark in remarks if [r.id for r in remarks].count(remark.id) > 1})
+    hint = f"where nothing was reviewed it holds one line: {','.join(Remark._fields)}"
+    remarks = [Remark(*row) for row in read_csv(path, Remark._fields, hint)]
+    for remark in remarks:
+        if remark.verdict not in VERDICTS:
+            raise DatasetError(f"{path}, {remark.id}: {remark.verdict!r}; a verdict is {' or '.join(VERDICTS)}")
+    twice = [name for name, count in Counter(remark.id for remark in remarks).items() if count > 1]
     if twice:
-        raise DatasetError(f"{path}: more than one remark about {', '.join(twice[:3])}; keep one")
+        raise DatasetError(f"{path}: more than one remark about {', '.join(sorted(twice)[:3])}; keep one")
     return remarks

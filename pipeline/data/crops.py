@@ -1,10 +1,9 @@
 """Random crops without end, in batches: what a network is trained on."""
 
-import os
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import fields
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,7 +18,7 @@ from pipeline.data.classes import ClassTable
 from pipeline.data.dataset import stacked
 from pipeline.data.decoded import DecodedPairs
 from pipeline.data.samples import Sample
-from pipeline.data.transforms import Augmentation
+from pipeline.data.transforms import augment
 from pipeline.errors import MachineError, SegdistillError, TrainingError
 from pipeline.params.training import TrainingParams
 
@@ -52,10 +51,10 @@ class CropDataset(Dataset[Crop]):
     So the data order is the same for every run with one seed, however many workers load it and wherever it resumes.
     """
 
-    def __init__(self, pairs: DecodedPairs, samples: Sequence[Sample], augmentation: Augmentation, seed: int):
+    def __init__(self, pairs: DecodedPairs, samples: Sequence[Sample], training: TrainingParams, seed: int):
         self.pairs = pairs
         self.samples = samples
-        self.augmentation = augmentation
+        self.training = training
         self.seed = seed
         self._epoch = -1
         self._order = np.empty(0, dtype=np.int64)  # of the samples in that epoch; drawing it takes as long as a crop
@@ -70,24 +69,19 @@ class CropDataset(Dataset[Crop]):
     def __getitem__(self, index: int) -> Crop:
         sample = self.sample(index)
         random = np.random.default_rng([self.seed, 1, index])
-        image, labels, distortion = self.augmentation(*self.pairs.read(sample), random)
-        return image, labels, distortion, sample.id
+        return (*augment(*self.pairs.read(sample), self.training, random), sample.id)
 
 
 def crop_dataset(
     samples: Sequence[Sample], classes: ClassTable, training: TrainingParams, seed: int, scratch: Path
 ) -> CropDataset:
-    """Build the dataset that the training parameters describe.
-
-    Decoded images are kept under `scratch`, for all trainings together.
+    """Build the dataset that the parameters describe, its decoded images under `scratch`, for all trainings together.
 
     Raises:
         DatasetError: an image cannot be read.
     """
-    values = {field.name: getattr(training, field.name) for field in fields(Augmentation)}
-    values |= {name: training.image_scale * values[name] for name in ("scale_min", "scale_max")}
     pairs = DecodedPairs(scratch / "decoded-images", samples, classes, round(training.decoded_gib * 2**30))
-    return CropDataset(pairs, samples, Augmentation(**values), seed)
+    return CropDataset(pairs, samples, training, seed)
 
 
 class BatchShard(NamedTuple):
@@ -121,7 +115,7 @@ def crop_batches(
         DatasetError: a sample can no longer be read, or is not the one that was listed.
     """
     if workers:
-        _require_shared_memory(crops.augmentation, shard.images, workers)
+        _require_shared_memory(crops.training, shard.images, workers)
     loader: Iterable[TrainingBatch] = DataLoader(  # type: ignore[reportAssignmentType]: the collated type
         crops,  # type: ignore[reportArgumentType]
         batch_sampler=[part for iteration in range(start, iterations) for part in shard.crops(iteration)],
@@ -149,16 +143,12 @@ def report_lost_workers() -> Iterator[None]:
         if "DataLoader worker" not in str(error):
             raise
         if NO_MEMORY.search(str(error)):
-            raise TrainingError(
-                "a loader process has no memory for its next batch. Lower training.workers, training.batch_size or the "
-                "crop in params.yaml, or run it where there is more memory; it goes on from its last checkpoint"
-            ) from error
-        if RAISED in str(error):
+            told = "has no memory for its next batch. Lower training.workers, training.batch_size or the crop"
+        elif RAISED in str(error):
             raise  # a defect of ours
-        raise TrainingError(
-            f"a loader process died ({error}); usually memory or /dev/shm ran out. Lower training.workers (0: none) in "
-            f"params.yaml; it goes on from its last checkpoint"
-        ) from error
+        else:
+            told = f"died ({error}); usually memory or /dev/shm ran out. Lower training.workers (0: none)"
+        raise TrainingError(f"a loader process {told} in params.yaml; it goes on from its last checkpoint") from error
 
 
 def _with_own_errors(loader: Iterable[TrainingBatch]) -> Iterator[TrainingBatch]:
@@ -186,15 +176,14 @@ def _one_thread(_worker: int) -> None:
     cv2.setNumThreads(0)  # a worker that starts threads of its own takes the cores from the training
 
 
-def _require_shared_memory(augmentation: Augmentation, batch_size: int, workers: int) -> None:
+def _require_shared_memory(training: TrainingParams, batch_size: int, workers: int) -> None:
     """Workers hand batches over in /dev/shm; where it is full they die with a bus error that explains nothing."""
     prefetched = 2 * workers + 1
-    needed = prefetched * batch_size * augmentation.crop_height * augmentation.crop_width * 4
+    needed = prefetched * batch_size * training.crop_height * training.crop_width * 4
     try:
-        status = os.statvfs("/dev/shm")
+        free = shutil.disk_usage("/dev/shm").free
     except OSError:
         return  # a system without /dev/shm uses another way
-    free = status.f_bavail * status.f_frsize
     if free < needed:
         raise MachineError(
             f"/dev/shm has {free / 1e6:.0f} MB free, {workers} loader processes need {needed / 1e6:.0f} MB. "

@@ -1,16 +1,18 @@
 """Writing files so that an interrupted run never leaves one that looks whole."""
 
+import csv
 import errno
 import hashlib
+import io
 import json
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.errors import MachineError
+from pipeline.errors import DatasetError, MachineError
 
 FULL = 64 * 1024
 """Bytes. Libraries that write for themselves may not say that there was no room, and stumble over what they wrote."""
@@ -74,6 +76,37 @@ def write_text(path: Path, text: str) -> None:
 def write_json(path: Path, value: object) -> None:
     """Write JSON atomically, indented, so that a change is a readable diff. NaN is refused: use None."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def write_csv(path: Path, rows: Iterable[Sequence[str]]) -> None:
+    """Write CSV atomically; the first row is the header."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def read_csv(path: Path, columns: Sequence[str], hint: str) -> list[list[str]]:
+    """Read the rows below the header.
+
+    Args:
+        hint: what to do where the file cannot be used.
+
+    Raises:
+        DatasetError: the file is missing or no CSV, or has other columns.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            reader = csv.reader(file)
+            header = next(reader, [])
+            rows = [(reader.line_num, row) for row in reader if row]
+    except (OSError, ValueError, csv.Error) as error:  # ValueError: not text
+        raise DatasetError(f"cannot read {path} ({error}); {hint}") from error
+    if header != list(columns):
+        raise DatasetError(f"{path}: columns {','.join(header) or 'none'}, expected {','.join(columns)}; {hint}")
+    for line, row in rows:
+        if len(row) != len(columns):
+            raise DatasetError(f"{path}, line {line}: {len(columns)} values are needed; {hint}")
+    return [row for _, row in rows]
 
 
 def sha256(path: Path) -> str:

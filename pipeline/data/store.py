@@ -1,33 +1,30 @@
 """What was computed once and need not be again: bytes by key, in one file."""
 
 import errno
+import json
 import os
 import sqlite3
 import warnings
 import zlib
 from collections.abc import Collection, Iterable, Mapping
-from itertools import islice
 from pathlib import Path
 
 from pipeline.errors import MachineError
-
-AT_ONCE = 500
-"""Keys in one question; SQLite allows 999 in its older versions."""
 
 PATIENCE_S = 60.0
 
 CHECKSUM = 4
 """Bytes before each value: SQLite notices damaged pages, but not damaged content."""
 
+GIVEN = "(SELECT value FROM json_each(?))"
+"""Any number of keys as one argument."""
+
 
 class Store:
     """A cache, never a record: whatever is in it can be computed anew, and a damaged file is begun anew.
 
-    Args:
-        path: of the file; its folder is made.
-
     Raises:
-        MachineError: another process has been writing to it for a minute.
+        MachineError: another process has been writing to the file for a minute.
     """
 
     def __init__(self, path: Path):
@@ -52,14 +49,9 @@ class Store:
 
     def get(self, keys: Iterable[str]) -> dict[str, bytes]:
         """Return the values of those keys that have one, and that are still what was put."""
-        found: dict[str, bytes] = {}
-        remaining = iter(keys)
-        while asked := list(islice(remaining, AT_ONCE)):
-            query = f"SELECT key, value FROM entries WHERE key IN ({','.join('?' * len(asked))})"
-            for key, entry in self._connection.execute(query, asked):
-                if entry[:CHECKSUM] == _checksum(entry[CHECKSUM:]):
-                    found[key] = entry[CHECKSUM:]
-        return found
+        query = f"SELECT key, value FROM entries WHERE key IN {GIVEN}"
+        entries = self._connection.execute(query, [json.dumps(list(keys))])
+        return {key: entry[CHECKSUM:] for key, entry in entries if entry[:CHECKSUM] == _checksum(entry[CHECKSUM:])}
 
     def put(self, entries: Mapping[str, bytes]) -> None:
         """Add or replace entries, all or none."""
@@ -68,9 +60,9 @@ class Store:
 
     def forget(self, used: Collection[str]) -> None:
         """Remove what is not among the used keys, once that is more than the used ones and a few thousand."""
-        keys = [key for (key,) in self._connection.execute("SELECT key FROM entries")]
-        if len(keys) > 2 * len(used) + 10_000:
-            self._change("DELETE FROM entries WHERE key = ?", [(key,) for key in keys if key not in used])
+        (count,) = self._connection.execute("SELECT count(*) FROM entries").fetchone()
+        if count > 2 * len(used) + 10_000:
+            self._change(f"DELETE FROM entries WHERE key NOT IN {GIVEN}", [(json.dumps(list(used)),)])
             self._connection.execute("VACUUM")
 
     def _change(self, statement: str, rows: list[tuple]) -> None:

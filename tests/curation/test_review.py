@@ -25,7 +25,7 @@ def test_a_review_comes_back_sorted(tmp_path: Path) -> None:
         (b"", "columns none"),
         (b"id,verdict\n", "columns"),
         (b"\xff\xfe\n", "cannot read"),
-        (HEADER.encode() + b"a,remove,1,2\n", "line 2: 'remove'; a verdict is drop or fix_label"),
+        (HEADER.encode() + b"a,remove,1,2\n", "a: 'remove'; a verdict is drop or fix_label"),
         (HEADER.encode() + b"a,drop,1\n", "line 2: 4 values are needed"),
         (HEADER.encode() + b"a,drop,1,2,3\n", "line 2: 4 values are needed"),
         (HEADER.encode() + b"a,drop,1,2\na,fix_label,1,2\n", "more than one remark about a"),

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 
 from pipeline.data.classes import IGNORE_INDEX
 from pipeline.data.distortion import NEUTRAL
-from pipeline.data.transforms import Augmentation
+from pipeline.data.transforms import augment
+from pipeline.params.training import TrainingParams
 
-STILL = Augmentation(
+STILL = TrainingParams(
     crop_height=24, crop_width=32, scale_min=1.0, scale_max=1.0, flip_probability=0.0, brightness=0.0, contrast=0.0,
     saturation=0.0, hue=0.0, max_class_share=1.0,
 )  # fmt: skip
@@ -28,7 +29,7 @@ def _coded(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 @settings(max_examples=40)
 @given(height=st.integers(1, 60), width=st.integers(1, 60), seed=st.integers(0, 1000))
 def test_any_image_gives_a_crop_of_the_size_asked_for(height: int, width: int, seed: int) -> None:
-    image, labels, distortion = WILD(*_coded(height, width), np.random.default_rng(seed))
+    image, labels, distortion = augment(*_coded(height, width), WILD, np.random.default_rng(seed))
     assert image.shape == (24, 32, 3)
     assert labels.shape == (24, 32)
     assert image.dtype == labels.dtype == np.uint8
@@ -38,12 +39,12 @@ def test_any_image_gives_a_crop_of_the_size_asked_for(height: int, width: int, s
 
 def test_image_and_labels_move_together() -> None:
     for seed in range(10):
-        image, labels, _ = replace(STILL, flip_probability=0.5)(*_coded(40, 50), np.random.default_rng(seed))
+        image, labels, _ = augment(*_coded(40, 50), replace(STILL, flip_probability=0.5), np.random.default_rng(seed))
         assert (image[..., 0] == labels * 20).all()
 
 
 def test_padding_is_unlabelled() -> None:
-    image, labels, _ = STILL(*_coded(10, 12), np.random.default_rng(0))
+    image, labels, _ = augment(*_coded(10, 12), STILL, np.random.default_rng(0))
     assert (labels[10:] == IGNORE_INDEX).all()
     assert (labels[:, 12:] == IGNORE_INDEX).all()
     assert (labels[:10, :12] < 10).all()
@@ -56,19 +57,19 @@ def test_a_crop_of_one_class_is_drawn_again() -> None:
     image = np.zeros((24, 320, 3), dtype=np.uint8)
     choosy, careless = replace(STILL, max_class_share=0.9), STILL
 
-    def mixed(augmentation: Augmentation) -> int:
-        crops = [augmentation(image, labels, np.random.default_rng(seed))[1] for seed in range(40)]
+    def mixed(training: TrainingParams) -> int:
+        crops = [augment(image, labels, training, np.random.default_rng(seed))[1] for seed in range(40)]
         return sum(len(np.unique(crop)) > 1 for crop in crops)
 
     assert mixed(choosy) > mixed(careless)
 
 
 def test_without_distortion_pixels_stay() -> None:
-    image, _, distortion = STILL(*_coded(24, 32), np.random.default_rng(0))
+    image, _, distortion = augment(*_coded(24, 32), STILL, np.random.default_rng(0))
     assert (image == _coded(24, 32)[0]).all()
     assert tuple(distortion) == NEUTRAL
 
 
 def test_each_distortion_comes_in_half_of_the_draws() -> None:
-    draws = np.stack([WILD(*_coded(24, 32), np.random.default_rng(seed))[2] for seed in range(400)])
+    draws = np.stack([augment(*_coded(24, 32), WILD, np.random.default_rng(seed))[2] for seed in range(400)])
     assert np.allclose((draws != np.float32(NEUTRAL)).mean(axis=0), 0.5, atol=0.1)

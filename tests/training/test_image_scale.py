@@ -62,7 +62,9 @@ def test_student_and_teacher_see_the_same_crop(taught: bool) -> None:
 
 def test_images_are_drawn_at_that_scale(tmp_path: Path) -> None:
     samples = read_samples(write_toy_samples(tmp_path), "train")
-    training = toy_training(scale_min=0.5, scale_max=2.0, image_scale=0.5)
-    augmentation = crop_dataset(samples, TOY_CLASSES, training, 0, tmp_path / "scratch").augmentation
-    assert (augmentation.scale_min, augmentation.scale_max) == (0.25, 1.0)
-    assert (augmentation.crop_height, augmentation.crop_width) == (48, 64)
+    training = toy_training(scale_min=1.0, scale_max=1.0, image_scale=0.5)
+    image, labels, *_ = crop_dataset(samples, TOY_CLASSES, training, 0, tmp_path / "scratch")[0]
+    assert (image.shape, labels.shape) == ((48, 64, 3), (48, 64))
+    assert image[:24, :32].any(axis=2).all()
+    assert not image[24:].any()
+    assert not image[:, 32:].any()
