@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.record import begun
-from pipeline.curation.measuring.mask import align
+from pipeline.curation.measuring.pixels import align
 from pipeline.curation.sample_rules import is_shifted
 from pipeline.data.classes import IGNORE_INDEX, ClassTable
 from pipeline.data.files import write_json

@@ -21,9 +21,9 @@ from benchmarks.plain import PlainCWD, PlainDiffKD, PlainGDD, PlainStep
 from benchmarks.record import begun
 from models.build import Design, build_segmenter
 from models.folding import fold_batchnorms
+from pipeline.data.augmentation import distort
 from pipeline.data.crops import TrainingBatch
 from pipeline.data.dataset import network_input
-from pipeline.data.distortion import distort
 from pipeline.data.files import write_json
 from pipeline.distillation.objective import DistillationObjective
 from pipeline.distillation.parameters import method_class

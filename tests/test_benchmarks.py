@@ -21,7 +21,7 @@ from benchmarks.train import Case, compared
 from models import BACKBONES, HEADS
 from pipeline.code_digest import ROOT, closure, direct_imports
 from pipeline.curation import RULE_MODULES
-from pipeline.data.distortion import NEUTRAL
+from pipeline.data.augmentation import NEUTRAL
 from pipeline.distillation import METHODS
 from pipeline.distillation.cwd import CWD
 from pipeline.distillation.gdd import GDD

@@ -1,36 +1,30 @@
-"""Decide which samples may be used: rules for each sample, and comparisons of all samples with each other."""
+"""Stage curate: measure every sample, apply the rules, and write what may be used and why the rest may not."""
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-from pipeline.curation.class_fit import require_fitting_masks
-from pipeline.curation.duplicates import Fingerprint, compare_splits
-from pipeline.curation.findings import Findings, drops, split_statistics, statistics
+import numpy as np
+
+from pipeline.curation.findings import Findings, drops, examine
 from pipeline.curation.measuring.measure import measure_samples
+from pipeline.curation.measuring.record import Measurement
 from pipeline.curation.pictures import draw_pictures
 from pipeline.curation.report import blocking_messages, curation_report
 from pipeline.curation.review import Files, Remark, read_review, split_remarks
-from pipeline.curation.rule import Finding, all_rules, apply_rule
-from pipeline.curation.sample_rules import Case, case_of, check_sample
+from pipeline.curation.rule import Finding
+from pipeline.curation.sample_rules import case_of
 from pipeline.data.classes import ClassTable
 from pipeline.data.files import write_text
-from pipeline.data.samples import SPLITS, Decision, Sample, read_samples, write_decisions, write_samples
+from pipeline.data.samples import UNLABELLED, Decision, Sample, read_samples, write_decisions, write_samples
 from pipeline.errors import DatasetError
 from pipeline.params.curation import CurationParams
 from pipeline.records.files import write_record
 
 
 def curate_dataset(
-    curation: CurationParams,
-    source: Path,
-    prepared: Path,
-    review: Path,
-    scratch: Path,
-    out: Path,
-    report: Path,
+    curation: CurationParams, source: Path, prepared: Path, review: Path, scratch: Path, out: Path, report: Path,
     pictures: Path,
-) -> None:
+) -> None:  # fmt: skip
     """Decide which samples may be used.
 
     Writes `out`/decisions.csv (every sample with its decision and the reasons), `out`/statistics.json and, last,
@@ -39,7 +33,6 @@ def curate_dataset(
 
     Args:
         source: folder of the dataset; a link that leads out of it is a finding.
-        review: what people said about samples.
         scratch: folder of the cache of measurements.
 
     Raises:
@@ -49,11 +42,11 @@ def curate_dataset(
     (out / "samples.csv").unlink(missing_ok=True)
     classes = ClassTable.load(prepared / "classes.json")
     samples = read_samples(prepared / "samples.csv")
-    remarks = valid_remarks(read_review(review), samples)
+    verdicts = valid_verdicts(read_review(review), samples)
     measurements = measure_samples(samples, classes, curation.max_megapixels, scratch / "measurements.sqlite")
     require_fitting_masks(samples, measurements, classes)
     roots = [source.resolve(), prepared.resolve()]
-    cases = [case_of(s, m, classes, remarks.get(s.id), roots) for s, m in zip(samples, measurements, strict=True)]
+    cases = [case_of(s, m, classes, verdicts.get(s.id, ""), roots) for s, m in zip(samples, measurements, strict=True)]
     findings = examine(cases, classes, curation.rules)
     blocking = blocking_messages(findings, report)
     drawn = draw_pictures(findings, classes, pictures)
@@ -68,60 +61,57 @@ def curate_dataset(
     print(f"kept {len(kept)} of {len(samples)} samples; {report} gives the reasons for the others")
 
 
-def examine(cases: Sequence[Case], classes: ClassTable, rules: Any) -> Findings:
-    """Apply all rules; nothing is read or written here. `rules` has an attribute with the parameters of each rule."""
-    found = [finding for case in cases for finding in check_sample(case, rules)]
-
-    def check(rule: str, *subject: object) -> None:
-        policy = getattr(rules, rule).policy
-        found.extend(Finding(rule, policy, *about) for about in apply_rule(rule, rules, *subject))
-
-    gone = drops(found)
-    fingerprints = [
-        Fingerprint(c.sample, c.image.digest, c.mask.digest if c.mask else "", c.image.thumbnail)
-        for c in cases
-        if c.image and c.sample.id not in gone
-    ]
-    check("exact_duplicate", fingerprints)
-    copies = {finding.sample for finding in found if finding.rule == "exact_duplicate"}
-    fingerprints = [f for f in fingerprints if f.sample not in copies]
-    split_pairs = compare_splits(fingerprints, rules.leakage.below)
-    check("leakage", split_pairs)
-    check("shared_sequence", split_pairs, [f.sample for f in fingerprints])
-    check("near_duplicate", fingerprints)
-
-    gone = drops(found)
-    splits = {
-        split: split_statistics([c for c in members if c.sample.id not in gone], len(classes.classes))
-        for split in SPLITS
-        if (members := [case for case in cases if case.sample.split == split])
-    }
-    check("missing_class", splits, classes.names)
-    check("class_imbalance", splits, classes.names)
-    policies = {name: getattr(rules, name).policy for name in all_rules()}
-    numbers = statistics(classes.names, splits, policies, found, split_pairs, rules.leakage.below)
-    return Findings([case.sample for case in cases], found, split_pairs, numbers)
-
-
 def decisions(findings: Findings) -> list[Decision]:
     """Return the whole sample list with what was found about each sample; what leaves it out comes first."""
-    gone = drops(findings.found)
-    about: dict[str, list[Finding]] = {sample.id: [] for sample in findings.samples}
+    left_out = drops(findings.found)
+    about: dict[Sample, list[Finding]] = {sample: [] for sample in findings.samples}
     for finding in sorted(findings.found, key=lambda finding: finding.policy != "drop"):
         if finding.sample is not None:
-            about[finding.sample.id].append(finding)
+            about[finding.sample].append(finding)
     return [
-        Decision(sample, "drop" if sample.id in gone else "keep", [f.rule for f in said], [f.reason for f in said])
-        for sample, said in zip(findings.samples, about.values(), strict=True)
+        Decision(sample, "drop" if sample.id in left_out else "keep", [f.rule for f in said], [f.reason for f in said])
+        for sample, said in about.items()
     ]
 
 
-def valid_remarks(remarks: Sequence[Remark], samples: Sequence[Sample]) -> dict[str, Remark]:
-    """Return, by sample id, the remarks about files that are unchanged; print the others."""
+def valid_verdicts(remarks: Sequence[Remark], samples: Sequence[Sample]) -> dict[str, str]:
+    """Return, by sample id, the verdicts about files that are unchanged; print the others."""
     files = {sample.id: Files(sample.image_sha256, sample.mask_sha256) for sample in samples}
     valid, outdated, unknown = split_remarks(remarks, files)
     for remark in outdated:
         print(f"review: {remark.id} has changed since it was tagged {remark.verdict}, and is used again")
     for remark in unknown:
         print(f"review: {remark.id} is not in the dataset; its remark {remark.verdict} does nothing")
-    return {remark.id: remark for remark in valid}
+    return {remark.id: remark.verdict for remark in valid}
+
+
+def require_fitting_masks(samples: Sequence[Sample], measurements: Sequence[Measurement], classes: ClassTable) -> None:
+    """A few odd masks are for the rules; a class table that fits none or half of them is a mistake of the dataset.
+
+    Raises:
+        DatasetError: says which raw ids the masks hold and which the table knows.
+    """
+    labelled = [(s.mask, m) for s, m in zip(samples, measurements, strict=True) if s.split != UNLABELLED]
+    usable = [m.mask.pixels for _, m in labelled if m.mask]
+    if not usable:
+        file, first = labelled[0]
+        problem = first.problems["mask"].sentence
+        raise DatasetError(f"none of the {len(labelled)} masks can be used; the first, {file}: {problem}")
+    pixels = np.sum(usable, axis=0)
+    known = classes.known_raw_ids()
+    of_class = classes.lookup() < len(classes.classes)
+    foreign = sum(bool(mask[~known].any()) for mask in usable)
+    ids = (
+        f"the masks hold {_id_list(pixels > 0)}; the class table {classes.dataset!r} knows "
+        f"{_id_list(of_class)} as classes and {_id_list(known & ~of_class)} as void. "
+        f"Correct the ids of the class table, or choose the adapter that goes with these masks (dataset.adapter)"
+    )
+    if not pixels[of_class].any():
+        raise DatasetError(f"no pixel of {len(usable)} masks belongs to a class: {ids}")
+    if 2 * foreign > len(usable):
+        raise DatasetError(f"{foreign} of {len(usable)} masks hold ids outside the class table: {ids}")
+
+
+def _id_list(chosen: np.ndarray) -> str:
+    ids = np.flatnonzero(chosen).tolist()
+    return "ids " + ", ".join(map(str, ids[:40])) + (" ..." if len(ids) > 40 else "") if ids else "no id"

@@ -1,7 +1,7 @@
 """Check samples together: copies, leakage between splits, classes that are missing or rare.
 
 A check returns what it finds: a sample, or None for the dataset as a whole, with a reason, and for images that look
-the same the pair. `curate.py` says what it passes to each.
+the same the pair. `examine` (findings.py) says what it passes to each.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,25 +12,21 @@ from pipeline.data.samples import UNLABELLED, Sample
 from pipeline.params.sections import Count, NonNegative, Positive
 from pipeline.records.curation import SplitStatistics
 
-Found = list[tuple[Sample, str]]
-FoundPairs = list[tuple[Sample, str, NearPair]]
-FoundClasses = list[tuple[None, str]]
+Found = Iterable[tuple[Sample | None, str] | tuple[Sample, str, NearPair]]
 
 
 @rule("dataset", "the same pixels and mask twice in a split", "drop")
 def exact_duplicate(fingerprints: Iterable[Fingerprint]) -> Found:
     """Of equal samples the first stays."""
     first: dict[tuple[str, str, str], Sample] = {}
-    found: Found = []
     for sample, image, mask, _ in fingerprints:
         original = first.setdefault((sample.split, image, mask), sample)
         if original is not sample:
-            found.append((sample, f"same pixels and same mask as {original.id}"))
-    return found
+            yield sample, f"same pixels and same mask as {original.id}"
 
 
 @rule("dataset", "nearly the same image twice in a split (cosine distance of thumbnails): it shows nothing new", "warn")
-def near_duplicate(fingerprints: Sequence[Fingerprint], *, below: NonNegative = 0.02) -> FoundPairs:
+def near_duplicate(fingerprints: Sequence[Fingerprint], *, below: NonNegative = 0.02) -> Found:
     return [(near.later, _nearly(near, "the split"), near) for near in near_copies(fingerprints, below)]
 
 
@@ -38,13 +34,12 @@ def near_duplicate(fingerprints: Sequence[Fingerprint], *, below: NonNegative = 
     "dataset", "nearly the same image in two splits (cosine distance of thumbnails): accuracy is measured on "
     "training data", "block",
 )  # fmt: skip
-def leakage(split_pairs: Iterable[SplitPair], *, below: NonNegative = 0.02) -> FoundPairs:
-    """Report each leaking sample of a later split once; curate.py has compared the splits with `below`."""
-    found: dict[Sample, NearPair] = {}
-    for pair in split_pairs:
-        for near in pair.leaking:
-            found.setdefault(near.later, near)
-    nearest_first = sorted(found.values(), key=lambda near: near.distance)
+def leakage(split_pairs: Iterable[SplitPair], *, below: NonNegative = 0.02) -> Found:
+    """Report each leaking sample of a later split once; the splits were compared with `below`."""
+    first: dict[Sample, NearPair] = {}
+    for near in (near for pair in split_pairs for near in pair.leaking):
+        first.setdefault(near.later, near)
+    nearest_first = sorted(first.values(), key=lambda near: near.distance)
     return [(near.later, _nearly(near, f"split {near.earlier.split}"), near) for near in nearest_first]
 
 
@@ -55,40 +50,31 @@ def shared_sequence(split_pairs: Iterable[SplitPair], samples: Iterable[Sample])
     for pair in split_pairs:
         for sequence in pair.shared_sequences:
             earlier.setdefault((pair.later, sequence), pair.earlier)
-    return [
-        (sample, f"split {first} has frames of its sequence {sample.sequence} too")
-        for sample in samples
-        if (first := earlier.get((sample.split, sample.sequence))) is not None
-    ]
+    for sample in samples:
+        if first := earlier.get((sample.split, sample.sequence)):
+            yield sample, f"split {first} has frames of its sequence {sample.sequence} too"
 
 
 @rule("dataset", "a class that a split shows too rarely to be measured there", "warn", ABOUT_DATASET)
-def missing_class(splits: Mapping[str, SplitStatistics], names: Sequence[str], *, samples: Count = 1) -> FoundClasses:
-    found: FoundClasses = []
+def missing_class(splits: Mapping[str, SplitStatistics], names: Sequence[str], *, samples: Count = 1) -> Found:
     for split, statistics in splits.items():
         if not statistics.samples or split == UNLABELLED:
             continue
         for name, count in zip(names, statistics.samples_with_class, strict=True):
             if count == 0:
-                found.append((None, f"split {split}: no pixel of class {name}; nothing can be said about it there"))
+                yield None, f"split {split}: no pixel of class {name}; nothing can be said about it there"
             elif count < samples:
-                few = f"occurs in {count} sample(s), fewer than {samples}"
-                found.append((None, f"split {split}: class {name} {few}"))
-    return found
+                yield None, f"split {split}: class {name} occurs in {count} sample(s), fewer than {samples}"
 
 
 @rule("dataset", "a class that is rare in train beside the most frequent one", "warn", ABOUT_DATASET)
-def class_imbalance(
-    splits: Mapping[str, SplitStatistics], names: Sequence[str], *, above: Positive = 100.0
-) -> FoundClasses:
+def class_imbalance(splits: Mapping[str, SplitStatistics], names: Sequence[str], *, above: Positive = 100.0) -> Found:
     pixels = splits["train"].pixels
     most = max(pixels)
-    frequent = names[pixels.index(most)]
-    return [
-        (None, f"split train has {most / count:.0f} pixels of {frequent} for each one of {name}")
-        for name, count in zip(names, pixels, strict=True)
-        if count and most / count > above
-    ]
+    for name, count in zip(names, pixels, strict=True):
+        if count and most / count > above:
+            frequent = names[pixels.index(most)]
+            yield None, f"split train has {most / count:.0f} pixels of {frequent} for each one of {name}"
 
 
 def _nearly(near: NearPair, where: str) -> str:

@@ -8,8 +8,7 @@ import numpy as np
 
 from pipeline.data.samples import SPLITS, UNLABELLED, Sample
 
-BLOCK = 512
-"""Rows of the distance matrix that are held at once."""
+BLOCK = 512  # rows of the distance matrix that are held at once
 
 
 class Fingerprint(NamedTuple):

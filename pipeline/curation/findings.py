@@ -1,19 +1,19 @@
-"""All that curation has to say about a dataset, and the numbers of it."""
+"""Apply all rules to measured samples, and count what they find. Nothing is read or written here."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from pipeline.curation.duplicates import SplitPair
-from pipeline.curation.rule import Finding
-from pipeline.curation.sample_rules import Case
+from pipeline.curation.duplicates import Fingerprint, SplitPair, compare_splits
+from pipeline.curation.rule import Finding, all_rules, apply_rule
+from pipeline.curation.sample_rules import Case, check_sample
+from pipeline.data.classes import ClassTable
 from pipeline.data.samples import SPLITS, Sample
 from pipeline.records.curation import Leakage, NearestPair, SplitStatistics, Statistics
 
-NEAREST = 20
-"""How many of the nearest pairs across splits are listed, so that a distance can be judged by eye."""
+NEAREST = 20  # of the nearest pairs across splits are listed, so that a distance can be judged by eye
 
 
 class Findings(NamedTuple):
@@ -21,6 +21,41 @@ class Findings(NamedTuple):
     found: list[Finding]
     split_pairs: list[SplitPair]  # as found, before any leaking sample was dropped
     statistics: Statistics
+
+
+def examine(cases: Sequence[Case], classes: ClassTable, rules: Any) -> Findings:
+    """Apply all rules; `rules` has an attribute with the parameters of each."""
+    found = [finding for case in cases for finding in check_sample(case, rules)]
+
+    def check(rule: str, *subject: object) -> list[Finding]:
+        policy = getattr(rules, rule).policy
+        found.extend(new := [Finding(rule, policy, *about) for about in apply_rule(rule, rules, *subject)])
+        return new
+
+    left_out = drops(found)
+    fingerprints = [
+        Fingerprint(c.sample, c.image.digest, c.mask.digest if c.mask else "", c.image.thumbnail)
+        for c in cases
+        if c.image and c.sample.id not in left_out
+    ]
+    copies = {finding.sample for finding in check("exact_duplicate", fingerprints)}
+    fingerprints = [f for f in fingerprints if f.sample not in copies]
+    split_pairs = compare_splits(fingerprints, rules.leakage.below)
+    check("leakage", split_pairs)
+    check("shared_sequence", split_pairs, [f.sample for f in fingerprints])
+    check("near_duplicate", fingerprints)
+
+    left_out = drops(found)
+    splits = {
+        split: _split_statistics([case for case in members if case.sample.id not in left_out], len(classes.classes))
+        for split in SPLITS
+        if (members := [case for case in cases if case.sample.split == split])
+    }
+    check("missing_class", splits, classes.names)
+    check("class_imbalance", splits, classes.names)
+    policies = {name: getattr(rules, name).policy for name in all_rules()}
+    numbers = statistics(classes.names, splits, policies, found, split_pairs, rules.leakage.below)
+    return Findings([case.sample for case in cases], found, split_pairs, numbers)
 
 
 def drops(found: Iterable[Finding]) -> dict[str, Finding]:
@@ -32,33 +67,11 @@ def drops(found: Iterable[Finding]) -> dict[str, Finding]:
     return first
 
 
-def split_statistics(kept: Sequence[Case], class_count: int) -> SplitStatistics:
-    """Count the samples and pixels that are kept of one split."""
-    per_class = np.array([case.labelled for case in kept], dtype=np.int64).reshape(-1, class_count)
-    return SplitStatistics(
-        samples=len(kept),
-        sequences=len({case.sample.sequence for case in kept}),
-        pixels=per_class.sum(axis=0).tolist(),
-        void_pixels=sum(case.pixels for case in kept) - int(per_class.sum()),
-        samples_with_class=(per_class > 0).sum(axis=0).tolist(),
-    )
-
-
 def statistics(
-    classes: list[str],
-    splits: dict[str, SplitStatistics],
-    policies: Mapping[str, str],
-    found: Sequence[Finding],
-    split_pairs: Sequence[SplitPair],
-    distance: float,
-) -> Statistics:
-    """Return the content of statistics.json.
-
-    Args:
-        splits: every split of the prepared dataset, also one that lost all its samples.
-        policies: of each rule.
-        distance: cosine distance below which two images of different splits are one.
-    """
+    classes: list[str], splits: dict[str, SplitStatistics], policies: dict[str, str], found: Sequence[Finding],
+    split_pairs: Sequence[SplitPair], distance: float,
+) -> Statistics:  # fmt: skip
+    """Return the content of statistics.json; `distance` is the one below which images of different splits are one."""
     findings = Counter(finding.rule for finding in found)
     rejected = Counter(finding.rule for finding in drops(found).values())
     leaking: dict[str, set[Sample]] = {}  # samples of a split with a near-duplicate in an earlier one
@@ -68,7 +81,7 @@ def statistics(
     return Statistics(
         classes=classes,
         splits=splits,
-        policies=dict(policies),
+        policies=policies,
         found={rule: findings[rule] for rule in policies},
         rejected={rule: rejected[rule] for rule in policies},
         leakage=Leakage(
@@ -79,4 +92,15 @@ def statistics(
             shared_sequences={pair.name: pair.shared_sequences for pair in split_pairs},
             nearest=[NearestPair(a=n.earlier.id, b=n.later.id, distance=n.distance) for n in nearest[:NEAREST]],
         ),
+    )
+
+
+def _split_statistics(kept: Sequence[Case], class_count: int) -> SplitStatistics:
+    per_class = np.array([case.labelled for case in kept], dtype=np.int64).reshape(-1, class_count)
+    return SplitStatistics(
+        samples=len(kept),
+        sequences=len({case.sample.sequence for case in kept}),
+        pixels=per_class.sum(axis=0).tolist(),
+        void_pixels=sum(case.pixels for case in kept) - int(per_class.sum()),
+        samples_with_class=(per_class > 0).sum(axis=0).tolist(),
     )

@@ -22,14 +22,8 @@ from pipeline.data.samples import Sample
 PAIRS, SAMPLES = 6, 3
 """Findings of a rule that are shown, the first ones: of images that look the same, and of every other rule."""
 
-WIDTH = 360
-"""Pixels of each of the two panels."""
-
-TALLEST = 4 * WIDTH
-"""Of a panel; what is taller still is squeezed."""
-
-GAP = 8
-JPEG_QUALITY = 85
+WIDTH, TALLEST, GAP = 360, 1440, 8
+"""Pixels of each of the two panels, of one that is not squeezed, and between them."""
 
 
 class Picture(NamedTuple):
@@ -86,4 +80,4 @@ def _save(panels: Sequence[np.ndarray], file: Path) -> None:
     for position, panel in enumerate(fitted):
         sheet.paste(panel, (position * (WIDTH + GAP), 0))
     with replacing(file) as temporary:
-        sheet.save(temporary, format="JPEG", quality=JPEG_QUALITY)
+        sheet.save(temporary, format="JPEG", quality=85)

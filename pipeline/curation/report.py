@@ -10,11 +10,8 @@ from pipeline.curation.pictures import Picture
 from pipeline.curation.rule import Finding, all_rules
 from pipeline.records.curation import Statistics
 
-LISTED = 20
-"""Findings of one rule that are listed; all of them stand in decisions.csv."""
-
-NAMED = 3
-"""Findings that a message names."""
+LISTED = 20  # findings of one rule that are listed; all of them stand in decisions.csv
+NAMED = 3  # findings that a message names
 
 
 def blocking_messages(findings: Findings, report: Path) -> list[str]:
@@ -23,9 +20,8 @@ def blocking_messages(findings: Findings, report: Path) -> list[str]:
     blocking = [finding for finding in findings.found if finding.policy == "block"]
     messages = []
     for rule, found in _by_rule(blocking).items():
-        message = f"rule {rule} blocks: " + "; ".join(
-            f"{f.sample.id}: {f.reason}" if f.sample else f.reason for f in found[:NAMED]
-        )
+        named = [f"{finding.sample.id}: {finding.reason}" if finding.sample else finding.reason for finding in found]
+        message = f"rule {rule} blocks: {'; '.join(named[:NAMED])}"
         if len(found) > NAMED:
             message += f" and {len(found) - NAMED} more in {report}"
         if rule == "leakage":
@@ -41,24 +37,15 @@ def blocking_messages(findings: Findings, report: Path) -> list[str]:
     for split in (split for split, kept in numbers.splits.items() if not kept.samples):
         of_split = [finding for finding in lost if finding.sample and finding.sample.split == split]
         counts = ", ".join(f"{rule} {n}" for rule, n in Counter(finding.rule for finding in of_split).items())
-        first = of_split[0]
-        messages.append(
-            f"no sample of split {split} is left, all {len(of_split)} were rejected: {counts}. "
-            f"The first, {first.sample and first.sample.image}: {first.reason}"
-        )
+        first = f"The first, {of_split[0].sample and of_split[0].sample.image}: {of_split[0].reason}"
+        messages.append(f"no sample of split {split} is left, all {len(of_split)} were rejected: {counts}. {first}")
     return messages
 
 
 def curation_report(
     findings: Findings, blocking: Sequence[str], pictures: Mapping[str, Sequence[Picture]], page: Path
 ) -> str:
-    """The whole page.
-
-    Args:
-        blocking: the reasons why the dataset was refused, none if it was not.
-        pictures: by rule.
-        page: where it will lie, for links to the pictures.
-    """
+    """Return the text of `page`; `blocking` says why the dataset was refused, and is empty if it was not."""
     numbers = findings.statistics
     kept = {split: statistics.samples for split, statistics in numbers.splits.items()}
     counts = ", ".join(f"{split} {count}" for split, count in kept.items())
@@ -86,7 +73,6 @@ def _by_rule(found: Iterable[Finding]) -> dict[str, list[Finding]]:
 
 
 def _rules(numbers: Statistics) -> str:
-    """Every rule, also those that found nothing: that they were asked is part of the evidence."""
     explanation = (
         "A finding of policy `drop` leaves the sample out, one of `warn` only says so, one of `block` refuses the "
         "dataset. A sample is counted as left out by the first rule that says so. Files stay where they are."
@@ -99,7 +85,7 @@ def _rules(numbers: Statistics) -> str:
 
 
 def _rule(rule: str, found: Sequence[Finding], pictures: Sequence[Picture], page: Path) -> str:
-    rows = [(*((f.sample.id, f.sample.split) if f.sample else ("the dataset", "")), f.reason) for f in found[:LISTED]]
+    rows = [(*(f.sample[:2] if f.sample else ("the dataset", "")), f.reason) for f in found[:LISTED]]
     more = f"\n\nand {len(found) - LISTED} more, in `data/curated/decisions.csv`." if len(found) > LISTED else ""
     shown = ""
     for picture in pictures:

@@ -23,9 +23,7 @@ class Remark(NamedTuple):
     mask_sha256: str  # empty without a mask
 
 
-class Files(NamedTuple):
-    """Hashes of the files of a sample that people look at."""
-
+class Files(NamedTuple):  # of a sample that people look at
     image_sha256: str
     mask_sha256: str
 
@@ -46,11 +44,7 @@ def write_review(path: Path, remarks: Iterable[Remark]) -> None:
 
 
 def read_review(path: Path) -> list[Remark]:
-    """Read a review file.
-
-    Raises:
-        DatasetError: no such file, other columns, an unknown verdict, or a sample with both.
-    """
+    """Read a review file; DatasetError for another verdict and for a sample with two remarks."""
     hint = f"where nothing was reviewed it holds one line: {','.join(Remark._fields)}"
     remarks = [Remark(*row) for row in read_csv(path, Remark._fields, hint)]
     for remark in remarks:

@@ -17,11 +17,14 @@ from pipeline.params.sections import section
 Policy = Literal["drop", "warn", "block"]
 """drop: leave the sample out. warn: only report it. block: refuse the dataset."""
 
-UNUSABLE = Literal["drop", "block"]
-"""Policies for a sample that cannot be trained on."""
+UNUSABLE = Literal["drop", "block"]  # policies for a sample that cannot be trained on
+ABOUT_DATASET = Literal["warn", "block"]  # policies of a rule that blames no sample
 
-ABOUT_DATASET = Literal["warn", "block"]
-"""Policies of a rule that blames no sample."""
+Subject = Literal["file", "case", "image", "mask", "dataset"]
+"""What a check gets: a case, if its files can be decoded (`file`) or not; the image or mask of one; or, about the
+dataset, what `examine` passes to this rule."""
+
+Check = Callable[..., Any]  # (subject, parameters) -> a reason or None; about the dataset: samples with reasons
 
 
 class Finding(NamedTuple):
@@ -37,24 +40,19 @@ class Finding(NamedTuple):
 class Rule(NamedTuple):
     """A check of curation; `rules.NAME` in params.yaml holds its parameters."""
 
-    subject: Literal["file", "case", "image", "mask", "dataset"]  # what it looks at
+    subject: Subject
     meaning: str  # for the report
     Params: type[Any]  # its section in params.yaml, with defaults
-    check: Callable[..., Any]
+    check: Check
 
 
-def rule(
-    subject: Literal["file", "case", "image", "mask", "dataset"], meaning: str, policy: Policy, policies: Any = Policy
-) -> Callable[[Callable[..., Any]], Rule]:
+def rule(subject: Subject, meaning: str, policy: Policy, policies: Any = Policy) -> Callable[[Check], Rule]:
     """Declare a function as the check of a rule. Its keyword-only arguments are the parameters, with their defaults.
 
-    Args:
-        subject: what the check gets: a case, whether its files can be decoded (`file`) or not, its image, its mask, or
-            what curate.py passes to this rule about the dataset.
-        policies: those that params.yaml may choose.
+    `policies` are those that params.yaml may choose.
     """
 
-    def declare(check: Callable[..., Any]) -> Rule:
+    def declare(check: Check) -> Rule:
         hints = get_type_hints(check, include_extras=True)
         limits = [(name, hints[name], field(default=value)) for name, value in (check.__kwdefaults__ or {}).items()]
         members = [("policy", policies, field(default=policy)), *limits]

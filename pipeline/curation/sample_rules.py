@@ -13,14 +13,12 @@ from PIL import Image
 from pydantic import Field
 
 from pipeline.curation.measuring.record import Alignment, ImageMeasurement, MaskMeasurement, Measurement, Problem
-from pipeline.curation.review import Remark
 from pipeline.curation.rule import UNUSABLE, Finding, Rule, all_rules, apply_rule, rule
 from pipeline.data.classes import ClassTable
 from pipeline.data.samples import Sample
 from pipeline.params.sections import Fraction, NonNegative
 
-LOSSY = ("JPEG", "MPO", "JPEG2000", "AVIF", "HEIF")
-"""Formats that change ids."""
+LOSSY = ("JPEG", "MPO", "JPEG2000", "AVIF", "HEIF")  # formats that change ids
 
 
 class Case(NamedTuple):
@@ -32,7 +30,7 @@ class Case(NamedTuple):
     problems: dict[str, Problem]  # why "image" or "mask" cannot be decoded
     labelled: np.ndarray  # pixels of each class, int64 (k,)
     unknown: int  # pixels with ids that the class table does not know
-    remark: Remark | None
+    verdict: str  # of a person, see review.py; empty without one
     inside: bool  # no file of it is a link that leads out of the dataset
 
     @property
@@ -41,15 +39,13 @@ class Case(NamedTuple):
         return int(self.mask.pixels.sum()) if self.mask else 0
 
 
-def case_of(
-    sample: Sample, measured: Measurement, classes: ClassTable, remark: Remark | None, roots: Sequence[Path]
-) -> Case:
+def case_of(sample: Sample, measured: Measurement, classes: ClassTable, verdict: str, roots: Sequence[Path]) -> Case:
     """Put together what the rules look at; `roots` are the folders, resolved, out of which no link should lead."""
     pixels = measured.mask.pixels if measured.mask else np.zeros(256, dtype=np.int64)
     labelled = np.bincount(classes.lookup(), weights=pixels, minlength=256)[: len(classes.classes)].astype(np.int64)
     files = [os.path.realpath(path) for path in (sample.image, sample.mask) if path]  # resolve() raises for a loop
     inside = all(any(Path(file).is_relative_to(root) for root in roots) for file in files)
-    return Case(sample, *measured, labelled, int(pixels[~classes.known_raw_ids()].sum()), remark, inside)
+    return Case(sample, *measured, labelled, int(pixels[~classes.known_raw_ids()].sum()), verdict, inside)
 
 
 def check_sample(case: Case, rules: Any) -> list[Finding]:
@@ -58,7 +54,7 @@ def check_sample(case: Case, rules: Any) -> list[Finding]:
     findings = []
     for name, entry in all_rules().items():
         subject = subjects[entry.subject]
-        if subject is not None and (reason := apply_rule(name, rules, subject)) is not None:
+        if subject is not None and (reason := apply_rule(name, rules, subject)):
             findings.append(Finding(name, getattr(rules, name).policy, case.sample, reason))
     return findings
 
@@ -75,14 +71,14 @@ def _undecodable(meaning: str, kinds: Sequence[str], files: Sequence[str] = ("im
 
 @rule("case", "tagged `drop` by a person (review.csv)", "drop")
 def reviewed_drop(case: Case) -> str | None:
-    tagged = case.remark is not None and case.remark.verdict == "drop"
-    return "somebody who looked at it tagged it `drop`" if tagged else None
+    return "somebody who looked at it tagged it `drop`" if case.verdict == "drop" else None
 
 
 @rule("case", "tagged `fix_label` by a person, mask unchanged since", "drop")
 def reviewed_label(case: Case) -> str | None:
-    tagged = case.remark is not None and case.remark.verdict == "fix_label"
-    return "somebody who looked at it tagged it `fix_label`, and the mask is unchanged" if tagged else None
+    if case.verdict != "fix_label":
+        return None
+    return "somebody who looked at it tagged it `fix_label`, and the mask is unchanged"
 
 
 UNREADABLE = ("unreadable", "changed")
@@ -135,9 +131,7 @@ def wrong_suffix(case: Case) -> str | None:
 
 @rule("mask", "the mask is stored in a format that changes ids", "drop")
 def lossy_mask(mask: MaskMeasurement) -> str | None:
-    if mask.format not in LOSSY:
-        return None
-    return f"the mask is stored as {mask.format}, which changes ids; store it as PNG"
+    return f"the mask is stored as {mask.format}, which changes ids; store it as PNG" if mask.format in LOSSY else None
 
 
 @rule("image", "EXIF asks to turn the image; the mask may be drawn for either view", "drop")
@@ -146,7 +140,7 @@ def rotated(image: ImageMeasurement) -> str | None:
         return None
     return (
         f"EXIF orientation {image.orientation} asks to turn or mirror the image, which is not done here; the mask "
-        f"may be drawn for either view. Save the image upright, without the tag"
+        "may be drawn for either view. Save the image upright, without the tag"
     )
 
 
@@ -168,11 +162,9 @@ def single_class(case: Case) -> str | None:
 
 @rule("mask", "borders of the mask fit the edges of the image better elsewhere", "drop")
 def shifted_mask(
-    mask: MaskMeasurement,
-    *,
-    above: Fraction = 0.01,  # shift as a share of the longer side
-    gain: Annotated[float, Field(ge=1)] = 1.05,  # least factor by which edge strength under the borders grows
+    mask: MaskMeasurement, *, above: Fraction = 0.01, gain: Annotated[float, Field(ge=1)] = 1.05
 ) -> str | None:
+    """`above`: shift as a share of the longer side. `gain`: least growth of the edge strength under the borders."""
     shift = mask.shift
     if not is_shifted(shift, max(mask.size), above, gain):
         return None

@@ -6,17 +6,15 @@ import numpy as np
 from pipeline.data.classes import IGNORE_INDEX
 
 
-def near_boundary(labels: np.ndarray, pixels: int) -> np.ndarray:
+def near_boundary(labels: np.ndarray, pixels: int, labelled: np.ndarray | None = None) -> np.ndarray:
     """Whether a pixel with another label is at most `pixels` away (Euclidean), bool (H, W).
 
-    What is not labelled has no boundary and makes none.
+    What is not `labelled` (by default: is IGNORE_INDEX) has no boundary and makes none.
     """
-    labelled = labels != IGNORE_INDEX
-    disc = disc_of(pixels)
-    # All labels around a pixel are its own if the largest and the smallest are. Neither may be one that is none.
-    largest = cv2.dilate(np.where(labelled, labels + 1, 0).astype(np.uint8), disc)
-    smallest = cv2.erode(labels, disc)
-    return labelled & ((largest != labels + 1) | (smallest != labels))
+    labelled = labels != IGNORE_INDEX if labelled is None else labelled
+    largest = cv2.dilate(np.where(labelled, labels, np.uint8(0)), disc_of(pixels))
+    smallest = cv2.erode(np.where(labelled, labels, np.uint8(255)), disc_of(pixels))
+    return labelled & (largest != smallest)
 
 
 def disc_of(radius: int) -> np.ndarray:

@@ -1,6 +1,5 @@
 """The class table: which ids a mask may hold, what they mean and how they are drawn."""
 
-import json
 from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,14 +8,11 @@ from typing import Annotated
 import numpy as np
 from pydantic import Field, TypeAdapter, ValidationError
 
-from pipeline.data.files import write_text
+from pipeline.data.files import write_json
 from pipeline.errors import DatasetError
 
 IGNORE_INDEX = 255
 """Train id of a pixel nobody labelled: it enters no loss and no metric."""
-
-MAX_CLASSES = IGNORE_INDEX
-
 
 Byte = Annotated[int, Field(ge=0, le=255)]
 
@@ -39,18 +35,15 @@ class ClassTable:
     void_raw_ids: tuple[Byte, ...]
 
     def __post_init__(self) -> None:
-        if not 2 <= len(self.classes) <= MAX_CLASSES:
-            raise DatasetError(
-                f"class table of {self.dataset!r}: {len(self.classes)} classes, allowed are 2 to {MAX_CLASSES}"
-            )
+        table = f"class table of {self.dataset!r}"
+        if not 2 <= len(self.classes) <= IGNORE_INDEX:
+            raise DatasetError(f"{table}: {len(self.classes)} classes, allowed are 2 to {IGNORE_INDEX}")
         raw_ids = [i for c in self.classes for i in c.raw_ids] + list(self.void_raw_ids)
-        names, colors = [c.name for c in self.classes], [c.color for c in self.classes]
-        for what, values in (("name", names), ("color", colors), ("raw id", raw_ids)):
+        colors = [c.color for c in self.classes]
+        for what, values in (("name", self.names), ("color", colors), ("raw id", raw_ids)):
             if repeated := sorted(str(value) for value, uses in Counter(values).items() if uses > 1):
-                raise DatasetError(
-                    f"class table of {self.dataset!r}: {what} {', '.join(repeated)} is used more than once; "
-                    f"give every class its own"
-                )
+                used = f"{what} {', '.join(repeated)} is used more than once"
+                raise DatasetError(f"{table}: {used}; give every class its own")
 
     @property
     def names(self) -> list[str]:
@@ -80,7 +73,7 @@ class ClassTable:
         return colors
 
     def save(self, path: Path) -> None:
-        write_text(path, json.dumps(asdict(self), indent=2) + "\n")
+        write_json(path, asdict(self))
 
     @classmethod
     def load(cls, path: Path) -> "ClassTable":

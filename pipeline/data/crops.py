@@ -2,7 +2,7 @@
 
 import re
 import shutil
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -14,18 +14,17 @@ from jaxtyping import Float, UInt8
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, get_worker_info
 
+from pipeline.data.augmentation import augment
 from pipeline.data.classes import ClassTable
 from pipeline.data.dataset import stacked
 from pipeline.data.decoded import DecodedPairs
 from pipeline.data.samples import Sample
-from pipeline.data.transforms import augment
 from pipeline.errors import MachineError, SegdistillError, TrainingError
 from pipeline.params.training import TrainingParams
 
+# What NumPy, OpenCV, PyTorch and the system say, each in its own way.
 NO_MEMORY = re.compile(r"MemoryError|OutOfMemory|Insufficient memory|[Cc]annot allocate memory|Errno 12\b")
-"""What NumPy, OpenCV, PyTorch and the system say, each in its own way."""
-RAISED = "Caught "
-"""How PyTorch begins to tell of an exception in a loader process; of one that died it tells otherwise."""
+RAISED = "Caught "  # so PyTorch tells of an exception in a loader process
 
 
 class TrainingBatch(NamedTuple):
@@ -41,14 +40,13 @@ class TrainingBatch(NamedTuple):
         return [tensor.to(device, non_blocking=True) for tensor in (self.image, self.labels, self.distortion)]
 
 
-Crop = tuple[np.ndarray, np.ndarray, np.ndarray, str]
-"""Image, labels, distortion, sample id."""
+Crop = tuple[np.ndarray, np.ndarray, np.ndarray, str]  # image, labels, distortion, sample id
 
 
 class CropDataset(Dataset[Crop]):
     """Crop number i is a fixed function of (samples, seed, i): which sample, which crop, which distortion.
 
-    So the data order is the same for every run with one seed, however many workers load it and wherever it resumes.
+    So the order is the same for every run with one seed, however many workers load it and wherever it resumes.
     """
 
     def __init__(self, pairs: DecodedPairs, samples: Sequence[Sample], training: TrainingParams, seed: int):
@@ -75,11 +73,7 @@ class CropDataset(Dataset[Crop]):
 def crop_dataset(
     samples: Sequence[Sample], classes: ClassTable, training: TrainingParams, seed: int, scratch: Path
 ) -> CropDataset:
-    """Build the dataset that the parameters describe, its decoded images under `scratch`, for all trainings together.
-
-    Raises:
-        DatasetError: an image cannot be read.
-    """
+    """Build the dataset that the parameters describe, its decoded images under `scratch`, for all trainings."""
     pairs = DecodedPairs(scratch / "decoded-images", samples, classes, round(training.decoded_gib * 2**30))
     return CropDataset(pairs, samples, training, seed)
 
@@ -100,8 +94,7 @@ class BatchShard(NamedTuple):
     def crops(self, iteration: int) -> Iterator[list[int]]:
         """Yield the crops of each part; over the processes and parts every crop of the batch comes once."""
         first = iteration * self.batch_size + self.process * self.images
-        for part in range(self.parts):
-            begin = first + part * self.images * self.processes
+        for begin in range(first, first + self.batch_size, self.images * self.processes):
             yield list(range(begin, begin + self.images))
 
 
@@ -112,11 +105,10 @@ def crop_batches(
 
     Raises:
         MachineError: /dev/shm is too small for the loader processes. `report_lost_workers` is for one that dies.
-        DatasetError: a sample can no longer be read, or is not the one that was listed.
     """
     if workers:
-        _require_shared_memory(crops.training, shard.images, workers)
-    loader: Iterable[TrainingBatch] = DataLoader(  # type: ignore[reportAssignmentType]: the collated type
+        _require_shared_memory(crops.training, shard.images * (2 * workers + 1), workers)
+    yield from DataLoader(  # type: ignore[reportReturnType]: the collated type
         crops,  # type: ignore[reportArgumentType]
         batch_sampler=[part for iteration in range(start, iterations) for part in shard.crops(iteration)],
         num_workers=workers,
@@ -124,39 +116,31 @@ def crop_batches(
         worker_init_fn=_one_thread,
         pin_memory=torch.cuda.is_available(),
     )
-    return _with_own_errors(loader)
 
 
 @contextmanager
 def report_lost_workers() -> Iterator[None]:
-    """Wrap the training loop and turn a worker crash into `TrainingError`.
+    """Wrap the training loop and turn a worker crash into `TrainingError`, and a worker's own error into its message.
 
     PyTorch tells of a loader process that died in the handler of a signal: where the training happens to be, which is
     seldom where it asks for a batch.
-
-    Raises:
-        TrainingError: a loader process died or has no memory.
     """
     try:
         yield
+    except SegdistillError as error:
+        if not str(error).startswith(RAISED):
+            raise
+        raise type(error)(str(error).strip().splitlines()[-1].partition("Error: ")[2] or str(error)) from error
     except (RuntimeError, MemoryError, OSError, cv2.error) as error:
         if "DataLoader worker" not in str(error):
             raise
         if NO_MEMORY.search(str(error)):
             told = "has no memory for its next batch. Lower training.workers, training.batch_size or the crop"
-        elif RAISED in str(error):
-            raise  # a defect of ours
+        elif RAISED in str(error):  # a defect of ours
+            raise
         else:
             told = f"died ({error}); usually memory or /dev/shm ran out. Lower training.workers (0: none)"
         raise TrainingError(f"a loader process {told} in params.yaml; it goes on from its last checkpoint") from error
-
-
-def _with_own_errors(loader: Iterable[TrainingBatch]) -> Iterator[TrainingBatch]:
-    """Strip the tracebacks of two processes from what a loader process says of our own."""
-    try:
-        yield from loader
-    except SegdistillError as error:
-        raise type(error)(str(error).strip().splitlines()[-1].partition("Error: ")[2] or str(error)) from error
 
 
 def _collate(crops: Sequence[Crop]) -> TrainingBatch:
@@ -176,10 +160,9 @@ def _one_thread(_worker: int) -> None:
     cv2.setNumThreads(0)  # a worker that starts threads of its own takes the cores from the training
 
 
-def _require_shared_memory(training: TrainingParams, batch_size: int, workers: int) -> None:
+def _require_shared_memory(training: TrainingParams, crops: int, workers: int) -> None:
     """Workers hand batches over in /dev/shm; where it is full they die with a bus error that explains nothing."""
-    prefetched = 2 * workers + 1
-    needed = prefetched * batch_size * training.crop_height * training.crop_width * 4
+    needed = crops * training.crop_height * training.crop_width * 4
     try:
         free = shutil.disk_usage("/dev/shm").free
     except OSError:

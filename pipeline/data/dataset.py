@@ -13,8 +13,6 @@ from pipeline.data.samples import Sample
 
 
 class Batch(NamedTuple):
-    """Whole images."""
-
     image: UInt8[Tensor, "n 3 H W"]  # RGB
     ids: list[str]
 

@@ -22,15 +22,11 @@ class DecodedPairs:
     """Reads pairs, and keeps the first ones of the list that fit into the limit; the others are decoded every time.
 
     One file for each pair, memory-mapped: processes that read the same pair share one copy, and the system drops it
-    when memory is short. A pair is named by the listed digests of its image and mask, and kept only if it was made from
-    these bytes: times of files play no part, so neither an old date nor a clock that was set back makes it stale.
+    when memory is short. A pair is named by the listed digests of its image and mask, so no date can make it stale.
 
     Args:
         folder: for the files; trainings may share it.
         limit_bytes: of the folder. What others left there goes first, the oldest before.
-
-    Raises:
-        ImageError: an image cannot be read.
     """
 
     def __init__(self, folder: Path, samples: Sequence[Sample], classes: ClassTable, limit_bytes: int):
@@ -43,9 +39,9 @@ class DecodedPairs:
             needed = width * height * 4 + NUMPY_HEADER
             if needed > room:
                 break
+            room -= needed
             if sample.mask and not sample.mask.exists():  # told now, and not when an epoch comes to it
                 raise ImageError(f"sample {sample.id} cannot be read: no file {sample.mask}")
-            room -= needed
             # Kept only where the list says of which bytes: what it was decoded from could not be known else.
             if sample.image_sha256 and (sample.mask_sha256 or not sample.mask):
                 listed = f"{sample.image_sha256} {sample.mask_sha256}".encode() + classes.lookup().tobytes()
@@ -53,32 +49,22 @@ class DecodedPairs:
         self._make_room(room)
 
     def read(self, sample: Sample) -> Pair:
-        """Return uint8 (H, W, 3) RGB and uint8 (H, W) train ids, both for reading only.
-
-        Raises:
-            ImageError: as `read_image` and `read_labels`.
-        """
-        name = self.names.get(sample.id)
-        if name is None:
-            return self._decoded(sample)
-        path = self.folder / name
-        try:
-            pair = np.load(path, mmap_mode="r")
-        except (OSError, ValueError, EOFError):  # not there yet, or damaged
-            return self._keep(path, sample)
-        height, width = pair.shape[0] // 4, pair.shape[1]
-        return pair[: 3 * height].reshape(height, width, 3), pair[3 * height :]
-
-    def _keep(self, path: Path, sample: Sample) -> Pair:
-        image, mask = self._decoded(sample)
-        if image.shape[:2] == mask.shape:
+        """Return uint8 (H, W, 3) RGB and uint8 (H, W) train ids, both for reading only; errors as of `read_image`."""
+        path = self.folder / self.names[sample.id] if sample.id in self.names else None
+        if path:
+            with suppress(OSError, ValueError, EOFError):  # not there yet, or damaged
+                pair = np.load(path, mmap_mode="r")
+                height, width = pair.shape[0] // 4, pair.shape[1]
+                return pair[: 3 * height].reshape(height, width, 3), pair[3 * height :]
+        image, labels = self._decoded(sample)
+        if path and image.shape[:2] == labels.shape:
             try:
                 with replacing(path) as temporary, temporary.open("wb") as file:
-                    np.save(file, np.concatenate([image.reshape(-1, mask.shape[1]), mask]))
+                    np.save(file, np.concatenate([image.reshape(-1, labels.shape[1]), labels]))
             except (OSError, DiskFull) as error:
                 warnings.warn(f"decoded images are no longer kept: {error}", stacklevel=2)
                 self.names.clear()
-        return image, mask
+        return image, labels
 
     def _decoded(self, sample: Sample) -> Pair:
         return read_image(sample.image, sample.image_sha256), read_labels(sample, self.classes)

@@ -14,8 +14,7 @@ from pathlib import Path
 
 from pipeline.errors import DatasetError, MachineError
 
-FULL = 64 * 1024
-"""Bytes. Libraries that write for themselves may not say that there was no room, and stumble over what they wrote."""
+FULL = 64 * 1024  # bytes; libraries that write for themselves may not say that there was no room
 
 
 class DiskFull(MachineError):
@@ -24,11 +23,7 @@ class DiskFull(MachineError):
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; on success it is flushed to disk and renamed, on failure removed.
-
-    Raises:
-        DiskFull: the file system of `path` has no space left.
-    """
+    """Give a temporary name beside `path`; on success it is flushed to disk and renamed, on failure removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -51,7 +46,8 @@ def room_for(path: Path) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        number = _number(error)
+        told = re.search(r"\(os error (\d+)\)", str(error))  # libraries written in Rust have the number only here
+        number = getattr(error, "errno", None) or (int(told[1]) if told else None)
         if number == errno.ENOSPC or shutil.disk_usage(path.parent).free < FULL:
             raise DiskFull(
                 f"no space left for {path}; free some on the file system of {path.parent} and run the stage again"
@@ -59,12 +55,6 @@ def room_for(path: Path) -> Iterator[None]:
         if number is not None and not isinstance(error, OSError):
             raise OSError(number, os.strerror(number), str(path)) from error
         raise
-
-
-def _number(error: Exception) -> int | None:
-    """Find the operating system's number of an error; libraries written in Rust have it in their message only."""
-    told = re.search(r"\(os error (\d+)\)", str(error))
-    return getattr(error, "errno", None) or (int(told[1]) if told else None)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -86,14 +76,7 @@ def write_csv(path: Path, rows: Iterable[Sequence[str]]) -> None:
 
 
 def read_csv(path: Path, columns: Sequence[str], hint: str) -> list[list[str]]:
-    """Read the rows below the header.
-
-    Args:
-        hint: what to do where the file cannot be used.
-
-    Raises:
-        DatasetError: the file is missing or no CSV, or has other columns.
-    """
+    """Read the rows below the header; DatasetError, with the hint what to do, where it has not these columns."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.reader(file)

@@ -18,24 +18,16 @@ READ_ERRORS = (OSError, UnidentifiedImageError, SyntaxError, ValueError, Runtime
 
 
 class ImageError(DatasetError):
-    """An image or mask file that cannot be used."""
+    """An image or mask file is missing, damaged, not an image, not as listed, or has an unusable pixel format."""
 
 
 def read_image(path: Path, listed: str = "") -> np.ndarray:
-    """Decode a picture to uint8 (H, W, 3) RGB; `listed` is the SHA-256 that the file must have, if any list says one.
-
-    Raises:
-        ImageError: missing, truncated, damaged, not an image, with more than 8 bits a channel, or not as listed.
-    """
+    """Decode a picture to uint8 (H, W, 3) RGB; `listed` is the SHA-256 that it must have, if any list says one."""
     return _decode(path, listed, is_mask=False)
 
 
 def read_mask(path: Path, listed: str = "") -> np.ndarray:
-    """Decode a mask as it is stored, uint8 (H, W), palette images to their indices; `listed` as of `read_image`.
-
-    Raises:
-        ImageError: missing, damaged, not one channel of 8 bits, or not as listed.
-    """
+    """Decode a mask of one channel of 8 bits as it is stored, uint8 (H, W): palette indices or grey values."""
     return _decode(path, listed, is_mask=True)
 
 

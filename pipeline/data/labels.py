@@ -10,11 +10,7 @@ from pipeline.data.samples import Sample
 
 
 def read_labels(sample: Sample, classes: ClassTable) -> np.ndarray:
-    """Read the train ids of a sample, uint8 (H, W); all IGNORE_INDEX where it has no mask.
-
-    Raises:
-        ImageError: the mask (without one, the image) cannot be read, or is not the one that was listed.
-    """
+    """Read the train ids of a sample, uint8 (H, W); all IGNORE_INDEX where it has no mask."""
     if sample.mask is None:
         width, height = image_size(sample.image)
         return np.full((height, width), IGNORE_INDEX, dtype=np.uint8)
@@ -22,5 +18,5 @@ def read_labels(sample: Sample, classes: ClassTable) -> np.ndarray:
 
 
 def read_train_ids(mask: Path, classes: ClassTable, listed: str = "") -> np.ndarray:
-    """Read the train ids of a mask of the dataset, uint8 (H, W); `listed` and errors as of `read_mask`."""
+    """Read the train ids of a mask of the dataset, uint8 (H, W); `listed` as of `read_image`."""
     return classes.to_train_ids(read_mask(mask, listed))

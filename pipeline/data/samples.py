@@ -51,7 +51,7 @@ def write_decisions(path: Path, decisions: Iterable[Decision]) -> None:
 
 
 def read_decisions(path: Path) -> list[Decision]:
-    """Read the whole list with what curation says about each sample; raises DatasetError as `read_samples`."""
+    """Read the whole list with what curation says about each sample."""
     return [
         Decision(sample, decision, rules.split(), reasons.split(BETWEEN_REASONS) if rules else [])
         for sample, (decision, rules, reasons) in _read(path, DECISION_COLUMNS)
@@ -59,11 +59,7 @@ def read_decisions(path: Path) -> list[Decision]:
 
 
 def read_samples(path: Path, *splits: str) -> list[Sample]:
-    """Read a sample list, all of it or some splits, one after the other.
-
-    Raises:
-        DatasetError: no such file, other columns, an unknown or an empty split.
-    """
+    """Read a sample list, all of it or some splits, one after the other; DatasetError if one of these is empty."""
     samples = [sample for sample, _ in _read(path, Sample._fields)]
     for split in splits:
         if not any(sample.split == split for sample in samples):

@@ -12,12 +12,8 @@ from pathlib import Path
 from pipeline.errors import MachineError
 
 PATIENCE_S = 60.0
-
-CHECKSUM = 4
-"""Bytes before each value: SQLite notices damaged pages, but not damaged content."""
-
-GIVEN = "(SELECT value FROM json_each(?))"
-"""Any number of keys as one argument."""
+CHECKSUM = 4  # bytes before each value: SQLite notices damaged pages, but not damaged content
+GIVEN = "(SELECT value FROM json_each(?))"  # any number of keys as one argument
 
 
 class Store:

@@ -11,8 +11,8 @@ from jaxtyping import Float, UInt8
 from torch import Tensor, nn
 
 from models.classifier import Classifier, ClassifierOutput
+from pipeline.data.augmentation import distort
 from pipeline.data.dataset import network_input
-from pipeline.data.distortion import distort
 from pipeline.distillation.kd import class_divergence
 from pipeline.distillation.method import align
 from pipeline.distillation.nfd import normalized_distance

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from models.resize import bilinear
 from models.segmenter import SegmentationOutput, Segmenter
+from pipeline.data.augmentation import distort
 from pipeline.data.classes import IGNORE_INDEX
 from pipeline.data.dataset import network_input
-from pipeline.data.distortion import distort
 from pipeline.params.training import TrainingParams
 from pipeline.training.processes import mean_over_processes
 

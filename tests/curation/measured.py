@@ -46,7 +46,7 @@ def case(**changes: Any) -> Case:
     changes |= dict.fromkeys(problems)
     good = Case(
         sample=sample("a"), image=image(), mask=mask(), problems=problems, labelled=np.array([20, 8]), unknown=0,
-        remark=None, inside=True,
+        verdict="", inside=True,
     )  # fmt: skip
     return good._replace(**changes)
 

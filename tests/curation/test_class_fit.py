@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.curation.class_fit import require_fitting_masks
+from pipeline.curation.curate import require_fitting_masks
 from pipeline.curation.measuring.measure import measure_sample
 from pipeline.data.samples import Sample
 from pipeline.errors import DatasetError

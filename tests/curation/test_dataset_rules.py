@@ -24,8 +24,7 @@ PAIRS = compare_splits(FINGERPRINTS, CLOSE)
 
 def test_exact_duplicates_name_the_original() -> None:
     same = [thumb(name, "train", 0, image="i", mask="m") for name in ("t0", "t1")]
-    found = exact_duplicate.check(same)
-    assert found == [(same[1].sample, "same pixels and same mask as t0")]
+    assert list(exact_duplicate.check(same)) == [(same[1].sample, "same pixels and same mask as t0")]
 
 
 def test_of_exact_copies_in_a_split_the_first_stays() -> None:
@@ -87,4 +86,4 @@ def test_missing_classes_by_split() -> None:
 def test_imbalance_is_measured_on_train_and_against_the_most_frequent_class() -> None:
     ((_, reason),) = class_imbalance.check(SPLITS, NAMES, above=99.0)
     assert reason == "split train has 100 pixels of road for each one of pole"
-    assert class_imbalance.check(SPLITS, NAMES, above=100.0) == []
+    assert list(class_imbalance.check(SPLITS, NAMES, above=100.0)) == []

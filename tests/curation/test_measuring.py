@@ -10,9 +10,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from PIL import Image
 
-from pipeline.curation.measuring.image import blur, thumbnail
-from pipeline.curation.measuring.mask import align, border_noise
 from pipeline.curation.measuring.measure import measure_samples
+from pipeline.curation.measuring.pixels import align, blur, border_noise, thumbnail
 from pipeline.curation.measuring.record import (
     Alignment,
     ImageMeasurement,

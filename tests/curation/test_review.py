@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pipeline.curation.curate import valid_remarks
+from pipeline.curation.curate import valid_verdicts
 from pipeline.curation.review import Remark, read_review, write_review
 from pipeline.errors import DatasetError
 from tests.curation.measured import sample
@@ -45,7 +45,7 @@ def test_a_remark_holds_for_the_files_that_were_looked_at(capsys: pytest.Capture
         Remark("b", "fix_label", "b-i", "an older mask"),
         Remark("gone", "drop", "1", "2"),
     ]
-    assert valid_remarks(remarks, [sample("a"), sample("b")]) == {"a": remarks[0]}
+    assert valid_verdicts(remarks, [sample("a"), sample("b")]) == {"a": "drop"}
     assert capsys.readouterr().out.splitlines() == [
         "review: b has changed since it was tagged fix_label, and is used again",
         "review: gone is not in the dataset; its remark drop does nothing",

@@ -9,7 +9,6 @@ import pytest
 
 from pipeline.code_digest import ROOT
 from pipeline.curation.measuring.record import Alignment, MaskMeasurement, Measurement, Problem
-from pipeline.curation.review import Remark
 from pipeline.curation.rule import all_rules
 from pipeline.curation.sample_rules import case_of, check_sample
 from pipeline.data.classes import ClassTable, LabelClass
@@ -34,8 +33,8 @@ def test_nor_to_an_unlabelled_image() -> None:
 @pytest.mark.parametrize(
     ("changes", "rule", "reason"),
     [
-        ({"remark": Remark("a", "drop", "", "")}, "reviewed_drop", "tagged it `drop`"),
-        ({"remark": Remark("a", "fix_label", "", "")}, "reviewed_label", "tagged it `fix_label`"),
+        ({"verdict": "drop"}, "reviewed_drop", "tagged it `drop`"),
+        ({"verdict": "fix_label"}, "reviewed_label", "tagged it `fix_label`"),
         ({"image": Problem("unreadable", "the file is empty")}, "unreadable_image", "image: the file is empty"),
         ({"mask": Problem("unreadable", "no such file")}, "unreadable_mask", "mask: no such file"),
         ({"image": Problem("truncated", "ends too early")}, "truncated_image", "image: ends too early"),
@@ -136,7 +135,7 @@ def test_a_case_sees_the_mask_through_the_class_table() -> None:
     pixels = np.zeros(256, dtype=np.int64)
     pixels[[3, 4, 9, 77]] = (10, 5, 2, 1)
     table = ClassTable("toy", (LabelClass("a", (1, 1, 1), (4,)), LabelClass("b", (2, 2, 2), (3,))), (9,))
-    found = case_of(sample("a"), Measurement(image(), mask(pixels=pixels), {}), table, None, [])
+    found = case_of(sample("a"), Measurement(image(), mask(pixels=pixels), {}), table, "", [])
     assert found.labelled.tolist() == [5, 10]
     assert found.unknown == 1
     assert isinstance(found.mask, MaskMeasurement)
@@ -152,4 +151,4 @@ def test_a_link_out_of_the_dataset(tmp_path: Path) -> None:
     table = ClassTable("toy", (LabelClass("a", (1, 1, 1), (0,)), LabelClass("b", (2, 2, 2), (1,))), ())
     for name, inside in (("inside", True), ("alias", True), ("link", False)):
         linked = sample("a")._replace(image=tmp_path / f"data/{name}.png", mask=None)
-        assert case_of(linked, Measurement(image(), None, {}), table, None, roots).inside == inside
+        assert case_of(linked, Measurement(image(), None, {}), table, "", roots).inside == inside

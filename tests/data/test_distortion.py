@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.data.distortion import NEUTRAL, distort
+from pipeline.data.augmentation import NEUTRAL, distort
 
 
 @settings(max_examples=40, deadline=None)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from pipeline.code_digest import ROOT
-from pipeline.data.crops import BatchShard, CropDataset, crop_batches, crop_dataset
+from pipeline.data.crops import BatchShard, CropDataset, crop_batches, crop_dataset, report_lost_workers
 from pipeline.data.dataset import evaluation_batches
 from pipeline.data.files import DiskFull, replacing, sha256, write_json, write_text
 from pipeline.data.images import ImageError, read_image, read_mask
@@ -107,14 +107,14 @@ def test_a_small_shared_memory_is_named_before_the_workers_die(tmp_path: Path, m
     real = os.statvfs("/")
     monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((*real[:3], 1, 1, *real[5:])))
     with pytest.raises(MachineError, match=r"/dev/shm has 0 MB free.*set training.workers to 0"):
-        crop_batches(_crops(write_toy_samples(tmp_path)), BatchShard(4), 0, 2, workers=2)
+        next(crop_batches(_crops(write_toy_samples(tmp_path)), BatchShard(4), 0, 2, workers=2))
 
 
 def test_a_sample_that_vanished_is_one_message_also_from_a_worker(tmp_path: Path) -> None:
     crops = _crops(write_toy_samples(tmp_path))
     for sample in crops.samples:
         sample.image.unlink()
-    with pytest.raises(ImageError, match=r"image_\d.png cannot be read") as raised:
+    with pytest.raises(ImageError, match=r"image_\d.png cannot be read") as raised, report_lost_workers():
         next(crop_batches(crops, BatchShard(2), 0, 2, workers=1))
     assert "Traceback" not in str(raised.value)
 

@@ -6,9 +6,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pipeline.data.augmentation import NEUTRAL, augment
 from pipeline.data.classes import IGNORE_INDEX
-from pipeline.data.distortion import NEUTRAL
-from pipeline.data.transforms import augment
 from pipeline.params.training import TrainingParams
 
 STILL = TrainingParams(

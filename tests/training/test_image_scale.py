@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from models.build import build_segmenter
+from pipeline.data.augmentation import NEUTRAL
 from pipeline.data.crops import crop_dataset
-from pipeline.data.distortion import NEUTRAL
 from pipeline.data.samples import read_samples
 from pipeline.distillation.kd import KD
 from pipeline.distillation.objective import DistillationObjective

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from models.segmenter import SegmentationOutput, Segmenter
+from pipeline.data.augmentation import NEUTRAL
 from pipeline.data.classes import IGNORE_INDEX
-from pipeline.data.distortion import NEUTRAL
 from pipeline.distillation.gdd import GDD
 from pipeline.distillation.objective import DistillationObjective
 from pipeline.training.objective import SupervisedObjective, cross_entropy

@@ -1,6 +1,5 @@
 """Files to pixels, with what is wrong where that fails."""
 
-import hashlib
 import stat
 import struct
 from pathlib import Path
@@ -13,8 +12,7 @@ from pipeline.curation.measuring.record import Problem
 from pipeline.data.files import sha256
 from pipeline.data.images import READ_ERRORS, wrong_mode
 
-UPRIGHT = 1
-"""EXIF's orientation of a picture that needs no turning."""
+UPRIGHT = 1  # EXIF's orientation of a picture that needs no turning
 
 
 class Decoded(NamedTuple):
@@ -53,11 +51,6 @@ def _decode(path: Path, max_megapixels: float, is_mask: bool) -> Decoded | Probl
         return Problem("unreadable", "not a picture of any format that can be read")
     except READ_ERRORS as error:  # without the file's name: the sentence is kept for all files of these bytes
         return Problem("unreadable", getattr(error, "strerror", "") or f"not a picture that can be read ({error})")
-
-
-def digest(pixels: np.ndarray) -> str:
-    """Hexadecimal SHA-256 of an array and its shape."""
-    return hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()
 
 
 def _header_problem(file: Image.Image, max_megapixels: float, is_mask: bool) -> Problem | None:

@@ -11,15 +11,13 @@ import numpy as np
 from rich.progress import track
 
 from pipeline.curation.measuring.decode import Decoded, decode
-from pipeline.curation.measuring.image import measure_image
-from pipeline.curation.measuring.mask import measure_mask
+from pipeline.curation.measuring.pixels import measure_image, measure_mask
 from pipeline.curation.measuring.record import Measurement, Problem, from_bytes, to_bytes
 from pipeline.data.classes import IGNORE_INDEX, ClassTable
 from pipeline.data.samples import Sample
 from pipeline.data.store import Store
 
-AT_ONCE = 256
-"""Samples that are measured before what is known of them is kept: a killed run loses no more."""
+AT_ONCE = 256  # samples that are measured before what is known of them is kept: a killed run loses no more
 
 
 def measure_samples(
@@ -30,9 +28,11 @@ def measure_samples(
     A sample is found again in the store if the bytes of its files, the class table, the limit and this code are the
     same. Memory grows by about 6 KB for each sample.
     """
-    code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.py")))
-    usual = f"{max_megapixels} {classes.known_raw_ids().tolist()} {np.__version__}".encode() + code
-    keys = [_key(sample, sha256(usual).hexdigest()) for sample in samples]
+    data = Path(__file__).parents[2] / "data"
+    sources = [*sorted(Path(__file__).parent.glob("*.py")), data / "boundaries.py", data / "images.py"]
+    code = b"".join(path.read_bytes() for path in sources)
+    usual = sha256(f"{max_megapixels} {classes.known_raw_ids().tolist()} {np.__version__}".encode() + code).hexdigest()
+    keys = [_key(sample, usual) for sample in samples]
     # Ignored: pillow's warnings about large pictures and odd metadata. Here, because threads share the filter.
     with Store(store) as known, ThreadPoolExecutor(os.cpu_count()) as pool, warnings.catch_warnings(action="ignore"):
         stored = known.get(key for key in keys if key)

@@ -1,12 +1,13 @@
 """What curation knows of a sample: a few kilobytes, from which every rule can be judged again without its files."""
 
-import json
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import numpy as np
+from pydantic import PlainSerializer, PlainValidator, TypeAdapter
 
-THUMBNAIL_SIDE = 16
-"""Rows and columns of a thumbnail: coarse enough to forgive recompression, fine enough to tell two corners apart."""
+HEXADECIMAL = PlainSerializer(lambda array: array.tobytes().hex())
+Look = Annotated[np.ndarray, PlainValidator(lambda text: np.frombuffer(bytes.fromhex(text), np.float32)), HEXADECIMAL]
+Counts = Annotated[np.ndarray, PlainValidator(lambda text: np.frombuffer(bytes.fromhex(text), np.int64)), HEXADECIMAL]
 
 
 class Problem(NamedTuple):
@@ -22,11 +23,11 @@ class ImageMeasurement(NamedTuple):
     mode: str  # pillow's pixel format before conversion to RGB
     orientation: int  # EXIF, 1 to 8; 1 is upright
     digest: str  # of the decoded pixels
-    thumbnail: np.ndarray  # float32 (768,), see image.py
+    thumbnail: Look  # float32 (768,), see pixels.py
     contrast: float  # standard deviation of the grey values, 0..127.5
     dark: float  # share of pixels that are all but black, 0..1
     bright: float  # share of pixels that are all but white, 0..1
-    blur: float  # 0 sharp .. 1 blurred, see image.py
+    blur: float  # 0 sharp .. 1 blurred, see pixels.py
 
 
 class Alignment(NamedTuple):
@@ -41,8 +42,8 @@ class MaskMeasurement(NamedTuple):
     size: tuple[int, int]  # height, width in pixels
     format: str
     digest: str  # of the decoded pixels
-    pixels: np.ndarray  # of each raw id, int64 (256,)
-    border_noise: float  # 0..1, see mask.py
+    pixels: Counts  # of each raw id, int64 (256,)
+    border_noise: float  # 0..1, see pixels.py
     shift: Alignment  # in its place where there are no borders, or no image of its size
 
 
@@ -52,22 +53,5 @@ class Measurement(NamedTuple):
     problems: dict[str, Problem]  # why "image" or "mask" cannot be decoded
 
 
-def to_bytes(measurement: Measurement) -> bytes:
-    """One line of JSON; arrays in hexadecimal."""
-    return json.dumps(measurement, default=lambda array: array.tobytes().hex()).encode()
-
-
-def from_bytes(stored: bytes) -> Measurement:
-    """The measurement that to_bytes() wrote."""
-    image, mask, problems = json.loads(stored)
-    if image:
-        image = ImageMeasurement(*image)
-        image = image._replace(size=tuple(image.size), thumbnail=_array(image.thumbnail, np.float32))
-    if mask:
-        mask = MaskMeasurement(*mask)
-        mask = mask._replace(size=tuple(mask.size), pixels=_array(mask.pixels, np.int64), shift=Alignment(*mask.shift))
-    return Measurement(image, mask, {name: Problem(*problem) for name, problem in problems.items()})
-
-
-def _array(hexadecimal: Any, kind: type) -> np.ndarray:
-    return np.frombuffer(bytes.fromhex(hexadecimal), dtype=kind)
+ADAPTER = TypeAdapter(Measurement)
+to_bytes, from_bytes = ADAPTER.dump_json, ADAPTER.validate_json

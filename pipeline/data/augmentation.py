@@ -1,25 +1,30 @@
-"""What training does to an image and its labels together: random scale, crop, flip; and what to do to the colors.
+"""What training does to an image and its labels: random scale, crop and flip, and on the device a change of colors.
 
 The order and the ranges are mmseg's (the field's common recipe). All randomness comes from the generator passed in.
-The colors are changed in batch, on the device that trains (pipeline/data/distortion.py).
 """
 
 import cv2
 import numpy as np
+from jaxtyping import Float
+from torch import Tensor
 
 from pipeline.data.classes import IGNORE_INDEX
-from pipeline.data.distortion import NEUTRAL
 from pipeline.params.training import TrainingParams
 
 CROP_ATTEMPTS = 10
+
+NEUTRAL = (0.0, 1.0, 1.0, 0.0)
+"""Brightness to add in grey values of 0..255, contrast and saturation to multiply with, hue to add in degrees."""
 
 
 def augment(
     image: np.ndarray, labels: np.ndarray, training: TrainingParams, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """uint8 (H, W, 3) and (H, W) in; the same of size crop_height x crop_width out, and what `distort` takes."""
-    low, high = training.image_scale * training.scale_min, training.image_scale * training.scale_max
-    image, labels = _scale(image, labels, random.uniform(low, high))
+    scale = random.uniform(training.image_scale * training.scale_min, training.image_scale * training.scale_max)
+    height, width = (max(1, round(side * scale)) for side in labels.shape)
+    image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
+    labels = cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)
     image, labels = _crop(image, labels, training, random)
     if random.random() < training.flip_probability:
         image, labels = image[:, ::-1], labels[:, ::-1]
@@ -27,12 +32,6 @@ def augment(
     largest = (training.brightness, training.contrast, training.saturation, training.hue)
     distortion = np.where(chosen, NEUTRAL + random.uniform(-1.0, 1.0, size=4) * largest, NEUTRAL)
     return np.ascontiguousarray(image), np.ascontiguousarray(labels), distortion.astype(np.float32)
-
-
-def _scale(image: np.ndarray, labels: np.ndarray, factor: float) -> tuple[np.ndarray, np.ndarray]:
-    height, width = (max(1, round(side * factor)) for side in labels.shape)
-    image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
-    return image, cv2.resize(labels, (width, height), interpolation=cv2.INTER_NEAREST)
 
 
 def _crop(
@@ -52,3 +51,25 @@ def _crop(
         if counts.max() <= training.max_class_share * counts.sum():
             break
     return image[window], labels[window]
+
+
+def distort(image: Float[Tensor, "n 3 H W"], strengths: Float[Tensor, "n 4"]) -> Float[Tensor, "n 3 H W"]:
+    """RGB in 0..1, and for each image what NEUTRAL leaves as it is; RGB in 0..1 again.
+
+    Saturation and hue are those of HSV, without its angles: each channel is the value less the part of the chroma that
+    its distance from the hue on the circle of six colors gives.
+    """
+    brightness, contrast, saturation, hue = (column[:, None, None] for column in strengths.unbind(dim=1))
+    shifted = ((image + brightness[:, None] / 255) * contrast[:, None]).clamp_(0, 1)
+    red, green, blue = shifted.unbind(dim=1)
+    value = shifted.amax(dim=1)
+    chroma = value - shifted.amin(dim=1)
+    some = chroma.clamp(min=1e-6)  # grey has no hue: whatever it gets here is multiplied by no chroma
+    place = ((blue - red) / some + 2).where(green == value, (red - green) / some + 4)
+    place = ((green - blue) / some).where(red == value, place) + hue / 60
+    chroma = (chroma * saturation).minimum(value)
+    for channel, offset in enumerate((5, 3, 1)):
+        near = (place + offset).remainder_(6)
+        near = near.minimum(4 - near).clamp_(0, 1)
+        shifted[:, channel] = value - chroma * near
+    return shifted
