@@ -19,11 +19,8 @@ from pipeline.data.images import ImageError, read_image
 from pipeline.data.labels import read_labels
 from pipeline.data.samples import Sample
 
-PAIRS, SAMPLES = 6, 3
-"""Findings of a rule that are shown, the first ones: of images that look the same, and of every other rule."""
-
-WIDTH, TALLEST, GAP = 360, 1440, 8
-"""Pixels of each of the two panels, of one that is not squeezed, and between them."""
+PAIRS, SAMPLES = 6, 3  # findings that are shown, the first ones: of images that look the same, of every other rule
+WIDTH, TALLEST, GAP = 360, 1440, 8  # pixels: of each of the two panels; what is taller is squeezed; between them
 
 
 class Picture(NamedTuple):

@@ -12,8 +12,7 @@ from typing import NamedTuple
 from pipeline.data.files import read_csv, write_csv
 from pipeline.errors import DatasetError
 
-VERDICTS = ("drop", "fix_label")
-"""`drop`: must not be used. `fix_label`: its mask is wrong."""
+VERDICTS = ("drop", "fix_label")  # must not be used; its mask is wrong
 
 
 class Remark(NamedTuple):

@@ -14,9 +14,7 @@ from pipeline.curation.duplicates import NearPair
 from pipeline.data.samples import Sample
 from pipeline.params.sections import section
 
-Policy = Literal["drop", "warn", "block"]
-"""drop: leave the sample out. warn: only report it. block: refuse the dataset."""
-
+Policy = Literal["drop", "warn", "block"]  # leave the sample out, only report it, refuse the dataset
 UNUSABLE = Literal["drop", "block"]  # policies for a sample that cannot be trained on
 ABOUT_DATASET = Literal["warn", "block"]  # policies of a rule that blames no sample
 

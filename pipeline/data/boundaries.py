@@ -11,10 +11,10 @@ def near_boundary(labels: np.ndarray, pixels: int, labelled: np.ndarray | None =
 
     What is not `labelled` (by default: is IGNORE_INDEX) has no boundary and makes none.
     """
-    labelled = labels != IGNORE_INDEX if labelled is None else labelled
-    largest = cv2.dilate(np.where(labelled, labels, np.uint8(0)), disc_of(pixels))
-    smallest = cv2.erode(np.where(labelled, labels, np.uint8(255)), disc_of(pixels))
-    return labelled & (largest != smallest)
+    counts = labels != IGNORE_INDEX if labelled is None else labelled
+    largest = cv2.dilate(np.where(counts, labels, np.uint8(0)), disc_of(pixels))
+    smallest = cv2.erode(np.where(counts, labels, np.uint8(255)), disc_of(pixels))
+    return counts & (largest != smallest)
 
 
 def disc_of(radius: int) -> np.ndarray:

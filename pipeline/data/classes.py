@@ -11,9 +11,7 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pipeline.data.files import write_json
 from pipeline.errors import DatasetError
 
-IGNORE_INDEX = 255
-"""Train id of a pixel nobody labelled: it enters no loss and no metric."""
-
+IGNORE_INDEX = 255  # train id of a pixel nobody labelled: it enters no loss and no metric
 Byte = Annotated[int, Field(ge=0, le=255)]
 
 

@@ -74,14 +74,13 @@ def blur(grey: np.ndarray) -> float:
 def measure_mask(decoded: Decoded, image: np.ndarray | None, known: np.ndarray) -> MaskMeasurement:
     """Measure raw ids; `image`, if there is one, and `known` as of `align`."""
     mask = decoded.pixels
-    fits = image is not None and image.shape[:2] == mask.shape
     return MaskMeasurement(
         size=mask.shape,
         format=decoded.format,
         digest=_digest(mask),
         pixels=np.bincount(mask.ravel(), minlength=256),
         border_noise=border_noise(mask),
-        shift=align(image, mask, known) if fits else Alignment(),
+        shift=align(image, mask, known) if image is not None and image.shape[:2] == mask.shape else Alignment(),
     )
 
 
@@ -109,7 +108,7 @@ def align(image: np.ndarray, mask: np.ndarray, known: np.ndarray) -> Alignment:
     """
     scale = SIDE / max(mask.shape)
     size = (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale)))
-    small = cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT)
+    small = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT), dtype=np.uint8)
     borders = near_boundary(small, 1, labelled=known[small]).astype(np.float32)  # on both sides, so that it is on none
     if borders.sum() < FEW:
         return Alignment()
