@@ -8,11 +8,10 @@ import pytest
 
 from pipeline.params.dataset import DatasetParams
 from pipeline.preparation.adapter import RawDataset, RawSample
-from pipeline.preparation.streets.adapter import Streets
+from pipeline.preparation.streets.adapter import STREET_CLASSES, Streets
 from pipeline.preparation.streets.broken import UNKNOWN_RAW_ID
-from pipeline.preparation.streets.canvas import CIRCLE, NEAR, Board, Camera, Canvas, upright
-from pipeline.preparation.streets.street import Street
-from pipeline.preparation.streets.street_classes import BUILDING, ROAD, SKY, STREET_CLASSES, VOID
+from pipeline.preparation.streets.canvas import NEAR, Camera, Canvas, Label, Part, circle, rectangles, upright
+from pipeline.preparation.streets.street import Ground, Street
 
 HEIGHT, WIDTH = 96, 128
 
@@ -123,26 +122,26 @@ def test_files_are_what_the_list_says(drawn: RawDataset):
         image, mask = read_good(sample.image), read_good(mask_of(sample))
         assert (image.shape, image.dtype) == ((HEIGHT, WIDTH, 3), np.uint8)
         assert (mask.shape, mask.dtype) == ((HEIGHT, WIDTH), np.uint8)
-        assert mask.max() <= VOID
+        assert mask.max() <= Label.VOID
     written = {p for s in drawn.samples for p in (s.image, mask_of(s))}
     assert {p for p in written.copy().pop().parents[1].rglob("*") if p.is_file()} == written
 
 
 def test_every_class_occurs_and_a_few_dominate(drawn: RawDataset):
     masks = [read_good(mask_of(s)) for s in good(drawn) if s.split == "train"]
-    shares = np.bincount(np.concatenate(masks).ravel(), minlength=VOID + 1) / (len(masks) * HEIGHT * WIDTH)
+    shares = np.bincount(np.concatenate(masks).ravel(), minlength=len(Label)) / (len(masks) * HEIGHT * WIDTH)
     assert (shares > 0).all()
-    assert shares[[SKY, BUILDING, ROAD]].sum() > 0.5
-    assert sorted(shares[:VOID])[:4][-1] < 0.03  # four classes are rare
-    assert shares[VOID] < 0.06
+    assert shares[[Label.SKY, Label.BUILDING, Label.ROAD]].sum() > 0.5
+    assert sorted(shares[: Label.VOID])[:4][-1] < 0.03  # four classes are rare
+    assert shares[Label.VOID] < 0.06
 
 
 def test_the_sky_is_above_and_the_road_below(drawn: RawDataset):
     rows = np.arange(HEIGHT)[:, None]
     for sample in good(drawn):
         mask = read_good(mask_of(sample))
-        assert (rows * (mask == ROAD)).sum() / (mask == ROAD).sum() > HEIGHT / 2
-        assert not (mask[int(0.65 * HEIGHT) :] == SKY).any()
+        assert (rows * (mask == Label.ROAD)).sum() / (mask == Label.ROAD).sum() > HEIGHT / 2
+        assert not (mask[int(0.65 * HEIGHT) :] == Label.SKY).any()
 
 
 def test_neighboring_frames_are_alike_and_not_the_same(drawn: RawDataset):
@@ -182,7 +181,7 @@ def test_each_defect_is_there_once(drawn: RawDataset):
     assert broken["train_broken_empty_image"].image.stat().st_size == 0
     assert read(mask_of(broken["train_broken_unreadable_mask"])) is None
     assert read_good(mask_of(broken["train_broken_mask_of_other_size"])).shape != (HEIGHT, WIDTH)
-    assert (read_good(mask_of(broken["train_broken_nothing_labelled"])) == VOID).all()
+    assert (read_good(mask_of(broken["train_broken_nothing_labelled"])) == Label.VOID).all()
     assert (read_good(mask_of(broken["train_broken_unknown_ids"])) == UNKNOWN_RAW_ID).any()
     data = broken["train_broken_truncated_image"].image.read_bytes()
     assert data.startswith(b"\x89PNG")
@@ -209,34 +208,49 @@ def test_defects_of_one_file_have_an_image_of_their_own(drawn: RawDataset):
 
 def test_class_table_maps_what_is_drawn(drawn: RawDataset):
     assert drawn.classes == STREET_CLASSES
-    assert STREET_CLASSES.to_train_ids(np.arange(VOID + 1, dtype=np.uint8)).tolist() == [*range(11), 255]
+    assert STREET_CLASSES.to_train_ids(np.arange(len(Label), dtype=np.uint8)).tolist() == [*range(11), 255]
 
 
-def test_projection_is_undone_on_the_ground():
+def test_the_road_lies_where_the_camera_projects_it():
     camera = Camera(focal=100.0, horizon=40.0, center=60.0, height=1.5, offset=1.0)
-    x, z = camera.ground(50, 90, 120)
-    pixels = camera.project(np.array([[x[20, 30], 0.0, z[20, 0]]]))
-    np.testing.assert_allclose(pixels, [[30.5, 70.5]], atol=1e-3)
+    canvas, ground = Canvas(camera, 90, 120, np.full(3, 200.0), 1000.0), Ground(np.random.default_rng(0))
+    ground.paint(canvas, 0.0, [], 0.0)
+    assert not np.isin(canvas.mask[:40], (Label.ROAD, Label.PAVEMENT)).any()
+    z = 100 * 1.5 / 6.5  # meters ahead of the camera at row 46
+    left, right = camera.project(np.array([[-ground.curb, 0, z], [ground.curb, 0, z]]))[:, 0]
+    columns = np.flatnonzero(canvas.mask[46] == Label.ROAD)
+    assert (columns[0], columns[-1]) == pytest.approx((left, right), abs=1)
+    assert (canvas.mask[46, : columns[0]] == Label.PAVEMENT).all()
+
+
+def test_a_shadow_takes_its_share_of_the_light():
+    camera = Camera(focal=100.0, horizon=40.0, center=60.0, height=1.5, offset=0.0)
+    pictures = []
+    for shadows in ([], [np.array([(-9.0, 0, 1), (9, 0, 1), (9, 0, 99), (-9, 0, 99)])]):
+        canvas = Canvas(camera, 90, 120, np.zeros(3), 1e9)
+        Ground(np.random.default_rng(0)).paint(canvas, 0.0, shadows, 0.5)
+        pictures.append(canvas.image[70:85, 30:90].astype(float))
+    np.testing.assert_allclose(pictures[1], pictures[0] / 2, atol=1)
 
 
 def test_only_what_is_ahead_is_painted():
     camera = Camera(focal=100.0, horizon=40.0, center=60.0, height=1.5, offset=0.0)
     canvas = Canvas(camera, 90, 120, np.zeros(3), 1000.0)
-    canvas.paint(upright(2.0, -20, -8, 0, 3), np.full(3, 99.0), ROAD)
-    assert (canvas.mask == VOID).all()
-    canvas.paint(upright(2.0, -4, 8, 0, 3), np.full(3, 99.0), ROAD)
+    canvas.paint(Part(rectangles(2.0, (0, 3), (0, 12)), np.full(3, 99.0), Label.ROAD), -20)
+    assert (canvas.mask == Label.VOID).all()
+    canvas.paint(Part(rectangles(2.0, (0, 3), (0, 12)), np.full(3, 99.0), Label.ROAD), -4)
     whole = canvas.mask.copy()
-    canvas.paint(upright(2.0, NEAR, 8, 0, 3), np.full(3, 99.0), BUILDING)
-    assert ((canvas.mask == BUILDING) == (whole == ROAD)).all()
-    assert (whole == ROAD).any(axis=0).nonzero()[0][0] == pytest.approx(60 + 100 * 2 / 8, abs=1)
+    canvas.paint(Part(rectangles(2.0, (0, 3), (NEAR, 8)), np.full(3, 99.0), Label.BUILDING))
+    assert ((canvas.mask == Label.BUILDING) == (whole == Label.ROAD)).all()
+    assert (whole == Label.ROAD).any(axis=0).nonzero()[0][0] == pytest.approx(60 + 100 * 2 / 8, abs=1)
 
 
 def test_haze_takes_over_with_distance():
     canvas = Canvas(Camera(100.0, 40.0, 60.0, 1.5, 0.0), 90, 120, np.full(3, 200.0), 50.0)
     colors = []
     for distance in (5.0, 50.0, 500.0):
-        Board(canvas, 0.0, distance, ROAD, unit=distance).fill(0.2 * CIRCLE, np.zeros(3))
-        row, column = np.argwhere(canvas.mask == ROAD).mean(axis=0).astype(int)
+        canvas.paint(Part(upright(0.2 * circle(), 0.0, unit=distance), np.zeros(3), Label.ROAD), distance)
+        row, column = np.argwhere(canvas.mask == Label.ROAD).mean(axis=0).astype(int)
         colors.append(int(canvas.image[row, column, 0]))
-        canvas.mask[:] = VOID
+        canvas.mask[:] = Label.VOID
     assert colors == pytest.approx([200 * (1 - np.exp(-d / 50)) for d in (5, 50, 500)], abs=1.5)
