@@ -1,23 +1,35 @@
-"""Pre-train one backbone by imitating a classifier of ImageNet on images at hand."""
+"""Pre-train one backbone by imitating a classifier's answers, without labels, to crops that are never the same twice.
+
+Function matching, after Beyer et al., "Knowledge distillation: a good teacher is patient and consistent" (arXiv
+2106.05237): both networks see the very same crop, mixed with another image, for a long time.
+"""
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import torch
+from jaxtyping import Float, UInt8
+from torch import Tensor, nn
 
 from models.backbone import save_backbone
-from models.classifier import Classifier, load_classifier, new_classifier
+from models.classifier import Classifier, ClassifierOutput, load_classifier, new_classifier
 from models.folding import folded
 from pipeline.data.classes import ClassTable
 from pipeline.data.crops import crop_dataset
+from pipeline.data.dataset import network_input
+from pipeline.data.distortion import distort
 from pipeline.data.files import replacing
 from pipeline.data.samples import read_samples
-from pipeline.params.pretraining import ClassifierParams, PretrainingParams
+from pipeline.distillation.kd import class_divergence
+from pipeline.distillation.method import align
+from pipeline.distillation.nfd import normalized_distance
+from pipeline.params.pretraining import PretrainingParams
 from pipeline.params.training import TrainingParams
-from pipeline.pretraining.imitation import ImitationObjective
 from pipeline.training.device import describe_precision, device_facts, launch
 from pipeline.training.loop import fit, write_curve
 from pipeline.training.network import PRETRAINED, check_weights
+from pipeline.training.objective import Loss, Objective
 from pipeline.training.resume import scratch_folder, training_identity
 
 
@@ -27,61 +39,86 @@ def pretrain(
 ) -> None:  # fmt: skip
     """Write out/backbone.safetensors and out/training.csv; an empty folder where the parameters ask for nothing.
 
-    Args:
-        code: digest of the code at work; an unfinished training of other code is not resumed.
-
-    Raises:
-        ArtifactError: the classifier's file is missing or another one.
-        ModelError: the file holds no classifier, or another network's.
+    An unfinished training of other `code` (its digest) is not resumed. Raises ArtifactError if the classifier's file
+    is missing or another one, ModelError if it holds no classifier or another network's.
     """
     out.mkdir(parents=True, exist_ok=True)
     if not pretraining.iterations:
         print("pretrain: pretraining.iterations is 0, so no backbone is pre-trained")
         return
-    training = _training_of(pretraining, training)
+    own = ("crop_height", "crop_width", "batch_size", "scale_min", "scale_max")  # the others are those of networks
+    crops_of = {name: getattr(pretraining, name) for name in own}
+    training = replace(training, image_scale=1.0, max_class_share=1.0, **crops_of)
     fabric = launch(training.devices, training.precision, training.deterministic)
     device = device_facts(training.precision, fabric.device.type)
     files = {"classes": classes, "samples": samples}
     identity = training_identity(code, files, pretraining=pretraining, training=training, **device)
     images = read_samples(samples, *pretraining.images)
-    teacher = _frozen_classifier(pretraining.classifier)
+    source = pretraining.classifier
+    check_weights(Path(source.file), source.sha256)
+    teacher = load_classifier(source.backbone, Path(source.file))
+    teacher.backbone.network = folded(teacher.backbone.network)
     torch.manual_seed(pretraining.seed)
     student = new_classifier(pretraining.backbone, teacher.fc.out_features)
-    objective = ImitationObjective(
-        student, teacher, pretraining.mixup, pretraining.temperature, pretraining.class_weight,
-        pretraining.feature_weight,
-    )  # fmt: skip
+    objective = ImitationObjective(student, teacher, pretraining)
     crops = crop_dataset(images, ClassTable.load(classes), training, pretraining.seed, scratch)
     with scratch_folder(scratch, "pretraining", identity, fabric.is_global_zero) as folder:
         curve = fit(
             objective, crops, training, fabric, name="pretraining", iterations=pretraining.iterations,
             learning_rate=pretraining.learning_rate, scratch=folder,
         )  # fmt: skip
-        precision = describe_precision(training.precision, fabric)
-        facts = {"weights": _describe(pretraining, len(images)), "precision": precision}
+        weights = (
+            f"pre-trained here: {pretraining.iterations} iterations on {len(images)} unlabelled images, imitating "
+            f"{source.backbone} (file {Path(source.file).name}, sha256 {source.sha256[:12]})"
+        )
+        facts = {"weights": weights, "precision": describe_precision(training.precision, fabric)}
         if fabric.is_global_zero:
             write_curve(out / "training.csv", curve)
             with replacing(out / PRETRAINED) as temporary:
                 save_backbone(student.cpu().backbone, facts, temporary)
 
 
-def _training_of(pretraining: PretrainingParams, training: TrainingParams) -> TrainingParams:
-    """As networks are trained here, but with the crops of pre-training, whatever their classes."""
-    own = ("crop_height", "crop_width", "batch_size", "scale_min", "scale_max")
-    return replace(training, image_scale=1.0, max_class_share=1.0, **{name: getattr(pretraining, name) for name in own})
+class ImitationObjective(Objective):
+    """class_weight * KL of the classes + feature_weight * distance of the standardized last feature maps.
+
+    The teacher is frozen here; `temperature` is that of both softmaxes.
+    """
+
+    def __init__(self, student: Classifier, teacher: Classifier, params: PretrainingParams):
+        super().__init__()
+        self.student = student
+        self.teacher = teacher.requires_grad_(False)
+        self.align = align(student.backbone.channels, teacher.backbone.channels)
+        self.params = params
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def grad_clip_groups(self) -> tuple[nn.Module, ...]:
+        return (self.student, self.align) if any(True for _ in self.align.parameters()) else (self.student,)
+
+    def forward(
+        self, image: UInt8[Tensor, "n 3 H W"], labels: UInt8[Tensor, "n H W"], distortion: Float[Tensor, "n 4"]
+    ) -> Loss:
+        seen = mixed(distort(network_input(image), distortion), self.params.mixup)
+        with torch.no_grad():
+            teacher: ClassifierOutput = self.teacher(seen)
+        student: ClassifierOutput = self.student(seen)
+        # An image's scores are those of a map of one cell.
+        found, said = (output.logits[:, :, None, None] for output in (student, teacher))
+        classes = self.params.class_weight * class_divergence(found, said, self.params.temperature)
+        distance = normalized_distance(self.align(student.features), teacher.features)
+        features = self.params.feature_weight * distance
+        agreement = (student.logits.argmax(dim=1) == teacher.logits.argmax(dim=1)).float().mean()
+        terms = {"classes": classes.detach(), "features": features.detach()}
+        return Loss(classes + features, None, terms, {"agreement": agreement})
 
 
-def _frozen_classifier(params: ClassifierParams) -> Classifier:
-    path = Path(params.file)
-    check_weights(path, params.sha256)
-    classifier = load_classifier(params.backbone, path)
-    classifier.backbone.network = folded(classifier.backbone.network)
-    return classifier
-
-
-def _describe(pretraining: PretrainingParams, images: int) -> str:
-    classifier = pretraining.classifier
-    return (
-        f"pre-trained here: {pretraining.iterations} iterations on {images} unlabelled images, imitating "
-        f"{classifier.backbone} (file {Path(classifier.file).name}, sha256 {classifier.sha256[:12]})"
-    )
+def mixed(image: Float[Tensor, "n 3 H W"], largest: float) -> Float[Tensor, "n 3 H W"]:
+    """Each image with a share (uniform in 0..largest) of the next one in the batch (mixup, arXiv 1710.09412)."""
+    if not largest:
+        return image
+    share = largest * torch.rand(len(image), 1, 1, 1, device=image.device)
+    return image.lerp(image.roll(1, dims=0), share)

@@ -21,8 +21,7 @@ from pipeline.errors import ArtifactError
 from pipeline.params.network import WeightsParams
 from pipeline.params.pretraining import ClassifierParams, PretrainingParams
 from pipeline.params.tree import load_params
-from pipeline.pretraining.imitation import ImitationObjective, mixed
-from pipeline.pretraining.pretrain import pretrain
+from pipeline.pretraining.pretrain import ImitationObjective, mixed, pretrain
 from pipeline.training.network import new_network
 from tests.toy import TOY_CLASSES, toy_training, write_toy_samples
 
@@ -67,8 +66,8 @@ def batch() -> list[torch.Tensor]:
 
 
 def objective(student: Classifier, teacher: Classifier, **changes: float) -> ImitationObjective:
-    usual = {"mixup": 0.0, "temperature": 2.0, "class_weight": 1.0, "feature_weight": 1.0}
-    return ImitationObjective(student, teacher, **{**usual, **changes})
+    params = PretrainingParams(mixup=0.0, temperature=2.0, class_weight=1.0, feature_weight=1.0)
+    return ImitationObjective(student, teacher, replace(params, **changes))
 
 
 def test_who_says_and_sees_the_same_has_no_loss() -> None:

@@ -7,8 +7,9 @@ import torch
 
 from models.classifier import new_classifier
 from pipeline.distillation.objective import DistillationObjective
+from pipeline.params.pretraining import PretrainingParams
 from pipeline.params.training import TrainingParams
-from pipeline.pretraining.imitation import ImitationObjective
+from pipeline.pretraining.pretrain import ImitationObjective
 from pipeline.training import compilation
 from pipeline.training.compilation import compile_networks
 from pipeline.training.device import launch
@@ -45,7 +46,7 @@ def test_what_is_compiled_is_the_same_function(
 def test_a_pretraining_is_compiled_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compilation, "BACKEND", "aot_eager")
     student, teacher = new_classifier("resnet10t", 3), new_classifier("resnet10t", 3)
-    objective = ImitationObjective(student, teacher, 0.0, 1.0, 1.0, 1.0).train()
+    objective = ImitationObjective(student, teacher, PretrainingParams(mixup=0.0)).train()
     assert compile_networks(objective, TRAINING, launch(1, "fp32", False), images=2).startswith("compiled: ")
     for network in (student, teacher):
         assert network._compiled_call_impl is not None
