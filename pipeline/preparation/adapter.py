@@ -32,17 +32,15 @@ class NoOptions:
 class Adapter(Protocol):
     """What a line of ADAPTERS names: a class that is never instantiated.
 
-    `Params` declares what `dataset.options` may hold, with defaults. Its file is imported when parameters are read, so
-    import heavy packages inside `read`.
+    Its file is imported when parameters are read, so import heavy packages inside `read`.
     """
 
-    Params: type
+    Params: type  # declares what `dataset.options` may hold, with defaults
 
     @staticmethod
     def read(dataset: DatasetParams, drawn: Path) -> RawDataset:
         """List the samples below `dataset.source`; an adapter that makes its images writes them below `drawn`.
 
-        Raises:
-            DatasetError: the source is not laid out as the adapter expects.
+        Raises DatasetError if the source is not laid out as the adapter expects.
         """
         ...

@@ -7,9 +7,6 @@ from pipeline.params.dataset import DatasetParams
 from pipeline.preparation.adapter import NoOptions, RawDataset
 from pipeline.preparation.pairs import video_frames
 
-PUBLIC_SPLITS = ("train", "val")
-"""The masks of Cityscapes' own test split are withheld (all void), so that nothing can be measured on it."""
-
 CITYSCAPES_CLASSES = ClassTable(
     dataset="cityscapes",
     classes=(
@@ -48,6 +45,7 @@ class Cityscapes:
         """List all frames; a frame's sequence is CITY_SEQUENCE (aachen_000012_000019 -> aachen_000012)."""
         source = Path(dataset.source)
         images, masks = source / "leftImg8bit", source / "gtFine"
-        folders = [(split, images / split, masks / split) for split in PUBLIC_SPLITS]
+        # The masks of its own test split are withheld (all void): nothing can be measured on it.
+        folders = [(split, images / split, masks / split) for split in ("train", "val")]
         frames = video_frames(source, folders, image_ending="_leftImg8bit", mask_ending="_gtFine_labelIds.png")
         return RawDataset(CITYSCAPES_CLASSES, frames)

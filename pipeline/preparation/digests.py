@@ -14,23 +14,17 @@ def file_digests(paths: Sequence[Path], store: Path) -> dict[Path, str]:
     """Hexadecimal SHA-256 by path; empty for a file that cannot be read.
 
     A file is taken for untouched if its size, times and inode are those of the last time, as git does: the time of the
-    last change of the inode is among them, which nobody can set.
-
-    Raises:
-        DatasetError: a file was touched meanwhile, so that its digest may be of what it is no more.
+    last change of the inode is among them, which nobody can set. Raises DatasetError if one was touched meanwhile.
     """
     states = {path: _state(path) for path in paths}
     with Store(store) as known:
         keys = {path: ascii(path.absolute()) for path, state in states.items() if state}  # also names that are no text
         values = known.get(keys.values())
         digests = dict.fromkeys(paths, "")
-        new: list[Path] = []
         for path, key in keys.items():
             state, _, digest = values.get(key, b"").decode().rpartition(" ")
-            if digest and state == states[path]:
-                digests[path] = digest
-            else:
-                new.append(path)
+            digests[path] = digest if state == states[path] else ""
+        new = [path for path in keys if not digests[path]]
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             digests.update(zip(new, pool.map(_digest, new), strict=True))
         known.put({keys[path]: f"{states[path]} {digests[path]}".encode() for path in new if digests[path]})

@@ -12,12 +12,12 @@ from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 
 from pipeline.data.classes import Byte, ClassTable, LabelClass
-from pipeline.data.samples import SPLITS, UNLABELLED
+from pipeline.data.samples import LABELLED_SPLITS, SPLITS, UNLABELLED
 from pipeline.errors import DatasetError
 from pipeline.params.dataset import DatasetParams
 from pipeline.params.sections import section
 from pipeline.preparation.adapter import RawDataset, RawSample
-from pipeline.preparation.pairs import Pair, entries, lone_images, pair_files, require_folder, unique_ids
+from pipeline.preparation.pairs import entries, lone_images, pair_files, require_folder, unique_ids
 
 LAYOUT = (
     "Lay a dataset out as images/train/a.jpg with masks/train/a.png, the same for val and test "
@@ -28,15 +28,9 @@ LAYOUT = (
 CLASSES_SCHEMA = (
     "It needs `classes`, a list of {name: road, color: [128, 64, 128], ids: [3]}, and `void`, a list of ids"
 )
-
-LARGEST = 128 * 1024
-"""Bytes of classes.yaml; the longest table that is possible needs a fraction of that."""
-
-DEEPEST = 10
-"""Lists within lists in classes.yaml; a table needs four."""
-
-COMPLAINTS = 20
-"""How many of classes.yaml are told at once."""
+LARGEST = 128 * 1024  # bytes of classes.yaml; the longest table that is possible needs a fraction of that
+DEEPEST = 10  # lists within lists in classes.yaml; a table needs four
+COMPLAINTS = 20  # of classes.yaml that are told at once
 
 
 @section
@@ -59,9 +53,8 @@ class Folder:
 
     @section
     class Params:
-        """How sequences are found: frames of one video, which must not be divided among splits."""
-
-        # Regular expression whose first group is an image's sequence, such as '(.+)_[0-9]+'; empty: its folder
+        # Regular expression whose first group is an image's sequence (frames of one video, which must not be divided
+        # among splits), such as '(.+)_[0-9]+'; empty: its folder
         sequence_pattern: str = ""
 
         @field_validator("sequence_pattern")
@@ -84,52 +77,37 @@ class Folder:
         images, masks = Path(dataset.source, "images"), Path(dataset.source, "masks")
         require_folder(images, "images")
         classes = read_classes(Path(dataset.source, "classes.yaml"))
-        if dataset.split.by == "folders":
-            splits = _splits(images)
-            found = {split: pair_files(images / split, masks / split) for split in splits if split != UNLABELLED}
-        else:
-            splits = [UNLABELLED] if (images / UNLABELLED).exists() else []
+        held = entries(images)
+        if dataset.split.by == "sequences":
             found = {"": pair_files(images, masks, leave_out=UNLABELLED)}
-        if UNLABELLED in splits:
+        elif "train" in held and set(held) <= set(SPLITS):
+            found = {s: pair_files(images / s, masks / s) for s in LABELLED_SPLITS if s in held}
+        else:
+            listed = ", ".join(held[:4]) + (f" and {len(held) - 4} more" if len(held) > 4 else "")
+            raise DatasetError(
+                f"{images} holds {listed or 'nothing'}, and should hold the folders train, val and test "
+                f"(unlabelled is possible). {LAYOUT}"
+            )
+        if UNLABELLED in held:
             found[UNLABELLED] = lone_images(images / UNLABELLED, masks / UNLABELLED)
-        pairs = {f"{split}/{pair.key}".lstrip("/"): (split, pair) for split in found for pair in found[split]}
-        ids = unique_ids(pairs)
-        pattern = dataset.options.sequence_pattern
-        return RawDataset(classes, [_sample(ids[name], *pair, pattern) for name, pair in pairs.items()])
-
-
-def _sample(sample_id: str, split: str, pair: Pair, pattern: str) -> RawSample:
-    folder = Path(pair.key).parent
-    sequence = sample_id if folder == Path() else folder.as_posix()
-    if pattern and (found := re.search(pattern, pair.key)):
-        sequence = found[1] or sequence
-    return RawSample(sample_id, split, sequence, pair.image, pair.mask)
-
-
-def _splits(images: Path) -> list[str]:
-    found = entries(images)
-    if "train" not in found or not set(found) <= set(SPLITS):
-        held = ", ".join(found[:4]) + (f" and {len(found) - 4} more" if len(found) > 4 else "")
-        raise DatasetError(
-            f"{images} holds {held or 'nothing'}, and should hold the folders train, val and test "
-            f"(unlabelled is possible). {LAYOUT}"
-        )
-    return [split for split in SPLITS if split in found]
+        places = {f"{split}/{key}".lstrip("/"): (split, key) for split, pairs in found.items() for key in pairs}
+        samples = []
+        for name, sample_id in unique_ids(places).items():
+            split, key = places[name]
+            match = re.search(pattern, key) if (pattern := dataset.options.sequence_pattern) else None
+            sequence = (match and match[1]) or key.rpartition("/")[0] or sample_id
+            samples.append(RawSample(sample_id, split, sequence, *found[split][key]))
+        return RawDataset(classes, samples)
 
 
 def read_classes(path: Path) -> ClassTable:
-    """Read classes.yaml.
-
-    Raises:
-        DatasetError: not there, not YAML, or wrong: all complaints at once, each with its place.
-    """
+    """Read classes.yaml; raises DatasetError with all complaints at once, each with its place."""
     try:
         # By way of JSON, so that strict checking takes a YAML list for a tuple.
         content = TypeAdapter(ClassesFile).validate_json(json.dumps(_plain_yaml(path), default=str))
     except ValidationError as error:
         lines = [f"  {_complaint(e)}" for e in error.errors()]
-        if len(lines) > COMPLAINTS:
-            lines[COMPLAINTS:] = [f"  and {len(lines) - COMPLAINTS} more"]
+        lines[COMPLAINTS:] = [f"  and {len(lines) - COMPLAINTS} more"] if len(lines) > COMPLAINTS else []
         raise DatasetError("\n".join([f"{path} is not valid:", *lines, CLASSES_SCHEMA])) from error
     except OSError as error:
         raise DatasetError(f"cannot read {path}: {error.strerror}; mend its permissions") from error

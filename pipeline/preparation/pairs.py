@@ -5,27 +5,19 @@ import os
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import NamedTuple, NoReturn
+from typing import NoReturn
 
 from pipeline.errors import DatasetError
 from pipeline.preparation.adapter import RawSample
 
-LITTER = ("thumbs.db", "desktop.ini", "icon\r")
-"""Files that operating systems leave in folders of pictures, beside hidden ones."""
-
-ID_LENGTH = 100
-"""Longest id in characters; with a suffix it must remain a file name everywhere."""
-
-NAMED = 3
-"""How many offenders an error names before it only counts them."""
+LITTER = ("thumbs.db", "desktop.ini", "icon\r")  # what operating systems leave in folders, beside hidden files
+ID_LENGTH = 100  # characters; with a suffix an id must remain a file name everywhere
+NAMED = 3  # offenders that an error names before it only counts them
 
 
-class Pair(NamedTuple):
-    key: str
-    image: Path
-    mask: Path | None
+Pairs = dict[str, tuple[Path, Path | None]]  # image and mask by their key
 
 
 def video_frames(
@@ -33,39 +25,32 @@ def video_frames(
 ) -> list[RawSample]:
     """List frames of videos, named SEQUENCE_FRAME, from the folders of images and masks of each split.
 
-    Raises:
-        DatasetError: as `pair_files`, or a frame occurs twice: one in two splits cannot be measured on.
+    Raises DatasetError as `pair_files`, or where a frame occurs twice: one in two splits cannot be measured on.
     """
     frames = [
-        (pair.key.rpartition("/")[2], split, pair)
+        (key.rpartition("/")[2], split, files)
         for split, images, masks in folders
-        for pair in pair_files(images, masks, image_ending, mask_ending)
+        for key, files in pair_files(images, masks, image_ending, mask_ending).items()
     ]
-    uses = Counter(name for name, _, _ in frames)
-    complain(
-        f"frames below {source} occur in more than one place; keep each in one split:",
-        [name for name in uses if uses[name] > 1],
-    )
+    uses = Counter(name for name, *_ in frames)
+    repeated = [name for name, count in uses.items() if count > 1]
+    complain(f"frames below {source} occur in more than one place; keep each in one split:", repeated)
     ids = unique_ids(uses)
-    return [RawSample(ids[name], split, name.rpartition("_")[0] or name, *pair[1:]) for name, split, pair in frames]
+    return [RawSample(ids[name], split, name.rpartition("_")[0] or name, *files) for name, split, files in frames]
 
 
 def pair_files(
     images: Path, masks: Path, image_ending: str = "", mask_ending: str = ".png", leave_out: str = ""
-) -> list[Pair]:
+) -> Pairs:
     """Pair the pictures below two folders, in the order of their keys: paths below `images` without ending and suffix.
 
+    Raises DatasetError for a missing or empty folder, and for whatever does not pair up.
+
     Args:
-        images: folder of the images.
-        masks: folder of the masks, with the same subfolders.
         image_ending: what an image's name has between key and suffix.
         mask_ending: what follows the key in the name of its mask, suffix included. Files below `masks` that end
             otherwise are none of ours (Cityscapes keeps polygons and colors beside the masks).
         leave_out: a subfolder of `images` whose files are none of ours either.
-
-    Raises:
-        DatasetError: no such folder, nothing in it, a file that is no picture, two images of one key, an image without
-            a mask or a mask without an image.
     """
     require_folder(images, "images")
     require_folder(masks, "masks")
@@ -81,14 +66,14 @@ def pair_files(
     )
     complain(f"images in {images} have no mask; looked for in {masks}:", missing)
     complain(f"masks in {masks} have no image in {images}; found", lone)
-    return [Pair(key, images / by_key[key], masks / (key + mask_ending)) for key in sorted(by_key)]
+    return {key: (images / by_key[key], masks / (key + mask_ending)) for key in sorted(by_key)}
 
 
-def lone_images(images: Path, masks: Path) -> list[Pair]:
+def lone_images(images: Path, masks: Path) -> Pairs:
     """List the pictures below a folder; raises DatasetError as `pair_files`, or where there are masks all the same."""
     if masks.exists():
         raise DatasetError(f"{masks} is there, but images of {images} carry no labels; move both to another split")
-    return [Pair(key, images / path, None) for key, path in sorted(_unique_keys(images, "", "").items())]
+    return {key: (images / path, None) for key, path in sorted(_unique_keys(images, "", "").items())}
 
 
 def require_folder(folder: Path, holds: str) -> None:
@@ -96,11 +81,9 @@ def require_folder(folder: Path, holds: str) -> None:
     if os.path.isdir(folder):
         return
     parent = next((p for p in folder.parents if os.path.isdir(p)), Path())
-    obstacle = parent / folder.relative_to(parent).parts[0]
-    if os.path.lexists(obstacle):
+    what = f"{parent.absolute()} holds {', '.join(entries(parent)[:8]) or 'nothing'}"
+    if os.path.lexists(obstacle := parent / folder.relative_to(parent).parts[0]):
         what = f"{obstacle} is a file, or a link that leads nowhere"
-    else:
-        what = f"{parent.absolute()} holds {', '.join(entries(parent)[:8]) or 'nothing'}"
     raise DatasetError(
         f"no folder {folder} ({holds} are looked for there); {what}. "
         f"Set dataset.source in params.yaml to the folder that holds the dataset, relative to the profile's folder"
@@ -118,43 +101,30 @@ def entries(folder: Path) -> list[str]:
 def files_below(folder: Path) -> list[Path]:
     """List all files, relative to `folder`, sorted; without hidden files and what operating systems strew about.
 
-    Raises:
-        DatasetError: a folder that cannot be listed, or is by way of links the same as one above it or another one
-            here; a name that is not UTF-8 or not one line; or something that is no file: a link that leads nowhere, a
-            pipe, a device.
+    Links to folders are followed. Raises DatasetError for one to a folder that is listed already (a tree of links may
+    have no end), for a name that is not UTF-8 or not one line, and for what is no file.
     """
-    found = {path.relative_to(folder).as_posix(): path for path in _paths_below(folder)}
-    categories = {name: {unicodedata.category(letter) for letter in name} for name in found}
-    complain(
-        f"names of files in {folder} are not UTF-8; rename them:",
-        [name for name in found if "Cs" in categories[name]],  # how Python marks bytes that are not
-    )
-    complain(
-        f"names in {folder} hold control characters, such as line breaks; rename them:",
-        [name for name in found if "Cc" in categories[name]],
-    )
-    complain(
-        f"entries of {folder} are no files (links that lead nowhere, pipes, devices); remove them:",
-        [name for name, path in found.items() if not path.is_file()],
-    )
-    return sorted(map(Path, found))
-
-
-def _paths_below(folder: Path) -> Iterator[Path]:
-    """List each folder once: a tree of links may have no end, or millions of entries on a disk that holds a few."""
-    root = Path(os.path.realpath(folder))
+    root, found = Path(os.path.realpath(folder)), list[Path]()
     reached = {place: place for place in (root, *root.parents)}
     for parent, folders, names in os.walk(folder, followlinks=True, onerror=_cannot_list):
         folders[:] = sorted(_visible(folders))
-        firsts = {
-            place: reached.setdefault(Path(os.path.realpath(place)), place)
-            for place in map(Path(parent).joinpath, folders)
-        }
+        places = [Path(parent, name) for name in folders]
+        firsts = [reached.setdefault(Path(os.path.realpath(place)), place) for place in places]
         complain(
             f"folders in {parent} are links to others that are listed, or lie above; remove the links:",
-            [f"{place} = {first}" for place, first in firsts.items() if first is not place],
+            [f"{place} = {first}" for place, first in zip(places, firsts, strict=True) if first is not place],
         )
-        yield from (Path(parent, name) for name in _visible(names))
+        found += [Path(parent, name).relative_to(folder) for name in _visible(names)]
+    for category, what in (
+        ("Cs", f"names of files in {folder} are not UTF-8; rename them:"),  # how Python marks bytes that are not
+        ("Cc", f"names in {folder} hold control characters, such as line breaks; rename them:"),
+    ):
+        complain(what, [str(path) for path in found if category in map(unicodedata.category, str(path))])
+    complain(
+        f"entries of {folder} are no files (links that lead nowhere, pipes, devices); remove them:",
+        [str(path) for path in found if not (folder / path).is_file()],
+    )
+    return sorted(found)
 
 
 def _visible(names: Iterable[str]) -> list[str]:

@@ -10,7 +10,7 @@ from pipeline.errors import DatasetError
 from pipeline.params.dataset import DatasetParams, SplitParams
 from pipeline.preparation.adapter import RawDataset
 from pipeline.preparation.folder import LARGEST, Folder
-from pipeline.preparation.splitting import divided
+from pipeline.preparation.prepare import divided
 from tests.preparation.pictures import draw_image, draw_mask
 
 GROUND = "{name: ground, color: [128, 64, 128], ids: [1]}"

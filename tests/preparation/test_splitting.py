@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import DatasetError
-from pipeline.preparation.splitting import assign_splits
+from pipeline.preparation.prepare import assign_splits
 
 SHARES = {"train": 0.7, "val": 0.2, "test": 0.1}
 
