@@ -15,10 +15,10 @@ from torch import Tensor, nn
 from models.backbone import save_backbone
 from models.classifier import Classifier, ClassifierOutput, load_classifier, new_classifier
 from models.folding import folded
+from pipeline.data.augmentation import distort
 from pipeline.data.classes import ClassTable
 from pipeline.data.crops import crop_dataset
 from pipeline.data.dataset import network_input
-from pipeline.data.distortion import distort
 from pipeline.data.files import replacing
 from pipeline.data.samples import read_samples
 from pipeline.distillation.kd import class_divergence
