@@ -92,9 +92,9 @@ def _stages(folder: Path, count: int) -> dict[str, Any]:
 def _run(folder: Path, stage: str) -> dict[str, float]:
     """The stage as its own program, which says its peak at its end."""
     program = f"""
+import runpy
 from pipeline.measure.machine import peak_memory_bytes
-from stages.{stage} import main
-main()
+runpy.run_module("stages.{stage}", run_name="__main__")
 print(peak_memory_bytes())
 """
     start = time.perf_counter()

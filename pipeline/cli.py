@@ -1,6 +1,5 @@
 """How every command ends: quietly, or with one message that says what, where and what to do."""
 
-import argparse
 import ctypes
 import errno
 import signal
@@ -46,10 +45,3 @@ def run_command(main: Callable[[], None]) -> None:
         if error.errno in NO_RIGHT:
             sys.exit(f"\n{NO_RIGHT[error.errno]}: {where}. Make the folder writable and run the same command again.")
         raise
-
-
-def run_argument(description: str | None) -> str:
-    """Read the one argument of a stage that runs for each run: a key of `runs` in params.yaml."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", help="a key of `runs` in params.yaml; for stage evaluate also `teacher`")
-    return parser.parse_args().run

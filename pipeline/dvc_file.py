@@ -4,17 +4,21 @@ The file is written, and not templated, because a template cannot give one run a
 """
 
 import argparse
+import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from pipeline.code_digest import ROOT
+from pydantic_core import to_jsonable_python
+
+from pipeline.code_digest import PACKAGES, ROOT
+from pipeline.data.files import write_text
 from pipeline.errors import ParamsError
 from pipeline.params.tree import load_params
-from pipeline.stage_table import Stage, stage_table
+from pipeline.stage_table import Stage, check_methods, stage_table
 
 RESOLVED = "artifacts/resolved.json"
-CODE = ("models", "pipeline", "segdistill_runtime", "stages")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,11 +26,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Write or check dvc.yaml in the working directory."""
     if arguments.check:
         check_dvc_file(Path())
     else:
         Path("dvc.yaml").write_text(dvc_file(Path()), encoding="utf-8")
+
+
+def resolve_stages(profile: Path, out: Path) -> None:
+    """Write what DVC compares to know whether a stage has to run again: what each depends on, besides files.
+
+    Raises:
+        ParamsError: params.yaml is wrong, in sections that no stage reads too, or dvc.yaml does not fit it.
+    """
+    params = load_params(profile / "params.yaml")
+    check_methods(params)
+    check_dvc_file(profile)
+    resolved = {stage.name: resolved_stage(stage) for stage in stage_table(params)}
+    write_text(out, json.dumps(resolved, indent=1) + "\n")
+
+
+def resolved_stage(stage: Stage) -> dict[str, Any]:
+    """Return a stage's parameters as plain values, without those that change nothing, and its code's digest."""
+    return {"code": stage.code_digest, **to_jsonable_python(dict(stage.settings), exclude=dict(stage.untracked))}
 
 
 def check_dvc_file(profile: Path) -> None:
@@ -38,46 +59,34 @@ def check_dvc_file(profile: Path) -> None:
 
 def dvc_file(profile: Path) -> str:
     """Return the text of a profile's dvc.yaml."""
-    root = Path(os.path.relpath(ROOT, profile.resolve())).as_posix()
+    root = Path(os.path.relpath(ROOT, profile.resolve()))
     params = load_params(profile / "params.yaml")
     lines = [
         "# Written from params.yaml by `python -m pipeline stages`. Edit params.yaml, not this file.",
         "stages:",
         "  resolve:",
-        f"    cmd: {_command(root, 'resolve')}",
-        "    deps:",
-        "      - params.yaml",
-        *(f"      - {(Path(root) / folder).as_posix()}" for folder in CODE),
-        "    outs:",
-        f"      - {RESOLVED}",
+        f"    cmd: PYTHONPATH={root.as_posix()} python -u -m stages.resolve",
+        *_list("deps", ["params.yaml", *((root / package).as_posix() for package in PACKAGES)]),
+        *_list("outs", [RESOLVED]),
     ]
     for stage in stage_table(params):
-        lines += ["", *_stage_lines(stage, root)]
+        metrics = [path for path in stage.metrics if path.endswith(".json")]
+        folders = [path for path in stage.metrics if path not in metrics]
+        lines += [
+            "",
+            f"  {stage.name}:",
+            f"    cmd: PYTHONPATH={root.as_posix()} python -u -m stages.{stage.script} {stage.run}".rstrip(),
+            *_list("params", [f"{RESOLVED}: [{stage.name}]"]),
+            *_list("deps", stage.deps),
+            *_list("outs", [*stage.outs, *(f"{path}: {{cache: false}}" for path in folders)]),
+            *_list("metrics", [f"{path}: {{cache: false}}" for path in metrics]),
+        ]
     lines += ["", "artifacts:  # what `python -m pipeline publish` gives versions"]
     for name in params.runs:
         lines += [f"  {name}:", f"    path: artifacts/release/{name}", "    type: model"]
     return "\n".join(lines) + "\n"
 
 
-def _stage_lines(stage: Stage, root: str) -> Iterator[str]:
-    yield f"  {stage.name}:"
-    yield f"    cmd: {_command(root, stage.script, stage.run)}"
-    yield "    params:"
-    yield f"      - {RESOLVED}: [{stage.name}]"
-    if stage.deps:
-        yield "    deps:"
-        yield from (f"      - {dep}" for dep in stage.deps)
-    outs = [(out, True) for out in stage.outs] + [(out, False) for out in stage.metrics]
-    files = [(out, cached) for out, cached in outs if cached or not out.endswith(".json")]
-    if files:
-        yield "    outs:"
-        for out, cached in files:
-            yield f"      - {out}" if cached else f"      - {out}: {{cache: false}}"
-    metrics = [out for out, cached in outs if not cached and out.endswith(".json")]
-    if metrics:
-        yield "    metrics:"
-        yield from (f"      - {out}: {{cache: false}}" for out in metrics)
-
-
-def _command(root: str, script: str, run: str = "") -> str:
-    return f"PYTHONPATH={root} python -u -m stages.{script} {run}".rstrip()
+def _list(key: str, entries: Iterable[str]) -> list[str]:
+    lines = [f"      - {entry}" for entry in entries]
+    return [f"    {key}:", *lines] if lines else []

@@ -1,48 +1,70 @@
 """All stages of a profile in one table: which parameters and files each reads, which code it runs, what it writes.
 
-`dvc.yaml` is written from it, stage `resolve` tells DVC the parameters and the code that it gives each stage, and
-each stage takes its parameters from it. So no stage can read a parameter that DVC does not track.
+`dvc.yaml` and `artifacts/resolved.json` are written from it, and each stage gets its arguments from it. So no stage
+can read a parameter that DVC does not track.
 """
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import dataclass
+import argparse
+import re
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from models import BACKBONES, HEADS
+from pipeline.cli import run_command
 from pipeline.code_digest import closure, digest
 from pipeline.curation import RULE_MODULES
 from pipeline.distillation import METHODS
 from pipeline.errors import ParamsError
 from pipeline.params.network import NetworkParams
-from pipeline.params.runs import RunParams
+from pipeline.params.runs import NO_TEACHER, RunParams
 from pipeline.params.sections import nearest
 from pipeline.params.tree import Params, load_params
 from pipeline.preparation import ADAPTERS
 from pipeline.runtime import TORCH_RUNNERS
 from segdistill_runtime.targets import TARGETS
 
+SCRIPTS = (
+    "prepare", "curate", "pretrain", "teacher",
+    "student", "evaluate", "export", "quantize", "engine", "benchmark", "release",
+    "inspect", "report",
+)  # fmt: skip
+"""Modules in stages/, in the order in which they run."""
+OF_RUNS = SCRIPTS[4:11]
+"""These run once for each run, and evaluate for the teacher too."""
+
 CLASSES, SAMPLES, STATISTICS = "data/prepared/classes.json", "data/curated/samples.csv", "data/curated/statistics.json"
-TEACHER = "artifacts/teacher"
+DATA = {"classes": CLASSES, "samples": SAMPLES}
+TEACHER, TEACHER_CHECKPOINT = "artifacts/teacher", "artifacts/teacher/checkpoint.safetensors"
 PRETRAINED = "artifacts/pretraining"
-RUNNERS = (*TORCH_RUNNERS.values(), *TARGETS.values())
+SCRATCH = {"scratch": "scratch"}
+WHOLE = re.compile(r"artifacts/(teacher|pretraining|[^/]+/[^/]+)")
+"""What DVC tracks of a file among the artifacts: the folder that a stage wrote it in."""
+KEPT_BY_GIT = ("reports/metrics/", "reports/releases/", "reports/summary.json")
+
+TORCH = tuple(TORCH_RUNNERS.values())
+RUNNERS = (*TORCH, *TARGETS.values())
 
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """One stage, or the part of it that one run has."""
 
-    script: str  # module in stages/
-    run: str = ""  # its argument
-    settings: Mapping[str, Any]  # all that it reads of params.yaml: keyword arguments of its entry function
-    untracked: tuple[str, ...] = ()  # dotted paths in the settings that change nothing here
+    script: str
+    run: str = ""
+    settings: Mapping[str, Any]  # all that it reads of params.yaml, by argument of its entry function
+    untracked: Mapping[str, set[str]] = field(default_factory=dict)  # keys in settings that change nothing here
     code: tuple[str, ...] = ()  # entries of registries that it uses
     idle: tuple[str, ...] = ()  # modules that it imports, but does not use with these settings
-    deps: tuple[str, ...] = ()
-    outs: tuple[str, ...] = ()
-    metrics: tuple[str, ...] = ()  # small files that git keeps
+    resumes: bool = False  # its entry function gets the code's digest: it does not go on with what other code began
+    reads: Mapping[str, str] = field(default_factory=dict)  # by argument; empty for what this run does not need
+    writes: Mapping[str, str] = field(default_factory=dict)  # by argument
+    places: Mapping[str, str] = field(default_factory=dict)  # by argument: scratch, or a folder of the two below
+    also_reads: tuple[str, ...] = ()
+    also_writes: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -52,275 +74,243 @@ class Stage:
     def code_digest(self) -> str:
         return digest(closure([f"stages.{self.script}", *self.code], self.idle))
 
+    @property
+    def arguments(self) -> dict[str, Any]:
+        """What its entry function is called with."""
+        name = {"name": self.run} if self.run else {}
+        code = {"code": self.code_digest} if self.resumes else {}
+        paths = {**self.reads, **self.writes, **self.places}
+        return {**name, **code, **self.settings, **{argument: Path(path) for argument, path in paths.items()}}
 
-def load_stage(script: str, run: str = "") -> Stage:
+    @property
+    def deps(self) -> list[str]:
+        paths = [path for path in (*self.reads.values(), *self.also_reads) if path]
+        return list(dict.fromkeys(found[0] if (found := WHOLE.match(path)) else path for path in paths))
+
+    @property
+    def outs(self) -> list[str]:
+        return [path for path in (*self.writes.values(), *self.also_writes) if not path.startswith(KEPT_BY_GIT)]
+
+    @property
+    def metrics(self) -> list[str]:
+        """Small files that git keeps."""
+        return [path for path in (*self.writes.values(), *self.also_writes) if path.startswith(KEPT_BY_GIT)]
+
+
+def run_stage(script: str, entry: Callable[..., None], description: str | None) -> None:
+    """Call a stage's entry function with the arguments that the table has for it; the command line names the run."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    if script in OF_RUNS:
+        parser.add_argument("run", help="a key of `runs` in params.yaml; for stage evaluate also `teacher`")
+    run = vars(parser.parse_args()).get("run", "")
+    run_command(lambda: entry(**load_stage(script, run).arguments))
+
+
+def load_stage(script: str, run: str) -> Stage:
     """Return a stage of the profile in the working directory.
 
     Raises:
         ParamsError: params.yaml is wrong, or has no such run.
     """
-    builders = dict(_builders(load_params()))
-    runs = [name.run for name in builders if name.script == script]
-    if StageName(script, run) not in builders:
-        raise ParamsError(f"stage {script} has no run {run!r}{nearest(run, runs)}; it has {', '.join(runs) or 'none'}")
-    return builders[StageName(script, run)]()
+    params = load_params()
+    if script in OF_RUNS and run in params.runs:  # of the other runs it would import the methods too
+        return run_stages(params, run, params.runs[run])[script]
+    stages = {(stage.script, stage.run): stage for stage in shared_stages(params)}
+    if (script, run) not in stages:
+        hint = nearest(run, params.runs)
+        raise ParamsError(f"stage {script} has no run {run!r}{hint}; it has {', '.join(params.runs) or 'none'}")
+    return stages[script, run]
 
 
 def stage_table(params: Params) -> list[Stage]:
     """Return the stages in the order in which they run."""
-    return [build() for _, build in _builders(params)]
+    of_runs = [stage for name, run in params.runs.items() for stage in run_stages(params, name, run).values()]
+    return sorted([*shared_stages(params), *of_runs], key=lambda stage: SCRIPTS.index(stage.script))
 
 
-class StageName(NamedTuple):
-    script: str
-    run: str = ""
-
-
-def _builders(params: Params) -> Iterator[tuple[StageName, Callable[[], Stage]]]:
-    """Yield a name and a function for each stage: building one imports the methods of its run."""
-    yield StageName("prepare"), partial(_prepare, params)
-    yield StageName("curate"), partial(_curate, params)
-    if params.pretraining.iterations:
-        yield StageName("pretrain"), partial(_pretrain, params)
-    yield StageName("teacher"), partial(_teacher, params)
-    for name, run in params.runs.items():
-        yield StageName("student", name), partial(student_stage, params, name, run)
-    yield StageName("evaluate", "teacher"), partial(_evaluate_teacher, params)
-    for build in (evaluate_stage, _export, _quantize, _engine, _benchmark, _release):
-        for name, run in params.runs.items():
-            yield (
-                StageName(build.__name__.removeprefix("_").removesuffix("_stage"), name),
-                partial(build, params, name, run),
-            )
-    yield StageName("inspect"), partial(_inspect, params)
-    yield StageName("report"), partial(_report, params)
-
-
-def _prepare(params: Params) -> Stage:
-    source = params.dataset.source
-    return Stage(
-        script="prepare",
-        settings={"dataset": params.dataset},
-        code=(ADAPTERS[params.dataset.adapter],),
-        deps=(source,) if source else (),
-        outs=("data/prepared",),
-    )
-
-
-def _curate(params: Params) -> Stage:
-    return Stage(
-        script="curate",
-        settings={"curation": params.curation, "source": Path(params.dataset.source)},
-        code=RULE_MODULES,
-        deps=("data/prepared", "review.csv"),
-        outs=("data/curated", "reports/curation.md", "reports/curation"),
-    )
-
-
-def _pretrain(params: Params) -> Stage:
-    return Stage(
+def shared_stages(params: Params) -> list[Stage]:
+    """Return the stages that are not of a run."""
+    source, teacher, pretraining, runs = params.dataset.source, params.teacher, params.pretraining, params.runs
+    pretrain = Stage(
         script="pretrain",
-        settings={"pretraining": params.pretraining, "training": params.training},
-        code=(_backbone_code(params.pretraining.backbone), _backbone_code(params.pretraining.classifier.backbone)),
-        deps=(CLASSES, SAMPLES),
-        outs=(PRETRAINED,),
+        settings=_sections(params, "pretraining", "training"),
+        code=(_backbone_code(pretraining.backbone), _backbone_code(pretraining.classifier.backbone)),
+        resumes=True,
+        reads=DATA,
+        writes={"out": PRETRAINED},
+        places=SCRATCH,
     )
-
-
-def _teacher(params: Params) -> Stage:
-    return Stage(
-        script="teacher",
-        settings={"teacher": params.teacher, "training": params.training},
-        code=_network_code(params.teacher.network),
-        deps=(CLASSES, SAMPLES, STATISTICS),
-        outs=(TEACHER,),
-    )
-
-
-def student_stage(params: Params, name: str, run: RunParams) -> Stage:
-    deps = [CLASSES, SAMPLES, STATISTICS]
-    if run.has_teacher:
-        deps.append(TEACHER)
-    if run.prune.prunes:
-        deps.append(f"artifacts/{run.prune.source}")
-    if run.network.weights.source == "pretraining":
-        deps.append(PRETRAINED)
-    return Stage(
-        script="student",
-        run=name,
-        settings={"run": run, "methods": _run_methods(params, run.distill), "training": params.training},
-        untracked=("run.baseline",),
-        code=_student_code(params, run),
-        idle=_student_idle(run),
-        deps=tuple(dict.fromkeys(deps)),
-        outs=(f"artifacts/students/{name}",),
-    )
-
-
-def _evaluate_teacher(params: Params) -> Stage:
-    return Stage(
-        script="evaluate",
-        run="teacher",
-        settings={**_evaluation(params), "method": "none", "weights": {}, "seed": params.teacher.seed},
-        code=(*_network_code(params.teacher.network), *TORCH_RUNNERS.values()),
-        deps=(CLASSES, SAMPLES, TEACHER),
-        outs=("artifacts/evaluation/teacher",),
-        metrics=("reports/metrics/evaluate/teacher.json",),
-    )
-
-
-def evaluate_stage(params: Params, name: str, run: RunParams) -> Stage:
-    return Stage(
-        script="evaluate",
-        run=name,
-        settings={**_evaluation(params), "method": run.method, "weights": run.distill, "seed": run.seed},
-        code=(*_network_code(run.network), *TORCH_RUNNERS.values()),
-        deps=(CLASSES, SAMPLES, f"artifacts/students/{name}"),
-        outs=(f"artifacts/evaluation/{name}",),
-        metrics=(f"reports/metrics/evaluate/{name}.json",),
-    )
-
-
-def _export(params: Params, name: str, run: RunParams) -> Stage:
-    return Stage(
-        script="export",
-        run=name,
-        settings={"export": params.export, "parity": params.parity, "split": params.evaluation.split},
-        untracked=("parity.engine_fp32", "parity.int8"),
-        code=(*_network_code(run.network), *RUNNERS),
-        deps=(CLASSES, SAMPLES, f"artifacts/students/{name}", f"artifacts/evaluation/{name}"),
-        outs=(f"artifacts/export/{name}",),
-        metrics=(f"reports/metrics/export/{name}.json",),
-    )
-
-
-def _quantize(params: Params, name: str, run: RunParams) -> Stage:
-    tunes = bool(params.quantization.fine_tuning.iterations)
-    teacher = (TEACHER,) if tunes and run.has_teacher else ()
-    training = (STATISTICS, *teacher) if tunes else ()
-    return Stage(
-        script="quantize",
-        run=name,
-        settings={
-            "run": run,
-            "methods": _run_methods(params, run.distill),
-            "training": params.training,
-            "quantization": params.quantization,
-            "parity": params.parity,
-            "export": params.export,
-            "split": params.evaluation.split,
-        },
-        untracked=("run.baseline", "parity.engine_fp32", "parity.onnx_fp32", "parity.fp16"),
-        code=(*_student_code(params, run), *RUNNERS),
-        idle=_student_idle(run),
-        deps=(
-            CLASSES,
-            SAMPLES,
-            *training,
-            *(f"artifacts/{kind}/{name}" for kind in ("students", "evaluation", "export")),
+    made = ("students", "evaluation", "release")
+    measured = ("evaluate", "export", "quantize", "engine", "benchmark")
+    return [
+        Stage(
+            script="prepare",
+            settings=_sections(params, "dataset"),
+            code=(ADAPTERS[params.dataset.adapter],),
+            also_reads=(source,),
+            writes={"out": "data/prepared"},
+            places=SCRATCH,
         ),
-        outs=(f"artifacts/quantize/{name}",),
-        metrics=(f"reports/metrics/quantize/{name}.json",),
-    )
-
-
-def _engine(params: Params, name: str, run: RunParams) -> Stage:
-    return Stage(
-        script="engine",
-        run=name,
-        settings={"engine": params.engine, "parity": params.parity, "split": params.evaluation.split},
-        code=RUNNERS,
-        deps=(
-            CLASSES,
-            SAMPLES,
-            *(f"artifacts/{kind}/{name}" for kind in ("evaluation", "export", "quantize")),
-            *(f"reports/metrics/{kind}/{name}.json" for kind in ("export", "quantize")),
+        Stage(
+            script="curate",
+            settings={"curation": params.curation, "source": Path(source)},
+            code=RULE_MODULES,
+            reads={"prepared": "data/prepared", "review": "review.csv"},
+            writes={"out": "data/curated", "report": "reports/curation.md", "pictures": "reports/curation"},
+            places=SCRATCH,
         ),
-        outs=(f"artifacts/engine/{name}",),
-        metrics=(f"reports/metrics/engine/{name}.json",),
-    )
-
-
-def _benchmark(params: Params, name: str, run: RunParams) -> Stage:
-    return Stage(
-        script="benchmark",
-        run=name,
-        settings={"benchmark": params.benchmark, "export": params.export, "split": params.evaluation.split},
-        code=(*_network_code(run.network), *RUNNERS),
-        deps=(
-            SAMPLES,
-            *(f"artifacts/{kind}/{name}" for kind in ("students", "export", "quantize", "engine")),
-            *(f"reports/metrics/{kind}/{name}.json" for kind in ("export", "quantize", "engine")),
+        *([pretrain] if pretraining.iterations else []),
+        Stage(
+            script="teacher",
+            settings=_sections(params, "teacher", "training"),
+            code=_network_code(teacher.network),
+            resumes=True,
+            reads={**DATA, "statistics": STATISTICS},
+            writes={"out": TEACHER},
+            places=SCRATCH,
         ),
-        metrics=(f"reports/metrics/benchmark/{name}.json",),
-    )
+        _evaluate(params, "teacher", TEACHER, teacher.network, method=NO_TEACHER, weights={}, seed=teacher.seed),
+        Stage(
+            script="inspect",
+            settings=_sections(params, "inspection", "evaluation", "runs"),
+            code=(*_network_code(teacher.network), *TORCH),
+            reads={"classes": CLASSES, "decisions": "data/curated/decisions.csv", "checkpoint": TEACHER_CHECKPOINT},
+            also_reads=tuple(f"artifacts/evaluation/{name}" for name in ("teacher", *runs)),
+            writes={"out": "artifacts/inspection"},
+            places={"evaluated": "artifacts/evaluation"},
+        ),
+        Stage(
+            script="report",
+            settings={
+                **_sections(params, "report", "runs"),
+                "split": params.evaluation.split,
+                "view_samples": params.inspection.view_samples,
+            },
+            code=tuple(TARGETS.values()),
+            also_reads=(
+                *(CLASSES, "data/curated", TEACHER, "artifacts/evaluation/teacher", "artifacts/inspection"),
+                *(f"artifacts/{kind}/{name}" for kind in made for name in runs),
+                "reports/metrics/evaluate/teacher.json",
+                *(f"reports/metrics/{script}/{name}.json" for script in measured for name in runs),
+            ),
+            also_writes=("reports/index.html", "reports/pictures", "reports/summary.json"),
+            places={
+                "prepared": "data/prepared",
+                "curated": "data/curated",
+                "metrics": "reports/metrics",
+                "out": "reports",
+            }
+            | {kind: f"artifacts/{kind}" for kind in ("teacher", "inspection", *made)},
+        ),
+    ]
 
 
-def _release(params: Params, name: str, run: RunParams) -> Stage:
+def run_stages(params: Params, name: str, run: RunParams) -> dict[str, Stage]:
+    """Return the stages of one run by their scripts; imports its methods."""
+    of_run, sections = partial(Stage, run=name), partial(_sections, params)
+    split, size = {"split": params.evaluation.split}, (params.export.height, params.export.width)
+    network, training_code, idle = _network_code(run.network), _training_code(params, run), _idle(run)
+    training = {"run": run, "methods": _run_methods(params, run.distill), "training": params.training}
+    teacher = TEACHER_CHECKPOINT if run.has_teacher else ""
+    fine_tunes = bool(params.quantization.fine_tuning.iterations)
+
+    made = {kind: f"artifacts/{kind}/{name}" for kind in ("students", "evaluation", *OF_RUNS)}
+    measured = {script: f"reports/metrics/{script}/{name}.json" for script in OF_RUNS}
+    checkpoint, predictions = f"{made['students']}/checkpoint.safetensors", f"{made['evaluation']}/predictions"
+    graphs = {script: made[script] for script in ("export", "quantize")}
+    metrics_of_graphs = {f"{script}_metrics": measured[script] for script in graphs}
     evaluated = dict.fromkeys((name, run.baseline, "teacher"))
+    stages = [
+        of_run(
+            script="student",
+            settings=training,
+            untracked={"run": {"baseline"}},
+            code=training_code,
+            idle=idle,
+            resumes=True,
+            reads={
+                **DATA,
+                "statistics": STATISTICS,
+                "teacher": teacher,
+                "source": f"artifacts/{run.prune.source}/checkpoint.safetensors" if run.prune.prunes else "",
+                "pretrained": PRETRAINED if run.network.weights.source == "pretraining" else "",
+            },
+            writes={"out": made["students"]},
+            places=SCRATCH,
+        ),
+        _evaluate(params, name, made["students"], run.network, method=run.method, weights=run.distill, seed=run.seed),
+        of_run(
+            script="export",
+            settings={**sections("export", "parity"), **split},
+            untracked={"parity": {"engine_fp32", "int8"}},
+            code=(*network, *RUNNERS),
+            reads={**DATA, "checkpoint": checkpoint, "predictions": predictions},
+            writes={"out": made["export"], "metrics": measured["export"]},
+        ),
+        of_run(
+            script="quantize",
+            settings={**training, **sections("quantization", "parity", "export"), **split},
+            untracked={"run": {"baseline"}, "parity": {"engine_fp32", "onnx_fp32", "fp16"}},
+            code=(*training_code, *RUNNERS),
+            idle=idle,
+            resumes=True,
+            reads={
+                **DATA,
+                "statistics": STATISTICS if fine_tunes else "",
+                "teacher": teacher if fine_tunes else "",
+                "checkpoint": checkpoint,
+                "predictions": predictions,
+                "graph": f"{made['export']}/model.onnx",
+            },
+            writes={"out": made["quantize"], "metrics": measured["quantize"]},
+            places=SCRATCH,
+        ),
+        of_run(
+            script="engine",
+            settings={**sections("engine", "parity"), **split},
+            code=RUNNERS,
+            reads={**DATA, "predictions": predictions, **graphs, **metrics_of_graphs},
+            writes={"out": made["engine"], "metrics": measured["engine"]},
+            places={"scratch": "scratch/engine"},
+        ),
+        of_run(
+            script="benchmark",
+            settings={**sections("benchmark"), "size": size, "other_shapes": params.export.other_shapes, **split},
+            code=(*network, *RUNNERS),
+            reads={"samples": SAMPLES, "checkpoint": checkpoint, **graphs, "engine": made["engine"]}
+            | {**metrics_of_graphs, "engine_metrics": measured["engine"]},
+            writes={"metrics": measured["benchmark"]},
+        ),
+        of_run(
+            script="release",
+            settings={"run": run, "size": size, **split, **sections("parity", "release")},
+            code=RUNNERS,
+            reads={**DATA, **graphs, "engines": made["engine"]},
+            also_reads=(
+                *(f"reports/metrics/evaluate/{other}.json" for other in evaluated),
+                *(*metrics_of_graphs.values(), measured["engine"], measured["benchmark"]),
+            ),
+            writes={"out": made["release"], "reports": f"reports/releases/{name}"},
+            places={"metrics": "reports/metrics", "lock": "dvc.lock"},
+        ),
+    ]
+    return {stage.script: stage for stage in stages}
+
+
+def _evaluate(params: Params, name: str, folder: str, network: NetworkParams, **trained: Any) -> Stage:
+    size = (params.export.height, params.export.width)
     return Stage(
-        script="release",
+        script="evaluate",
         run=name,
-        settings={
-            "run": run,
-            "size": (params.export.height, params.export.width),
-            "split": params.evaluation.split,
-            "parity": params.parity,
-            "release": params.release,
-        },
-        code=RUNNERS,
-        deps=(
-            CLASSES,
-            SAMPLES,
-            *(f"artifacts/{kind}/{name}" for kind in ("export", "quantize", "engine")),
-            *(f"reports/metrics/evaluate/{other}.json" for other in evaluated),
-            *(f"reports/metrics/{kind}/{name}.json" for kind in ("export", "quantize", "engine", "benchmark")),
-        ),
-        outs=(f"artifacts/release/{name}",),
-        metrics=(f"reports/releases/{name}",),
+        settings={"evaluation": params.evaluation, "input_size": size, **trained},
+        code=(*_network_code(network), *TORCH),
+        reads={**DATA, "checkpoint": f"{folder}/checkpoint.safetensors"},
+        writes={"out": f"artifacts/evaluation/{name}", "metrics": f"reports/metrics/evaluate/{name}.json"},
     )
 
 
-def _inspect(params: Params) -> Stage:
-    return Stage(
-        script="inspect",
-        settings={"inspection": params.inspection, "evaluation": params.evaluation, "runs": params.runs},
-        code=(*_network_code(params.teacher.network), *TORCH_RUNNERS.values()),
-        deps=(
-            CLASSES,
-            "data/curated/decisions.csv",
-            TEACHER,
-            *(f"artifacts/evaluation/{name}" for name in ("teacher", *params.runs)),
-        ),
-        outs=("artifacts/inspection",),
-    )
-
-
-def _report(params: Params) -> Stage:
-    of_each = [f"artifacts/{kind}/{name}" for kind in ("students", "evaluation", "release") for name in params.runs]
-    kinds = ("evaluate", "export", "quantize", "engine", "benchmark")
-    return Stage(
-        script="report",
-        settings={
-            "report": params.report,
-            "runs": params.runs,
-            "split": params.evaluation.split,
-            "view_samples": params.inspection.view_samples,
-        },
-        code=tuple(TARGETS.values()),
-        deps=(
-            CLASSES,
-            "data/curated",
-            TEACHER,
-            "artifacts/evaluation/teacher",
-            "artifacts/inspection",
-            *of_each,
-            "reports/metrics/evaluate/teacher.json",
-            *(f"reports/metrics/{kind}/{name}.json" for kind in kinds for name in params.runs),
-        ),
-        outs=("reports/index.html", "reports/pictures"),
-        metrics=("reports/summary.json",),
-    )
+def _sections(params: Params, *names: str) -> dict[str, Any]:
+    return {name: getattr(params, name) for name in names}
 
 
 def check_methods(params: Params) -> None:
@@ -337,13 +327,13 @@ def _run_methods(params: Params, names: Collection[str]) -> Mapping[str, Any]:
     return run_methods(names, params.methods)
 
 
-def _student_code(params: Params, run: RunParams) -> tuple[str, ...]:
+def _training_code(params: Params, run: RunParams) -> tuple[str, ...]:
     """Return the entries of registries that a student's training uses."""
     teacher = _network_code(params.teacher.network) if run.has_teacher else ()
     return (*_network_code(run.network), *teacher, *(METHODS[name] for name in run.distill))
 
 
-def _student_idle(run: RunParams) -> tuple[str, ...]:
+def _idle(run: RunParams) -> tuple[str, ...]:
     """Return the modules that training a student imports, but does not use for this run."""
     used = {
         "pipeline.distillation.objective": bool(run.distill),
@@ -361,7 +351,3 @@ def _network_code(network: NetworkParams) -> tuple[str, ...]:
 
 def _backbone_code(backbone: str) -> str:
     return next(entry for pattern, entry in BACKBONES.items() if fnmatchcase(backbone, pattern))
-
-
-def _evaluation(params: Params) -> dict[str, Any]:
-    return {"evaluation": params.evaluation, "input_size": (params.export.height, params.export.width)}

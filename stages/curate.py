@@ -5,25 +5,8 @@ writes  data/curated/samples.csv (what to use), data/curated/decisions.csv (ever
         data/curated/statistics.json, reports/curation.md, reports/curation
 """
 
-from pathlib import Path
-
-from pipeline.cli import run_command
 from pipeline.curation.curate import curate_dataset
-from pipeline.stage_table import load_stage
-
-
-def main() -> None:
-    stage = load_stage("curate")
-    curate_dataset(
-        **stage.settings,
-        prepared=Path("data/prepared"),
-        review=Path("review.csv"),
-        scratch=Path("scratch"),
-        out=Path("data/curated"),
-        report=Path("reports/curation.md"),
-        pictures=Path("reports/curation"),
-    )
-
+from pipeline.stage_table import run_stage
 
 if __name__ == "__main__":
-    run_command(main)
+    run_stage("curate", curate_dataset, __doc__)

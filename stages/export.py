@@ -5,27 +5,8 @@ reads   artifacts/students/RUN/checkpoint.safetensors, artifacts/evaluation/RUN/
 writes  artifacts/export/RUN/ (model.onnx, model_fp16.onnx, logits.onnx, other shapes), reports/metrics/export/RUN.json
 """
 
-from pathlib import Path
-
-from pipeline.cli import run_argument, run_command
 from pipeline.deploy.export import export_run
-from pipeline.stage_table import load_stage
-
-
-def main() -> None:
-    name = run_argument(__doc__)
-    stage = load_stage("export", name)
-    export_run(
-        name=name,
-        **stage.settings,
-        classes=Path("data/prepared/classes.json"),
-        samples=Path("data/curated/samples.csv"),
-        checkpoint=Path("artifacts/students") / name / "checkpoint.safetensors",
-        predictions=Path("artifacts/evaluation") / name / "predictions",
-        out=Path("artifacts/export") / name,
-        metrics=Path("reports/metrics/export") / f"{name}.json",
-    )
-
+from pipeline.stage_table import run_stage
 
 if __name__ == "__main__":
-    run_command(main)
+    run_stage("export", export_run, __doc__)

@@ -7,34 +7,17 @@ writes  artifacts/quantize/RUN/ (model_int8.onnx, model_int8_tensorrt.onnx, cali
         reports/metrics/quantize/RUN.json
 """
 
-from pathlib import Path
+from dataclasses import fields
+from typing import Any
 
-from pipeline.cli import run_argument, run_command
 from pipeline.quantization.quantize import Paths, quantize_run
-from pipeline.stage_table import load_stage
+from pipeline.stage_table import run_stage
 
 
-def main() -> None:
-    name = run_argument(__doc__)
-    stage = load_stage("quantize", name)
-    quantize_run(
-        name=name,
-        **stage.settings,
-        code=stage.code_digest,
-        paths=Paths(
-            classes=Path("data/prepared/classes.json"),
-            samples=Path("data/curated/samples.csv"),
-            statistics=Path("data/curated/statistics.json"),
-            teacher=Path("artifacts/teacher/checkpoint.safetensors"),
-            checkpoint=Path("artifacts/students") / name / "checkpoint.safetensors",
-            graph=Path("artifacts/export") / name / "model.onnx",
-            predictions=Path("artifacts/evaluation") / name / "predictions",
-            scratch=Path("scratch"),
-        ),
-        out=Path("artifacts/quantize") / name,
-        metrics=Path("reports/metrics/quantize") / f"{name}.json",
-    )
+def main(**arguments: Any) -> None:
+    paths = Paths(**{each.name: arguments.pop(each.name) for each in fields(Paths)})
+    quantize_run(paths=paths, **arguments)
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_stage("quantize", main, __doc__)

@@ -6,34 +6,17 @@ reads   artifacts/export/RUN, artifacts/quantize/RUN, artifacts/engine/RUN, repo
 writes  artifacts/release/RUN/, reports/releases/RUN/ (perf.yaml, numerics.yaml)
 """
 
-from pathlib import Path
+from typing import Any
 
-from pipeline.cli import run_argument, run_command
 from pipeline.deploy.release import Folders, package_release
 from pipeline.deploy.signing import signing_key
-from pipeline.stage_table import load_stage
+from pipeline.stage_table import run_stage
 
 
-def main() -> None:
-    name = run_argument(__doc__)
-    stage = load_stage("release", name)
-    package_release(
-        name=name,
-        **stage.settings,
-        classes=Path("data/prepared/classes.json"),
-        samples=Path("data/curated/samples.csv"),
-        lock=Path("dvc.lock"),
-        folders=Folders(
-            export=Path("artifacts/export") / name,
-            quantize=Path("artifacts/quantize") / name,
-            engines=Path("artifacts/engine") / name,
-            metrics=Path("reports/metrics"),
-            out=Path("artifacts/release") / name,
-            reports=Path("reports/releases") / name,
-        ),
-        signing_key=signing_key(),
-    )
+def main(**arguments: Any) -> None:
+    folders = Folders(**{name: arguments.pop(name) for name in Folders._fields})
+    package_release(folders=folders, signing_key=signing_key(), **arguments)
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_stage("release", main, __doc__)

@@ -5,31 +5,18 @@ reads   data/prepared/classes.json, data/curated, reports/metrics,
 writes  reports/index.html, reports/summary.json, reports/pictures/
 """
 
-from pathlib import Path
+from dataclasses import fields
+from typing import Any
 
-from pipeline.cli import run_command
 from pipeline.reporting.inputs import Folders
 from pipeline.reporting.report import write_report
-from pipeline.stage_table import load_stage
+from pipeline.stage_table import run_stage
 
 
-def main() -> None:
-    stage = load_stage("report")
-    write_report(
-        **stage.settings,
-        folders=Folders(
-            prepared=Path("data/prepared"),
-            curated=Path("data/curated"),
-            teacher=Path("artifacts/teacher"),
-            students=Path("artifacts/students"),
-            evaluation=Path("artifacts/evaluation"),
-            inspection=Path("artifacts/inspection"),
-            release=Path("artifacts/release"),
-            metrics=Path("reports/metrics"),
-        ),
-        out=Path("reports"),
-    )
+def main(**arguments: Any) -> None:
+    folders = Folders(**{each.name: arguments.pop(each.name) for each in fields(Folders)})
+    write_report(folders=folders, **arguments)
 
 
 if __name__ == "__main__":
-    run_command(main)
+    run_stage("report", main, __doc__)

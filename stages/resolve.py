@@ -7,12 +7,7 @@ writes  artifacts/resolved.json: for each stage its resolved parameters, and a d
 from pathlib import Path
 
 from pipeline.cli import run_command
-from pipeline.resolve import resolve_stages
-
-
-def main() -> None:
-    resolve_stages(profile=Path(), out=Path("artifacts/resolved.json"))
-
+from pipeline.dvc_file import resolve_stages
 
 if __name__ == "__main__":
-    run_command(main)
+    run_command(lambda: resolve_stages(Path(), Path("artifacts/resolved.json")))

@@ -38,9 +38,9 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"pipeline/inspection/records.py", "pipeline/inspection/views.py", "segdistill_runtime"},
     "pipeline/quantization": TRAINING | MEASURING | {"pipeline/deploy"},
     "pipeline/comparison": TRAINING | MEASURING | {"pipeline/stage_table.py", "pipeline/cli.py", "pipeline/reporting"},
-    "pipeline/stage_table.py": GROUND | {"pipeline/code_digest.py", "pipeline/distillation/parameters.py"},
+    "pipeline/stage_table.py": GROUND
+    | {"pipeline/code_digest.py", "pipeline/distillation/parameters.py", "pipeline/cli.py"},
     "pipeline/dvc_file.py": GROUND | {"pipeline/code_digest.py", "pipeline/stage_table.py"},
-    "pipeline/resolve.py": GROUND | {"pipeline/stage_table.py", "pipeline/dvc_file.py"},
     "pipeline/cli.py": {"pipeline/errors.py", "models/errors.py", "segdistill_runtime"},
     "pipeline/versions": {"pipeline/errors.py", "segdistill_runtime"},
     "pipeline/compare_releases.py": {"pipeline/errors.py"},
@@ -137,7 +137,7 @@ def test_files_are_short() -> None:
 
 
 LONGEST = {
-    "pipeline/stage_table.py": 380,
+    "pipeline/stage_table.py": 360,
     "pipeline/deploy/release.py": 300,
     "segdistill_runtime/verify.py": 300,
 }

@@ -24,7 +24,7 @@ from pipeline.measure.machine import machine_record, peak_memory_bytes
 from pipeline.params.sections import Split
 from pipeline.params.tree import Params
 from pipeline.records.files import read_record, record, write_record
-from pipeline.stage_table import evaluate_stage, student_stage
+from pipeline.stage_table import run_stages
 from pipeline.training.device import best_device
 from pipeline.training.network import new_network
 from pipeline.training.objective import Task
@@ -76,7 +76,7 @@ def run_trial(trial: Trial, params: Params, split: Split, paths: ComparisonPaths
 def _train(trial: Trial, params: Params, paths: ComparisonPaths) -> None:
     folder = paths.trials / trial.name
     begun, joules_before = time.monotonic(), gpu_joules()
-    stage = student_stage(params, trial.name, trial.run)
+    stage = run_stages(params, trial.name, trial.run)["student"]
     train_student(
         name=trial.name,
         run=trial.run,
@@ -149,7 +149,7 @@ def _is_evaluated(trial: Trial, params: Params, split: Split, paths: ComparisonP
 
 
 def _training_inputs(trial: Trial, params: Params, paths: ComparisonPaths) -> str:
-    stage = student_stage(params, trial.name, trial.run)
+    stage = run_stages(params, trial.name, trial.run)["student"]
     identity = student_identity(
         **stage.settings, code=stage.code_digest, classes=paths.classes, samples=paths.samples,
         teacher=paths.teacher, source=paths.teacher, pretrained=paths.pretrained,
@@ -158,5 +158,5 @@ def _training_inputs(trial: Trial, params: Params, paths: ComparisonPaths) -> st
 
 
 def _evaluation_inputs(trial: Trial, params: Params, split: Split) -> str:
-    code = evaluate_stage(params, trial.name, trial.run).code_digest
+    code = run_stages(params, trial.name, trial.run)["evaluate"].code_digest
     return short_hash([asdict(params.evaluation), split, [params.export.height, params.export.width], code])

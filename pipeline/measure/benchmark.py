@@ -5,13 +5,13 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from pipeline.data.samples import read_samples
-from pipeline.measure.cases import BenchmarkCase, RunFiles, find_cases
+from pipeline.measure.cases import BenchmarkCase, find_cases
 from pipeline.measure.latency import summarize
 from pipeline.measure.machine import load_average, machine_record
 from pipeline.measure.nodes import NodeTime, postprocessing
 from pipeline.measure.worker import TIME_NODES, TIME_ROUND, Ready, Round, Worker
 from pipeline.params.benchmark import BenchmarkParams
-from pipeline.params.export import ExportParams
+from pipeline.params.export import ShapeParams
 from pipeline.records.benchmark import IMAGE_TO_LABELS, Benchmark, Latency, Measurement, Postprocessing, Protocol
 from pipeline.records.files import write_record
 from segdistill_runtime.runner import InputShape
@@ -20,19 +20,21 @@ from segdistill_runtime.runner import InputShape
 def benchmark_run(
     name: str,
     benchmark: BenchmarkParams,
-    export: ExportParams,
+    size: tuple[int, int],
+    other_shapes: Sequence[ShapeParams],
     split: str,
-    files: RunFiles,
     samples: Path,
     metrics: Path,
+    **files: Path,
 ) -> None:
     """Measure all artifacts of a run on the runtimes of `benchmark`, as `benchmark_cases` does.
 
-    Raises:
-        ArtifactError: a stage's metrics or an artifact is missing or damaged, or a process died.
+    Args:
+        size: (H, W) of the graphs that ship.
+        other_shapes: of further fp32 graphs.
+        files: of `find_cases`.
     """
-    shape = InputShape(1, export.height, export.width)
-    cases = find_cases(files, shape, export.other_shapes, benchmark.runtimes)
+    cases = find_cases(InputShape(1, *size), other_shapes, benchmark.runtimes, **files)
     benchmark_cases(name, benchmark, split, cases, samples, metrics)
 
 

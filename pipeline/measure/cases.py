@@ -26,54 +26,43 @@ class BenchmarkCase:
     missing: str = ""  # why there is no such file; empty where there is
 
 
-@dataclass(frozen=True, kw_only=True)
-class RunFiles:
-    """Where the stages of one run left its files, and what they say about them."""
-
-    checkpoint: Path
-    export: Path  # folders
-    quantize: Path
-    engine: Path
-    export_metrics: Path  # JSON
-    quantize_metrics: Path
-    engine_metrics: Path
-
-
 def find_cases(
-    files: RunFiles, shape: InputShape, other_shapes: Sequence[ShapeParams], runtimes: Sequence[str]
-) -> list[BenchmarkCase]:
+    shape: InputShape, other_shapes: Sequence[ShapeParams], runtimes: Sequence[str],
+    *, checkpoint: Path, export: Path, quantize: Path, engine: Path,
+    export_metrics: Path, quantize_metrics: Path, engine_metrics: Path,
+) -> list[BenchmarkCase]:  # fmt: skip
     """Return all cases on the chosen runtimes; what is over its budget too, and engines that were not built.
 
     Args:
         shape: of the graphs that ship.
         other_shapes: of further fp32 graphs.
+        export, quantize, engine: folders that these stages left.
 
     Raises:
         ArtifactError: a stage's metrics are missing or damaged.
     """
-    exported = read_record(Export, files.export_metrics, "export").artifacts
-    quantized = read_record(Quantization, files.quantize_metrics, "quantize").artifacts
+    exported = read_record(Export, export_metrics, "export").artifacts
+    quantized = read_record(Quantization, quantize_metrics, "quantize").artifacts
     graphs = [
         (folder / artifact.file, artifact.precision, shape, artifact.runtimes)
-        for folder, artifacts in ((files.export, exported), (files.quantize, quantized))
+        for folder, artifacts in ((export, exported), (quantize, quantized))
         for artifact in artifacts
     ]
     for other in other_shapes:
         other_shape = InputShape(other.batch, other.height, other.width)
-        graphs.append((files.export / f"model_{other_shape}.onnx", "fp32", other_shape, list(TARGETS)))
+        graphs.append((export / f"model_{other_shape}.onnx", "fp32", other_shape, list(TARGETS)))
     cases = [
-        BenchmarkCase(runtime=runtime, precision="fp32", path=files.checkpoint, shape=shape)
-        for runtime in TORCH_RUNNERS
+        BenchmarkCase(runtime=runtime, precision="fp32", path=checkpoint, shape=shape) for runtime in TORCH_RUNNERS
     ] + [
         BenchmarkCase(runtime=runtime, precision=precision, path=path, shape=its_shape)
         for path, precision, its_shape, made_for in graphs
         for runtime in _runtimes_of_graph(made_for)
     ]
-    for engine in read_record(Engines, files.engine_metrics, "engine").engines:
-        missing = "" if engine.status == "built" else engine.reason or "it was not built"
-        path = files.engine / (engine.file or engine.backend)
+    for built in read_record(Engines, engine_metrics, "engine").engines:
+        missing = "" if built.status == "built" else built.reason or "it was not built"
+        path = engine / (built.file or built.backend)
         cases.append(
-            BenchmarkCase(runtime=engine.backend, precision=engine.precision, path=path, shape=shape, missing=missing)
+            BenchmarkCase(runtime=built.backend, precision=built.precision, path=path, shape=shape, missing=missing)
         )
     return [case for case in cases if _asked_for(case.runtime) in runtimes]
 

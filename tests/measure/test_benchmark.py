@@ -17,7 +17,7 @@ from pipeline.data.samples import read_samples
 from pipeline.deploy.onnx_export import export_graph
 from pipeline.errors import ArtifactError
 from pipeline.measure.benchmark import benchmark_cases
-from pipeline.measure.cases import BenchmarkCase, RunFiles, find_cases
+from pipeline.measure.cases import BenchmarkCase, find_cases
 from pipeline.measure.machine import TELLING_FLAGS, load_average, machine_record
 from pipeline.measure.worker import TIME_ROUND, BenchmarkError, Worker, calls_at_boundaries
 from pipeline.params.benchmark import BenchmarkParams
@@ -56,7 +56,7 @@ KEYS = {
 
 
 @pytest.fixture(scope="module")
-def run_files(tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
+def run_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """What the stages leave of one run, with an engine that was not built."""
     root = tmp_path_factory.mktemp("run")
     torch.manual_seed(0)
@@ -81,11 +81,9 @@ def run_files(tmp_path_factory: pytest.TempPathFactory) -> RunFiles:
     )  # fmt: skip
     missing = replace(built, backend="tensorrt", file="", status="not built", reason="not installed")
     write_record(root / "engine.json", Engines(run="toy", engines=[built, missing]))
-    return RunFiles(
-        checkpoint=root / "checkpoint.safetensors", export=root, quantize=root, engine=root,
-        export_metrics=root / "export.json", quantize_metrics=root / "quantize.json",
-        engine_metrics=root / "engine.json",
-    )  # fmt: skip
+    folders = dict.fromkeys(("export", "quantize", "engine"), root)
+    metrics = {f"{stage}_metrics": root / f"{stage}.json" for stage in folders}
+    return {"checkpoint": root / "checkpoint.safetensors", **folders, **metrics}
 
 
 @pytest.fixture
@@ -97,9 +95,9 @@ def _told(cases: list[BenchmarkCase]) -> list[tuple[str, str, str]]:
     return [(case.runtime, case.precision, case.path.name) for case in cases]
 
 
-def test_every_file_on_every_runtime_that_it_is_made_for(run_files: RunFiles) -> None:
+def test_every_file_on_every_runtime_that_it_is_made_for(run_files: dict[str, Path]) -> None:
     everything = ["pytorch_eager", "pytorch_compiled", "onnxruntime", "onnxruntime_cuda", "openvino", "tensorrt"]
-    cases = find_cases(run_files, SHAPE, [ShapeParams(batch=2, height=32, width=48)], everything)
+    cases = find_cases(SHAPE, [ShapeParams(batch=2, height=32, width=48)], everything, **run_files)
     assert _told(cases) == [
         ("pytorch_eager", "fp32", "checkpoint.safetensors"),
         ("pytorch_compiled", "fp32", "checkpoint.safetensors"),
@@ -119,26 +117,28 @@ def test_every_file_on_every_runtime_that_it_is_made_for(run_files: RunFiles) ->
     assert {case.shape for case in cases} == {SHAPE, InputShape(2, 32, 48)}
 
 
-def test_only_the_runtimes_that_were_asked_for(run_files: RunFiles) -> None:
-    cases = find_cases(run_files, SHAPE, [], ["openvino"])
+def test_only_the_runtimes_that_were_asked_for(run_files: dict[str, Path]) -> None:
+    cases = find_cases(SHAPE, [], ["openvino"], **run_files)
     assert _told(cases) == [("openvino", "fp32", "model.onnx"), ("openvino", "int8", "model_int8.onnx")]
 
 
 @pytest.mark.parametrize("text", [None, "", "[]", '{"artifacts": null}', '{"artifacts": [{"file": "model.onnx"}]}'])
-def test_metrics_that_do_not_list_files_are_refused(run_files: RunFiles, tmp_path: Path, text: str | None) -> None:
+def test_metrics_that_do_not_list_files_are_refused(
+    run_files: dict[str, Path], tmp_path: Path, text: str | None
+) -> None:
     if text is not None:
         (tmp_path / "export.json").write_text(text)
-    files = RunFiles(**{**run_files.__dict__, "export_metrics": tmp_path / "export.json"})
+    files = {**run_files, "export_metrics": tmp_path / "export.json"}
     with pytest.raises(ArtifactError, match=r"export\.json .*stage export writes"):
-        find_cases(files, SHAPE, [], ["onnxruntime"])
+        find_cases(SHAPE, [], ["onnxruntime"], **files)
 
 
-def test_all_boundaries_compute_the_same_labels(run_files: RunFiles, tmp_path: Path) -> None:
+def test_all_boundaries_compute_the_same_labels(run_files: dict[str, Path], tmp_path: Path) -> None:
     paths = []
     for seed in range(3):
         paths.append(tmp_path / f"{seed}.png")
         Image.fromarray(toy_pair(seed, 60, 80)[0]).save(paths[-1])  # larger than the graph
-    with open_artifact(run_files.export / "model_2x32x48.onnx", 1) as runner:
+    with open_artifact(run_files["export"] / "model_2x32x48.onnx", 1) as runner:
         calls = calls_at_boundaries(runner, paths, InputShape(2, 32, 48))
         assert list(calls) == BOUNDARIES
         for i in range(4):
@@ -151,8 +151,8 @@ def test_all_boundaries_compute_the_same_labels(run_files: RunFiles, tmp_path: P
         assert (np.asarray(calls["with_copies"](0))[0] == np.asarray(calls["with_copies"](1))[1]).all(), "3 images"
 
 
-def test_a_run_is_measured_at_every_boundary(run_files: RunFiles, samples: Path, tmp_path: Path) -> None:
-    checkpoint, graph = run_files.checkpoint, run_files.export / "model.onnx"
+def test_a_run_is_measured_at_every_boundary(run_files: dict[str, Path], samples: Path, tmp_path: Path) -> None:
+    checkpoint, graph = run_files["checkpoint"], run_files["export"] / "model.onnx"
     cases = [
         BenchmarkCase(runtime="pytorch_eager", precision="fp32", path=checkpoint, shape=SHAPE),
         BenchmarkCase(runtime="onnxruntime", precision="fp32", path=graph, shape=SHAPE),
@@ -198,9 +198,9 @@ def test_a_damaged_artifact_ends_the_stage_with_its_message(samples: Path, tmp_p
     assert not (tmp_path / "profile.json").exists()
 
 
-def test_a_process_that_dies_is_named(run_files: RunFiles, samples: Path) -> None:
+def test_a_process_that_dies_is_named(run_files: dict[str, Path], samples: Path) -> None:
     images = [sample.image for sample in read_samples(samples, "test")]
-    case = BenchmarkCase(runtime="onnxruntime", precision="fp32", path=run_files.export / "model.onnx", shape=SHAPE)
+    case = BenchmarkCase(runtime="onnxruntime", precision="fp32", path=run_files["export"] / "model.onnx", shape=SHAPE)
     with Worker(case, PROTOCOL, 1, images) as worker:
         assert worker.ready().unavailable == ""
         assert worker.ask(TIME_ROUND).seconds.keys() == set(BOUNDARIES)
