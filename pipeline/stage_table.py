@@ -19,9 +19,9 @@ from pipeline.code_digest import closure, digest
 from pipeline.curation import RULE_MODULES
 from pipeline.distillation import METHODS
 from pipeline.errors import ParamsError
-from pipeline.params.network import NetworkParams
 from pipeline.params.runs import NO_TEACHER, RunParams
 from pipeline.params.sections import nearest
+from pipeline.params.training import NetworkParams
 from pipeline.params.tree import Params, load_params
 from pipeline.preparation import ADAPTERS
 from pipeline.runtime import TORCH_RUNNERS

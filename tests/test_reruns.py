@@ -158,7 +158,7 @@ def test_comments_and_docstrings_rerun_nothing(after: Callable[..., set[str]]) -
 
 
 def test_a_default_reruns_who_reads_it(project: Path, after: Callable[..., set[str]]) -> None:
-    edited = after(("pipeline/params/benchmark.py", "threads: Count = 2", "threads: Count = 1"))
+    edited = after(("pipeline/params/deployment.py", "threads: Count = 2", "threads: Count = 1"))
     assert edited == of_runs(project, *load_params(project / "params.yaml").runs, scripts=("benchmark",))
 
 

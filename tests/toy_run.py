@@ -8,8 +8,7 @@ from models.checkpoint import save_checkpoint
 from models.segmenter import Segmenter
 from pipeline.data.samples import read_samples
 from pipeline.measure.evaluate import predict
-from pipeline.params.export import ExportParams, ShapeParams
-from pipeline.params.parity import BudgetParams, ParityParams
+from pipeline.params.deployment import BudgetParams, ExportParams, ParityParams, ShapeParams
 from pipeline.runtime.artifacts import open_artifact
 from tests.toy import toy_pair, toy_segmenter, write_toy_samples
 

@@ -17,7 +17,7 @@ from pipeline.data.classes import ClassTable
 from pipeline.data.files import write_text
 from pipeline.data.samples import UNLABELLED, Decision, Sample, read_samples, write_decisions, write_samples
 from pipeline.errors import DatasetError
-from pipeline.params.curation import CurationParams
+from pipeline.params.dataset import CurationParams
 from pipeline.records.files import write_record
 
 

@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from ruamel.yaml import YAML
 
 from pipeline.deploy.precision_choice import defaults
-from pipeline.params.release import ReleaseParams
+from pipeline.params.deployment import ReleaseParams
 from pipeline.params.runs import RunParams
 from pipeline.records.decision import Decision
 from pipeline.records.evaluation import Evaluation

@@ -14,9 +14,8 @@ from pipeline.data.classes import ClassTable
 from pipeline.data.files import sha256
 from pipeline.data.samples import Sample, read_samples
 from pipeline.errors import ArtifactError
-from pipeline.measure.parity import complaints, measure_parity
-from pipeline.params.engine import EngineParams
-from pipeline.params.parity import BudgetParams, ParityParams
+from pipeline.measure.parity import complaints, engine_budget, measure_parity
+from pipeline.params.deployment import BudgetParams, EngineParams, ParityParams
 from pipeline.records.engine import Engine, Engines
 from pipeline.records.export import Artifact, Export, Precision
 from pipeline.records.files import read_record, write_record
@@ -81,7 +80,7 @@ def build_run_engines(
     out.mkdir(parents=True, exist_ok=True)  # empty where no engine is asked for
     records = []
     for source in sources:
-        budget = parity.budget(source.precision, engine=True)
+        budget = engine_budget(parity, source.precision)
         for built in build_engines(source, engine.compute_capabilities, scratch, out):
             title = f"{name} {source.precision} {built.backend}"
             measured = _try_to_run(built, out, chosen, predictions, table, parity.boundary_pixels, title)

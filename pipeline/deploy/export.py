@@ -27,8 +27,7 @@ from pipeline.deploy.onnx_rules import IR_VERSION
 from pipeline.deploy.parity_gate import judge, judge_on_other_runtimes
 from pipeline.errors import ArtifactError
 from pipeline.measure.parity import measure_parity, require_size
-from pipeline.params.export import ExportParams
-from pipeline.params.parity import ParityParams
+from pipeline.params.deployment import ExportParams, ParityParams
 from pipeline.records.export import Activations, Export
 from pipeline.records.files import write_record
 from pipeline.records.parity import Parity

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from pipeline.deploy.precision_choice import defaults
-from pipeline.params.release import ReleaseParams
+from pipeline.params.deployment import ReleaseParams
 from pipeline.records.decision import Decision
 from pipeline.records.export import Artifact
 

@@ -10,7 +10,8 @@ from PIL import Image
 from pipeline.data.files import replacing
 from pipeline.data.images import read_image, write_mask
 from pipeline.data.samples import Sample
-from pipeline.params.parity import ParityParams
+from pipeline.measure.parity import engine_budget
+from pipeline.params.deployment import ParityParams
 from pipeline.records.export import Artifact
 from pipeline.runtime.artifacts import available_threads, open_artifact
 from segdistill_runtime.images import resize
@@ -57,7 +58,7 @@ def write_golden(
     least = {}
     for precision in sorted({"fp32"} | {artifact.precision for artifact in accepted}):
         own = float((predicted[precision] == full).mean()) if precision in predicted else 1.0
-        budget = parity.budget(precision, engine=True).min_pixel_agreement  # type: ignore[reportArgumentType]
+        budget = engine_budget(parity, precision).min_pixel_agreement
         least[precision] = own + budget - 1.0
     return Golden(sample.id, image, paths, least)
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from pipeline.data.files import sha256
 from pipeline.deploy.layer_outputs import Divergence
 from pipeline.measure.parity import complaints
-from pipeline.params.parity import BudgetParams
+from pipeline.params.deployment import BudgetParams
 from pipeline.records.export import Artifact, Precision
 from pipeline.records.parity import Parity
 from pipeline.runtime.artifacts import available_threads, open_artifact

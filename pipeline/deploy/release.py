@@ -32,8 +32,7 @@ from pipeline.deploy.sbom import write_bill
 from pipeline.deploy.signing import sign
 from pipeline.deploy.wheel import PACKAGE, build_wheel, runtime_version
 from pipeline.errors import ArtifactError
-from pipeline.params.parity import ParityParams
-from pipeline.params.release import ReleaseParams
+from pipeline.params.deployment import ParityParams, ReleaseParams
 from pipeline.params.runs import RunParams
 from pipeline.records.decision import Decision
 from pipeline.records.engine import Engine

@@ -8,7 +8,7 @@ from models.checkpoint import load_checkpoint
 from models.pruning import keep_channels, strongest_channels, widths
 from models.segmenter import Segmenter
 from pipeline.errors import ArtifactError
-from pipeline.params.network import NetworkParams
+from pipeline.params.training import NetworkParams
 
 
 def pruned_network(

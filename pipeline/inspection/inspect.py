@@ -19,8 +19,7 @@ from pipeline.inspection.mistakes import find_mistakes, mistake_score
 from pipeline.inspection.records import TEACHER, InspectedSample, write_inspected
 from pipeline.inspection.scores import Prediction, hardness, positions, score_networks
 from pipeline.inspection.teacher import Teacher, TeacherOutput
-from pipeline.params.evaluation import EvaluationParams
-from pipeline.params.inspection import InspectionParams
+from pipeline.params.deployment import EvaluationParams, InspectionParams
 from pipeline.params.runs import RunParams
 from pipeline.runtime.artifacts import available_threads
 

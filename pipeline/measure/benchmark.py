@@ -10,8 +10,7 @@ from pipeline.measure.latency import summarize
 from pipeline.measure.machine import load_average, machine_record
 from pipeline.measure.nodes import NodeTime, postprocessing
 from pipeline.measure.worker import TIME_NODES, TIME_ROUND, Ready, Round, Worker
-from pipeline.params.benchmark import BenchmarkParams
-from pipeline.params.export import ShapeParams
+from pipeline.params.deployment import BenchmarkParams, ShapeParams
 from pipeline.records.benchmark import IMAGE_TO_LABELS, Benchmark, Latency, Measurement, Postprocessing, Protocol
 from pipeline.records.files import write_record
 from segdistill_runtime.runner import InputShape

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.params.export import ShapeParams
+from pipeline.params.deployment import ShapeParams
 from pipeline.records.engine import Engines
 from pipeline.records.export import Export
 from pipeline.records.files import read_record

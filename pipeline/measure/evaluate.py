@@ -19,7 +19,7 @@ from pipeline.data.samples import Sample, read_samples
 from pipeline.measure.accuracy import ConfusionMatrix
 from pipeline.measure.cost import deployed_parameters, multiply_accumulates
 from pipeline.measure.pictures import save_confusion, save_iou_bars
-from pipeline.params.evaluation import EvaluationParams
+from pipeline.params.deployment import EvaluationParams
 from pipeline.records.evaluation import Evaluation
 from pipeline.records.files import write_record
 from pipeline.runtime.artifacts import available_threads, open_artifact

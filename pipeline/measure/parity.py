@@ -13,7 +13,7 @@ from pipeline.data.labels import read_labels
 from pipeline.data.samples import Sample
 from pipeline.errors import ArtifactError
 from pipeline.measure.accuracy import ConfusionMatrix
-from pipeline.params.parity import BudgetParams
+from pipeline.params.deployment import BudgetParams, ParityParams
 from pipeline.records.parity import Parity
 from segdistill_runtime.runner import Runner
 
@@ -86,6 +86,11 @@ def measure_parity(
         reference = read_mask(predictions / f"{sample.id}.png")
         agreement.add(sample.id, prediction, reference, read_labels(sample, classes))
     return agreement.parity(runner.name)
+
+
+def engine_budget(parity: ParityParams, precision: str) -> BudgetParams:
+    """Return the budget of an engine."""
+    return {"fp32": parity.engine_fp32, "fp16": parity.fp16, "int8": parity.int8}[precision]
 
 
 def complaints(parity: Parity, budget: BudgetParams) -> list[str]:

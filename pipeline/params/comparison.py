@@ -8,7 +8,7 @@ from pipeline.params.runs import NO_TEACHER, TeachingParams
 from pipeline.params.sections import Name, section
 
 # Weights are their authors', brought to a PSPNet student at output stride 8; docs/methods.md names the sources.
-CANDIDATES: dict[str, dict[str, float]] = {
+WEIGHTS: dict[str, dict[str, float]] = {
     "gdd": {"gdd": 145.0},
     "mgd": {"mgd": 2e-5},
     "nfd": {"nfd": 6.0},  # none published: that of pkd, which has the same form
@@ -37,19 +37,16 @@ CANDIDATES: dict[str, dict[str, float]] = {
 }
 
 
-def standard_candidates() -> dict[str, TeachingParams]:
-    """Return what every profile can compare, with weights for published settings."""
-    candidates = {name: TeachingParams(distill=weights) for name, weights in CANDIDATES.items()}
-    return {**candidates, "kd_dot": TeachingParams(distill={"kd": 1.0}, momentum_shift=0.075)}  # DOT's authors' shift
+CANDIDATES = {name: TeachingParams(distill=weights) for name, weights in WEIGHTS.items()}
+CANDIDATES["kd_dot"] = TeachingParams(distill={"kd": 1.0}, momentum_shift=0.075)  # DOT's authors' shift
+"""What every profile can compare, with weights for published settings."""
 
 
 @section
 class ComparisonParams:
     recipe: str = ""  # the baseline by whose recipe all candidates learn; empty: the first run without a teacher
     confidence: Annotated[float, Field(gt=0, lt=1)] = 0.95  # of the intervals
-    candidates: dict[Name, TeachingParams] = Field(
-        default_factory=dict
-    )  # added to the standard ones, or replacing them
+    candidates: dict[Name, TeachingParams] = Field(default_factory=dict)  # beside the standard ones, or instead of them
 
     @model_validator(mode="after")
     def _candidates_have_a_teacher(self) -> "ComparisonParams":

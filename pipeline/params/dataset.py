@@ -1,13 +1,13 @@
-"""Where a dataset lies, how it is read, and how it is divided."""
+"""Sections `dataset` and `curation`: where a dataset lies, how it is read and divided, and what may be used of it."""
 
-import json
 import pkgutil
+from dataclasses import field, make_dataclass
+from functools import cache
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter, ValidationError, ValidationInfo, field_validator, model_validator
-from pydantic_core import InitErrorDetails, PydanticCustomError
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
-from pipeline.params.sections import Fraction, Index, nearest, section
+from pipeline.params.sections import Fraction, Index, key_of, read_section, section
 from pipeline.preparation import ADAPTERS
 
 
@@ -31,39 +31,34 @@ class SplitParams:
 class DatasetParams:
     """The dataset of a profile: most need an adapter and a source only."""
 
-    adapter: str  # which layout the source has: a key of ADAPTERS
+    adapter: Annotated[str, AfterValidator(key_of(ADAPTERS))]  # which layout the source has
     source: str  # folder of the raw data, relative to this profile; for streets the renderer's own code
     split: SplitParams = SplitParams()
     options: Annotated[Any, Field(validate_default=True)] = None  # `Params` of the adapter, declared in its file
-
-    @field_validator("adapter")
-    @classmethod
-    def _is_registered(cls, adapter: str) -> str:
-        if adapter not in ADAPTERS:
-            raise ValueError(f"no adapter {adapter!r}{nearest(adapter, ADAPTERS)}; adapters are {', '.join(ADAPTERS)}")
-        return adapter
 
     @field_validator("options", mode="before")
     @classmethod
     def _are_those_of_the_adapter(cls, options: Any, info: ValidationInfo) -> Any:
         if "adapter" not in info.data:
             return options  # the adapter is wrong, which is said already
-        params = pkgutil.resolve_name(ADAPTERS[info.data["adapter"]]).Params
-        if isinstance(options, params):
-            return options
-        try:
-            return TypeAdapter(params).validate_json(json.dumps(options or {}))
-        except ValidationError as error:
-            raise _with_nearest_keys(error, params.__dataclass_fields__) from error
+        return read_section(pkgutil.resolve_name(ADAPTERS[info.data["adapter"]]).Params, options or {})
 
 
-def _with_nearest_keys(error: ValidationError, known: dict[str, Any]) -> ValidationError:
-    """The same error, but an unknown key comes with the known one that it resembles."""
-    lines: list[InitErrorDetails] = []
-    for line in error.errors():
-        kind: str | PydanticCustomError = line["type"]
-        if kind == "unexpected_keyword_argument":
-            hint = nearest(str(line["loc"][-1]), known) or f"; it has {', '.join(known) or 'no keys'}"
-            kind = PydanticCustomError("unknown_key", "unknown key{hint}", {"hint": hint})
-        lines.append(InitErrorDetails(type=kind, loc=line["loc"], input=line["input"], ctx=line.get("ctx", {})))
-    return ValidationError.from_exception_data(error.title, lines)
+@cache
+def _rules_section() -> Any:
+    """Return the section of all rules, an attribute each. Their modules import pipeline.params, hence not earlier."""
+    rules = pkgutil.resolve_name("pipeline.curation.rule:all_rules")()
+    members = [(name, rule.Params, field(default_factory=rule.Params)) for name, rule in rules.items()]
+    return section(make_dataclass("RulesParams", members, frozen=True, kw_only=True))
+
+
+@section
+class CurationParams:
+    max_megapixels: Annotated[float, Field(gt=0, le=178)] = 100.0  # more is not decoded; pillow's limit is 178
+    rules: Annotated[Any, Field(validate_default=True)] = field(default_factory=dict)  # by rule, the `Params` that it
+    # declares with defaults: pipeline/curation/rule.py
+
+    @field_validator("rules", mode="before")
+    @classmethod
+    def _are_those_of_the_rules(cls, rules: Any) -> Any:
+        return read_section(_rules_section(), rules)

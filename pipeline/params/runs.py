@@ -5,10 +5,11 @@ from typing import Annotated
 from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.distillation import METHODS
-from pipeline.params.network import NetworkParams
 from pipeline.params.sections import Count, Fraction, Index, Positive, key_of, section
+from pipeline.params.training import NetworkParams
 
 NO_TEACHER = "none"  # the method of a baseline
+MethodName = Annotated[str, AfterValidator(key_of(METHODS))]
 
 
 @section
@@ -19,14 +20,13 @@ class TeacherParams:
     seed: Index = 0
 
 
-Weights = dict[Annotated[str, AfterValidator(key_of(METHODS))], Positive]
-
-
 @section
 class TeachingParams:
     """What a student gets from its teacher."""
 
-    distill: Weights = Field(default_factory=dict)  # weight of each method's loss; empty for a baseline
+    distill: dict[MethodName, Positive] = Field(
+        default_factory=dict
+    )  # weight of each method's loss; empty for a baseline
     momentum_shift: Annotated[float, Field(ge=0, lt=1)] = 0.0  # DOT's, towards the distillation; 0 is plain SGD
     inherit_layers: bool = False  # start from the teacher's layers where name and shape match
     unlabelled_share: Fraction = 0.0  # of the unlabelled images: those the teacher is surest of are distilled on
@@ -55,9 +55,7 @@ class PruneParams:
     """Start as a trained network without its weakest channels."""
 
     source: Annotated[str, Field(pattern=r"^(teacher|students/[a-z0-9][a-z0-9_]*)$")] = "teacher"
-    keep: Annotated[float, Field(gt=0, le=1)] = (
-        1.0  # share of the channels, rounded up to multiples of 16; 1: no pruning
-    )
+    keep: Annotated[float, Field(gt=0, le=1)] = 1.0  # share of the channels, rounded up to multiples of 16; 1: all
 
     @property
     def prunes(self) -> bool:

@@ -1,11 +1,14 @@
 """What sections of params.yaml are made of."""
 
 import difflib
+import json
 from collections.abc import Callable, Collection
-from typing import Annotated, Literal, TypeVar, dataclass_transform
+from dataclasses import fields, is_dataclass
+from typing import Annotated, Any, Literal, TypeVar, dataclass_transform, get_args
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 Kind = TypeVar("Kind")
 
@@ -41,3 +44,32 @@ def key_of(registry: Collection[str]) -> Callable[[str], str]:
         return name
 
     return validate
+
+
+def read_section(kind: Any, given: Any) -> Any:
+    """Check a section that the tree of parameters does not declare, and fill in its defaults.
+
+    Raises:
+        ValidationError: all complaints at once; an unknown key comes with the known one that is most like it.
+    """
+    if isinstance(given, kind):
+        return given
+    try:
+        # Through JSON: strict dataclasses refuse the dicts of Python for nested sections.
+        return TypeAdapter(kind).validate_json(json.dumps(given, default=str))
+    except ValidationError as error:
+        lines: list[InitErrorDetails] = []
+        for line in error.errors():
+            reason: str | PydanticCustomError = line["type"]
+            if reason == "unexpected_keyword_argument":
+                hint = nearest(str(line["loc"][-1]), known_keys(kind))
+                reason = PydanticCustomError("unknown_key", "unknown key{hint}", {"hint": hint})
+            lines.append(InitErrorDetails(type=reason, loc=line["loc"], input=line["input"], ctx=line.get("ctx", {})))
+        raise ValidationError.from_exception_data(error.title, lines) from error
+
+
+def known_keys(kind: Any) -> set[str]:
+    """Return the names of all fields in a section and those in it."""
+    if is_dataclass(kind):
+        return {each.name for each in fields(kind)}.union(*(known_keys(each.type) for each in fields(kind)))
+    return set().union(*map(known_keys, get_args(kind)))

@@ -1,10 +1,36 @@
-"""Section `training`: how every network is trained."""
+"""Sections of what learns: `network`, `training` and `pretraining`."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
-from pipeline.params.sections import Count, Fraction, Index, NonNegative, Positive, section
+from models import HEADS
+from pipeline.params.sections import Count, Fraction, Index, NonNegative, Positive, key_of, section
+
+
+@section
+class WeightsParams:
+    source: Literal["none", "timm", "file", "pretraining"] = "none"  # pretraining: the backbone of stage pretrain
+    file: str = ""  # a safetensors file, for source `file`
+    sha256: str = ""  # of that file: checked before it is read
+
+    @model_validator(mode="after")
+    def _file_needs_a_hash(self) -> "WeightsParams":
+        if (self.source == "file") != bool(self.file and self.sha256):
+            raise ValueError("set `file` and `sha256` for source `file`, and for no other source")
+        return self
+
+
+@section
+class NetworkParams:
+    architecture: Annotated[str, AfterValidator(key_of(HEADS))]  # docs/networks.md
+    backbone: str  # a timm name, or resnet18_v1c: docs/networks.md
+    weights: WeightsParams = WeightsParams()
+    input_scale: Annotated[float, Field(ge=0.25, le=1)] = 1.0  # the image is resized by this first; 1 is native size
+    output_stride: Literal[8, 14, 16, 32] = 16  # pixels of the resized image for each cell of the last map; 14: ViTs
+    head_channels: Count = 128  # as published for ResNet-18 students; 512 for the published teachers
+    auxiliary_channels: Count = 64  # of the auxiliary head, which only training has
+    head: dict[str, Any] = Field(default_factory=dict)  # parameters of this architecture only: docs/networks.md
 
 
 @section
@@ -46,6 +72,46 @@ class TrainingParams:
     def _consistent(self) -> "TrainingParams":
         if len(set(self.splits)) < len(self.splits):
             raise ValueError(f"splits: {', '.join(self.splits)} names a split twice")
+        if self.scale_min > self.scale_max:
+            raise ValueError(f"scale_min {self.scale_min} is larger than scale_max {self.scale_max}")
+        return self
+
+
+@section
+class ClassifierParams:
+    backbone: str = "resnet50"  # a timm name
+    file: str = ""  # safetensors with timm's names, `fc.weight` and `fc.bias` included
+    sha256: str = ""  # of that file: checked before it is read
+
+
+@section
+class PretrainingParams:
+    iterations: Index = 0  # 0: no backbone is pre-trained
+    backbone: str = "resnet18_v1c"  # that learns
+    classifier: ClassifierParams = ClassifierParams()  # that it imitates
+    images: list[Literal["train", "unlabelled"]] = Field(default=["train"])  # splits; labels are not read
+    batch_size: Annotated[int, Field(ge=2)] = 32
+    crop_height: Count = 128  # pixels
+    crop_width: Count = 128  # pixels
+    scale_min: Positive = 0.5  # of the random resize; 1 is native size
+    scale_max: Positive = 2.0
+    mixup: Annotated[float, Field(ge=0, le=0.5)] = 0.5  # largest share of a second image mixed into each crop
+    learning_rate: Positive = 0.05
+    temperature: Positive = 1.0  # of the classifier's probabilities
+    class_weight: NonNegative = 1.0  # of the loss on classes
+    feature_weight: NonNegative = 1.0  # of the loss on the last feature maps
+    seed: Index = 0
+
+    @model_validator(mode="after")
+    def _there_is_something_to_learn(self) -> "PretrainingParams":
+        if not self.iterations:
+            return self
+        if not (self.classifier.file and self.classifier.sha256):
+            raise ValueError("classifier: set `file` and `sha256`, or iterations to 0")
+        if not self.images:
+            raise ValueError("images: name train, unlabelled, or both")
+        if not (self.class_weight or self.feature_weight):
+            raise ValueError("class_weight and feature_weight are both 0: nothing is imitated")
         if self.scale_min > self.scale_max:
             raise ValueError(f"scale_min {self.scale_min} is larger than scale_max {self.scale_max}")
         return self

@@ -4,36 +4,37 @@ The file is read with the parser that DVC uses (YAML 1.2). A run may name a reci
 """
 
 import json
-from collections.abc import Mapping
-from dataclasses import fields, is_dataclass, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from pydantic import Field, TypeAdapter, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from pipeline.distillation import METHODS
 from pipeline.errors import ParamsError
-from pipeline.params.benchmark import BenchmarkParams
-from pipeline.params.comparison import ComparisonParams, standard_candidates
-from pipeline.params.curation import CurationParams
-from pipeline.params.dataset import DatasetParams
-from pipeline.params.engine import EngineParams
-from pipeline.params.evaluation import EvaluationParams
-from pipeline.params.export import ExportParams
-from pipeline.params.inspection import InspectionParams
-from pipeline.params.parity import ParityParams
-from pipeline.params.pretraining import PretrainingParams
-from pipeline.params.quantization import QuantizationParams
-from pipeline.params.release import ReleaseParams
-from pipeline.params.report import ReportParams
-from pipeline.params.runs import RunParams, TeacherParams
-from pipeline.params.sections import Name, nearest, section
-from pipeline.params.training import TrainingParams
+from pipeline.params.comparison import CANDIDATES, ComparisonParams
+from pipeline.params.dataset import CurationParams, DatasetParams
+from pipeline.params.deployment import (
+    BenchmarkParams,
+    EngineParams,
+    EvaluationParams,
+    ExportParams,
+    InspectionParams,
+    ParityParams,
+    QuantizationParams,
+    ReleaseParams,
+    ReportParams,
+)
+from pipeline.params.runs import MethodName, RunParams, TeacherParams
+from pipeline.params.sections import Name, known_keys, nearest, section
+from pipeline.params.training import PretrainingParams, TrainingParams
 
 RECIPE = ("network", "prune", "iterations", "learning_rate", "seed")
 """What a run and its baseline must have in common: they differ in the teacher's help and in nothing else."""
+PRUNED = ("architecture", "backbone", "head_channels", "auxiliary_channels")
+"""What a pruned network and its source must have in common."""
 
 
 @section
@@ -45,7 +46,9 @@ class Params:
     pretraining: PretrainingParams = PretrainingParams()
     recipes: dict[Name, RunParams] = Field(default_factory=dict)  # complete runs, for `recipe` of others
     runs: dict[Name, RunParams]
-    methods: dict[str, dict[str, Any]] = Field(default_factory=dict)  # settings that differ from a method's defaults
+    methods: dict[MethodName, dict[str, Any]] = Field(
+        default_factory=dict
+    )  # settings that differ from a method's defaults
     comparison: ComparisonParams = ComparisonParams()
     evaluation: EvaluationParams = EvaluationParams()
     inspection: InspectionParams = InspectionParams()
@@ -58,96 +61,9 @@ class Params:
     report: ReportParams = ReportParams()
 
     @model_validator(mode="after")
-    def _methods_exist(self) -> "Params":
-        for name in self.methods:
-            if name not in METHODS:
-                raise ValueError(f"methods.{name}: no such method{nearest(name, METHODS)}")
-        return self
-
-    @model_validator(mode="after")
-    def _baselines_are_comparable(self) -> "Params":
-        if "teacher" in self.runs:
-            raise ValueError("runs.teacher: the name is taken by the teacher itself")
-        for name, run in self.runs.items():
-            if not run.baseline:
-                continue
-            baseline = self.runs.get(run.baseline)
-            if baseline is None or baseline.has_teacher:
-                raise ValueError(f"runs.{name}.baseline: {run.baseline!r} must name a run without a teacher")
-            for field in RECIPE:
-                if getattr(run, field) != getattr(baseline, field):
-                    raise ValueError(f"runs.{name}.{field} differs from that of its baseline {run.baseline!r}")
-        return self
-
-    @model_validator(mode="after")
-    def _comparison_has_a_recipe(self) -> "Params":
-        name = self.comparison.recipe
-        recipe = self.runs.get(name)
-        if name and (recipe is None or recipe.has_teacher or recipe.prune.prunes):
-            raise ValueError(f"comparison.recipe: {name!r} must name a run without a teacher that prunes nothing")
-        return self
-
-    @model_validator(mode="after")
-    def _judged_on_other_images(self) -> "Params":
-        if self.evaluation.split in self.training.splits:
-            raise ValueError(f"evaluation.split: {self.evaluation.split} is among training.splits; judge on another")
-        return self
-
-    @model_validator(mode="after")
-    def _pruned_networks_fit_their_source(self) -> "Params":
-        sources = {"teacher": self.teacher.network}
-        sources |= {f"students/{name}": run.network for name, run in self.runs.items()}
-        for name, run in self.runs.items():
-            if not run.prune.prunes:
-                continue
-            if run.prune.source not in sources or run.prune.source == f"students/{name}":
-                raise ValueError(f"runs.{name}.prune.source: {run.prune.source!r} must name the teacher or another run")
-            for same in ("architecture", "backbone", "head_channels", "auxiliary_channels"):
-                if getattr(run.network, same) != getattr(sources[run.prune.source], same):
-                    raise ValueError(f"runs.{name}.network.{same} differs from that of its source {run.prune.source!r}")
-            if run.network.weights.source != "none" or run.inherit_layers:
-                raise ValueError(
-                    f"runs.{name}: a pruned network starts from {run.prune.source!r}; "
-                    f"set weights.source to none and inherit_layers to false"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _crops_hold_what_networks_see(self) -> "Params":
-        networks = {"teacher": self.teacher.network, **{f"runs.{name}": run.network for name, run in self.runs.items()}}
-        for place, network in networks.items():
-            if network.input_scale > self.training.image_scale:
-                raise ValueError(
-                    f"{place}.network.input_scale {network.input_scale:g} is larger than training.image_scale "
-                    f"{self.training.image_scale:g}: crops would be too small for it"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _pretrained_backbones_exist(self) -> "Params":
-        if self.teacher.network.weights.source == "pretraining":
-            raise ValueError("teacher.network.weights.source: pretraining is for students; take timm or file")
-        for name, run in self.runs.items():
-            if run.network.weights.source != "pretraining":
-                continue
-            if not self.pretraining.iterations:
-                raise ValueError(f"runs.{name}.network.weights.source is pretraining, but pretraining.iterations is 0")
-            if run.network.backbone != self.pretraining.backbone:
-                raise ValueError(
-                    f"runs.{name}.network.backbone is {run.network.backbone!r}, but pretraining.backbone is "
-                    f"{self.pretraining.backbone!r}"
-                )
-        return self
-
-    @model_validator(mode="after")
-    def _momentum_forgets(self) -> "Params":
-        shifts = {f"runs.{name}": run.momentum_shift for name, run in self.runs.items()}
-        shifts |= {f"comparison.candidates.{n}": c.momentum_shift for n, c in self.comparison.candidates.items()}
-        for place, shift in shifts.items():
-            if self.training.momentum + shift >= 1:
-                raise ValueError(
-                    f"{place}.momentum_shift {shift} and training.momentum {self.training.momentum} add up to 1 or more"
-                )
+    def _sections_fit_together(self) -> "Params":
+        if complaints := list(_contradictions(self)):
+            raise ValueError("\n  ".join(complaints))
         return self
 
     def run(self, name: str) -> RunParams:
@@ -155,6 +71,73 @@ class Params:
         if name not in self.runs:
             raise ParamsError(f"no run {name!r} in params.yaml{nearest(name, self.runs)}; runs: {', '.join(self.runs)}")
         return self.runs[name]
+
+
+def _contradictions(params: Params) -> Iterator[str]:
+    """Say where sections that are right by themselves do not go together."""
+    training, comparison, runs = params.training, params.comparison, params.runs
+    if params.evaluation.split in training.splits:
+        yield f"evaluation.split: {params.evaluation.split} is among training.splits; judge on another"
+    recipe = runs.get(comparison.recipe)
+    if comparison.recipe and (recipe is None or recipe.has_teacher or recipe.prune.prunes):
+        yield f"comparison.recipe: {comparison.recipe!r} must name a run without a teacher that prunes nothing"
+    if "teacher" in runs:
+        yield "runs.teacher: the name is taken by the teacher itself"
+    if params.teacher.network.weights.source == "pretraining":
+        yield "teacher.network.weights.source: pretraining is for students; take timm or file"
+    for place, network in {
+        "teacher": params.teacher.network,
+        **{f"runs.{n}": r.network for n, r in runs.items()},
+    }.items():
+        if network.input_scale > training.image_scale:
+            yield (
+                f"{place}.network.input_scale {network.input_scale:g} is larger than training.image_scale "
+                f"{training.image_scale:g}: crops would be too small for it"
+            )
+    taught = {f"runs.{name}": run for name, run in runs.items()}
+    taught |= {f"comparison.candidates.{name}": teaching for name, teaching in comparison.candidates.items()}
+    for place, teaching in taught.items():
+        if training.momentum + teaching.momentum_shift >= 1:
+            yield (
+                f"{place}.momentum_shift {teaching.momentum_shift} and training.momentum {training.momentum} "
+                f"add up to 1 or more"
+            )
+    for name, run in runs.items():
+        yield from (f"runs.{name}{complaint}" for complaint in _contradictions_of_run(params, name, run))
+
+
+def _contradictions_of_run(params: Params, name: str, run: RunParams) -> Iterator[str]:
+    baseline = params.runs.get(run.baseline)
+    if run.baseline and (baseline is None or baseline.has_teacher):
+        yield f".baseline: {run.baseline!r} must name a run without a teacher"
+    elif baseline is not None:
+        for field in _different(run, baseline, RECIPE):
+            yield f".{field} differs from that of its baseline {run.baseline!r}"
+    if run.prune.prunes:
+        sources = {f"students/{other}": source.network for other, source in params.runs.items() if other != name}
+        source = {"teacher": params.teacher.network, **sources}.get(run.prune.source)
+        if source is None:
+            yield f".prune.source: {run.prune.source!r} must name the teacher or another run"
+        else:
+            for field in _different(run.network, source, PRUNED):
+                yield f".network.{field} differs from that of its source {run.prune.source!r}"
+        if run.network.weights.source != "none" or run.inherit_layers:
+            yield (
+                f": a pruned network starts from {run.prune.source!r}; "
+                f"set weights.source to none and inherit_layers to false"
+            )
+    if run.network.weights.source == "pretraining":
+        if not params.pretraining.iterations:
+            yield ".network.weights.source is pretraining, but pretraining.iterations is 0"
+        elif run.network.backbone != params.pretraining.backbone:
+            yield (
+                f".network.backbone is {run.network.backbone!r}, but pretraining.backbone is "
+                f"{params.pretraining.backbone!r}"
+            )
+
+
+def _different(one: Any, other: Any, names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if getattr(one, name) != getattr(other, name)]
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
@@ -175,10 +158,15 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     except ValidationError as error:
         lines = "\n".join(f"  {_complaint(e)}" for e in error.errors())
         raise ParamsError(f"{path} is not valid:\n{lines}") from error
+    plain = (name for name, run in params.runs.items() if not run.has_teacher and not run.prune.prunes)
     return replace(
         params,
         runs={name: _with_baseline(name, params.runs) for name in params.runs},
-        comparison=_with_standard_candidates(params),
+        comparison=replace(
+            params.comparison,
+            recipe=params.comparison.recipe or next(plain, ""),
+            candidates={**CANDIDATES, **params.comparison.candidates},
+        ),
     )
 
 
@@ -219,34 +207,18 @@ def _with_baseline(name: str, runs: Mapping[str, RunParams]) -> RunParams:
     if not run.has_teacher:
         return replace(run, baseline=name)
     for other, baseline in runs.items():
-        if not baseline.has_teacher and all(getattr(run, field) == getattr(baseline, field) for field in RECIPE):
+        if not baseline.has_teacher and not _different(run, baseline, RECIPE):
             return replace(run, baseline=other)
     raise ParamsError(
         f"runs.{name}: no run without a teacher has the same {', '.join(RECIPE)}; add one, as the baseline of its gain"
     )
 
 
-def _with_standard_candidates(params: Params) -> ComparisonParams:
-    plain = (name for name, run in params.runs.items() if not run.has_teacher and not run.prune.prunes)
-    return replace(
-        params.comparison,
-        recipe=params.comparison.recipe or next(plain, ""),
-        candidates={**standard_candidates(), **params.comparison.candidates},
-    )
-
-
 def _complaint(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"]) or "(whole file)"
+    where = ".".join(str(part) for part in error["loc"] if part != "[key]") or "(whole file)"
     if error["type"] == "unexpected_keyword_argument":
-        return f"{where}: unknown key{nearest(str(error['loc'][-1]), _known_keys(Params))}"
+        return f"{where}: unknown key{nearest(str(error['loc'][-1]), known_keys(Params))}"
     if error["type"] == "missing":
         return f"{where}: missing"
     value = "" if isinstance(error["input"], dict) else f" (got {error['input']!r})"
     return f"{where}: {error['msg'].removeprefix('Value error, ')}{value}"
-
-
-def _known_keys(kind: Any) -> set[str]:
-    """Return the names of all fields in the tree, to find the nearest."""
-    if is_dataclass(kind):
-        return {f.name for f in fields(kind)} | set().union(*(_known_keys(f.type) for f in fields(kind)))
-    return set().union(*(_known_keys(k) for k in get_args(kind)))

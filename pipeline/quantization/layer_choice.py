@@ -11,7 +11,7 @@ from pipeline.data.images import read_image
 from pipeline.data.labels import read_labels
 from pipeline.data.samples import Sample
 from pipeline.measure.parity import Agreement, complaints
-from pipeline.params.parity import BudgetParams
+from pipeline.params.deployment import BudgetParams
 from pipeline.quantization.quantizer import Quantizer, Target, open_quantized
 from pipeline.records.parity import Parity
 from pipeline.records.quantization import LayerChoice, LayerLoss

@@ -21,9 +21,7 @@ from pipeline.deploy.onnx_export import export_graph
 from pipeline.deploy.parity_gate import judge, judge_on_other_runtimes
 from pipeline.distillation.student import student_objective
 from pipeline.measure.parity import measure_parity
-from pipeline.params.export import ExportParams
-from pipeline.params.parity import ParityParams
-from pipeline.params.quantization import QuantizationParams
+from pipeline.params.deployment import ExportParams, ParityParams, QuantizationParams
 from pipeline.params.runs import RunParams
 from pipeline.params.training import TrainingParams
 from pipeline.quantization.calibration import choose_calibration, spread, write_calibration

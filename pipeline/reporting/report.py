@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pipeline.data.files import replacing, write_json, write_text
 from pipeline.inspection.records import TEACHER
-from pipeline.params.report import ReportParams
+from pipeline.params.deployment import ReportParams
 from pipeline.params.runs import RunParams
 from pipeline.params.sections import Split
 from pipeline.records.benchmark import BOUNDARIES

@@ -11,7 +11,7 @@ from models.segmenter import Segmenter
 from pipeline.data.classes import ClassTable
 from pipeline.data.files import replacing, sha256
 from pipeline.errors import ArtifactError
-from pipeline.params.network import NetworkParams, WeightsParams
+from pipeline.params.training import NetworkParams, WeightsParams
 
 PRETRAINED = "backbone.safetensors"  # of stage pretrain
 

@@ -10,7 +10,7 @@ from pipeline.curation.duplicates import Fingerprint
 from pipeline.curation.measuring.record import Alignment, ImageMeasurement, MaskMeasurement, Problem
 from pipeline.curation.sample_rules import Case
 from pipeline.data.samples import Sample
-from pipeline.params.curation import CurationParams
+from pipeline.params.dataset import CurationParams
 from pipeline.params.tree import load_params
 
 CURATION: CurationParams = load_params(ROOT / "profiles/camvid/params.yaml").curation

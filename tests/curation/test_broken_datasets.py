@@ -24,8 +24,7 @@ from pipeline.curation.review import Remark, write_review
 from pipeline.data.files import sha256
 from pipeline.data.samples import Decision, read_decisions, read_samples
 from pipeline.errors import SegdistillError
-from pipeline.params.curation import CurationParams
-from pipeline.params.dataset import DatasetParams
+from pipeline.params.dataset import CurationParams, DatasetParams
 from pipeline.params.tree import Params, load_params
 from pipeline.preparation.prepare import prepare_dataset
 from tests.curation import broken_files as broken

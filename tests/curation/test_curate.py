@@ -14,8 +14,7 @@ from pipeline.data.classes import ClassTable, LabelClass
 from pipeline.data.files import sha256
 from pipeline.data.samples import Sample, read_decisions, read_samples, write_samples
 from pipeline.errors import DatasetError
-from pipeline.params.curation import CurationParams
-from pipeline.params.dataset import DatasetParams
+from pipeline.params.dataset import CurationParams, DatasetParams
 from pipeline.params.tree import load_params
 from pipeline.preparation.prepare import prepare_dataset
 from pipeline.preparation.streets.adapter import Streets

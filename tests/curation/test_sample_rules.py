@@ -12,7 +12,7 @@ from pipeline.curation.measuring.record import Alignment, MaskMeasurement, Measu
 from pipeline.curation.rule import all_rules
 from pipeline.curation.sample_rules import case_of, check_sample
 from pipeline.data.classes import ClassTable, LabelClass
-from pipeline.params.curation import CurationParams
+from pipeline.params.dataset import CurationParams
 from tests.curation.measured import CURATION, case, image, mask, sample
 
 RULES_PARAMS = CURATION.rules
@@ -103,11 +103,11 @@ def test_rules_are_declared_without_heavy_packages() -> None:
 @pytest.mark.parametrize(
     ("given", "complaint"),
     [
-        ({"blured": {}}, "no rule 'blured'; did you mean 'blurred'"),
+        ({"blured": {}}, "unknown key; did you mean 'blurred'"),
         ({"blurred": {"above": 3.0}}, "less than or equal to 1"),
-        ({"blurred": {"abov": 0.3}}, "Unexpected keyword"),
+        ({"blurred": {"abov": 0.3}}, "unknown key; did you mean 'above'"),
         ({"missing_class": {"policy": "drop"}}, "'warn' or 'block'"),
-        ([], "must map names of rules"),
+        ([], "should be a dictionary"),
     ],
 )
 def test_a_wrong_parameter_of_a_rule_is_refused(given: Any, complaint: str) -> None:

@@ -18,7 +18,7 @@ from pipeline.data.files import sha256, write_json
 from pipeline.data.samples import Sample, write_samples
 from pipeline.deploy.release import Folders, manifest, package_release
 from pipeline.deploy.signing import sign
-from pipeline.params.release import ReleaseParams, SpeedupParams
+from pipeline.params.deployment import ReleaseParams, SpeedupParams
 from pipeline.params.tree import load_params
 from pipeline.records.benchmark import Benchmark, Measurement, Protocol
 from pipeline.records.engine import Engines

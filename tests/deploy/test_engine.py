@@ -15,7 +15,8 @@ from pipeline.code_digest import ROOT
 from pipeline.data.files import sha256
 from pipeline.deploy.engine import Source, build_engines, build_run_engines, judge, read_source
 from pipeline.errors import ArtifactError
-from pipeline.params.engine import EngineParams
+from pipeline.measure.parity import engine_budget
+from pipeline.params.deployment import EngineParams
 from pipeline.params.tree import load_params
 from pipeline.records.engine import Engine
 from pipeline.records.export import Artifact, Precision
@@ -165,7 +166,7 @@ FAR = replace(CLOSE, pixel_agreement=0.5, worst_agreement=0.4, miou=0.5, miou_lo
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_an_engine_within_its_budget_is_accepted(precision: Precision) -> None:
-    judged = judge(replace(ENGINE, precision=precision), CLOSE, PARITY.budget(precision, engine=True))
+    judged = judge(replace(ENGINE, precision=precision), CLOSE, engine_budget(PARITY, precision))
     assert (judged.executed, judged.accepted, judged.reason) == (True, True, "")
     assert judged.parity == CLOSE
 
@@ -173,7 +174,7 @@ def test_an_engine_within_its_budget_is_accepted(precision: Precision) -> None:
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_an_engine_over_its_budget_stops_the_stage(precision: Precision) -> None:
     with pytest.raises(ArtifactError, match=r"a\.engine disagrees with the checkpoint, most on image frame_7: .*50"):
-        judge(replace(ENGINE, precision=precision), FAR, PARITY.budget(precision, engine=True))
+        judge(replace(ENGINE, precision=precision), FAR, engine_budget(PARITY, precision))
 
 
 def test_an_int8_engine_over_its_budget_is_rejected() -> None:

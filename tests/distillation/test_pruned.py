@@ -15,8 +15,8 @@ from pipeline.distillation.parameters import run_methods
 from pipeline.distillation.pruned import pruned_network
 from pipeline.distillation.student import train_student
 from pipeline.errors import ArtifactError
-from pipeline.params.network import NetworkParams
 from pipeline.params.runs import PruneParams
+from pipeline.params.training import NetworkParams
 from pipeline.params.tree import load_params
 from tests.toy import TOY_CLASSES, TOY_DESIGN, toy_training, write_toy_samples
 

@@ -20,8 +20,7 @@ from pipeline.measure.benchmark import benchmark_cases
 from pipeline.measure.cases import BenchmarkCase, find_cases
 from pipeline.measure.machine import TELLING_FLAGS, load_average, machine_record
 from pipeline.measure.worker import TIME_ROUND, BenchmarkError, Worker, calls_at_boundaries
-from pipeline.params.benchmark import BenchmarkParams
-from pipeline.params.export import ShapeParams
+from pipeline.params.deployment import BenchmarkParams, ShapeParams
 from pipeline.records.benchmark import Protocol
 from pipeline.records.engine import Engine, Engines
 from pipeline.records.files import write_record

@@ -9,7 +9,7 @@ from pipeline.data.images import write_mask
 from pipeline.data.samples import Sample, read_samples
 from pipeline.errors import ArtifactError
 from pipeline.measure.parity import Agreement, complaints, measure_parity, require_size
-from pipeline.params.parity import BudgetParams
+from pipeline.params.deployment import BudgetParams
 from tests.toy import TOY_CLASSES, write_toy_samples
 
 BUDGET = BudgetParams(

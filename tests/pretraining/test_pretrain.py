@@ -18,8 +18,7 @@ from pipeline.data.files import sha256
 from pipeline.data.samples import UNLABELLED, read_samples, write_samples
 from pipeline.distillation.student import train_student
 from pipeline.errors import ArtifactError
-from pipeline.params.network import WeightsParams
-from pipeline.params.pretraining import ClassifierParams, PretrainingParams
+from pipeline.params.training import ClassifierParams, PretrainingParams, WeightsParams
 from pipeline.params.tree import load_params
 from pipeline.pretraining.pretrain import ImitationObjective, mixed, pretrain
 from pipeline.training.network import new_network

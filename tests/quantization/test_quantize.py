@@ -14,8 +14,7 @@ from pipeline.data.samples import read_samples
 from pipeline.deploy.export import export_run
 from pipeline.deploy.layer_outputs import Probe, first_divergence
 from pipeline.deploy.onnx_rules import QUANTIZING_OPS
-from pipeline.params.parity import BudgetParams
-from pipeline.params.quantization import FineTuningParams, QuantizationParams
+from pipeline.params.deployment import BudgetParams, FineTuningParams, QuantizationParams
 from pipeline.params.runs import RunParams
 from pipeline.params.tree import load_params
 from pipeline.quantization.layer_choice import LayerSensitivity, choose_layers

@@ -15,9 +15,9 @@ from PIL import Image
 from pipeline.data.classes import ClassTable, LabelClass
 from pipeline.data.samples import Sample, read_samples, write_samples
 from pipeline.inspection.records import InspectedSample, Mistake, NetworkScores, write_inspected
-from pipeline.params.network import NetworkParams, WeightsParams
-from pipeline.params.report import ReportParams
+from pipeline.params.deployment import ReportParams
 from pipeline.params.runs import PruneParams, RunParams
+from pipeline.params.training import NetworkParams, WeightsParams
 from pipeline.reporting.inputs import Folders
 from tests.reporting.release_records import write_deployed
 

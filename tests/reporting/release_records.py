@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pipeline.deploy.gates import failed_gates
 from pipeline.deploy.precision_choice import decide
 from pipeline.deploy.release_metrics import numerics
-from pipeline.params.release import ReleaseParams, SpeedupParams
+from pipeline.params.deployment import ReleaseParams, SpeedupParams
 from pipeline.records.benchmark import Benchmark, Measurement, Postprocessing, Protocol
 from pipeline.records.engine import Engine, Engines
 from pipeline.records.export import Activations, Artifact, Export
