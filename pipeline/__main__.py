@@ -9,7 +9,6 @@ import importlib
 import os
 import sys
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from types import ModuleType
 
@@ -67,11 +66,7 @@ class HelpFormatter(argparse.RawDescriptionHelpFormatter):
 
 
 def main(words: Sequence[str]) -> None:
-    """Run the command that the first one or two words name.
-
-    Raises:
-        SegdistillError: whatever the command refuses.
-    """
+    """Run the command that the first one or two words name."""
     name = next((name for name in (" ".join(words[:2]), *words[:1]) if name in COMMANDS), None)
     if name is None:
         asked = [word for word in words if not word.startswith("-")]
@@ -124,14 +119,12 @@ def profile_folder(named: str) -> Path:
 
 def overview(first_words: Sequence[str]) -> str:
     """List the commands with the first line of their docstrings, which are read without importing anything."""
-    groups = [name for name in COMMANDS if name.split()[0] in first_words] or list(COMMANDS)
-    return "\n".join(f"  {name:<18} {_summary(COMMANDS[name])}" for name in groups)
-
-
-def _summary(module: str) -> str:
-    found = find_spec(module)
-    source = Path(found.origin).read_text(encoding="utf-8") if found and found.origin else ""
-    return (ast.get_docstring(ast.parse(source)) or "").partition("\n")[0]
+    lines = []
+    for name in [name for name in COMMANDS if name.split()[0] in first_words] or COMMANDS:
+        source = ROOT.joinpath(*COMMANDS[name].split(".")).with_suffix(".py").read_text(encoding="utf-8")
+        summary, *_ = (ast.get_docstring(ast.parse(source)) or "").split("\n")
+        lines.append(f"  {name:<18} {summary}")
+    return "\n".join(lines)
 
 
 if __name__ == "__main__":

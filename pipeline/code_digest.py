@@ -33,12 +33,12 @@ def closure(modules: Iterable[str], idle: Collection[str] = ()) -> frozenset[Pat
         modules: dotted names, or `module:Object` as registries have them.
         idle: modules that are imported but do nothing here; what only they import stays out.
     """
-    out = ALWAYS_OUT | set(idle)
+    out = {file for module in (*ALWAYS_OUT, *idle) for file in _files(module)}
     seen: set[Path] = set()
     waiting = [file for module in modules for file in _files(module.split(":")[0])]
     while waiting:
         file = waiting.pop()
-        if file in seen or _module(file) in out:
+        if file in seen or file in out:
             continue
         seen.add(file)
         waiting.extend(direct_imports(file))
@@ -48,25 +48,20 @@ def closure(modules: Iterable[str], idle: Collection[str] = ()) -> frozenset[Pat
 
 def digest(files: Iterable[Path]) -> str:
     """Return a short hash of names and contents; comments, docstrings and blank lines of Python files do not count."""
-    joined = hashlib.sha256()
-    for file in sorted(files):
-        joined.update(f"{file.relative_to(ROOT).as_posix()} {_content_hash(file)}\n".encode())
-    return joined.hexdigest()[:16]
+    lines = (f"{file.relative_to(ROOT).as_posix()} {_content_hash(file)}\n" for file in sorted(files))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
 
 
 @cache
 def direct_imports(file: Path) -> frozenset[Path]:
     """Return the files of ours that `file` imports anywhere in it, without packages' `__init__.py`."""
-    found: set[Path] = set()
+    names: list[str] = []
     for node in ast.walk(ast.parse(file.read_bytes())):
         if isinstance(node, ast.Import):
-            for alias in node.names:
-                found |= _files(alias.name)
+            names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom) and node.module and node.level == 0:
-            found |= _files(node.module)
-            for alias in node.names:
-                found |= _files(f"{node.module}.{alias.name}")
-    return frozenset(found - {file})
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return frozenset(found for name in names for found in _files(name)) - {file}
 
 
 def without_comments(source: str) -> str:
@@ -74,26 +69,21 @@ def without_comments(source: str) -> str:
 
     Works on the text and not on a syntax tree printed again, because that differs between versions of Python.
     """
-    lines = source.splitlines(keepends=True)
-    for token in reversed(_comments(source)):
-        (row, column), (last_row, last_column) = token.start, token.end
-        lines[row - 1 : last_row] = [lines[row - 1][:column] + lines[last_row - 1][last_column:]]
-    return "\n".join(line.rstrip() for line in "".join(lines).splitlines() if line.strip())
-
-
-def _comments(source: str) -> list[tokenize.TokenInfo]:
-    """Comments, and strings that are statements of their own: docstrings."""
     tokens = [token for token in tokenize.generate_tokens(io.StringIO(source).readline) if token.type != tokenize.NL]
-    found = []
+    removed = []
     starts_line = True
     for token, following in pairwise(tokens):
         if token.type == tokenize.COMMENT:
-            found.append(token)
+            removed.append(token)
             continue
         if token.type == tokenize.STRING and starts_line and following.type in (tokenize.NEWLINE, tokenize.COMMENT):
-            found.append(token)
+            removed.append(token)  # a string that is a statement of its own
         starts_line = token.type in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
-    return found
+    lines = source.splitlines(keepends=True)
+    for token in reversed(removed):
+        (row, column), (last_row, last_column) = token.start, token.end
+        lines[row - 1 : last_row] = [lines[row - 1][:column] + lines[last_row - 1][last_column:]]
+    return "\n".join(line.rstrip() for line in "".join(lines).splitlines() if line.strip())
 
 
 @cache
@@ -120,7 +110,3 @@ def _files(module: str) -> set[Path]:
     parts = module.split(".")
     path = ROOT.joinpath(*parts).with_suffix(".py")
     return {path} if parts[0] in PACKAGES and path.is_file() else set()
-
-
-def _module(file: Path) -> str:
-    return ".".join(file.relative_to(ROOT).with_suffix("").parts)

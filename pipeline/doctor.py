@@ -7,24 +7,24 @@ import argparse
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
 from functools import partial
-from typing import NamedTuple
 
 from pipeline.errors import MachineError
+from segdistill_runtime.targets.target import Target, all_targets
 
-GIGABYTE = 1e9
 NEEDED_DISK_GB = 5.0
 NEEDED_SHARED_MEMORY_GB = 0.25
+PROBE = """
+<ir_version: 9, opset_import: ["": 20]>
+probe (uint8[1, 8, 8, 3] image) => (uint8[1, 8, 8] labels) {
+    values = Cast<to = 1>(image)
+    indices = ArgMax<axis = 3, keepdims = 0>(values)
+    labels = Cast<to = 2>(indices)
+}
+"""
+"""A graph that every runtime of graphs must open, as ONNX writes it; 1 is float32 and 2 is uint8."""
 
 Answer = tuple[bool, str]  # whether it works, and what was found
-
-
-class Check(NamedTuple):
-    name: str
-    needed: bool  # by `make demo`
-    purpose: str
-    answer: Callable[[], Answer]
 
 
 def python_version() -> Answer:
@@ -64,47 +64,34 @@ def dvc_remotes() -> Answer:
 
 
 def free_space(folder: str, needed_gb: float) -> Answer:
-    free = shutil.disk_usage(folder).free / GIGABYTE
+    free = shutil.disk_usage(folder).free / 1e9
     return free >= needed_gb, f"{free:.2f} GB free, {needed_gb:g} GB are needed"
 
 
-CHECKS = (
-    Check("Python", True, "runs everything", python_version),
-    Check("torch", True, "trains and evaluates", torch_device),
-    Check("git", True, "DVC needs it", partial(program, "git")),
-    Check("dvc", True, "runs the stages", partial(program, "dvc")),
-    Check("DVC remotes", False, "publish and fetch", dvc_remotes),
-    Check("FiftyOne's database", False, "`make inspect`; the report needs none", fiftyone_database),
-    Check("chromium", False, "tests of the FiftyOne App", partial(program, "chromium")),
-    Check("disk", True, "data, artifacts and DVC's cache", partial(free_space, ".", NEEDED_DISK_GB)),
-    Check("/dev/shm", False, "training.workers above 0", partial(free_space, "/dev/shm", NEEDED_SHARED_MEMORY_GB)),
+def runtime(target: Target) -> Answer:
+    """Open a small graph with a runtime that runs graphs; ask another one for the version of its package."""
+    import onnx.parser
+
+    if target.suffix == ".onnx":  # being installed does not mean that it loads
+        target.open("probe.onnx", lambda _: onnx.parser.parse_model(PROBE).SerializeToString(), 1)
+    return True, target.version()
+
+
+CHECKS = (  # name, whether `make demo` needs it, purpose, answer
+    ("Python", True, "runs everything", python_version),
+    ("torch", True, "trains and evaluates", torch_device),
+    ("git", True, "DVC needs it", partial(program, "git")),
+    ("dvc", True, "runs the stages", partial(program, "dvc")),
+    ("DVC remotes", False, "publish and fetch", dvc_remotes),
+    ("FiftyOne's database", False, "`make inspect`; the report needs none", fiftyone_database),
+    ("chromium", False, "tests of the FiftyOne App", partial(program, "chromium")),
+    ("disk", True, "data, artifacts and DVC's cache", partial(free_space, ".", NEEDED_DISK_GB)),
+    ("/dev/shm", False, "training.workers above 0", partial(free_space, "/dev/shm", NEEDED_SHARED_MEMORY_GB)),
+    *(
+        (t.label, t.name == "onnxruntime", f"runs models on a {t.device.upper()}", partial(runtime, t))
+        for t in all_targets()
+    ),
 )
-
-
-def target_checks() -> Iterator[Check]:
-    """Open a small graph with each runtime that runs graphs; ask the others for the version of their package."""
-    import onnx
-
-    from segdistill_runtime.targets.target import Target, all_targets
-
-    nodes = [
-        onnx.helper.make_node("Cast", ["image"], ["values"], to=onnx.TensorProto.FLOAT),
-        onnx.helper.make_node("ArgMax", ["values"], ["indices"], axis=3, keepdims=0),
-        onnx.helper.make_node("Cast", ["indices"], ["labels"], to=onnx.TensorProto.UINT8),
-    ]
-    image = onnx.helper.make_tensor_value_info("image", onnx.TensorProto.UINT8, [1, 8, 8, 3])
-    labels = onnx.helper.make_tensor_value_info("labels", onnx.TensorProto.UINT8, [1, 8, 8])
-    graph = onnx.helper.make_graph(nodes, "probe", [image], [labels])
-    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 20)], ir_version=9)
-
-    def answer(target: Target) -> Answer:
-        if target.suffix == ".onnx":  # being installed does not mean that it loads
-            target.open("probe.onnx", lambda _: model.SerializeToString(), 1)
-        return True, target.version()
-
-    for target in all_targets():
-        purpose = f"runs models on a {target.device.upper()}"
-        yield Check(target.label, target.name == "onnxruntime", purpose, partial(answer, target))
 
 
 def add_arguments(_: argparse.ArgumentParser) -> None:
@@ -113,13 +100,13 @@ def add_arguments(_: argparse.ArgumentParser) -> None:
 
 def run(_: argparse.Namespace) -> None:
     missing = []
-    for check in [*CHECKS, *target_checks()]:
+    for name, needed, purpose, answer in CHECKS:
         try:
-            works, found = check.answer()
+            works, found = answer()
         except Exception as error:  # what a runtime or a driver raises shares no base class
             works, found = False, (str(error).splitlines() or [type(error).__name__])[0][:160]
-        missing += [check.name] if check.needed and not works else []
-        print(f"  {'yes' if works else 'NO' if check.needed else 'no':>3}  {check.name}: {found} ({check.purpose})")
+        missing += [name] if needed and not works else []
+        print(f"  {'yes' if works else 'NO' if needed else 'no':>3}  {name}: {found} ({purpose})")
     if missing:
         raise MachineError(f"`make demo` needs {', '.join(missing)}; `make setup` installs the packages")
     print("\nReady for `make demo`. It does not need what is marked no.")

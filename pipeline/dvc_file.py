@@ -16,7 +16,7 @@ from pipeline.code_digest import PACKAGES, ROOT
 from pipeline.data.files import write_text
 from pipeline.errors import ParamsError
 from pipeline.params.tree import load_params
-from pipeline.stage_table import Stage, check_methods, stage_table
+from pipeline.stage_table import Stage, method_settings, stage_table
 
 RESOLVED = "artifacts/resolved.json"
 
@@ -39,7 +39,7 @@ def resolve_stages(profile: Path, out: Path) -> None:
         ParamsError: params.yaml is wrong, in sections that no stage reads too, or dvc.yaml does not fit it.
     """
     params = load_params(profile / "params.yaml")
-    check_methods(params)
+    method_settings(params, params.methods)  # of methods that no run uses, too
     check_dvc_file(profile)
     resolved = {stage.name: resolved_stage(stage) for stage in stage_table(params)}
     write_text(out, json.dumps(resolved, indent=1) + "\n")

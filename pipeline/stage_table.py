@@ -59,7 +59,7 @@ class Stage:
     untracked: Mapping[str, set[str]] = field(default_factory=dict)  # keys in settings that change nothing here
     code: tuple[str, ...] = ()  # entries of registries that it uses
     idle: tuple[str, ...] = ()  # modules that it imports, but does not use with these settings
-    resumes: bool = False  # its entry function gets the code's digest: it does not go on with what other code began
+    resumes: bool = False  # it goes on with what it finds in scratch, if that was begun by the same code
     reads: Mapping[str, str] = field(default_factory=dict)  # by argument; empty for what this run does not need
     writes: Mapping[str, str] = field(default_factory=dict)  # by argument
     places: Mapping[str, str] = field(default_factory=dict)  # by argument: scratch, or a folder of the two below
@@ -78,9 +78,9 @@ class Stage:
     def arguments(self) -> dict[str, Any]:
         """What its entry function is called with."""
         name = {"name": self.run} if self.run else {}
-        code = {"code": self.code_digest} if self.resumes else {}
+        state = {"code": self.code_digest, "scratch": Path("scratch")} if self.resumes else {}
         paths = {**self.reads, **self.writes, **self.places}
-        return {**name, **code, **self.settings, **{argument: Path(path) for argument, path in paths.items()}}
+        return {**name, **state, **self.settings, **{argument: Path(path) for argument, path in paths.items()}}
 
     @property
     def deps(self) -> list[str]:
@@ -138,7 +138,6 @@ def shared_stages(params: Params) -> list[Stage]:
         resumes=True,
         reads=DATA,
         writes={"out": PRETRAINED},
-        places=SCRATCH,
     )
     made = ("students", "evaluation", "release")
     measured = ("evaluate", "export", "quantize", "engine", "benchmark")
@@ -167,7 +166,6 @@ def shared_stages(params: Params) -> list[Stage]:
             resumes=True,
             reads={**DATA, "statistics": STATISTICS},
             writes={"out": TEACHER},
-            places=SCRATCH,
         ),
         _evaluate(params, "teacher", TEACHER, teacher.network, method=NO_TEACHER, weights={}, seed=teacher.seed),
         Stage(
@@ -209,8 +207,18 @@ def run_stages(params: Params, name: str, run: RunParams) -> dict[str, Stage]:
     """Return the stages of one run by their scripts; imports its methods."""
     of_run, sections = partial(Stage, run=name), partial(_sections, params)
     split, size = {"split": params.evaluation.split}, (params.export.height, params.export.width)
-    network, training_code, idle = _network_code(run.network), _training_code(params, run), _idle(run)
-    training = {"run": run, "methods": _run_methods(params, run.distill), "training": params.training}
+    network = _network_code(run.network)
+    teacher_network = _network_code(params.teacher.network) if run.has_teacher else ()
+    training_code = (*network, *teacher_network, *(METHODS[method] for method in run.distill))
+    training_uses = {
+        "pipeline.distillation.objective": bool(run.distill),
+        "pipeline.distillation.inheritance": run.inherit_layers,
+        "pipeline.distillation.pruned": run.prune.prunes,
+        "pipeline.distillation.unlabelled": bool(run.unlabelled_share),
+        "pipeline.training.dot": bool(run.momentum_shift),
+    }
+    idle = tuple(module for module, is_used in training_uses.items() if not is_used)
+    training = {"run": run, "methods": method_settings(params, run.distill), "training": params.training}
     teacher = TEACHER_CHECKPOINT if run.has_teacher else ""
     fine_tunes = bool(params.quantization.fine_tuning.iterations)
 
@@ -236,7 +244,6 @@ def run_stages(params: Params, name: str, run: RunParams) -> dict[str, Stage]:
                 "pretrained": PRETRAINED if run.network.weights.source == "pretraining" else "",
             },
             writes={"out": made["students"]},
-            places=SCRATCH,
         ),
         _evaluate(params, name, made["students"], run.network, method=run.method, weights=run.distill, seed=run.seed),
         of_run(
@@ -263,7 +270,6 @@ def run_stages(params: Params, name: str, run: RunParams) -> dict[str, Stage]:
                 "graph": f"{made['export']}/model.onnx",
             },
             writes={"out": made["quantize"], "metrics": measured["quantize"]},
-            places=SCRATCH,
         ),
         of_run(
             script="engine",
@@ -313,36 +319,17 @@ def _sections(params: Params, *names: str) -> dict[str, Any]:
     return {name: getattr(params, name) for name in names}
 
 
-def check_methods(params: Params) -> None:
-    """Raise ParamsError if a setting of any method is unknown or out of range, whether a run uses it or not."""
-    _run_methods(params, params.methods)
+def method_settings(params: Params, names: Collection[str]) -> Mapping[str, Any]:
+    """Return the settings of distillation methods, defaults included.
 
-
-def _run_methods(params: Params, names: Collection[str]) -> Mapping[str, Any]:
-    """Return the settings of the methods that a run uses, defaults included."""
+    Raises:
+        ParamsError: one is unknown or out of range.
+    """
     if not names:
         return {}
     from pipeline.distillation.parameters import run_methods  # imports torch
 
     return run_methods(names, params.methods)
-
-
-def _training_code(params: Params, run: RunParams) -> tuple[str, ...]:
-    """Return the entries of registries that a student's training uses."""
-    teacher = _network_code(params.teacher.network) if run.has_teacher else ()
-    return (*_network_code(run.network), *teacher, *(METHODS[name] for name in run.distill))
-
-
-def _idle(run: RunParams) -> tuple[str, ...]:
-    """Return the modules that training a student imports, but does not use for this run."""
-    used = {
-        "pipeline.distillation.objective": bool(run.distill),
-        "pipeline.distillation.inheritance": run.inherit_layers,
-        "pipeline.distillation.pruned": run.prune.prunes,
-        "pipeline.distillation.unlabelled": bool(run.unlabelled_share),
-        "pipeline.training.dot": bool(run.momentum_shift),
-    }
-    return tuple(module for module, is_used in used.items() if not is_used)
 
 
 def _network_code(network: NetworkParams) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from pipeline.code_digest import ROOT
 from pipeline.dvc_file import check_dvc_file, dvc_file
 from pipeline.errors import ParamsError
 from pipeline.params.tree import Params, load_params
-from pipeline.stage_table import check_methods
+from pipeline.stage_table import method_settings
 
 DEFAULT = ROOT / "params.yaml"
 PROFILES = [ROOT, *sorted(path.parent for path in (ROOT / "profiles").glob("*/params.yaml"))]
@@ -60,7 +60,8 @@ DELETE = object()
 
 @pytest.mark.parametrize("profile", PROFILES, ids=lambda path: path.name)
 def test_every_profile_is_valid_and_has_the_dvc_yaml_that_it_asks_for(profile: Path) -> None:
-    check_methods(load_params(profile / "params.yaml"))
+    params = load_params(profile / "params.yaml")
+    method_settings(params, params.methods)
     check_dvc_file(profile)
 
 
@@ -152,8 +153,9 @@ def test_every_mistake_is_named_with_its_place(load: Load, changes: dict[str, An
     ],
 )
 def test_settings_of_methods_are_checked_before_anything_runs(load: Load, methods: dict[str, Any], place: str) -> None:
+    params = load({"methods": methods})
     with pytest.raises(ParamsError, match=place):
-        check_methods(load({"methods": methods}))
+        method_settings(params, params.methods)
 
 
 def test_all_mistakes_come_at_once(load: Load) -> None:

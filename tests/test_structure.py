@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline/distillation": TRAINING,
     "pipeline/pretraining": TRAINING,
     "pipeline/runtime": {"models", "segdistill_runtime", "pipeline/errors.py"},
-    "pipeline/measure": MEASURING,
+    "pipeline/measure": MEASURING | {"pipeline/cli.py"},
     "pipeline/deploy": MEASURING,
     "pipeline/inspection": MEASURING | {"pipeline/curation/review.py"},
     "pipeline/reporting": GROUND
@@ -68,7 +68,7 @@ DOORS: dict[str, set[str]] = {
     "gto": {"pipeline/versions"},
     "matplotlib": {"pipeline/measure/pictures.py", "pipeline/reporting", "pipeline/comparison/charts.py"},
     "scipy": {"pipeline/comparison/gain.py"},
-    "pynvml": {"pipeline/measure/energy.py"},
+    "pynvml": {"pipeline/measure/machine.py"},
     "lightning": {"pipeline/training"},
     "cv2": {"pipeline/data", "pipeline/preparation", "pipeline/curation", "pipeline/inspection"},
     "fiftyone": {"pipeline/inspection"},

@@ -18,9 +18,8 @@ from pipeline.data.classes import ClassTable
 from pipeline.data.files import write_json
 from pipeline.distillation.student import student_identity, student_objective, train_student
 from pipeline.errors import ArtifactError
-from pipeline.measure.energy import gpu_joules
 from pipeline.measure.evaluate import evaluate_checkpoint
-from pipeline.measure.machine import machine_record, peak_memory_bytes
+from pipeline.measure.machine import gpu_joules, machine_record, peak_memory_bytes
 from pipeline.params.sections import Split
 from pipeline.params.tree import Params
 from pipeline.records.files import read_record, record, write_record

@@ -12,11 +12,7 @@ class ConfusionMatrix:
         self.counts = np.zeros((classes, classes), dtype=np.int64)
 
     def add(self, labels: np.ndarray, prediction: np.ndarray) -> None:
-        """Count two uint8 arrays of train ids of one shape.
-
-        Raises:
-            ValueError: shapes differ, or an id is neither a class nor IGNORE_INDEX.
-        """
+        """Count two uint8 arrays of train ids; raise ValueError if shapes differ or an id is no class."""
         if labels.shape != prediction.shape:
             raise ValueError(f"labels have shape {labels.shape}, the prediction {prediction.shape}")
         classes = len(self.counts)

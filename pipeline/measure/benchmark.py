@@ -8,10 +8,10 @@ from pipeline.data.samples import read_samples
 from pipeline.measure.cases import BenchmarkCase, find_cases
 from pipeline.measure.latency import summarize
 from pipeline.measure.machine import load_average, machine_record
-from pipeline.measure.nodes import NodeTime, postprocessing
-from pipeline.measure.worker import TIME_NODES, TIME_ROUND, Ready, Round, Worker
+from pipeline.measure.nodes import postprocessing
+from pipeline.measure.worker import Ready, Round, Worker, open_case, time_boundaries, time_nodes
 from pipeline.params.deployment import BenchmarkParams, ShapeParams
-from pipeline.records.benchmark import IMAGE_TO_LABELS, Benchmark, Latency, Measurement, Postprocessing, Protocol
+from pipeline.records.benchmark import IMAGE_TO_LABELS, Benchmark, Latency, Measurement, Protocol
 from pipeline.records.files import write_record
 from segdistill_runtime.runner import InputShape
 
@@ -54,46 +54,41 @@ def benchmark_cases(
     protocol = Protocol(**asked, split=split, images=len(images))
     machine = {**machine_record(), "load_average_before": load_average()}
     with ExitStack() as stack:
-        workers = {
-            case: stack.enter_context(Worker(case, protocol, benchmark.threads, images))
-            for case in cases
-            if not case.missing
-        }
-        ready = {case: worker.ready() for case, worker in workers.items()}
-        able = {case: workers[case] for case in workers if not ready[case].unavailable}
+        workers = {case: stack.enter_context(Worker(case, protocol, images)) for case in cases if not case.missing}
+        ready = {case: worker.ask(open_case) for case, worker in workers.items()}
+        able = {case: worker for case, worker in workers.items() if not ready[case].unavailable}
         rounds: dict[BenchmarkCase, list[Round]] = {case: [] for case in able}
         for _ in range(protocol.rounds):
             for case, worker in able.items():
-                rounds[case].append(worker.ask(TIME_ROUND))
-        shares = [
-            share
-            for t, worker in able.items()
-            if t.runtime == "onnxruntime" and t.shape == cases[0].shape
-            for share in _postprocessing(name, t, worker.ask(TIME_NODES))
-        ]
-    measurements = []
-    for case in cases:
-        found = _measurements(case, ready.get(case, Ready("", case.missing)), rounds.get(case, []), protocol)
-        measurements.extend(found)
-        for measurement in found:
-            print(f"{name} {_in_words(measurement)}", flush=True)
+                rounds[case].append(worker.ask(time_boundaries))
+        shares = []
+        for case, worker in able.items():
+            if case.runtime == "onnxruntime" and case.shape == cases[0].shape:
+                share = postprocessing(worker.ask(time_nodes), case.precision, case.path.name)
+                if share is None:
+                    print(f"{name} {case.path.name}: post-processing was not timed: the clock was set back", flush=True)
+                else:
+                    shares.append(share)
+    measurements = [
+        measurement
+        for case in cases
+        for measurement in _measurements(case, ready.get(case, Ready("", case.missing)), rounds.get(case, []), protocol)
+    ]
+    for measurement in measurements:
+        print(f"{name} {_in_words(measurement)}", flush=True)
     record = Benchmark(run=name, protocol=protocol, machine=machine, postprocessing=shares, measurements=measurements)
     write_record(metrics, record)
 
 
-def _postprocessing(name: str, case: BenchmarkCase, nodes: Sequence[NodeTime]) -> list[Postprocessing]:
-    """Return one record; none, with a message, where the nodes' times are of no use."""
-    share = postprocessing(nodes, case.precision, case.path.name)
-    if share is None:
-        print(f"{name} {case.path.name}: post-processing was not timed: the clock was set back meanwhile", flush=True)
-    return [share] if share else []
-
-
 def _measurements(case: BenchmarkCase, ready: Ready, rounds: Sequence[Round], protocol: Protocol) -> list[Measurement]:
     """Return one record for each boundary, over the calls of all rounds; a single one if nothing was measured."""
-
-    def measurement(boundary: str, latency: Latency) -> Measurement:
-        return Measurement(
+    found = {IMAGE_TO_LABELS: Latency()}
+    if rounds:
+        memory = rounds[-1].peak_memory_mb
+        calls = {boundary: [timed.seconds[boundary] for timed in rounds] for boundary in rounds[0].seconds}
+        found = {b: summarize(seconds, case.shape.batch, protocol.noisy_above, memory) for b, seconds in calls.items()}
+    return [
+        Measurement(
             runtime=case.runtime,
             precision=case.precision,
             file="" if case.missing else case.path.name,
@@ -105,16 +100,7 @@ def _measurements(case: BenchmarkCase, ready: Ready, rounds: Sequence[Round], pr
             reason=ready.unavailable,
             **vars(latency),
         )
-
-    if not rounds:
-        return [measurement(IMAGE_TO_LABELS, Latency())]
-    memory = rounds[-1].peak_memory_mb
-    return [
-        measurement(
-            boundary,
-            summarize([timed.seconds[boundary] for timed in rounds], case.shape.batch, protocol.noisy_above, memory),
-        )
-        for boundary in rounds[0].seconds
+        for boundary, latency in found.items()
     ]
 
 

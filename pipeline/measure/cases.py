@@ -1,8 +1,8 @@
 """What there is to measure of one run: every file that its stages left, on every runtime that it is made for."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.params.deployment import ShapeParams
 from pipeline.records.engine import Engines
@@ -15,8 +15,7 @@ from segdistill_runtime.targets import TARGETS
 from segdistill_runtime.targets.target import all_targets, load_target
 
 
-@dataclass(frozen=True, kw_only=True)
-class BenchmarkCase:
+class BenchmarkCase(NamedTuple):
     """One file on one runtime."""
 
     runtime: str
@@ -41,35 +40,27 @@ def find_cases(
     Raises:
         ArtifactError: a stage's metrics are missing or damaged.
     """
-    exported = read_record(Export, export_metrics, "export").artifacts
-    quantized = read_record(Quantization, quantize_metrics, "quantize").artifacts
-    graphs = [
-        (folder / artifact.file, artifact.precision, shape, artifact.runtimes)
-        for folder, artifacts in ((export, exported), (quantize, quantized))
-        for artifact in artifacts
-    ]
+    files = [(checkpoint, "fp32", shape, list(TORCH_RUNNERS))]
+    for folder, record in (
+        (export, read_record(Export, export_metrics, "export")),
+        (quantize, read_record(Quantization, quantize_metrics, "quantize")),
+    ):
+        files += [(folder / a.file, a.precision, shape, _runtimes_of_graph(a.runtimes)) for a in record.artifacts]
     for other in other_shapes:
         other_shape = InputShape(other.batch, other.height, other.width)
-        graphs.append((export / f"model_{other_shape}.onnx", "fp32", other_shape, list(TARGETS)))
+        files.append((export / f"model_{other_shape}.onnx", "fp32", other_shape, _runtimes_of_graph(TARGETS)))
     cases = [
-        BenchmarkCase(runtime=runtime, precision="fp32", path=checkpoint, shape=shape) for runtime in TORCH_RUNNERS
-    ] + [
-        BenchmarkCase(runtime=runtime, precision=precision, path=path, shape=its_shape)
-        for path, precision, its_shape, made_for in graphs
-        for runtime in _runtimes_of_graph(made_for)
+        BenchmarkCase(runtime, precision, path, its_shape)
+        for path, precision, its_shape, runtimes_of_file in files
+        for runtime in runtimes_of_file
     ]
     for built in read_record(Engines, engine_metrics, "engine").engines:
         missing = "" if built.status == "built" else built.reason or "it was not built"
         path = engine / (built.file or built.backend)
-        cases.append(
-            BenchmarkCase(runtime=built.backend, precision=built.precision, path=path, shape=shape, missing=missing)
-        )
-    return [case for case in cases if _asked_for(case.runtime) in runtimes]
-
-
-def _asked_for(runtime: str) -> str:
-    """Name a runtime as params.yaml does, where both kinds of TensorRT are one."""
-    return load_target(runtime).decided_with if runtime in TARGETS else runtime
+        cases.append(BenchmarkCase(built.backend, built.precision, path, shape, missing))
+    # In params.yaml both kinds of TensorRT are one.
+    names = {name: load_target(name).decided_with for name in TARGETS}
+    return [case for case in cases if names.get(case.runtime, case.runtime) in runtimes]
 
 
 def _runtimes_of_graph(made_for: Iterable[str]) -> list[str]:

@@ -54,7 +54,8 @@ def evaluate_checkpoint(
 
     segmenter, design, recorded = load_checkpoint(checkpoint)
     iou = confusion.iou_per_class()
-    _write_rows(out / "confusion.csv", [["label", *table.names], *_named_rows(table.names, confusion.counts)])
+    named = ([name, *counts] for name, counts in zip(table.names, confusion.counts.tolist(), strict=True))
+    _write_rows(out / "confusion.csv", [["label", *table.names], *named])
     _write_rows(out / "per_image.csv", [["id", "miou", "pixel_accuracy"], *per_image])
     save_confusion(confusion.counts, table.names, out / "confusion.png")
     save_iou_bars(iou, table, out / "iou_per_class.png")
@@ -102,10 +103,6 @@ def score_predictions(
         scores = (single.miou(), single.pixel_accuracy())
         rows.append([sample.id, *("" if math.isnan(score) else f"{score:.6f}" for score in scores)])
     return whole, rows
-
-
-def _named_rows(names: Sequence[str], counts: np.ndarray) -> list[list[object]]:
-    return [[name, *row.tolist()] for name, row in zip(names, counts, strict=True)]
 
 
 def _write_rows(path: Path, rows: Sequence[Sequence[object]]) -> None:

@@ -5,6 +5,8 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import pynvml
+
 from segdistill_runtime.targets.target import all_targets
 
 TELLING_FLAGS = frozenset(
@@ -23,7 +25,7 @@ def machine_record() -> dict[str, object]:
 
     return {
         "cpu": _cpu_info("model name") or platform.processor() or "unknown",
-        "cpu_flags": " ".join(sorted(TELLING_FLAGS.intersection(_cpu_flags()))),
+        "cpu_flags": " ".join(sorted(TELLING_FLAGS.intersection(_cpu_info("flags", "Features").split()))),  # x86, ARM
         "cpu_limited_to": os.environ.get(ISA_LIMIT),  # instructions that oneDNN (PyTorch, OpenVINO) may use
         "governor": _setting(CPU_FOLDER / "cpu0/cpufreq/scaling_governor"),
         "turbo": _turbo(),
@@ -53,18 +55,29 @@ def peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
-def _cpu_info(key: str) -> str:
-    """The first core's entry; empty where there is none."""
+def gpu_joules() -> float | None:
+    """Energy that the first GPU has taken since its driver was loaded; None without a GPU that counts it.
+
+    The counter is the board's (NVML's nvmlDeviceGetTotalEnergyConsumption, Volta and later): whatever else runs on the
+    GPU meanwhile counts too.
+    """
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    try:
+        pynvml.nvmlInit()
+        board = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(0).uuid}")
+        return pynvml.nvmlDeviceGetTotalEnergyConsumption(board) / 1000  # NVML counts millijoules
+    except pynvml.NVMLError:  # no permission, a part of a GPU, or a board without a counter
+        return None
+
+
+def _cpu_info(*keys: str) -> str:
+    """Return the first core's entry by the first key that it has; empty where there is none."""
     file = Path("/proc/cpuinfo")
-    for line in file.read_text().splitlines() if file.is_file() else ():
-        name, _, value = line.partition(":")
-        if name.strip() == key:
-            return value.strip()
-    return ""
-
-
-def _cpu_flags() -> list[str]:
-    return (_cpu_info("flags") or _cpu_info("Features")).split()  # x86, ARM
+    pairs = (line.partition(":") for line in file.read_text().splitlines()) if file.is_file() else ()
+    return next((value.strip() for name, _, value in pairs if name.strip() in keys), "")
 
 
 def _turbo() -> bool | None:
@@ -75,7 +88,7 @@ def _turbo() -> bool | None:
 
 
 def _setting(file: Path) -> str | None:
-    """What the kernel says of one setting; a virtual machine often has none."""
+    """Return what the kernel says of one setting; a virtual machine often has none."""
     return file.read_text().strip() if file.is_file() else None
 
 

@@ -19,7 +19,7 @@ from segdistill_runtime.runner import Runner
 
 
 class Agreement:
-    """Takes in pairs of predictions, one image after the other, and sums up how far they agree."""
+    """How far two sets of predictions agree, image after image."""
 
     def __init__(self, classes: ClassTable, boundary_pixels: int):
         self.classes = classes
@@ -57,11 +57,7 @@ class Agreement:
 
 
 def require_size(samples: Sequence[Sample], height: int, width: int) -> None:
-    """Exported graphs have one size, and an evaluation at another would be a different claim.
-
-    Raises:
-        ArtifactError: an image of the split has another size.
-    """
+    """Raise ArtifactError if an image has not the one size of the exported graphs."""
     for sample in samples:
         found = image_size(sample.image)[::-1]
         if found != (height, width):
@@ -94,23 +90,19 @@ def engine_budget(parity: ParityParams, precision: str) -> BudgetParams:
 
 
 def complaints(parity: Parity, budget: BudgetParams) -> list[str]:
-    """In which measures an artifact is over its budget, in words with both numbers; none if it is within."""
+    """Say in which measures an artifact is over its budget, with both numbers; none if it is within."""
     found = []
-    if parity.pixel_agreement < budget.min_pixel_agreement:
-        found.append(
-            f"{100 * parity.pixel_agreement:.4f} % equal pixels, needed are {100 * budget.min_pixel_agreement:g} % "
-            f"(worst image {parity.worst_image}: {100 * parity.worst_agreement:.2f} %)"
-        )
-    if parity.boundary_agreement is not None and parity.boundary_agreement < budget.min_boundary_agreement:
-        found.append(
-            f"{100 * parity.boundary_agreement:.3f} % equal pixels at boundaries, needed are "
-            f"{100 * budget.min_boundary_agreement:g} %"
-        )
-    if parity.miou_lost_points > budget.max_miou_lost_points:
-        found.append(f"{parity.miou_lost_points:.3f} points of mIoU lost, allowed are {budget.max_miou_lost_points:g}")
-    if parity.worst_class_lost_points > budget.max_class_lost_points:
-        found.append(
-            f"{parity.worst_class_lost_points:.3f} points of IoU lost by class {parity.worst_class}, allowed are "
-            f"{budget.max_class_lost_points:g}"
-        )
+    pixels, boundary = parity.pixel_agreement, parity.boundary_agreement
+    if pixels < budget.min_pixel_agreement:
+        worst = f"worst image {parity.worst_image}: {100 * parity.worst_agreement:.2f} %"
+        found.append(f"{100 * pixels:.4f} % equal pixels, needed are {100 * budget.min_pixel_agreement:g} % ({worst})")
+    if boundary is not None and boundary < budget.min_boundary_agreement:
+        needed = f"{100 * budget.min_boundary_agreement:g} %"
+        found.append(f"{100 * boundary:.3f} % equal pixels at boundaries, needed are {needed}")
+    for lost, what, allowed in (
+        (parity.miou_lost_points, "mIoU lost", budget.max_miou_lost_points),
+        (parity.worst_class_lost_points, f"IoU lost by class {parity.worst_class}", budget.max_class_lost_points),
+    ):
+        if lost > allowed:
+            found.append(f"{lost:.3f} points of {what}, allowed are {allowed:g}")
     return found

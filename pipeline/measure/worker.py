@@ -4,16 +4,19 @@ Two sessions in one process keep threads spinning on the same cores and slow eac
 as only one of them works at a time.
 """
 
-import multiprocessing
 import time
-from collections.abc import Callable
-from multiprocessing.connection import Connection
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple, Self
+from typing import Any, NamedTuple, Self, TypeVar
 
 import numpy as np
 
 from models.errors import ModelError
+from pipeline.cli import end_with_parent
 from pipeline.data.images import read_image
 from pipeline.errors import SegdistillError
 from pipeline.measure.cases import BenchmarkCase
@@ -25,15 +28,13 @@ from segdistill_runtime.errors import NotAvailable, Refused
 from segdistill_runtime.images import resize
 from segdistill_runtime.runner import InputShape, Runner
 
-TIME_ROUND, TIME_NODES = "time a round", "time the nodes"
-"""What a worker can be told."""
-
 NODE_CALLS = 30
 SETTLE_S = 0.2
 """Untimed calls at the beginning of a turn: the threads of whoever came before go on spinning for so long."""
 SETTLE_CALLS = 2
 """The same before each boundary."""
 
+Answer = TypeVar("Answer")
 Call = Callable[[int], object]
 """The i-th call; each takes the next images."""
 
@@ -53,78 +54,66 @@ class Round(NamedTuple):
 
 
 class Worker:
-    """Starts at once; `ready` waits until the artifact is loaded and warm."""
+    """The process of one case. It begins to load the artifact at once."""
 
-    def __init__(self, case: BenchmarkCase, protocol: Protocol, threads: int, images: list[Path]):
+    def __init__(self, case: BenchmarkCase, protocol: Protocol, images: Sequence[Path]):
         self.case = case
-        context = multiprocessing.get_context("spawn")
-        self.connection, other = context.Pipe()
-        self.process = context.Process(target=_work, args=(other, case, protocol, threads, images), daemon=True)
-        self.process.start()
-        other.close()
+        self.told = (case, protocol, tuple(images))
+        self.pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=end_with_parent)
+        self.opening = self.pool.submit(open_case, *self.told)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.connection.close()  # which the process reads as: go
-        self.process.join(timeout=10)
-        self.process.kill()
-        self.process.join()
+        self.pool.shutdown(cancel_futures=True)
 
-    def ready(self) -> Ready:
-        """Wait for it.
+    def ask(self, order: Callable[[BenchmarkCase, Protocol, tuple[Path, ...]], Answer]) -> Answer:
+        """Let the process do one of the functions below and return what it answers.
 
         Raises:
             BenchmarkError: the artifact is damaged, or the process died.
         """
-        return self.ask(None)
-
-    def ask(self, order: str | None) -> Any:
-        """Give an order; TIME_ROUND gives a Round, TIME_NODES the times of an ONNX file's nodes in ONNX Runtime."""
         try:
-            if order is not None:
-                self.connection.send(order)
-            answer = self.connection.recv()
-        except (EOFError, OSError) as error:  # the other end is gone
-            self.process.join()
+            waiting = self.opening if order is open_case else self.pool.submit(order, *self.told)
+            return waiting.result()  # type: ignore[reportReturnType]: open_case answers Ready
+        except BrokenProcessPool as error:
             raise BenchmarkError(
-                f"measuring {self.case.path} on {self.case.runtime} ended with exit status {self.process.exitcode} "
-                f"and without a result; its own message stands above (-9 means that the machine ran out of memory)"
+                f"measuring {self.case.path} on {self.case.runtime} ended without a result: its process was killed, "
+                f"most likely because memory ran out; its own message, if any, stands above"
             ) from error
-        if isinstance(answer, str):
-            raise BenchmarkError(f"{self.case.path} cannot be measured on {self.case.runtime}: {answer}")
-        return answer
+        except (SegdistillError, ModelError, Refused) as error:
+            what = f"{self.case.path} cannot be measured on {self.case.runtime}"
+            raise BenchmarkError(f"{what}: {type(error).__name__}: {error}") from error
 
 
-def _work(connection: Connection, case: BenchmarkCase, protocol: Protocol, threads: int, images: list[Path]) -> None:
-    """Do what the process is for: answers are a Ready, then what was ordered; a text is the message of an error."""
-    ready = False
+@cache
+def _opened(case: BenchmarkCase, protocol: Protocol, images: tuple[Path, ...]) -> tuple[Runner, dict[str, Call]]:
+    """Load the artifact, once in each process, and warm it up."""
+    runner = open_artifact(case.path, protocol.threads, case.runtime)
+    calls = calls_at_boundaries(runner, images, case.shape)
+    warm_up(calls["image_to_labels"], protocol)
+    return runner, calls
+
+
+def open_case(case: BenchmarkCase, protocol: Protocol, images: tuple[Path, ...]) -> Ready:
     try:
-        with open_artifact(case.path, threads, case.runtime) as runner:
-            calls = calls_at_boundaries(runner, images, case.shape)
-            warm_up(calls["image_to_labels"], protocol)
-            connection.send(Ready(runner.provider, ""))
-            ready = True
-            while True:
-                order = connection.recv()
-                done = _time_boundaries(calls, protocol) if order == TIME_ROUND else _time_nodes(case, threads, images)
-                connection.send(done)
-    except EOFError:  # there will be no further order
-        return
+        return Ready(_opened(case, protocol, images)[0].provider, "")
     except NotAvailable as error:
-        connection.send(str(error) if ready else Ready("", str(error)))
-    except (SegdistillError, ModelError, Refused) as error:
-        connection.send(f"{type(error).__name__}: {error}")
+        return Ready("", str(error))
 
 
-def _time_nodes(case: BenchmarkCase, threads: int, images: list[Path]) -> object:
+def time_nodes(case: BenchmarkCase, protocol: Protocol, images: tuple[Path, ...]) -> list[Any]:
+    """Time the nodes of an ONNX file in ONNX Runtime: a NodeTime each."""
     from pipeline.measure.nodes import node_times  # a process that measures PyTorch must not carry ONNX Runtime
 
-    return node_times(case.path, threads, batch_of([read_image(images[0])] * case.shape.batch, case.shape), NODE_CALLS)
+    batch = batch_of([read_image(images[0])] * case.shape.batch, case.shape)
+    return node_times(case.path, protocol.threads, batch, NODE_CALLS)
 
 
-def _time_boundaries(calls: dict[str, Call], protocol: Protocol) -> Round:
+def time_boundaries(case: BenchmarkCase, protocol: Protocol, images: tuple[Path, ...]) -> Round:
+    """Time one round of calls at each boundary."""
+    _, calls = _opened(case, protocol, images)
     settled = time.perf_counter() + SETTLE_S
     while time.perf_counter() < settled:
         calls["image_to_labels"](0)
@@ -136,8 +125,8 @@ def _time_boundaries(calls: dict[str, Call], protocol: Protocol) -> Round:
     return Round(seconds, round(peak_memory_bytes() / 2**20, 1))
 
 
-def calls_at_boundaries(runner: Runner, images: list[Path], shape: InputShape) -> dict[str, Call]:
-    """Return a call for each boundary, from the narrowest to the widest.
+def calls_at_boundaries(runner: Runner, images: Sequence[Path], shape: InputShape) -> dict[str, Call]:
+    """Return a call for each boundary, from the narrowest to the widest. Images are taken over and over in their order.
 
     `device_compute`: the image lies where the device reads it, and the labels stay there. `with_copies`: from an array
     of the graph's size on the host to labels on the host. `image_to_labels`: from decoded images of their own sizes.
@@ -145,17 +134,16 @@ def calls_at_boundaries(runner: Runner, images: list[Path], shape: InputShape) -
     """
     decoded = [read_image(path) for path in images]
 
-    def turn(call: int) -> list[int]:
-        """Return the images of one call, over and over again in their order."""
-        return [(call * shape.batch + k) % len(images) for k in range(shape.batch)]
+    def batch(call: int, read: Callable[[int], np.ndarray]) -> np.ndarray:
+        return batch_of([read((call * shape.batch + k) % len(images)) for k in range(shape.batch)], shape)
 
-    ready = [batch_of([decoded[j] for j in turn(i)], shape) for i in range(len(images))]
+    ready = [batch(i, decoded.__getitem__) for i in range(len(images))]
     prepared = runner.prepared(ready[0])
     return {
         "device_compute": lambda _: prepared(),
         "with_copies": lambda i: runner.run(ready[i % len(ready)]),
-        "image_to_labels": lambda i: runner.run(batch_of([decoded[j] for j in turn(i)], shape)),
-        "file_to_labels": lambda i: runner.run(batch_of([read_image(images[j]) for j in turn(i)], shape)),
+        "image_to_labels": lambda i: runner.run(batch(i, decoded.__getitem__)),
+        "file_to_labels": lambda i: runner.run(batch(i, lambda j: read_image(images[j]))),
     }
 
 

@@ -64,6 +64,8 @@ def read_section(kind: Any, given: Any) -> Any:
             if reason == "unexpected_keyword_argument":
                 hint = nearest(str(line["loc"][-1]), known_keys(kind))
                 reason = PydanticCustomError("unknown_key", "unknown key{hint}", {"hint": hint})
+            elif reason == "unknown_key":  # of a section in this one that was read by itself
+                reason = PydanticCustomError("unknown_key", line["msg"])  # type: ignore[reportArgumentType]: no template
             lines.append(InitErrorDetails(type=reason, loc=line["loc"], input=line["input"], ctx=line.get("ctx", {})))
         raise ValidationError.from_exception_data(error.title, lines) from error
 

@@ -3,13 +3,12 @@
 The file is read with the parser that DVC uses (YAML 1.2). A run may name a recipe and give only what differs from it.
 """
 
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from pydantic import Field, TypeAdapter, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -28,7 +27,7 @@ from pipeline.params.deployment import (
     ReportParams,
 )
 from pipeline.params.runs import MethodName, RunParams, TeacherParams
-from pipeline.params.sections import Name, known_keys, nearest, section
+from pipeline.params.sections import Name, nearest, read_section, section
 from pipeline.params.training import PretrainingParams, TrainingParams
 
 RECIPE = ("network", "prune", "iterations", "learning_rate", "seed")
@@ -153,8 +152,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     except (YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise ParamsError(f"{path} is not YAML: {error}") from error
     try:
-        # Through JSON: strict dataclasses refuse the dicts of Python for nested sections.
-        params = TypeAdapter(Params).validate_json(json.dumps(_with_recipes(tree), default=str))
+        params: Params = read_section(Params, _with_recipes(tree))
     except ValidationError as error:
         lines = "\n".join(f"  {_complaint(e)}" for e in error.errors())
         raise ParamsError(f"{path} is not valid:\n{lines}") from error
@@ -216,8 +214,6 @@ def _with_baseline(name: str, runs: Mapping[str, RunParams]) -> RunParams:
 
 def _complaint(error: Any) -> str:
     where = ".".join(str(part) for part in error["loc"] if part != "[key]") or "(whole file)"
-    if error["type"] == "unexpected_keyword_argument":
-        return f"{where}: unknown key{nearest(str(error['loc'][-1]), known_keys(Params))}"
     if error["type"] == "missing":
         return f"{where}: missing"
     value = "" if isinstance(error["input"], dict) else f" (got {error['input']!r})"

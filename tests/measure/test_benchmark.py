@@ -19,7 +19,7 @@ from pipeline.errors import ArtifactError
 from pipeline.measure.benchmark import benchmark_cases
 from pipeline.measure.cases import BenchmarkCase, find_cases
 from pipeline.measure.machine import TELLING_FLAGS, load_average, machine_record
-from pipeline.measure.worker import TIME_ROUND, BenchmarkError, Worker, calls_at_boundaries
+from pipeline.measure.worker import BenchmarkError, Worker, calls_at_boundaries, open_case, time_boundaries
 from pipeline.params.deployment import BenchmarkParams, ShapeParams
 from pipeline.records.benchmark import Protocol
 from pipeline.records.engine import Engine, Engines
@@ -200,14 +200,12 @@ def test_a_damaged_artifact_ends_the_stage_with_its_message(samples: Path, tmp_p
 def test_a_process_that_dies_is_named(run_files: dict[str, Path], samples: Path) -> None:
     images = [sample.image for sample in read_samples(samples, "test")]
     case = BenchmarkCase(runtime="onnxruntime", precision="fp32", path=run_files["export"] / "model.onnx", shape=SHAPE)
-    with Worker(case, PROTOCOL, 1, images) as worker:
-        assert worker.ready().unavailable == ""
-        assert worker.ask(TIME_ROUND).seconds.keys() == set(BOUNDARIES)
-        assert worker.process.pid is not None
-        os.kill(worker.process.pid, signal.SIGKILL)
-        with pytest.raises(BenchmarkError, match="ended with exit status -9 and without a result"):
-            worker.ask(TIME_ROUND)
-    assert not worker.process.is_alive()
+    with Worker(case, PROTOCOL, images) as worker:
+        assert worker.ask(open_case).unavailable == ""
+        assert worker.ask(time_boundaries).seconds.keys() == set(BOUNDARIES)
+        os.kill(worker.pool.submit(os.getpid).result(), signal.SIGKILL)
+        with pytest.raises(BenchmarkError, match="ended without a result: its process was killed"):
+            worker.ask(time_boundaries)
 
 
 def test_the_machine_is_told_in_plain_values() -> None:

@@ -5,7 +5,7 @@ import time
 import pytest
 import torch
 
-from pipeline.measure.energy import gpu_joules
+from pipeline.measure.machine import gpu_joules
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
