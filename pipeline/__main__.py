@@ -105,11 +105,7 @@ def parser_of(name: str) -> tuple[argparse.ArgumentParser, ModuleType]:
 
 
 def profile_folder(named: str) -> Path:
-    """Find a profile by its name below profiles/, or by its folder.
-
-    Raises:
-        ParamsError: there is none; names those that there are.
-    """
+    """Find a profile by its name below profiles/, or by its folder; a ParamsError names those that there are."""
     for folder in (PROFILES / named, Path(named)):
         if (folder / "params.yaml").is_file():
             return folder

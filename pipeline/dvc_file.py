@@ -35,8 +35,7 @@ def run(arguments: argparse.Namespace) -> None:
 def resolve_stages(profile: Path, out: Path) -> None:
     """Write what DVC compares to know whether a stage has to run again: what each depends on, besides files.
 
-    Raises:
-        ParamsError: params.yaml is wrong, in sections that no stage reads too, or dvc.yaml does not fit it.
+    Raises ParamsError if params.yaml is wrong, in sections that no stage reads too, or dvc.yaml does not fit it.
     """
     params = load_params(profile / "params.yaml")
     method_settings(params, params.methods)  # of methods that no run uses, too

@@ -40,10 +40,10 @@ CLASSES, SAMPLES, STATISTICS = "data/prepared/classes.json", "data/curated/sampl
 DATA = {"classes": CLASSES, "samples": SAMPLES}
 TEACHER, TEACHER_CHECKPOINT = "artifacts/teacher", "artifacts/teacher/checkpoint.safetensors"
 PRETRAINED = "artifacts/pretraining"
-SCRATCH = {"scratch": "scratch"}
 WHOLE = re.compile(r"artifacts/(teacher|pretraining|[^/]+/[^/]+)")
 """What DVC tracks of a file among the artifacts: the folder that a stage wrote it in."""
 KEPT_BY_GIT = ("reports/metrics/", "reports/releases/", "reports/summary.json")
+"""Small files; all other outputs go into DVC's cache."""
 
 TORCH = tuple(TORCH_RUNNERS.values())
 RUNNERS = (*TORCH, *TARGETS.values())
@@ -53,18 +53,18 @@ RUNNERS = (*TORCH, *TARGETS.values())
 class Stage:
     """One stage, or the part of it that one run has."""
 
-    script: str
+    script: str  # one of SCRIPTS
     run: str = ""
     settings: Mapping[str, Any]  # all that it reads of params.yaml, by argument of its entry function
     untracked: Mapping[str, set[str]] = field(default_factory=dict)  # keys in settings that change nothing here
     code: tuple[str, ...] = ()  # entries of registries that it uses
     idle: tuple[str, ...] = ()  # modules that it imports, but does not use with these settings
     resumes: bool = False  # it goes on with what it finds in scratch, if that was begun by the same code
-    reads: Mapping[str, str] = field(default_factory=dict)  # by argument; empty for what this run does not need
-    writes: Mapping[str, str] = field(default_factory=dict)  # by argument
-    places: Mapping[str, str] = field(default_factory=dict)  # by argument: scratch, or a folder of the two below
-    also_reads: tuple[str, ...] = ()
-    also_writes: tuple[str, ...] = ()
+    reads: Mapping[str, str] = field(default_factory=dict)  # paths by argument; empty if this run does not need it
+    writes: Mapping[str, str] = field(default_factory=dict)  # paths by argument
+    places: Mapping[str, str] = field(default_factory=dict)  # paths by argument: scratch, or folders that hold
+    also_reads: tuple[str, ...] = ()  # these
+    also_writes: tuple[str, ...] = ()  # and these
 
     @property
     def name(self) -> str:
@@ -74,13 +74,19 @@ class Stage:
     def code_digest(self) -> str:
         return digest(closure([f"stages.{self.script}", *self.code], self.idle))
 
-    @property
-    def arguments(self) -> dict[str, Any]:
-        """What its entry function is called with."""
+    def arguments(self, groups: Mapping[str, type]) -> dict[str, Any]:
+        """Return what its entry function is called with.
+
+        Args:
+            groups: records that hold several arguments, by their own argument; their fields are named like those.
+        """
         name = {"name": self.run} if self.run else {}
         state = {"code": self.code_digest, "scratch": Path("scratch")} if self.resumes else {}
-        paths = {**self.reads, **self.writes, **self.places}
-        return {**name, **state, **self.settings, **{argument: Path(path) for argument, path in paths.items()}}
+        paths = {argument: Path(path) for argument, path in {**self.reads, **self.writes, **self.places}.items()}
+        found = {**name, **state, **self.settings, **paths}
+        return {
+            group: kind(**{key: found.pop(key) for key in kind.__annotations__}) for group, kind in groups.items()
+        } | found
 
     @property
     def deps(self) -> list[str]:
@@ -93,25 +99,20 @@ class Stage:
 
     @property
     def metrics(self) -> list[str]:
-        """Small files that git keeps."""
         return [path for path in (*self.writes.values(), *self.also_writes) if path.startswith(KEPT_BY_GIT)]
 
 
-def run_stage(script: str, entry: Callable[..., None], description: str | None) -> None:
-    """Call a stage's entry function with the arguments that the table has for it; the command line names the run."""
+def run_stage(script: str, entry: Callable[..., None], description: str | None, **groups: type) -> None:
+    """Call a stage's entry function with what the table has for it; the command line names the run."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     if script in OF_RUNS:
         parser.add_argument("run", help="a key of `runs` in params.yaml; for stage evaluate also `teacher`")
     run = vars(parser.parse_args()).get("run", "")
-    run_command(lambda: entry(**load_stage(script, run).arguments))
+    run_command(lambda: entry(**load_stage(script, run).arguments(groups)))
 
 
 def load_stage(script: str, run: str) -> Stage:
-    """Return a stage of the profile in the working directory.
-
-    Raises:
-        ParamsError: params.yaml is wrong, or has no such run.
-    """
+    """Return a stage of the profile in the working directory; raise ParamsError if it has no such run."""
     params = load_params()
     if script in OF_RUNS and run in params.runs:  # of the other runs it would import the methods too
         return run_stages(params, run, params.runs[run])[script]
@@ -148,7 +149,7 @@ def shared_stages(params: Params) -> list[Stage]:
             code=(ADAPTERS[params.dataset.adapter],),
             also_reads=(source,),
             writes={"out": "data/prepared"},
-            places=SCRATCH,
+            places={"scratch": "scratch"},
         ),
         Stage(
             script="curate",
@@ -156,7 +157,7 @@ def shared_stages(params: Params) -> list[Stage]:
             code=RULE_MODULES,
             reads={"prepared": "data/prepared", "review": "review.csv"},
             writes={"out": "data/curated", "report": "reports/curation.md", "pictures": "reports/curation"},
-            places=SCRATCH,
+            places={"scratch": "scratch"},
         ),
         *([pretrain] if pretraining.iterations else []),
         Stage(
@@ -320,11 +321,7 @@ def _sections(params: Params, *names: str) -> dict[str, Any]:
 
 
 def method_settings(params: Params, names: Collection[str]) -> Mapping[str, Any]:
-    """Return the settings of distillation methods, defaults included.
-
-    Raises:
-        ParamsError: one is unknown or out of range.
-    """
+    """Return the settings of distillation methods with defaults; raise ParamsError if one is unknown or wrong."""
     if not names:
         return {}
     from pipeline.distillation.parameters import run_methods  # imports torch

@@ -7,17 +7,8 @@ writes  artifacts/quantize/RUN/ (model_int8.onnx, model_int8_tensorrt.onnx, cali
         reports/metrics/quantize/RUN.json
 """
 
-from dataclasses import fields
-from typing import Any
-
 from pipeline.quantization.quantize import Paths, quantize_run
 from pipeline.stage_table import run_stage
 
-
-def main(**arguments: Any) -> None:
-    paths = Paths(**{each.name: arguments.pop(each.name) for each in fields(Paths)})
-    quantize_run(paths=paths, **arguments)
-
-
 if __name__ == "__main__":
-    run_stage("quantize", main, __doc__)
+    run_stage("quantize", quantize_run, __doc__, paths=Paths)

@@ -6,17 +6,11 @@ reads   artifacts/export/RUN, artifacts/quantize/RUN, artifacts/engine/RUN, repo
 writes  artifacts/release/RUN/, reports/releases/RUN/ (perf.yaml, numerics.yaml)
 """
 
-from typing import Any
+from functools import partial
 
 from pipeline.deploy.release import Folders, package_release
 from pipeline.deploy.signing import signing_key
 from pipeline.stage_table import run_stage
 
-
-def main(**arguments: Any) -> None:
-    folders = Folders(**{name: arguments.pop(name) for name in Folders._fields})
-    package_release(folders=folders, signing_key=signing_key(), **arguments)
-
-
 if __name__ == "__main__":
-    run_stage("release", main, __doc__)
+    run_stage("release", partial(package_release, signing_key=signing_key()), __doc__, folders=Folders)

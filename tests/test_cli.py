@@ -2,11 +2,14 @@
 
 import argparse
 import errno
+import inspect
 import os
+import runpy
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
@@ -16,6 +19,8 @@ from models.errors import ModelError
 from pipeline.__main__ import COMMANDS, IN_PROFILE, ROOT, main, overview, parser_of, profile_folder
 from pipeline.cli import run_command
 from pipeline.errors import ParamsError, SegdistillError
+from pipeline.params.tree import load_params
+from pipeline.stage_table import SCRIPTS, stage_table
 
 
 @pytest.mark.parametrize("error", [SegdistillError("what, where, what to do"), ModelError("what, where, what to do")])
@@ -67,6 +72,23 @@ def test_a_stage_ends_with_one_message(stage: str, tmp_path: Path) -> None:
     assert result.returncode == 1
     assert result.stderr.strip().startswith("ParamsError: cannot read ")
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize("script", SCRIPTS)
+def test_a_script_has_the_arguments_of_its_entry_function_in_the_table(
+    script: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params = load_params(ROOT / "profiles/camvid-half/params.yaml")
+    stages = [stage for stage in stage_table(params) if stage.script == script]
+    bound = []
+
+    def run_stage(name: str, entry: Callable[..., None], _: str, **groups: type) -> None:
+        assert name == script
+        bound.extend(inspect.signature(entry).bind(**stage.arguments(groups)) for stage in stages)
+
+    monkeypatch.setattr("pipeline.stage_table.run_stage", run_stage)
+    runpy.run_module(f"stages.{script}", run_name="__main__")
+    assert len(bound) == len(stages) > 0
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the kernel's signal at a parent's death is Linux's")

@@ -43,14 +43,10 @@ def benchmark_cases(
     """Measure every case at every boundary on real images and write the records as `metrics`.
 
     Each case has a process of its own. They take turns: one round of all of them, then the next. One that cannot run
-    on this machine is recorded as not run, with the reason.
-
-    Raises:
-        BenchmarkError: an artifact is damaged, or a process died.
+    on this machine is recorded as not run, with the reason. A damaged one, or a process that dies, is a BenchmarkError.
     """
     images = [sample.image for sample in read_samples(samples, split)[: benchmark.images]]
-    durations = ("warmup_calls", "warmup_s", "calls", "min_s", "max_s", "rounds", "noisy_above", "threads")
-    asked = {name: getattr(benchmark, name) for name in durations}
+    asked = {name: value for name, value in vars(benchmark).items() if name not in ("runtimes", "images")}
     protocol = Protocol(**asked, split=split, images=len(images))
     machine = {**machine_record(), "load_average_before": load_average()}
     with ExitStack() as stack:

@@ -36,9 +36,6 @@ def find_cases(
         shape: of the graphs that ship.
         other_shapes: of further fp32 graphs.
         export, quantize, engine: folders that these stages left.
-
-    Raises:
-        ArtifactError: a stage's metrics are missing or damaged.
     """
     files = [(checkpoint, "fp32", shape, list(TORCH_RUNNERS))]
     for folder, record in (

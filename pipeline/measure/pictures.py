@@ -9,8 +9,6 @@ from matplotlib.figure import Figure
 from pipeline.data.classes import ClassTable
 from pipeline.data.files import replacing
 
-DOTS_PER_INCH = 110
-
 
 def save_confusion(counts: np.ndarray, names: Sequence[str], path: Path) -> None:
     """Rows are labels; each row is scaled to 1, so the diagonal is the recall of the class."""
@@ -50,4 +48,4 @@ def save_iou_bars(iou: np.ndarray, table: ClassTable, path: Path) -> None:
 
 def _save(figure: Figure, path: Path) -> None:
     with replacing(path) as temporary:
-        figure.savefig(temporary, format="png", dpi=DOTS_PER_INCH)
+        figure.savefig(temporary, format="png", dpi=110)

@@ -11,7 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from functools import cache
 from multiprocessing import get_context
 from pathlib import Path
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 
@@ -34,7 +34,6 @@ SETTLE_S = 0.2
 SETTLE_CALLS = 2
 """The same before each boundary."""
 
-Answer = TypeVar("Answer")
 Call = Callable[[int], object]
 """The i-th call; each takes the next images."""
 
@@ -68,15 +67,10 @@ class Worker:
     def __exit__(self, *error: object) -> None:
         self.pool.shutdown(cancel_futures=True)
 
-    def ask(self, order: Callable[[BenchmarkCase, Protocol, tuple[Path, ...]], Answer]) -> Answer:
-        """Let the process do one of the functions below and return what it answers.
-
-        Raises:
-            BenchmarkError: the artifact is damaged, or the process died.
-        """
+    def ask(self, order: Callable[..., Any]) -> Any:
+        """Let the process do one of the functions below; raise BenchmarkError if the artifact is damaged or it dies."""
         try:
-            waiting = self.opening if order is open_case else self.pool.submit(order, *self.told)
-            return waiting.result()  # type: ignore[reportReturnType]: open_case answers Ready
+            return (self.opening if order is open_case else self.pool.submit(order, *self.told)).result()
         except BrokenProcessPool as error:
             raise BenchmarkError(
                 f"measuring {self.case.path} on {self.case.runtime} ended without a result: its process was killed, "

@@ -47,10 +47,9 @@ def key_of(registry: Collection[str]) -> Callable[[str], str]:
 
 
 def read_section(kind: Any, given: Any) -> Any:
-    """Check a section that the tree of parameters does not declare, and fill in its defaults.
+    """Check a section and fill in its defaults.
 
-    Raises:
-        ValidationError: all complaints at once; an unknown key comes with the known one that is most like it.
+    A ValidationError has all complaints at once; an unknown key comes with the known one that is most like it.
     """
     if isinstance(given, kind):
         return given

@@ -140,11 +140,7 @@ def _different(one: Any, other: Any, names: tuple[str, ...]) -> list[str]:
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
-    """Read and check a params file.
-
-    Raises:
-        ParamsError: not readable, not YAML, or any value wrong: all complaints at once, each with its path.
-    """
+    """Read and check a params file. A ParamsError has all complaints at once, each with its path."""
     try:
         tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -172,8 +168,7 @@ def _with_recipes(tree: Any) -> Any:
     """Complete each run by its recipe."""
     if not isinstance(tree, dict) or not isinstance(tree.get("runs"), dict):
         return tree
-    recipes: Any = tree.get("recipes")
-    recipes = recipes if isinstance(recipes, dict) else {}
+    recipes = tree["recipes"] if isinstance(tree.get("recipes"), dict) else {}
     return {**tree, "runs": {name: _with_recipe(name, run, recipes) for name, run in tree["runs"].items()}}
 
 
