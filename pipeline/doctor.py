@@ -12,8 +12,6 @@ from functools import partial
 from pipeline.errors import MachineError
 from segdistill_runtime.targets.target import Target, all_targets
 
-NEEDED_DISK_GB = 5.0
-NEEDED_SHARED_MEMORY_GB = 0.25
 PROBE = """
 <ir_version: 9, opset_import: ["": 20]>
 probe (uint8[1, 8, 8, 3] image) => (uint8[1, 8, 8] labels) {
@@ -85,8 +83,8 @@ CHECKS = (  # name, whether `make demo` needs it, purpose, answer
     ("DVC remotes", False, "publish and fetch", dvc_remotes),
     ("FiftyOne's database", False, "`make inspect`; the report needs none", fiftyone_database),
     ("chromium", False, "tests of the FiftyOne App", partial(program, "chromium")),
-    ("disk", True, "data, artifacts and DVC's cache", partial(free_space, ".", NEEDED_DISK_GB)),
-    ("/dev/shm", False, "training.workers above 0", partial(free_space, "/dev/shm", NEEDED_SHARED_MEMORY_GB)),
+    ("disk", True, "data, artifacts and DVC's cache", partial(free_space, ".", 5.0)),
+    ("/dev/shm", False, "training.workers above 0", partial(free_space, "/dev/shm", 0.25)),
     *(
         (t.label, t.name == "onnxruntime", f"runs models on a {t.device.upper()}", partial(runtime, t))
         for t in all_targets()

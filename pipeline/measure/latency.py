@@ -11,7 +11,6 @@ MIN_CALLS_FOR_P90 = 64
 MIN_CALLS_FOR_P99 = 662
 """Fewer calls say nothing about that percentile (95 % confidence that the sample reaches beyond it), so it is n/a."""
 
-
 Clock = Callable[[], float]
 """Seconds, from any beginning."""
 

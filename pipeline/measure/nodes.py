@@ -26,12 +26,7 @@ class NodeTime(NamedTuple):
 
 
 def node_times(graph: Path, threads: int, images: np.ndarray, calls: int) -> list[NodeTime]:
-    """Time the nodes of an artifact's graph, in the order in which they run.
-
-    Args:
-        images: uint8, one batch of the graph.
-        calls: after one that is not counted.
-    """
+    """Time the nodes of a graph, in the order in which they run, on one uint8 batch; a first call is not counted."""
     target = OnnxRuntime()
     with tempfile.TemporaryDirectory() as folder:
         options = target.session_options(threads)
