@@ -24,7 +24,7 @@ from pipeline.data.samples import read_samples
 from pipeline.distillation.kd import class_divergence
 from pipeline.distillation.method import align
 from pipeline.distillation.nfd import normalized_distance
-from pipeline.params.training import ClassifierParams, PretrainingParams, TrainingParams
+from pipeline.params.training import PretrainingParams, TrainingParams
 from pipeline.training.device import describe_precision, device_facts, launch
 from pipeline.training.loop import fit, write_curve
 from pipeline.training.network import PRETRAINED, check_weights

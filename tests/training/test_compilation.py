@@ -7,8 +7,7 @@ import torch
 
 from models.classifier import new_classifier
 from pipeline.distillation.objective import DistillationObjective
-from pipeline.params.pretraining import PretrainingParams
-from pipeline.params.training import TrainingParams
+from pipeline.params.training import PretrainingParams, TrainingParams
 from pipeline.pretraining.pretrain import ImitationObjective
 from pipeline.training import compilation
 from pipeline.training.compilation import compile_networks
