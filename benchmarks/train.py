@@ -25,8 +25,8 @@ from pipeline.data.augmentation import distort
 from pipeline.data.crops import TrainingBatch
 from pipeline.data.dataset import network_input
 from pipeline.data.files import write_json
+from pipeline.distillation.method import method_class
 from pipeline.distillation.objective import DistillationObjective
-from pipeline.distillation.parameters import method_class
 from pipeline.measure.machine import peak_memory_bytes
 from pipeline.training.device import best_device, launch, wait_for
 from pipeline.training.objective import SupervisedObjective, Task

@@ -10,8 +10,7 @@ from torch import Tensor, nn
 from models.backbone import FeatureMap
 from models.errors import ModelError
 from models.heads import ConvBNReLU, Head, PixelClassifier
-from models.pooling import pool_to_bins
-from models.resize import bilinear
+from models.resize import bilinear, pool_to_bins
 
 BINS = (1, 2, 4, 8)
 FINER = 3  # maps beside the last

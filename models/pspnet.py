@@ -8,8 +8,7 @@ from torch import Tensor, nn
 
 from models.backbone import FeatureMap
 from models.heads import ConvBNReLU, Head, PixelClassifier
-from models.pooling import pool_to_bins
-from models.resize import bilinear
+from models.resize import bilinear, pool_to_bins
 
 BINS = (1, 2, 3, 6)
 

@@ -324,7 +324,7 @@ def method_settings(params: Params, names: Collection[str]) -> Mapping[str, Any]
     """Return the settings of distillation methods with defaults; raise ParamsError if one is unknown or wrong."""
     if not names:
         return {}
-    from pipeline.distillation.parameters import run_methods  # imports torch
+    from pipeline.distillation.method import run_methods  # imports torch
 
     return run_methods(names, params.methods)
 

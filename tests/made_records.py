@@ -3,9 +3,8 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pipeline.records.export import Activations, Artifact, Export, Precision
-from pipeline.records.parity import Parity
-from pipeline.records.quantization import Calibration, Quantization
+from pipeline.params.sections import Precision
+from pipeline.records.artifacts import Activations, Artifact, Calibration, Export, Parity, Quantization
 
 PARITY = Parity(
     runtime="onnxruntime", images=2, pixel_agreement=0.9999, boundary_agreement=0.999, worst_image="frame_7",

@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline/errors.py": set(),
     "pipeline/code_digest.py": set(),
     "pipeline/params": {"pipeline/errors.py"},
-    "pipeline/records": {"pipeline/errors.py", "pipeline/data/files.py", "segdistill_runtime"},
+    "pipeline/records": {"pipeline/errors.py", "pipeline/params", "pipeline/data/files.py", "segdistill_runtime"},
     "pipeline/data": {"pipeline/errors.py", "pipeline/params"},
     "pipeline/preparation": GROUND,
     "pipeline/curation": GROUND,

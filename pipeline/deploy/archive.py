@@ -7,8 +7,6 @@ from pathlib import Path
 from pipeline.data.files import replacing, sha256, write_text
 from segdistill_runtime.verify import add_key_argument, verify
 
-FIRST_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, help="folder, such as artifacts/release/RUN")
@@ -25,7 +23,7 @@ def write_archive(bundle: Path, archive: Path) -> Path:
     """Write the archive and its hash. The same files give the same bytes: nothing is compressed, no date is kept."""
     with replacing(archive) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as packed:
         for path in sorted(path for path in bundle.rglob("*") if path.is_file()):
-            entry = zipfile.ZipInfo(path.relative_to(bundle).as_posix(), FIRST_DATE)
+            entry = zipfile.ZipInfo(path.relative_to(bundle).as_posix())  # of 1980
             entry.external_attr = (0o100755 if path.suffix == ".sh" else 0o100644) << 16
             packed.writestr(entry, path.read_bytes())
     write_text(archive.with_name(f"{archive.name}.sha256"), f"{sha256(archive)}  {archive.name}\n")

@@ -1,34 +1,66 @@
-"""preprocessing.json of a release: its golden image, and which file each runtime runs."""
+"""preprocessing.json of a release: which file each runtime runs, and a golden image with the labels to expect."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from pipeline.deploy.golden import IMAGE, Golden
-from pipeline.deploy.precision_choice import defaults
-from pipeline.records.decision import Decision
+from PIL import Image
+
+from pipeline.data.files import replacing
+from pipeline.data.images import read_image, write_mask
+from pipeline.data.samples import Sample
+from pipeline.deploy.decisions import defaults
+from pipeline.measure.parity import engine_budget
+from pipeline.params.deployment import ParityParams
+from pipeline.records.artifacts import Artifact
+from pipeline.records.release import Decision
+from pipeline.runtime.artifacts import available_threads, open_artifact
 from segdistill_runtime.contract import Contract, GoldenFiles, LeftOut, RuntimeFile
+from segdistill_runtime.images import resize
+
+IMAGE = "golden/image.png"
+FASTER = "it ships, but another file is faster on this runtime"
 
 
-def release_contract(
-    run: str, size: tuple[int, int], decisions: Sequence[Decision], golden: Golden, min_speedup: Mapping[str, float]
-) -> Contract:
-    """Take from the decisions what a client has to know.
+def write_golden(
+    sample: Sample, size: tuple[int, int], graphs: dict[str, Path], accepted: Sequence[Artifact], parity: ParityParams,
+    bundle: Path,
+) -> GoldenFiles:  # fmt: skip
+    """Write the image without loss and the labels of each graph, run here; returns what the contract says of them.
+
+    The least agreement of a precision allows for two things: a processor that rounds otherwise (its budget), and, since
+    an engine is compared with the labels of fp32, what the precision itself changes in this very image.
 
     Args:
         size: (H, W) of the graphs.
+        graphs: file of each precision, fp32 among them.
     """
+    image = resize(read_image(sample.image, sample.image_sha256), *size)
+    with replacing(bundle / IMAGE) as temporary:
+        Image.fromarray(image).save(temporary, format="PNG", optimize=True)
+    paths = {precision: f"golden/labels_{precision}.png" for precision in graphs}
+    predicted = {}
+    for precision, graph in graphs.items():
+        with open_artifact(graph, available_threads()) as runner:
+            predicted[precision] = runner.run(image[None])[0]
+        with replacing(bundle / paths[precision]) as temporary:
+            write_mask(temporary, predicted[precision])
+    least = {}
+    for precision in sorted({"fp32"} | {artifact.precision for artifact in accepted}):
+        own = float((predicted.get(precision, predicted["fp32"]) == predicted["fp32"]).mean())
+        budget = engine_budget(parity, precision).min_pixel_agreement
+        least[precision] = own + budget - 1.0
+    return GoldenFiles(sample.id, IMAGE, paths, least)
+
+
+def release_contract(
+    run: str, size: tuple[int, int], decisions: Sequence[Decision], golden: GoldenFiles, speedup: Mapping[str, float]
+) -> Contract:
+    """Take from the decisions what a client has to know; `size` is (H, W) of the graphs."""
     best = defaults(decisions)
-    return Contract(
-        run=run,
-        height=size[0],
-        width=size[1],
-        runtimes=[RuntimeFile(d.runtime, d.precision, d.file, d.p50_ms) for d in best],
-        others=[LeftOut(d.runtime, d.precision, d.file, *_why_not(d)) for d in decisions if d not in best],
-        golden=GoldenFiles(golden.sample, IMAGE, golden.labels, golden.min_pixel_agreement),
-        min_speedup=dict(min_speedup),
-    )
-
-
-def _why_not(decision: Decision) -> tuple[str, str]:
-    if decision.verdict == "ships":
-        return decision.verdict, "it ships, but another file is faster on this runtime"
-    return decision.verdict, decision.reason
+    others = [
+        LeftOut(d.runtime, d.precision, d.file, d.verdict, FASTER if d.verdict == "ships" else d.reason)
+        for d in decisions
+        if d not in best
+    ]
+    runtimes = [RuntimeFile(d.runtime, d.precision, d.file, d.p50_ms) for d in best]
+    return Contract(run, *size, runtimes, others, golden, dict(speedup))

@@ -1,6 +1,6 @@
 """What happens inside a graph: the activations of every layer, how large they are, and where two graphs part."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -8,23 +8,17 @@ import numpy as np
 import onnx
 import onnxruntime
 import torch
-from onnx import ModelProto, TensorProto
+from onnx import TensorProto
 from torch.fx import Interpreter, Node
 
 from models.export_wrappers import LabelsGraph
 from pipeline.deploy.onnx_export import to_onnx
+from pipeline.records.artifacts import Activations
 
+HALF_LIMIT = 65504 / 4  # the largest float16, with room for images that nobody has scanned
 OUTSIDE = "graph/"  # what is computed before and after the network, in float32 in any case
 ROUNDED = "_DequantizeLinear_Output"  # of a tensor that is rounded to int8, which does the work of a Relu before it too
 FLOATING = (TensorProto.FLOAT, TensorProto.FLOAT16)
-
-
-class Largest(NamedTuple):
-    """Of all activations of a graph over some images."""
-
-    magnitude: float
-    layer: str
-    finite: bool  # neither NaN nor infinite anywhere
 
 
 class Divergence(NamedTuple):
@@ -42,7 +36,10 @@ class Probe:
 
     def __init__(self, graph: Path):
         model = onnx.shape_inference.infer_shapes(onnx.load(graph))
-        self.layers = _expose_all(model)
+        self.opset = model.opset_import[0].version
+        floating = {i.name: i for i in model.graph.value_info if i.type.tensor_type.elem_type in FLOATING}
+        self.layers = {out: node.name for node in model.graph.node for out in node.output if out in floating}
+        model.graph.output.extend(floating[tensor] for tensor in self.layers)
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # else layers are merged
         options.log_severity_level = 3
@@ -56,43 +53,37 @@ class Probe:
         return {name: np.asarray(value, np.float32) for name, value in zip(self.layers, values, strict=True)}
 
 
-def largest_activation(graph: Path, images: Sequence[np.ndarray]) -> Largest:
-    """Scan a graph: float16 ends at 65504, and what overflows there is an infinity or NaN in the next layer.
-
-    Args:
-        images: each uint8 (1, H, W, 3).
-    """
-    probe = Probe(graph)
-    largest = Largest(0.0, "none", True)
+def largest_activation(graph: Path, images: Sequence[np.ndarray]) -> Activations:
+    """Scan a graph; images uint8 (1, H, W, 3). What overflows in float16 is an infinity or NaN in the next layer."""
+    probe, largest, layer = Probe(graph), 0.0, "none"
     for image in images:
         for tensor, values in probe.activations(image).items():
-            if probe.layers[tensor].startswith(OUTSIDE):
-                continue
-            if not np.isfinite(values).all():
-                return Largest(float("inf"), probe.layers[tensor], False)
-            magnitude = float(np.abs(values).max())
-            if magnitude > largest.magnitude:
-                largest = Largest(magnitude, probe.layers[tensor], True)
-    return largest
+            magnitude = float(np.nan_to_num(np.abs(values).max(), nan=np.inf, posinf=np.inf))
+            if magnitude > largest and not probe.layers[tensor].startswith(OUTSIDE):
+                largest, layer = magnitude, probe.layers[tensor]
+    finite = largest < np.inf
+    return Activations(images=len(images), magnitude=largest, layer=layer, finite=finite, limit_of_fp16=HALF_LIMIT)
 
 
-def first_divergence(source: Mapping[str, np.ndarray], probe: Probe, image: np.ndarray, limit: float) -> Divergence:
-    """The first layer whose relative error is above `limit`; the one with the largest where none is.
+def first_divergence(source: LabelsGraph | Path, graph: Path, image: np.ndarray, limit: float) -> Divergence:
+    """The first layer of `graph` whose relative error is above `limit`; the one with the largest where none is.
 
-    Args:
-        source: the source's activations for the same image; tensors that only one of the two knows are passed over.
+    Tensors that only one of the two knows are passed over.
     """
-    worst = Divergence("none", 0.0)
+    probe, worst = Probe(graph), Divergence("none", 0.0)
+    if isinstance(source, Path):
+        expected = Probe(source).activations(image)
+    else:
+        expected = activations_in_pytorch(source, image, probe.opset)
     found = probe.activations(image)
     for tensor in found:
         values = found.get(f"{tensor}{ROUNDED}", found[tensor])
-        if tensor not in source or source[tensor].shape != values.shape:
-            continue
-        error = relative_error(values, source[tensor])
-        if error > limit:
-            return Divergence(probe.layers[tensor], error)
-        if error > worst.relative_error:
-            worst = Divergence(probe.layers[tensor], error)
+        if tensor in expected and expected[tensor].shape == values.shape:
+            error = relative_error(values, expected[tensor])
+            if error > limit:
+                return Divergence(probe.layers[tensor], error)
+            if error > worst.relative_error:
+                worst = Divergence(probe.layers[tensor], error)
     return worst
 
 
@@ -107,7 +98,7 @@ def activations_in_pytorch(graph: LabelsGraph, image: np.ndarray, opset: int) ->
     """What PyTorch computes in the traced graph that is exported, by the tensor names of the exported file."""
     program = to_onnx(graph, torch.from_numpy(image), opset, "labels", None).exported_program
     assert program is not None
-    recorder = _Recorder(program.module())
+    recorder = _Recorder(program.module())  # type: ignore[reportArgumentType]
     with torch.inference_mode():
         recorder.run(torch.from_numpy(image))
     return recorder.values
@@ -116,8 +107,8 @@ def activations_in_pytorch(graph: LabelsGraph, image: np.ndarray, opset: int) ->
 class _Recorder(Interpreter):
     """Keeps what every node of a traced graph computes."""
 
-    def __init__(self, module: torch.nn.Module):
-        super().__init__(module)  # type: ignore[reportArgumentType]
+    def __init__(self, module: torch.fx.GraphModule):
+        super().__init__(module)
         self.values: dict[str, np.ndarray] = {}
 
     def run_node(self, n: Node) -> object:
@@ -125,11 +116,3 @@ class _Recorder(Interpreter):
         if isinstance(value, torch.Tensor) and value.is_floating_point() and n.op == "call_function":
             self.values[n.name] = value.float().numpy()
         return value
-
-
-def _expose_all(model: ModelProto) -> dict[str, str]:
-    """Make every floating-point tensor an output; returns the layer that computes each, by tensor name."""
-    types = {info.name: info.type.tensor_type.elem_type for info in model.graph.value_info}
-    layers = {output: node.name for node in model.graph.node for output in node.output if types.get(output) in FLOATING}
-    model.graph.output.extend(info for info in model.graph.value_info if info.name in layers)
-    return layers

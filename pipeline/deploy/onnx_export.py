@@ -26,30 +26,21 @@ SCOPES = "pkg.torch.onnx.name_scopes"
 
 def export_graph(
     graph: LabelsGraph | LogitsGraph, design: Design, shape: InputShape, opset: int, max_nodes: int, path: Path
-) -> ModelProto:
+) -> None:
     """Write one self-contained ONNX file for images of one shape.
 
-    The output is called `labels` or `logits`; the class names stand in the file's metadata. Nodes have the names of
-    the layers that they come from.
-
-    Raises:
-        ArtifactError: the result has another opset, unknown operators, too many nodes, or a machine's paths in it.
+    The output is called `labels` or `logits`; nodes have the names of their layers. The result passes `check_graph`.
     """
     output = "labels" if isinstance(graph, LabelsGraph) else "logits"
-    image = torch.zeros(*shape, 3, dtype=torch.uint8)
     with replacing(path) as temporary:
-        to_onnx(graph, image, opset, output, temporary)
+        to_onnx(graph, torch.zeros(*shape, 3, dtype=torch.uint8), opset, output, temporary)
         model = _folded(onnx.load(temporary))
         _name_by_layers(model)
         _clean(model)
-        metadata = {
-            "segdistill.design": json.dumps(asdict(design)),
-            "segdistill.classes": json.dumps(design.class_names),
-        }
-        onnx.helper.set_model_props(model, metadata)
+        described = {"design": asdict(design), "classes": design.class_names}
+        onnx.helper.set_model_props(model, {f"segdistill.{key}": json.dumps(value) for key, value in described.items()})
         onnx.save(model, temporary)
         check_graph(temporary, opset, max_nodes, ALLOWED_OPS)
-    return model
 
 
 def to_onnx(
@@ -89,15 +80,9 @@ def _name_by_layers(model: ModelProto) -> None:
 def _clean(model: ModelProto) -> None:
     """Drop the exporter's notes: they hold paths and source lines, and make the bytes differ between checkouts."""
     model.ir_version = IR_VERSION
+    graph = model.graph
     del model.metadata_props[:]
-    del model.graph.metadata_props[:]
-    model.doc_string = model.graph.doc_string = ""
-    for part in (
-        *model.graph.node,
-        *model.graph.value_info,
-        *model.graph.initializer,
-        *model.graph.input,
-        *model.graph.output,
-    ):
+    model.doc_string = ""
+    for part in (graph, *graph.node, *graph.value_info, *graph.initializer, *graph.input, *graph.output):
         del part.metadata_props[:]
         part.doc_string = ""

@@ -56,27 +56,24 @@ def read_lock(path: Path) -> list[Pin]:
 
 def _pin(path: Path, line: str) -> Pin:
     required, digests = HASH.sub("", line).strip(), HASH.findall(line)
+
+    def refused(why: str) -> ArtifactError:
+        return ArtifactError(f"{path}: {required[:80]!r} {why}; make it again with `make lock`")
+
     try:
         requirement = Requirement(required)
     except InvalidRequirement as error:
-        raise ArtifactError(f"{path}: {required[:80]!r} pins no package; make it again with `make lock`") from error
+        raise refused("pins no package") from error
     versions = [s.version for s in requirement.specifier if s.operator == "==" and "*" not in s.version]
     if len(versions) != 1 or len(requirement.specifier) != 1 or requirement.url or requirement.extras:
-        raise ArtifactError(f"{path}: {required[:80]!r} is not one exact version; make it again with `make lock`")
+        raise refused("is not one exact version")
     if not digests:
-        raise ArtifactError(
-            f"{path}: {required[:80]!r} has no hash, so anything of that name could be installed; "
-            f"make it again with `make lock`"
-        )
+        raise refused("has no hash, so anything of that name could be installed")
     return Pin(canonicalize_name(requirement.name), versions[0], str(requirement.marker or ""), tuple(digests))
 
 
 def read_licenses(path: Path) -> dict[tuple[str, str], Licensed]:
-    """The rows of a list of licenses, by package and version.
-
-    Raises:
-        ArtifactError: there is none, or it is not such a list.
-    """
+    """The rows of a list of licenses, by package and version; ArtifactError if there is none, or it is no such list."""
     try:
         rows = list(csv.reader(_text(path).splitlines(), strict=True))
     except csv.Error as error:

@@ -9,8 +9,8 @@ import uuid
 from pathlib import Path
 from typing import Any
 
-from pipeline.data.files import sha256, write_json
-from pipeline.deploy.requirements_lock import LICENSES, LOCK, Licensed, Pin, read_licenses, read_lock
+from pipeline.data.files import sha256
+from pipeline.deploy.requirements_lock import LICENSES, LOCK, Pin, read_licenses, read_lock
 from pipeline.errors import ArtifactError
 
 BILL = "sbom.cdx.json"
@@ -18,21 +18,18 @@ MODELS = (".onnx", ".engine")
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:segdistill:sbom")
 
 
-def write_bill(name: str, bundle: Path) -> None:
-    """Write the bill of a bundle that holds everything else but its manifest."""
-    write_json(bundle / BILL, bill_of_materials(name, bundle))
-
-
 def bill_of_materials(name: str, bundle: Path) -> dict[str, Any]:
-    """Return the bill of a run's bundle.
+    """Return the bill of a run's bundle that holds everything else but its manifest.
 
     Raises:
         ArtifactError: the bundle's lock cannot be read, or the license of a package is not listed.
     """
     licenses = read_licenses(bundle / LICENSES)
-    models = [_model(path, bundle) for path in sorted(bundle.rglob("*")) if path.suffix in MODELS]
-    packages = [_package(pin, licenses, bundle / LICENSES) for pin in read_lock(bundle / LOCK)]
-    components = [*models, *packages]
+    components = [_model(path, bundle) for path in sorted(bundle.rglob("*")) if path.suffix in MODELS]
+    for pin in read_lock(bundle / LOCK):
+        if (pin.name, pin.version) not in licenses:
+            raise ArtifactError(f"{bundle / LICENSES} does not know the license of {pin}; run make licenses")
+        components.append(_package(pin, licenses[pin.name, pin.version].license))
     content = {
         "metadata": {
             "tools": {"components": [{"type": "application", "name": "segdistill"}]},
@@ -53,19 +50,11 @@ def bill_of_materials(name: str, bundle: Path) -> dict[str, Any]:
 
 
 def _model(path: Path, bundle: Path) -> dict[str, Any]:
-    inside = path.relative_to(bundle).as_posix()
-    return {
-        "type": "machine-learning-model",
-        "bom-ref": f"file:{inside}",
-        "name": inside,
-        "hashes": [{"alg": "SHA-256", "content": sha256(path)}],
-    }
+    inside, hashes = path.relative_to(bundle).as_posix(), [{"alg": "SHA-256", "content": sha256(path)}]
+    return {"type": "machine-learning-model", "bom-ref": f"file:{inside}", "name": inside, "hashes": hashes}
 
 
-def _package(pin: Pin, licenses: dict[tuple[str, str], Licensed], listed_in: Path) -> dict[str, Any]:
-    known = licenses.get((pin.name, pin.version))
-    if known is None:
-        raise ArtifactError(f"{listed_in} does not know the license of {pin}; run make licenses")
+def _package(pin: Pin, license: str) -> dict[str, Any]:
     files = {
         "type": "distribution",
         "url": pin.purl,  # wherever the receiver gets it from
@@ -78,7 +67,7 @@ def _package(pin: Pin, licenses: dict[tuple[str, str], Licensed], listed_in: Pat
         "name": pin.name,
         "version": pin.version,
         "purl": pin.purl,
-        "licenses": [{"expression": known.license, "acknowledgement": "declared"}],
+        "licenses": [{"expression": license, "acknowledgement": "declared"}],
         "externalReferences": [files],
         **({"properties": [{"name": "segdistill:marker", "value": pin.marker}]} if pin.marker else {}),
     }

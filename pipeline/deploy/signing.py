@@ -8,35 +8,23 @@ import argparse
 import os
 from pathlib import Path
 
+from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_pem_private_key,
-)
 
 from pipeline.errors import ArtifactError
 
 KEY_VARIABLE = "SEGDISTILL_SIGNING_KEY"
-PRIVATE = 0o600  # for its owner's eyes
 
 
 def signing_key() -> Path | None:
     """The private key that the user's environment names, if there is one."""
-    named = os.environ.get(KEY_VARIABLE)
-    return Path(named) if named else None
+    return Path(named) if (named := os.environ.get(KEY_VARIABLE)) else None
 
 
 def sign(data: bytes, private_key: Path) -> bytes:
-    """The 64 bytes of the signature. The same data and key always give the same bytes.
-
-    Raises:
-        ArtifactError: no such file, no PEM file without a password, or a key of another kind.
-    """
+    """Return the 64 bytes of the signature; ArtifactError for a file that is no Ed25519 key without a password."""
     try:
-        key = load_pem_private_key(private_key.read_bytes(), password=None)
+        key = serialization.load_pem_private_key(private_key.read_bytes(), password=None)
     except OSError as error:
         raise ArtifactError(
             f"signing key {private_key} cannot be read ({error.strerror}); {KEY_VARIABLE} must name the private key "
@@ -50,32 +38,21 @@ def sign(data: bytes, private_key: Path) -> bytes:
 
 
 def make_key(private_key: Path) -> Path:
-    """Write a new key pair; the public key's path is returned. Nothing that exists is overwritten.
-
-    Raises:
-        ArtifactError: one of the two files exists or cannot be written.
-    """
-    key = Ed25519PrivateKey.generate()
-    public_key = private_key.with_name(f"{private_key.name}.pub")
-    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    known = key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo)
-    if public_key.exists():
-        raise ArtifactError(f"{public_key} exists; a key that signed something must not be lost, choose another name")
-    _write_new(private_key, secret, PRIVATE)
-    _write_new(public_key, known, 0o644)
+    """Write a new key pair, and return the public key's path; ArtifactError if one of the two files exists."""
+    key, public_key = Ed25519PrivateKey.generate(), private_key.with_name(f"{private_key.name}.pub")
+    pem, password = serialization.Encoding.PEM, serialization.NoEncryption()
+    secret = key.private_bytes(pem, serialization.PrivateFormat.PKCS8, password)
+    known = key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
+    for path in (private_key, public_key):
+        if path.exists():
+            raise ArtifactError(f"{path} exists; a key that signed something must not be lost, choose another name")
+    for path, data, mode in ((private_key, secret, 0o600), (public_key, known, 0o644)):
+        try:
+            with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+                file.write(data)
+        except OSError as error:
+            raise ArtifactError(f"{path} cannot be written: {error.strerror}") from error
     return public_key
-
-
-def _write_new(path: Path, data: bytes, mode: int) -> None:
-    try:
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
-            file.write(data)
-    except FileExistsError as error:
-        raise ArtifactError(
-            f"{path} exists; a key that signed something must not be lost, choose another name"
-        ) from error
-    except OSError as error:
-        raise ArtifactError(f"{path} cannot be written: {error.strerror}") from error
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -11,8 +11,7 @@ from torch import Tensor, nn
 from models.folding import fold_batchnorms
 from models.resize import bilinear
 from models.segmenter import SegmentationOutput, Segmenter
-from pipeline.distillation.method import Labels, Logits, at_least_float32
-from pipeline.distillation.parameters import method_class
+from pipeline.distillation.method import Labels, Logits, at_least_float32, method_class
 from pipeline.params.runs import RunParams
 from pipeline.training.objective import Loss, SupervisedObjective, Task
 

@@ -20,11 +20,10 @@ from pipeline.distillation.unlabelled import choose_unlabelled
 from pipeline.errors import ArtifactError
 from pipeline.params.runs import RunParams
 from pipeline.params.training import TrainingParams
-from pipeline.training.class_weights import load_class_weights
 from pipeline.training.device import describe_precision, device_facts, launch
 from pipeline.training.loop import fit, write_curve
 from pipeline.training.network import describe_weights, new_network, pretrained_backbone, save_network
-from pipeline.training.objective import SupervisedObjective, Task
+from pipeline.training.objective import SupervisedObjective, Task, load_class_weights
 from pipeline.training.resume import scratch_folder, training_identity
 
 

@@ -5,10 +5,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pipeline.params.deployment import ShapeParams
-from pipeline.records.engine import Engines
-from pipeline.records.export import Export
+from pipeline.records.artifacts import Engines, Export, Quantization
 from pipeline.records.files import read_record
-from pipeline.records.quantization import Quantization
 from pipeline.runtime import TORCH_RUNNERS
 from segdistill_runtime.runner import InputShape
 from segdistill_runtime.targets import TARGETS

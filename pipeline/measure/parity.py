@@ -14,7 +14,7 @@ from pipeline.data.samples import Sample
 from pipeline.errors import ArtifactError
 from pipeline.measure.accuracy import ConfusionMatrix
 from pipeline.params.deployment import BudgetParams, ParityParams
-from pipeline.records.parity import Parity
+from pipeline.records.artifacts import Parity
 from segdistill_runtime.runner import Runner
 
 

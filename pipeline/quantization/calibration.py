@@ -1,13 +1,12 @@
 """The images from which the ranges of activations are taken: of train, from the darkest to the brightest."""
 
 import csv
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.data.files import write_text
+from pipeline.data.files import replacing
 from pipeline.data.images import read_image
 from pipeline.data.samples import Sample
 from pipeline.errors import DatasetError
@@ -27,26 +26,24 @@ def choose_calibration(samples: Sequence[Sample], count: int, height: int, width
         raise DatasetError(
             f"{len(samples)} training images, quantization.calibration_images asks for {count}; lower it in params.yaml"
         )
-    candidates = spread(samples, CANDIDATES * count)
-    brightness = []
-    for sample in candidates:
+    brightness: dict[Sample, float] = {}
+    for sample in spread(samples, CANDIDATES * count):
         image = read_image(sample.image, sample.image_sha256)
         if image.shape[:2] != (height, width):
             raise DatasetError(
                 f"{sample.image} has {image.shape[0]}x{image.shape[1]} pixels, the exported graph takes "
                 f"{height}x{width}: ranges of resized images would be others; give training images of that size"
             )
-        brightness.append(float(image.mean()))
-    return spread([candidates[i] for i in np.argsort(brightness, kind="stable")], count)
+        brightness[sample] = float(image.mean())
+    return spread(sorted(brightness, key=brightness.__getitem__), count)
 
 
 def write_calibration(path: Path, samples: Sequence[Sample]) -> None:
     """The list that the card names: which images, and what their bytes were."""
-    text = io.StringIO()
-    rows = csv.writer(text, lineterminator="\n")
-    rows.writerow(["id", "image", "image_sha256"])
-    rows.writerows([sample.id, sample.image.as_posix(), sample.image_sha256] for sample in samples)
-    write_text(path, text.getvalue())
+    with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        rows = csv.writer(file, lineterminator="\n")
+        rows.writerow(["id", "image", "image_sha256"])
+        rows.writerows([sample.id, sample.image.as_posix(), sample.image_sha256] for sample in samples)
 
 
 def spread(samples: Sequence[Sample], count: int) -> list[Sample]:

@@ -5,53 +5,56 @@ al. (arXiv 1712.05877). BatchNorms are folded first, so what is trained are the 
 The loss is the run's own, its distillation included.
 """
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from typing import Self, TypeVar
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from models.export_wrappers import LARGEST_GREY
 from models.folding import fold_batchnorms
 from models.segmenter import Segmenter
 
-Conv = TypeVar("Conv", bound=nn.Conv2d)
 LEVELS = 255  # steps of uint8 activations
 LARGEST = 127  # of symmetric int8 weights
 SMALLEST_RANGE = 1e-12  # of a channel or map that is never anything but 0
 
 
-class RoundedConv(nn.Conv2d):
-    """A convolution that sees its input in 256 levels and its weights in 255 for each output channel.
+@contextmanager
+def rounding(segmenter: Segmenter, images: Sequence[np.ndarray]) -> Iterator[None]:
+    """Meanwhile every convolution sees its input in 256 levels, and its weights in 255 for each output channel.
 
-    The range of its input is taken while it watches, and fixed afterwards.
+    The ranges of the inputs are those of the images, uint8 (1, H, W, 3). The segmenter stays folded and without its
+    auxiliary head; afterwards it is on the CPU and in eval mode.
     """
+    segmenter.auxiliary_head = None
+    convolutions = [part for part in fold_batchnorms(segmenter).modules() if isinstance(part, nn.Conv2d)]
+    for conv in convolutions:
+        conv.register_buffer("low", torch.zeros(()))  # 0 must be a level: it is what padding is
+        conv.register_buffer("high", torch.zeros(()))
+    with ExitStack() as hooks, torch.no_grad():
+        for conv in convolutions:
+            hooks.enter_context(conv.register_forward_pre_hook(_widen_range))
+        for image in images:
+            segmenter(torch.from_numpy(image).permute(0, 3, 1, 2).float() / LARGEST_GREY)
+    with ExitStack() as hooks:
+        for conv in convolutions:
+            hooks.enter_context(conv.register_forward_pre_hook(_round_input))
+            parametrize.register_parametrization(conv, "weight", RoundedWeight())
+            hooks.callback(parametrize.remove_parametrizations, conv, "weight", leave_parametrized=False)
+        yield
+    for conv in convolutions:
+        del conv.low, conv.high
+    segmenter.cpu().eval()
 
-    low: Tensor
-    high: Tensor
-    watches: bool
 
-    @classmethod
-    def of(cls, conv: nn.Conv2d) -> Self:
-        rounded = _with_weights_of(conv, cls)
-        rounded.register_buffer("low", torch.zeros(()))  # 0 must be a level: it is what padding is
-        rounded.register_buffer("high", torch.zeros(()))
-        rounded.watches = False
-        return rounded
-
-    def plain(self) -> nn.Conv2d:
-        """The convolution without the rounding."""
-        return _with_weights_of(self, nn.Conv2d)
-
-    def forward(self, input: Float[Tensor, "n c h w"]) -> Float[Tensor, "n k u v"]:
-        if self.watches:
-            self.low.copy_(torch.minimum(self.low, input.min()))
-            self.high.copy_(torch.maximum(self.high, input.max()))
-            return super().forward(input)
-        return self._conv_forward(round_input(input, self.low, self.high), round_weight(self.weight), self.bias)
+class RoundedWeight(nn.Module):
+    def forward(self, weight: Float[Tensor, "k c h w"]) -> Float[Tensor, "k c h w"]:
+        return round_weight(weight)
 
 
 def round_input(x: Tensor, low: Float[Tensor, ""], high: Float[Tensor, ""]) -> Tensor:
@@ -68,51 +71,10 @@ def round_weight(weight: Float[Tensor, "k c h w"]) -> Float[Tensor, "k c h w"]:
     return torch.fake_quantize_per_channel_affine(weight, largest / LARGEST, zero_points, 0, -LARGEST, LARGEST)
 
 
-def rounded_for_training(segmenter: Segmenter, images: Sequence[np.ndarray]) -> Segmenter:
-    """The segmenter, folded, with every convolution rounding; changed in place and without its auxiliary head.
-
-    Args:
-        images: calibration images for the ranges, each uint8 (1, H, W, 3).
-    """
-    segmenter.auxiliary_head = None
-    fold_batchnorms(segmenter)
-    _replace(segmenter, nn.Conv2d, RoundedConv.of)
-    with _watching(segmenter), torch.no_grad():
-        for image in images:
-            segmenter(torch.from_numpy(image).permute(0, 3, 1, 2).float() / LARGEST_GREY)
-    return segmenter
+def _widen_range(conv: Any, inputs: tuple[Tensor, ...]) -> None:
+    conv.low.copy_(torch.minimum(conv.low, inputs[0].min()))
+    conv.high.copy_(torch.maximum(conv.high, inputs[0].max()))
 
 
-def without_rounding(segmenter: Segmenter) -> Segmenter:
-    """The segmenter with plain convolutions again, in place."""
-    _replace(segmenter, RoundedConv, RoundedConv.plain)
-    return segmenter.cpu().eval()
-
-
-@contextmanager
-def _watching(segmenter: Segmenter) -> Iterator[None]:
-    convolutions = [part for part in segmenter.modules() if isinstance(part, RoundedConv)]
-    for convolution in convolutions:
-        convolution.watches = True
-    try:
-        yield
-    finally:
-        for convolution in convolutions:
-            convolution.watches = False
-
-
-def _replace(module: nn.Module, kind: type[Conv], make: Callable[[Conv], nn.Conv2d]) -> None:
-    for name, child in module.named_children():
-        if isinstance(child, kind):
-            setattr(module, name, make(child))
-        else:
-            _replace(child, kind, make)
-
-
-def _with_weights_of(conv: nn.Conv2d, kind: type[Conv]) -> Conv:
-    other = kind(
-        conv.in_channels, conv.out_channels, conv.kernel_size, conv.stride, conv.padding,  # type: ignore[reportArgumentType]
-        conv.dilation, conv.groups, conv.bias is not None, conv.padding_mode,  # type: ignore[reportArgumentType]
-    )  # fmt: skip
-    other.weight, other.bias = conv.weight, conv.bias
-    return other
+def _round_input(conv: Any, inputs: tuple[Tensor, ...]) -> Tensor:
+    return round_input(inputs[0], conv.low, conv.high)

@@ -13,8 +13,7 @@ from pipeline.data.samples import Sample
 from pipeline.measure.parity import Agreement, complaints
 from pipeline.params.deployment import BudgetParams
 from pipeline.quantization.quantizer import Quantizer, Target, open_quantized
-from pipeline.records.parity import Parity
-from pipeline.records.quantization import LayerChoice, LayerLoss
+from pipeline.records.artifacts import LayerChoice, LayerLoss, Parity
 from pipeline.runtime.artifacts import available_threads, open_artifact
 
 
@@ -22,9 +21,7 @@ class LayerSensitivity:
     """Measures quantized graphs on some labelled images, against the predictions of the float graph `source`."""
 
     def __init__(self, samples: Sequence[Sample], classes: ClassTable, boundary_pixels: int, source: Path):
-        self.samples = samples
-        self.classes = classes
-        self.boundary_pixels = boundary_pixels
+        self.samples, self.classes, self.boundary_pixels = samples, classes, boundary_pixels
         with open_artifact(source, available_threads()) as runner:
             self.reference = [runner.run(read_image(sample.image, sample.image_sha256)[None])[0] for sample in samples]
 
@@ -39,8 +36,7 @@ class LayerSensitivity:
     def of_layers(self, quantizer: Quantizer, title: str) -> list[LayerLoss]:
         """Quantize each layer alone and measure what it loses; the largest loss first."""
         with tempfile.TemporaryDirectory() as folder:
-            graph = Path(folder) / "one_layer.onnx"
-            found = []
+            graph, found = Path(folder) / "one_layer.onnx", []
             for name in track(quantizer.layers, f"{title}: layer sensitivity"):
                 quantizer.quantize_alone(name, graph)
                 found.append(LayerLoss(name=name, lost_points=self.parity(graph, "cpu").miou_lost_points))
@@ -48,20 +44,12 @@ class LayerSensitivity:
 
 
 def choose_layers(
-    quantizer: Quantizer,
-    target: Target,
-    sensitivity: LayerSensitivity,
-    budget: BudgetParams,
-    max_float_layers: int,
-    most_sensitive: Callable[[], Sequence[LayerLoss]],
-) -> LayerChoice:
-    """Quantize everything, then keep one more layer in floating point until the graph is within its budget.
+    quantizer: Quantizer, target: Target, sensitivity: LayerSensitivity, budget: BudgetParams,
+    max_float_layers: int, most_sensitive: Callable[[], Sequence[LayerLoss]],
+) -> LayerChoice:  # fmt: skip
+    """Keep one more layer in floating point until the graph is within its budget; else return what loses least.
 
-    Args:
-        most_sensitive: lists layers, largest loss first; called only if quantizing everything is over budget.
-
-    Returns:
-        The first choice within the budget, or the one that loses least.
+    `most_sensitive` lists layers, largest loss first; it is called only if quantizing everything is over budget.
     """
     tried: list[LayerChoice] = []
     with tempfile.TemporaryDirectory() as folder:

@@ -1,8 +1,7 @@
 """From a float graph to int8 with quantize and dequantize nodes; ONNX Runtime's quantizer is used here only.
 
-Two artifacts come from the same ranges, because no runtime likes the other's: unsigned activations for CPUs, whose
-int8 instructions multiply uint8 by int8; and symmetric signed ones with float16 around them for TensorRT, which knows
-no other.
+Two artifacts come from the same ranges: unsigned activations for CPUs, whose int8 instructions multiply uint8 by int8;
+and symmetric signed ones with float16 around them for TensorRT, which knows no other.
 """
 
 import logging
@@ -12,7 +11,6 @@ from typing import Literal
 
 import numpy as np
 import onnx
-from onnx import ModelProto
 from onnxruntime.quantization import CalibrationDataReader, CalibrationMethod, QuantFormat, QuantType, quantize_static
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
@@ -30,16 +28,15 @@ CPU_OPERATORS = ("Conv", "Add", "Relu", "MaxPool", "Concat")
 """What lies between convolutions, so that values stay int8 from one to the next. Not resizing, by either form: its
 rounding costs a third of the budget and saves no time (docs/log.md)."""
 CONVOLUTIONS = ("Conv",)  # TensorRT fuses what lies between by itself
+SYMMETRIC = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
 
 
 class Quantizer:
-    """Quantizes one graph in different ways by ranges that are measured once.
+    """Quantizes one fp32 graph in different ways by ranges that are measured once.
 
     Args:
-        graph: fp32, with images in and labels out.
         images: calibration images, each uint8 (1, H, W, 3).
         clip_percentile: of the activations of a tensor, 100 for all of them.
-        scratch: a folder for intermediate files.
         max_nodes: as for the export, not counting those that quantize.
     """
 
@@ -47,12 +44,9 @@ class Quantizer:
         self, graph: Path, images: Sequence[np.ndarray], clip_percentile: float, scratch: Path, max_nodes: int
     ):
         scratch.mkdir(parents=True, exist_ok=True)
-        self.graph = scratch / "prepared.onnx"
-        self.ranges = scratch / "ranges.json"
+        self.graph, self.ranges = scratch / "prepared.onnx", scratch / "ranges.json"
         self.ranges.unlink(missing_ok=True)  # of another graph or other images
-        self.images = images
-        self.clip_percentile = clip_percentile
-        self.max_nodes = max_nodes
+        self.images, self.clip_percentile, self.max_nodes = images, clip_percentile, max_nodes
         with room_for(self.graph):
             # Nothing is fused or renamed here: a layer must be found again by its name.
             quant_pre_process(graph, self.graph, skip_optimization=True, skip_symbolic_shape=True)
@@ -65,10 +59,9 @@ class Quantizer:
             if target == "cpu":
                 self._quantize(QuantType.QUInt8, CPU_OPERATORS, float_layers, temporary, {})
             else:
-                symmetric = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
-                self._quantize(QuantType.QInt8, CONVOLUTIONS, float_layers, temporary, symmetric)
-                model = _in_half(onnx.load(temporary))
-                onnx.save(model, temporary)
+                self._quantize(QuantType.QInt8, CONVOLUTIONS, float_layers, temporary, SYMMETRIC)
+                # Images, labels and the resizing of the scores stay as they are.
+                onnx.save(convert_float_to_float16(onnx.load(temporary), keep_io_types=True), temporary)
             check_graph(temporary, self.opset, self.max_nodes, ALLOWED_OPS | QUANTIZING_OPS)
 
     def quantize_alone(self, layer: str, out: Path) -> None:
@@ -78,35 +71,22 @@ class Quantizer:
             self._quantize(QuantType.QUInt8, CONVOLUTIONS, others, temporary, {})
 
     def _quantize(
-        self,
-        activations: QuantType,
-        operators: Sequence[str],
-        float_layers: Iterable[str],
-        out: Path,
+        self, activations: QuantType, operators: Sequence[str], float_layers: Iterable[str], out: Path,
         options: Mapping[str, object],
-    ) -> None:
+    ) -> None:  # fmt: skip
         clipped = self.clip_percentile < UNCLIPPED
+        clipping = {"CalibPercentile": self.clip_percentile} if clipped else {}
         logging.getLogger().setLevel(logging.ERROR)  # it recommends what was done already
         try:
             with room_for(self.graph):
                 quantize_static(
-                    self.graph,
-                    out,
-                    _Reader(self.images),
-                    quant_format=QuantFormat.QDQ,
-                    op_types_to_quantize=list(operators),
-                    per_channel=True,
-                    activation_type=activations,
-                    weight_type=QuantType.QInt8,
-                    nodes_to_exclude=list(float_layers),
+                    self.graph, out, _Reader(self.images), quant_format=QuantFormat.QDQ, per_channel=True,
+                    op_types_to_quantize=list(operators), nodes_to_exclude=list(float_layers),
+                    activation_type=activations, weight_type=QuantType.QInt8,
                     calibrate_method=CalibrationMethod.Percentile if clipped else CalibrationMethod.MinMax,
                     calibration_cache_path=self.ranges,
-                    extra_options={
-                        **options,
-                        "CalibTensorRangeSymmetric": False,
-                        **({"CalibPercentile": self.clip_percentile} if clipped else {}),
-                    },
-                )
+                    extra_options={**options, "CalibTensorRangeSymmetric": False, **clipping},
+                )  # fmt: skip
         finally:
             self.graph.with_stem(f"{self.graph.stem}-inferred").unlink(missing_ok=True)  # stays where it fails
         model = onnx.load(out)
@@ -123,13 +103,7 @@ def open_quantized(graph: Path, target: Target) -> Runner:
 
 class _Reader(CalibrationDataReader):
     def __init__(self, images: Sequence[np.ndarray]):
-        self.feeds = iter(images)
+        self.feeds = iter([{"image": image} for image in images])
 
     def get_next(self) -> dict[str, np.ndarray] | None:  # type: ignore[reportIncompatibleMethodOverride]: theirs is untyped
-        image = next(self.feeds, None)
-        return None if image is None else {"image": image}
-
-
-def _in_half(model: ModelProto) -> ModelProto:
-    """What is not quantized in float16; images, labels and the resizing of the scores stay as they are."""
-    return convert_float_to_float16(model, keep_io_types=True)
+        return next(self.feeds, None)

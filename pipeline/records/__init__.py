@@ -1,1 +1,1 @@
-"""What each stage measures: one file for each record, declared, written and read in one place."""
+"""What each stage measures: declared, written and read in one place."""

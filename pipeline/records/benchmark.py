@@ -3,25 +3,17 @@
 from typing import Literal
 
 from pipeline.records.files import record
-from segdistill_runtime.targets.target import all_targets
+from segdistill_runtime.targets import TARGETS
+from segdistill_runtime.targets.target import load_target
 
-CPU_RUNTIMES, GPU_RUNTIMES = (
-    tuple(target.name for target in all_targets() if target.device == device) for device in ("cpu", "gpu")
-)
-EAGER = "pytorch_eager"
-"""On the GPU if there is one, else on the CPU."""
-IMAGE_TO_LABELS = "image_to_labels"
-"""The boundary that decides: an image in memory in, labels out."""
-BOUNDARIES = ("device_compute", "with_copies", IMAGE_TO_LABELS, "file_to_labels")
-"""From the narrowest to the widest."""
+EAGER = "pytorch_eager"  # on the GPU if there is one, else on the CPU
+IMAGE_TO_LABELS = "image_to_labels"  # the boundary that decides: an image in memory in, labels out
+BOUNDARIES = ("device_compute", "with_copies", IMAGE_TO_LABELS, "file_to_labels")  # from the narrowest to the widest
 
 
 @record
 class Protocol:
-    """How long was measured. Calls and seconds are those of all rounds together.
-
-    The warm-up lasts both its calls and its seconds; timing likewise, but never longer than `max_s`.
-    """
+    """How long was measured, in all rounds together: both calls and seconds, but timing never longer than `max_s`."""
 
     warmup_calls: int
     warmup_s: float
@@ -101,19 +93,14 @@ class Benchmark:
 
     def measured(self, runtime: str, precision: str, shape: tuple[int, int, int]) -> Measurement | None:
         """The measurement from image to labels; None if there is none."""
-        for entry in self.measurements:
-            found = (entry.runtime, entry.precision, entry.shape, entry.boundary, entry.status)
-            if found == (runtime, precision, shape, IMAGE_TO_LABELS, "measured"):
-                return entry
-        return None
+        wanted = (runtime, precision, shape, IMAGE_TO_LABELS, "measured")
+        found = (m for m in self.measurements if (m.runtime, m.precision, m.shape, m.boundary, m.status) == wanted)
+        return next(found, None)
 
     def times_eager(self, runtime: str, p50_ms: float | None, shape: tuple[int, int, int]) -> float | None:
-        """Speed-up of a runtime over PyTorch eager float32.
-
-        None if eager was not measured, was noisy, or ran on another kind of device.
-        """
+        """Speed-up over PyTorch eager float32; None if that was not measured, was noisy, or ran on another device."""
         eager = self.measured(EAGER, "fp32", shape)
         if eager is None or eager.noisy or not eager.p50_ms or not p50_ms:
             return None
-        elsewhere = GPU_RUNTIMES if eager.provider == "cpu" else CPU_RUNTIMES
-        return None if runtime in elsewhere else eager.p50_ms / p50_ms
+        device = "cpu" if eager.provider == "cpu" else "gpu"
+        return eager.p50_ms / p50_ms if runtime not in TARGETS or load_target(runtime).device == device else None

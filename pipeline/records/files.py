@@ -25,15 +25,12 @@ def record(cls: type[T]) -> type[T]:
 
 
 def write_record(path: Path, content: Any) -> None:
-    """Write a record as indented JSON, in the order of its fields."""
-    write_json(path, asdict(content))
+    """Write a record in the order of its fields, as YAML if `path` ends in .yaml, else as indented JSON."""
+    (write_yaml if path.suffix == ".yaml" else write_json)(path, asdict(content))
 
 
 def read_record(kind: type[T], path: Path, stage: str) -> T:
-    """Read a record from JSON, or from YAML if `path` ends in .yaml.
-
-    Args:
-        stage: that writes the file.
+    """Read a record from JSON or YAML that `stage` wrote.
 
     Raises:
         ArtifactError: the file is missing, damaged, or is not such a record; names the first wrong values.
@@ -51,11 +48,7 @@ def read_record(kind: type[T], path: Path, stage: str) -> T:
 
 
 def read_bytes(path: Path, stage: str) -> bytes:
-    """Read a file that a stage writes.
-
-    Raises:
-        ArtifactError: it is missing or cannot be read.
-    """
+    """Read a file that a stage writes; raise ArtifactError if it cannot be read."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -72,10 +65,15 @@ def damaged(path: Path, stage: str, complaint: str) -> ArtifactError:
 
 
 def write_yaml(path: Path, content: object) -> None:
-    """Write plain values as YAML, in their own order, so that two files differ only where their values do."""
+    """Write plain values as YAML atomically."""
+    write_text(path, yaml_text(content))
+
+
+def yaml_text(content: object) -> str:
+    """Return plain values as YAML, in their own order, so that two files differ only where their values do."""
     yaml = YAML(typ="rt", pure=True)
     yaml.width = LINE
     yaml.representer.ignore_aliases = lambda _: True  # type: ignore[reportAttributeAccessIssue]
     text = io.StringIO()
     yaml.dump(content, text)
-    write_text(path, text.getvalue())
+    return text.getvalue()

@@ -2,14 +2,28 @@
 
 from typing import Literal
 
+from pipeline.params.sections import Precision
+from pipeline.records.artifacts import Artifact, Engine, Int8Recipe
 from pipeline.records.benchmark import Benchmark
-from pipeline.records.decision import Decision
-from pipeline.records.engine import Engine
-from pipeline.records.export import Artifact
 from pipeline.records.files import record
-from pipeline.records.quantization import Int8Recipe
 
 Status = Literal["released", "rejected"]
+
+
+@record
+class Decision:
+    """Whether a file ships for a runtime, and why."""
+
+    runtime: str
+    precision: Precision
+    file: str
+    verdict: Literal["ships", "rejected", "undecided"]
+    reason: str
+    miou: float  # 0..1
+    miou_lost_points: float  # of 100, against the checkpoint
+    p50_ms: float | None  # image to labels, batch 1; None if it was not measured
+    p90_ms: float | None  # the same; None also if too few calls were timed
+    speedup: float | None  # over the fastest accepted file of a higher precision; None if there is none
 
 
 @record

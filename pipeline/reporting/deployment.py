@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
-from pipeline.records.benchmark import BOUNDARIES, CPU_RUNTIMES, EAGER, IMAGE_TO_LABELS, Measurement
-from pipeline.records.decision import Decision
-from pipeline.records.engine import Engine
-from pipeline.records.export import PRECISIONS, Artifact
+from pipeline.records.artifacts import Artifact, Engine
+from pipeline.records.benchmark import BOUNDARIES, EAGER, IMAGE_TO_LABELS, Measurement
+from pipeline.records.release import Decision
 from pipeline.reporting.inputs import Inputs, Run
+from segdistill_runtime.precision_choice import PRECISIONS
+from segdistill_runtime.targets.target import load_target
 
 LOAD = "load_average_before"
 """The one entry of a machine's record that differs between runs on the same machine."""
@@ -111,7 +112,9 @@ def pareto_points(runs: Iterable[Run]) -> list[ParetoPoint]:
     """Return the fastest CPU file of each precision that ships; a rejected run has those that would have shipped."""
     found = []
     for run in runs:
-        timed = [d for d in run.decisions if d.verdict == "ships" and d.runtime in CPU_RUNTIMES and d.p50_ms]
+        timed = [
+            d for d in run.decisions if d.verdict == "ships" and load_target(d.runtime).device == "cpu" and d.p50_ms
+        ]
         for precision in PRECISIONS:
             latencies = [(d.p50_ms or 0.0, d.miou) for d in timed if d.precision == precision]
             if latencies:

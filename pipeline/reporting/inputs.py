@@ -10,15 +10,12 @@ from pipeline.data.classes import ClassTable
 from pipeline.data.samples import Sample, read_samples
 from pipeline.inspection.records import TEACHER, InspectedSample, read_inspected
 from pipeline.params.runs import RunParams
+from pipeline.records.artifacts import Artifact, Engines, Export, Quantization
 from pipeline.records.benchmark import IMAGE_TO_LABELS, Benchmark
 from pipeline.records.curation import Statistics
-from pipeline.records.decision import Decision
-from pipeline.records.engine import Engines
 from pipeline.records.evaluation import Evaluation
-from pipeline.records.export import Artifact, Export
 from pipeline.records.files import damaged, read_bytes, read_record
-from pipeline.records.quantization import Quantization
-from pipeline.records.release import Manifest, Numerics
+from pipeline.records.release import Decision, Manifest, Numerics
 from pipeline.records.run import read_evaluation, read_run
 from pipeline.reporting.pictures import Predictions
 from pipeline.reporting.tables import Curve, read_confusion, read_curve, read_image_scores

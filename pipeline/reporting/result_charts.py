@@ -7,7 +7,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pipeline.records.quantization import Quantization
+from pipeline.records.artifacts import Quantization
 from pipeline.reporting.deployment import ParetoPoint, pareto_front
 from pipeline.reporting.formatting import points
 from pipeline.reporting.style import INK, MUTED, TEACHER_COLOR, Chart, draw, log_ticks, rows_from_top

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from pipeline.records.benchmark import IMAGE_TO_LABELS
-from pipeline.records.decision import Decision
+from pipeline.records.release import Decision
 from pipeline.reporting.inputs import Inputs, Run
 
 RUNTIME = "onnxruntime"

@@ -7,11 +7,10 @@ from pipeline.data.crops import crop_dataset
 from pipeline.data.samples import read_samples
 from pipeline.params.runs import TeacherParams
 from pipeline.params.training import TrainingParams
-from pipeline.training.class_weights import load_class_weights
 from pipeline.training.device import describe_precision, device_facts, launch
 from pipeline.training.loop import fit, write_curve
 from pipeline.training.network import describe_weights, new_network, save_network
-from pipeline.training.objective import SupervisedObjective, Task
+from pipeline.training.objective import SupervisedObjective, Task, load_class_weights
 from pipeline.training.resume import scratch_folder, training_identity
 
 

@@ -16,17 +16,24 @@ from pipeline.code_digest import ROOT
 from pipeline.data.classes import ClassTable, LabelClass
 from pipeline.data.files import sha256, write_json
 from pipeline.data.samples import Sample, write_samples
-from pipeline.deploy.release import Folders, manifest, package_release
+from pipeline.deploy.bundle_records import manifest
+from pipeline.deploy.release import Folders, package_release
 from pipeline.deploy.signing import sign
 from pipeline.params.deployment import ReleaseParams, SpeedupParams
 from pipeline.params.tree import load_params
+from pipeline.records.artifacts import (
+    Activations,
+    Artifact,
+    Calibration,
+    Engines,
+    Export,
+    LayerChoice,
+    Parity,
+    Quantization,
+)
 from pipeline.records.benchmark import Benchmark, Measurement, Protocol
-from pipeline.records.engine import Engines
 from pipeline.records.evaluation import Evaluation
-from pipeline.records.export import Activations, Artifact, Export
 from pipeline.records.files import write_record
-from pipeline.records.parity import Parity
-from pipeline.records.quantization import Calibration, LayerChoice, Quantization
 from tests.deploy.tiny_graphs import HEIGHT, WIDTH, _Images, tiny_image, write_tiny_graphs
 
 SOURCE = ROOT / "segdistill_runtime"

@@ -10,7 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.data.files import sha256
-from pipeline.deploy.engine import Source, build_engines
+from pipeline.deploy.engine import build_engines
 from pipeline.runtime.artifacts import open_artifact
 from segdistill_runtime.engine_file import (
     Description,
@@ -23,6 +23,7 @@ from segdistill_runtime.engine_file import (
 from segdistill_runtime.errors import FileRefused, NotAvailable
 from segdistill_runtime.targets.target import read_file
 from tests.deploy.tiny_graphs import write_tiny_graphs
+from tests.made_records import made_artifact
 
 PLAN = b"vtrt and what a builder wrote"
 
@@ -150,8 +151,8 @@ def test_the_runner_compares_versions_before_it_looks_for_a_gpu(engine: Path) ->
 def test_a_sound_engine_needs_a_gpu(tmp_path: Path) -> None:
     pytest.importorskip("tensorrt_rtx", reason="TensorRT for RTX has no wheel for this platform")
     graph = write_tiny_graphs(tmp_path)["fp16"]
-    source = Source(precision="fp16", path=graph, sha256=sha256(graph), rejected="")
-    built = build_engines(source, ["SM86"], tmp_path, tmp_path)[0]
+    source = made_artifact(graph.name, "fp16", ["tensorrt"], sha256=sha256(graph))
+    built = build_engines(source, graph.parent, ["SM86"], tmp_path, tmp_path)[0]
     with pytest.raises(NotAvailable, match="needs a GPU"):
         open_artifact(tmp_path / built.file, 1)
 

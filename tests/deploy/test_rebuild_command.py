@@ -16,7 +16,7 @@ import torch
 from PIL import Image
 
 from pipeline.data.files import sha256, write_json
-from pipeline.deploy.release import copy_code
+from pipeline.deploy.bundle_code import copy_code
 from pipeline.runtime.artifacts import open_artifact
 from segdistill_runtime.engine_file import read_engine, write_engine
 from segdistill_runtime.targets.target import read_file

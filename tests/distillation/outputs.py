@@ -7,8 +7,7 @@ import torch
 from torch import nn
 
 from models.segmenter import SegmentationOutput
-from pipeline.distillation.method import Method
-from pipeline.distillation.parameters import method_class, method_params
+from pipeline.distillation.method import Method, method_class, method_params
 
 CLASSES = 3
 M = TypeVar("M", bound=Method)

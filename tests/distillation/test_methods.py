@@ -17,8 +17,8 @@ from models.checkpoint import save_checkpoint
 from models.segmenter import SegmentationOutput, Segmenter
 from pipeline.code_digest import ROOT
 from pipeline.distillation import METHODS
+from pipeline.distillation.method import method_class, method_params, run_methods
 from pipeline.distillation.objective import DistillationObjective, agreement_metrics, resize_teacher
-from pipeline.distillation.parameters import method_class, method_params, run_methods
 from pipeline.distillation.student import train_student
 from pipeline.errors import ParamsError, TrainingError
 from pipeline.params.tree import load_params

@@ -11,7 +11,7 @@ from models.checkpoint import load_checkpoint, save_checkpoint
 from models.errors import ModelError
 from models.pruning import MULTIPLE, keep_channels, strongest_channels, widths
 from pipeline.code_digest import ROOT
-from pipeline.distillation.parameters import run_methods
+from pipeline.distillation.method import run_methods
 from pipeline.distillation.pruned import pruned_network
 from pipeline.distillation.student import train_student
 from pipeline.errors import ArtifactError

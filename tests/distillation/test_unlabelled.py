@@ -13,7 +13,7 @@ from models.segmenter import SegmentationOutput
 from pipeline.code_digest import ROOT
 from pipeline.data.samples import Sample, read_samples, write_samples
 from pipeline.distillation import METHODS
-from pipeline.distillation.parameters import run_methods
+from pipeline.distillation.method import run_methods
 from pipeline.distillation.student import train_student
 from pipeline.distillation.unlabelled import choose_unlabelled
 from pipeline.errors import DatasetError

@@ -18,7 +18,7 @@ from pipeline.curation.review import Remark, read_review, write_review
 from pipeline.data.classes import ClassTable
 from pipeline.data.images import read_image, read_mask
 from pipeline.data.samples import Decision, read_decisions, read_samples, write_decisions
-from pipeline.deploy.release import provenance
+from pipeline.deploy.bundle_records import provenance
 from pipeline.deploy.requirements_lock import LICENSES, LOCK, read_licenses, read_lock
 from pipeline.errors import SegdistillError
 from pipeline.inspection.records import read_inspected
@@ -26,7 +26,7 @@ from pipeline.params.tree import load_params
 from pipeline.preparation.folder import read_classes
 from pipeline.records.run import read_run
 from pipeline.reporting.tables import read_confusion, read_curve, read_image_scores
-from pipeline.training.class_weights import load_class_weights
+from pipeline.training.objective import load_class_weights
 from segdistill_runtime.contract import read_classes as read_bundle_classes
 from segdistill_runtime.contract import read_contract
 from segdistill_runtime.engine_file import Description, read_engine

@@ -21,8 +21,8 @@ from pipeline.measure.cases import BenchmarkCase, find_cases
 from pipeline.measure.machine import TELLING_FLAGS, load_average, machine_record
 from pipeline.measure.worker import BenchmarkError, Worker, calls_at_boundaries, open_case, time_boundaries
 from pipeline.params.deployment import BenchmarkParams, ShapeParams
+from pipeline.records.artifacts import Engine, Engines
 from pipeline.records.benchmark import Protocol
-from pipeline.records.engine import Engine, Engines
 from pipeline.records.files import write_record
 from pipeline.runtime.artifacts import open_artifact
 from segdistill_runtime.runner import InputShape

@@ -16,8 +16,8 @@ from models.build import Design, build_segmenter
 from models.deeplabv3 import ASPPHead
 from models.errors import ModelError
 from models.heads import AuxiliaryHead
-from models.pooling import pool_to_bins
 from models.pspnet import BINS, PSPHead
+from models.resize import pool_to_bins
 from models.resnet import undilate_second_convs
 from models.segmenter import Segmenter
 from tests.toy import TOY_DESIGN

@@ -4,16 +4,11 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import parametrize
 
 from models.checkpoint import load_checkpoint
 from models.export_wrappers import LabelsGraph
-from pipeline.quantization.fine_tuning import (
-    RoundedConv,
-    round_input,
-    round_weight,
-    rounded_for_training,
-    without_rounding,
-)
+from pipeline.quantization.fine_tuning import round_input, round_weight, rounding
 from tests.toy import toy_pair
 from tests.toy_run import train_toy
 
@@ -44,19 +39,19 @@ def test_a_channel_of_zeros_stays_zeros() -> None:
     assert torch.equal(round_weight(torch.zeros(2, 3, 1, 1)), torch.zeros(2, 3, 1, 1))
 
 
-def test_gradients_pass_the_rounding() -> None:
-    conv = RoundedConv.of(nn.Conv2d(3, 4, 3))
-    conv.watches = True
-    conv(torch.rand(1, 3, 8, 8))
-    conv.watches = False
-    conv(torch.rand(1, 3, 8, 8)).square().sum().backward()
-    assert conv.weight.grad is not None
-    assert conv.weight.grad.abs().min() > 0
-
-
 @pytest.fixture(scope="module")
 def checkpoint(tmp_path_factory: pytest.TempPathFactory):
     return train_toy("pspnet", tmp_path_factory.mktemp("fine_tuning"), 15)
+
+
+def test_gradients_pass_the_rounding(checkpoint) -> None:
+    segmenter, _, _ = load_checkpoint(checkpoint)
+    with rounding(segmenter, IMAGES):
+        segmenter(torch.rand(1, 3, 48, 64)).logits.square().sum().backward()
+        conv = segmenter.backbone.first_convolution
+        assert not torch.equal(conv.weight, conv.parametrizations.weight.original)  # type: ignore[union-attr]
+    assert conv.weight.grad is not None
+    assert conv.weight.grad.abs().max() > 0
 
 
 def test_every_convolution_rounds_and_then_none(checkpoint) -> None:
@@ -64,15 +59,16 @@ def test_every_convolution_rounds_and_then_none(checkpoint) -> None:
     image = torch.from_numpy(IMAGES[0])
     with torch.no_grad():
         before = LabelsGraph(segmenter)(image)
-        rounded_for_training(segmenter, IMAGES)
-        convolutions = [part for part in segmenter.modules() if isinstance(part, nn.Conv2d)]
-        assert convolutions
-        assert all(isinstance(part, RoundedConv) and part.high > part.low for part in convolutions)
-        scores = segmenter.eval()(image.permute(0, 3, 1, 2).float() / 255).logits
-        labels = nn.functional.interpolate(scores, size=image.shape[1:3], mode="bilinear").argmax(1)
-        assert 0.9 < (labels == before).float().mean() <= 1
-        without_rounding(segmenter)
-        assert not any(isinstance(part, RoundedConv) for part in segmenter.modules())
+        with rounding(segmenter, IMAGES):
+            convolutions = [part for part in segmenter.modules() if isinstance(part, nn.Conv2d)]
+            assert convolutions
+            assert all(parametrize.is_parametrized(part, "weight") for part in convolutions)
+            assert all(part.get_buffer("high") > part.get_buffer("low") for part in convolutions)
+            scores = segmenter.eval()(image.permute(0, 3, 1, 2).float() / 255).logits
+            labels = nn.functional.interpolate(scores, size=image.shape[1:3], mode="bilinear").argmax(1)
+            assert 0.9 < (labels == before).float().mean() <= 1
+        assert not any(parametrize.is_parametrized(part) for part in segmenter.modules())
+        assert not any(name.endswith((".low", ".high")) for name in segmenter.state_dict())
         assert (LabelsGraph(segmenter)(image) == before).float().mean() > 0.999
 
 
@@ -81,7 +77,8 @@ def test_rounding_is_felt(checkpoint) -> None:
     image = torch.from_numpy(IMAGES[0]).permute(0, 3, 1, 2).float() / 255
     with torch.no_grad():
         before = segmenter(image).logits
-        after = rounded_for_training(segmenter, IMAGES).eval()(image).logits
+        with rounding(segmenter, IMAGES):
+            after = segmenter(image).logits
     error = (after - before).square().mean().sqrt() / before.square().mean().sqrt()
     assert 1e-4 < error < 0.3
     assert np.isfinite(float(error))

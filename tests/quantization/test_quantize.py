@@ -12,15 +12,15 @@ from onnx import TensorProto
 from pipeline.code_digest import ROOT
 from pipeline.data.samples import read_samples
 from pipeline.deploy.export import export_run
-from pipeline.deploy.layer_outputs import Probe, first_divergence
+from pipeline.deploy.layer_outputs import first_divergence
 from pipeline.deploy.onnx_rules import QUANTIZING_OPS
 from pipeline.params.deployment import BudgetParams, FineTuningParams, QuantizationParams
 from pipeline.params.runs import RunParams
 from pipeline.params.tree import load_params
 from pipeline.quantization.layer_choice import LayerSensitivity, choose_layers
-from pipeline.quantization.quantize import Paths, quantize_run
+from pipeline.quantization.quantize import Inputs, quantize_run
 from pipeline.quantization.quantizer import Quantizer, open_quantized
-from pipeline.records.quantization import LayerLoss
+from pipeline.records.artifacts import LayerLoss
 from tests.toy import TOY_CLASSES, toy_pair, toy_training
 from tests.toy_run import EXPORT, HALF_BUDGET, NO_BUDGET, PARITY, write_toy_run
 
@@ -164,16 +164,15 @@ def toy_baseline(**changes: object) -> RunParams:
 
 
 def quantize_toy(folder: Path, out: Path, quantization: QuantizationParams, int8: BudgetParams) -> dict:
-    paths = Paths(
+    inputs = Inputs(
+        name="toy", run=toy_baseline(), methods={}, training=toy_training(decoded_gib=0.0), code="",
+        quantization=quantization, parity=replace(PARITY, int8=int8), export=EXPORT, split="test",
         classes=folder / "classes.json", samples=folder / "samples.csv",
         statistics=folder / "statistics.json", teacher=folder / "none",
         checkpoint=folder / "checkpoint.safetensors", graph=folder / "export/model.onnx",
         predictions=folder / "predictions", scratch=out / "scratch",
     )  # fmt: skip
-    quantize_run(
-        "toy", toy_baseline(), {}, toy_training(decoded_gib=0.0), "", quantization,
-        replace(PARITY, int8=int8), EXPORT, "test", paths, out / "int8", out / "metrics.json",
-    )  # fmt: skip
+    quantize_run(inputs, out / "int8", out / "metrics.json")
     return json.loads((out / "metrics.json").read_text())
 
 
@@ -218,5 +217,4 @@ def test_judged_images_may_lose_a_share_of_the_points(
 def test_rounding_is_no_divergence(folder: Path, quantizer: Quantizer, tmp_path: Path) -> None:
     """A Relu that the rounding does is missing in the quantized graph: what is compared is the rounded tensor."""
     quantizer.quantize("cpu", [], tmp_path / "cpu.onnx")
-    source = Probe(quantizer.graph).activations(IMAGES[0])
-    assert first_divergence(source, Probe(tmp_path / "cpu.onnx"), IMAGES[0], 0.5).relative_error < 0.5
+    assert first_divergence(quantizer.graph, tmp_path / "cpu.onnx", IMAGES[0], 0.5).relative_error < 0.5

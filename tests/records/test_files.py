@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.errors import ArtifactError
-from pipeline.records.export import Export
+from pipeline.records.artifacts import Export
 from pipeline.records.files import read_record, write_record, write_yaml
 from tests.made_records import made_artifact, made_export
 

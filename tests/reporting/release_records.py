@@ -6,16 +6,25 @@ noisy times and runtimes that are not there; layers that were judged and kept; a
 
 from dataclasses import asdict, replace
 
-from pipeline.deploy.gates import failed_gates
-from pipeline.deploy.precision_choice import decide
-from pipeline.deploy.release_metrics import numerics
+
+from pipeline.deploy.bundle_records import numerics
+from pipeline.deploy.decisions import decide, failed_gates
 from pipeline.params.deployment import ReleaseParams, SpeedupParams
+from pipeline.records.artifacts import (
+    Activations,
+    Artifact,
+    Calibration,
+    Engine,
+    Engines,
+    Export,
+    FineTuning,
+    LayerChoice,
+    LayerLoss,
+    Parity,
+    Quantization,
+)
 from pipeline.records.benchmark import Benchmark, Measurement, Postprocessing, Protocol
-from pipeline.records.engine import Engine, Engines
-from pipeline.records.export import Activations, Artifact, Export
 from pipeline.records.files import write_record, write_yaml
-from pipeline.records.parity import Parity
-from pipeline.records.quantization import Calibration, FineTuning, LayerChoice, LayerLoss, Quantization
 from pipeline.records.release import Manifest, ReleasedFile
 from pipeline.records.run import read_run
 from pipeline.reporting.inputs import Folders
@@ -79,7 +88,7 @@ def write_release(folders: Folders, name: str) -> None:
     reasons = failed_gates(decisions, records.artifacts, limits)
     bundle = folders.release / name
     samples = folders.curated / "samples.csv"
-    write_yaml(bundle / "numerics.yaml", asdict(numerics(name, records, decisions, reasons, samples, [])))
+    write_yaml(bundle / "numerics.yaml", asdict(numerics(records, decisions, reasons, samples, [])))
     files = [] if reasons else [ReleasedFile(path="model.onnx", bytes=49_700_000, sha256="ab" * 32)]
     status = "rejected" if reasons else "released"
     manifest = Manifest(format="segdistill-bundle-1", run=name, status=status, reasons=reasons, tools={}, files=files)

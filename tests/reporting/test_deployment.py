@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from pipeline.errors import ArtifactError
-from pipeline.records.quantization import LayerLoss
+from pipeline.records.artifacts import LayerLoss
 from pipeline.reporting.deployment import (
     ParetoPoint,
     decision_rows,

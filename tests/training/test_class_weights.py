@@ -14,12 +14,11 @@ from safetensors.torch import load_file
 from models.checkpoint import save_checkpoint
 from pipeline.code_digest import ROOT
 from pipeline.data.classes import IGNORE_INDEX
-from pipeline.distillation.parameters import run_methods
+from pipeline.distillation.method import run_methods
 from pipeline.distillation.student import train_student
 from pipeline.errors import ArtifactError
 from pipeline.params.tree import load_params
-from pipeline.training.class_weights import class_weights, load_class_weights
-from pipeline.training.objective import cross_entropy
+from pipeline.training.objective import class_weights, cross_entropy, load_class_weights
 from tests.toy import TOY_CLASSES, toy_segmenter, toy_training, write_toy_samples
 
 COUNTS = st.lists(st.integers(0, 10**12), min_size=1, max_size=40).filter(any)

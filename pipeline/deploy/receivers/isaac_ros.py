@@ -1,14 +1,14 @@
 """Write what Isaac ROS needs to run a model behind its Triton node. It was not run there.
 
-Its image nodes give float32 tensors, channels last, and its decoder takes int32 class ids with a channel at the end;
-the released graph takes and gives uint8. Two graphs of one or two nodes convert, and an ensemble joins the three.
+Its image nodes give float32 tensors, and its decoder takes int32 class ids with a channel at the end; the released
+graph takes and gives uint8. Two graphs of one or two nodes convert, and an ensemble joins the three.
 """
 
 from pathlib import Path
 from typing import Any
 
 import onnx
-from onnx import TensorProto, helper
+import onnx.parser
 
 from pipeline.data.files import replacing, write_text
 from pipeline.deploy.onnx_rules import IR_VERSION
@@ -16,20 +16,22 @@ from pipeline.deploy.receivers.served import Served
 from pipeline.records.files import write_yaml
 
 OPSET = 18
+UINT8, INT32 = onnx.TensorProto.UINT8, onnx.TensorProto.INT32
 TO_PIXELS, TO_CLASSES = "to_pixels", "to_classes"
 PIXELS, CLASSES = "float_image", "classes"
+NITROS = "nitros_tensor_list_nhwc_rgb_f32"
 
 
 def write(served: Served, bundle: Path) -> None:
     """Add the converters and the ensemble to triton/, and write the nodes' parameters into isaac_ros/."""
     contract, ensemble = served.contract, f"{served.name}_isaac_ros"
     triton, out = bundle / "triton", bundle / "isaac_ros"
-    for name, graph in ((TO_PIXELS, _to_pixels(contract)), (TO_CLASSES, _to_classes(contract))):
+    for name, graph in adapters(contract).items():
         with replacing(triton / name / "1" / "model.onnx") as temporary:
             onnx.save(graph, temporary)
         write_text(triton / name / "config.pbtxt", f'name: "{name}"\nbackend: "onnxruntime"\nmax_batch_size: 0\n')
-    names = {"ensemble": ensemble, "pixels": PIXELS, "class_ids": CLASSES}
-    write_text(triton / ensemble / "config.pbtxt", served.render("isaac_ros.pbtxt.j2", **names))
+    config = served.render("isaac_ros.pbtxt.j2", ensemble=ensemble, pixels=PIXELS, class_ids=CLASSES)
+    write_text(triton / ensemble / "config.pbtxt", config)
     write_text(triton / ensemble / "1" / ".keep", "")  # the server wants a version folder even if it is empty
     colors = [each.color for each in served.classes.classes]
     write_yaml(out / "parameters.yaml", parameters(contract, ensemble, colors))
@@ -44,58 +46,32 @@ def parameters(contract: dict[str, Any], ensemble: str, colors: list[tuple[int, 
         "image_format_converter_node": {"image_width": width, "image_height": height, "encoding_desired": "rgb8"},
         "image_to_tensor": {"scale": False, "tensor_name": PIXELS},
         "reshape_node": {
-            "output_tensor_name": PIXELS,
-            "input_tensor_shape": [height, width, 3],
+            "output_tensor_name": PIXELS, "input_tensor_shape": [height, width, 3],
             "output_tensor_shape": contract["input_shape"],
         },
         "triton_node": {
-            "model_name": ensemble,
-            "model_repository_paths": ["triton"],
-            "max_batch_size": 0,
-            "input_tensor_names": [PIXELS],
-            "input_binding_names": [PIXELS],
-            "input_tensor_formats": ["nitros_tensor_list_nhwc_rgb_f32"],
-            "output_tensor_names": [CLASSES],
-            "output_binding_names": [CLASSES],
-            "output_tensor_formats": ["nitros_tensor_list_nhwc_rgb_f32"],
+            "model_name": ensemble, "model_repository_paths": ["triton"], "max_batch_size": 0,
+            "input_tensor_names": [PIXELS], "input_binding_names": [PIXELS], "input_tensor_formats": [NITROS],
+            "output_tensor_names": [CLASSES], "output_binding_names": [CLASSES], "output_tensor_formats": [NITROS],
         },
         "unet_decoder": {
-            "network_output_type": "argmax",
-            "color_segmentation_mask_encoding": "rgb8",
+            "network_output_type": "argmax", "color_segmentation_mask_encoding": "rgb8",
             "color_palette": [red << 16 | green << 8 | blue for red, green, blue in colors],
-            "mask_width": width,
-            "mask_height": height,
+            "mask_width": width, "mask_height": height,
         },
-    }
+    }  # fmt: skip
     return {name: {"ros__parameters": values} for name, values in nodes.items()}
 
 
-def _to_pixels(contract: dict[str, Any]) -> onnx.ModelProto:
-    """float32 0..255 to uint8; the node before gives whole numbers, so nothing is rounded."""
-    cast = helper.make_node("Cast", [PIXELS], [contract["input"]], to=TensorProto.UINT8)
-    shape = contract["input_shape"]
-    return _graph(TO_PIXELS, [cast], (PIXELS, TensorProto.FLOAT, shape), (contract["input"], TensorProto.UINT8, shape))
-
-
-def _to_classes(contract: dict[str, Any]) -> onnx.ModelProto:
-    """uint8 (1, H, W) to int32 (1, H, W, 1)."""
-    shape = contract["output_shape"]
-    last = helper.make_tensor("last", TensorProto.INT64, [1], [len(shape)])
-    nodes = [
-        helper.make_node("Cast", [contract["output"]], ["wide"], to=TensorProto.INT32),
-        helper.make_node("Unsqueeze", ["wide", "last"], [CLASSES]),
-    ]
-    ends = (contract["output"], TensorProto.UINT8, shape), (CLASSES, TensorProto.INT32, [*shape, 1])
-    return _graph(TO_CLASSES, nodes, *ends, [last])
-
-
-def _graph(
-    name: str,
-    nodes: list[onnx.NodeProto],
-    taken: tuple[str, int, list[int]],
-    given: tuple[str, int, list[int]],
-    constants: list[TensorProto] | None = None,
-) -> onnx.ModelProto:
-    first, last = (helper.make_tensor_value_info(end, kind, shape) for end, kind, shape in (taken, given))
-    graph = helper.make_graph(nodes, name, [first], [last], constants)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+def adapters(contract: dict[str, Any]) -> dict[str, onnx.ModelProto]:
+    """Return the two graphs by name. The node before gives whole numbers, so nothing is rounded."""
+    image, labels = contract["input"], contract["output"]
+    pixels, classes = (", ".join(map(str, contract[key])) for key in ("input_shape", "output_shape"))
+    cast = f"(float[{pixels}] {PIXELS}) => (uint8[{pixels}] {image}) {{ {image} = Cast<to={UINT8}>({PIXELS}) }}"
+    widen = f"""(uint8[{classes}] {labels}) => (int32[{classes}, 1] {CLASSES}) <int64[1] last = {{3}}> {{
+        wide = Cast<to={INT32}>({labels})
+        {CLASSES} = Unsqueeze(wide, last)
+    }}"""
+    header = f'<ir_version: {IR_VERSION}, opset_import: ["": {OPSET}]>'
+    graphs = {TO_PIXELS: cast, TO_CLASSES: widen}
+    return {name: onnx.parser.parse_model(f"{header} {name} {graph}") for name, graph in graphs.items()}

@@ -1,14 +1,10 @@
-"""Write a model repository for Triton Inference Server. It was not run here.
-
-The folder can be mounted as it is, so it holds a second copy of the graph.
-"""
+"""Write a model repository for Triton, to be mounted as it is: with a second copy of the graph. It was not run here."""
 
 import shutil
 from pathlib import Path
 
-import numpy as np
-
 from pipeline.data.files import replacing, write_text
+from pipeline.data.images import read_image
 from pipeline.deploy.receivers.served import Served
 
 WARM_UP = "golden"  # raw pixels of a first request, below warmup/
@@ -21,5 +17,5 @@ def write(served: Served, bundle: Path) -> None:
     shutil.copyfile(served.graph, model / "1" / "model.onnx")
     write_text(model / "labels.txt", "".join(f"{name}\n" for name in served.classes.names))
     with replacing(model / "warmup" / WARM_UP) as temporary:
-        temporary.write_bytes(np.ascontiguousarray(served.image).tobytes())
+        temporary.write_bytes(read_image(bundle / served.contract["golden"]["image"]).tobytes())
     write_text(model / "config.pbtxt", served.render("triton.pbtxt.j2", warm_up=WARM_UP))

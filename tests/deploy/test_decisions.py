@@ -6,10 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.deploy.gates import failed_gates
-from pipeline.deploy.precision_choice import decide, defaults, for_receivers
-from pipeline.records.decision import Decision
-from pipeline.records.engine import Engine
+from pipeline.deploy.decisions import decide, defaults, failed_gates, for_receivers
+from pipeline.records.artifacts import Engine
+from pipeline.records.release import Decision
 from tests.deploy.release_material import FILES, NO_LIMITS, ON_OPENVINO, SIZE, TIMES, artifact, measured, on_openvino
 
 ARTIFACTS = [*map(artifact, FILES), *(on_openvino(artifact(file)) for file in ON_OPENVINO)]

@@ -1,0 +1,42 @@
+"""What receivers run: the wheel of segdistill_runtime, and a launcher for each of its commands."""
+
+import shutil
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from flit_core.wheel import WheelBuilder
+
+RESOURCES = ["../../segdistill_runtime"]  # everything in it goes into a bundle, imported here or not
+PACKAGE = Path(__file__).parents[2] / "segdistill_runtime"
+BUNDLE_FILES = PACKAGE / "bundle_files"
+FIRST_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold
+
+
+def copy_code(files: Iterable[str], bundle: Path) -> None:
+    """Copy the wheel, the check that needs nothing else, and files; a file that is none is a command's launcher."""
+    version = build_wheel(bundle)
+    shutil.copyfile(PACKAGE / "verify.py", bundle / "verify.py")
+    for name in dict.fromkeys(files):
+        source, target = BUNDLE_FILES / name, bundle / name
+        target.parent.mkdir(exist_ok=True)
+        if source.is_file():
+            shutil.copyfile(source, target)
+        else:
+            launcher = (BUNDLE_FILES / "launcher.py").read_text(encoding="utf-8")
+            target.write_text(launcher.replace("VERSION", version), encoding="utf-8")
+        target.chmod(0o755 if target.suffix == ".sh" else 0o644)
+
+
+def build_wheel(out: Path) -> str:
+    """Write the wheel into the folder `out` and return its version; the same sources always give the same bytes."""
+    with tempfile.TemporaryDirectory() as folder:
+        sources, packed = Path(folder) / PACKAGE.name, Path(folder) / "wheel"
+        shutil.copytree(PACKAGE, sources, ignore=shutil.ignore_patterns("__pycache__", "bundle_files"))
+        shutil.move(sources / "pyproject.toml", folder)
+        with packed.open("w+b") as file:
+            builder = WheelBuilder.from_ini_path(Path(folder) / "pyproject.toml", file)
+            builder.source_time_stamp = FIRST_DATE
+            builder.build()
+        shutil.copyfile(packed, out / builder.wheel_filename)
+    return builder.metadata.version
