@@ -105,6 +105,6 @@ def _stepper(params: Params) -> Stepper:
     fabric = launch(1, params.training.precision, params.training.deterministic)
     run = next(run for run in params.runs.values() if not run.distill)
     classes = ClassTable.load(Path("data/prepared/classes.json"))
-    segmenter, _ = new_network(run.network, classes, run.seed, Path("artifacts/pretraining"))
+    segmenter, *_ = new_network(run.network, classes, run.seed, Path("artifacts/pretraining"))
     objective = SupervisedObjective(segmenter, Task.of(params.training, None))
     return stepper_of(objective, fabric)

@@ -29,11 +29,7 @@ class FeatureMap(NamedTuple):
 
 
 class Backbone(nn.Module):
-    """A network that returns its last four feature maps, fine to coarse; `maps` describes them in that order.
-
-    Args:
-        network: of timm; its weights have the names that timm gives them.
-    """
+    """A network of timm, in timm's names, that returns its last four feature maps, fine to coarse, as in `maps`."""
 
     def __init__(self, network: nn.Module, maps: list[FeatureMap]):
         super().__init__()
@@ -45,15 +41,6 @@ class Backbone(nn.Module):
         """Channels of the last map."""
         return self.maps[-1].channels
 
-    @property
-    def dtype(self) -> torch.dtype:
-        return next(self.parameters()).dtype
-
-    @property
-    def first_convolution(self) -> nn.Conv2d:
-        """The one that sees the image."""
-        return next(part for part in self.network.modules() if isinstance(part, nn.Conv2d))
-
     def forward(self, image: Float[Tensor, "n 3 H W"]) -> list[Tensor]:
         return self.network(image)
 
@@ -61,8 +48,7 @@ class Backbone(nn.Module):
 def build_backbone(name: str, output_stride: int, pretrained: bool = False) -> Backbone:
     """Build a backbone whose last map has this stride, with fresh weights or with timm's.
 
-    Raises:
-        ModelError: timm does not know the name, it cannot be a backbone at this stride, or its weights cannot be had.
+    Raises ModelError if timm does not know it, it cannot be a backbone at this stride, or its weights cannot be had.
     """
     kind = next(kind for pattern, kind in BACKBONES.items() if fnmatchcase(name, pattern))
     backbone = pkgutil.resolve_name(kind)(name, output_stride, pretrained)
@@ -93,11 +79,7 @@ ADVICE = "take a ResNet (any output stride), a plain ViT (vit_*), or output_stri
 
 
 def timm_network(name: str, pretrained: bool, **options: Any) -> nn.Module:
-    """Build a network of timm.
-
-    Raises:
-        ModelError: timm does not know it, it cannot be built with these options, or its weights cannot be had.
-    """
+    """Build a network of timm; ModelError if it is unknown, does not take the options, or its weights cannot be had."""
     if not timm.is_model(name):
         near = ", ".join(timm.list_models(f"*{name.split('.')[0][:8]}*")[:5]) or "resnet18, resnet50, resnet101"
         raise ModelError(f"timm knows no backbone {name!r}; for example: {near}")
@@ -114,11 +96,7 @@ def timm_network(name: str, pretrained: bool, **options: Any) -> nn.Module:
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file, in float32.
-
-    Raises:
-        ModelError: not a safetensors file.
-    """
+    """All tensors of a safetensors file, in float32; ModelError if it is none."""
     try:
         return {name: tensor.float() for name, tensor in load_file(path).items()}
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
@@ -132,11 +110,7 @@ def save_backbone(backbone: Backbone, facts: dict[str, str], path: Path) -> None
 
 
 def backbone_facts(path: Path) -> dict[str, str]:
-    """What `save_backbone` was told.
-
-    Raises:
-        ModelError: another file.
-    """
+    """What `save_backbone` was told; ModelError if it did not write this file."""
     try:
         with safe_open(path, framework="pt") as file:
             return FACTS.validate_json((file.metadata() or {})[FORMAT])
@@ -145,15 +119,11 @@ def backbone_facts(path: Path) -> dict[str, str]:
 
 
 def load_backbone_weights(backbone: Backbone, path: Path) -> None:
-    """Fill a backbone from a local safetensors file; a classifier (`fc.*`) in the file is left out.
-
-    Raises:
-        ModelError: not a safetensors file, or its tensors do not fit this backbone.
-    """
+    """Fill a backbone from a safetensors file, but for a classifier (`fc.*`) in it; ModelError if it does not fit."""
     weights = read_weights(path)
-    own = backbone.network.state_dict()
     # BatchNorm's counters carry no knowledge, and files converted from other frameworks have none.
-    own = {name: tensor for name, tensor in own.items() if not name.endswith("num_batches_tracked")}
+    state = backbone.network.state_dict().items()
+    own = {name: tensor for name, tensor in state if not name.endswith("num_batches_tracked")}
     missing = sorted(own.keys() - weights.keys())
     misshapen = sorted(name for name in own.keys() & weights.keys() if own[name].shape != weights[name].shape)
     if missing or misshapen:

@@ -4,13 +4,14 @@ import pkgutil
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
+import torch
 from pydantic import ConfigDict, Field, JsonValue, TypeAdapter, ValidationError
 
 from models import HEADS
 from models.backbone import build_backbone
 from models.errors import ModelError
 from models.heads import AuxiliaryHead
-from models.pruning import first_channels, keep_channels
+from models.pruning import keep_channels
 from models.segmenter import Segmenter
 
 Width = Annotated[int, Field(ge=1, le=8192)]
@@ -36,9 +37,8 @@ class Design:
 def build_segmenter(design: Design, pretrained: bool = False) -> Segmenter:
     """A segmenter with fresh weights, or with timm's ImageNet weights in its backbone.
 
-    Raises:
-        ModelError: unknown architecture or backbone, two that do not go together, parameters that the head does not
-            have, weights that cannot be had, or `channels` of another network.
+    Raises ModelError for an unknown architecture or backbone, two that do not go together, parameters that the head
+    does not have, weights that cannot be had, or `channels` of another network.
     """
     if design.architecture not in HEADS:
         raise ModelError(f"no architecture {design.architecture!r}; known are {', '.join(HEADS)}")
@@ -53,5 +53,5 @@ def build_segmenter(design: Design, pretrained: bool = False) -> Segmenter:
     auxiliary_head = AuxiliaryHead(backbone.maps[-2].channels, design.auxiliary_channels, classes)
     segmenter = Segmenter(backbone, head, auxiliary_head, classes, design.input_scale)
     if design.channels:
-        keep_channels(segmenter, first_channels(design.channels))
+        keep_channels(segmenter, {space: torch.arange(width) for space, width in design.channels.items()})
     return segmenter

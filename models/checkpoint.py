@@ -16,10 +16,8 @@ from models.resnet import plain_blocks
 from models.segmenter import Segmenter
 
 FORMAT = "segdistill-3"
+FORMATS = (FORMAT, "segdistill-2")  # all that can be read: what a design of an older form lacks has its default
 UNBUILDABLE = (RuntimeError, ValueError, KeyError, TypeError, IndexError, AttributeError, AssertionError)
-DESIGN = TypeAdapter(Design)
-FORMATS = (FORMAT, "segdistill-2")
-"""All that can be read: what a design of an older form lacks has the default of the field."""
 
 
 def save_checkpoint(segmenter: Segmenter, design: Design, facts: dict[str, str], path: Path) -> None:
@@ -36,22 +34,21 @@ def save_checkpoint(segmenter: Segmenter, design: Design, facts: dict[str, str],
 def load_checkpoint(path: Path) -> tuple[Segmenter, Design, dict[str, str]]:
     """Rebuild a network in eval mode, with its design and facts; nothing else is needed.
 
-    Raises:
-        ModelError: no such file, not a checkpoint of this project, or weights that do not fit their own header.
+    Raises ModelError if there is no such file, it is no checkpoint of ours, or weights do not fit their own header.
     """
     if not path.is_file():
         raise ModelError(f"no checkpoint at {path}; run the stage that trains it: dvc repro")
     try:
         with safe_open(path, framework="pt") as file:
-            header = file.metadata() or {}
+            header, names = file.metadata() or {}, list(file.keys())
             form = next((form for form in FORMATS if form in header), None)
             if form is None:
                 raise ModelError(f"it is not a checkpoint in the form {FORMAT} (its header: {list(header)})")
             saved = json.loads(header[form])
-            design = DESIGN.validate_json(json.dumps(saved["design"]))
+            design = TypeAdapter(Design).validate_json(json.dumps(saved["design"]))
             facts = FACTS.validate_python(saved["facts"])
-            _require_shapes(design, {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()})  # noqa: SIM118 (not a dict)
-            weights = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            _require_shapes(design, {name: tuple(file.get_slice(name).get_shape()) for name in names})
+            weights = {name: file.get_tensor(name) for name in names}
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     except (SafetensorError, OSError) as error:
@@ -83,8 +80,7 @@ def _require_shapes(design: Design, found: dict[str, tuple[int, ...]]) -> None:
     if design.channels:
         plain_blocks(whole.backbone.network)
         expected, found = dict.fromkeys(expected, ()), dict.fromkeys(found, ())
-    wrong = sorted(name for name in expected.keys() | found.keys() if expected.get(name) != found.get(name))
-    if wrong:
+    if wrong := sorted({name for name, _ in expected.items() ^ found.items()}):
         raise ModelError(
             f"its tensors are not those of the network that it describes: {len(wrong)} differ, {', '.join(wrong[:3])}"
         )

@@ -38,34 +38,22 @@ class Classifier(nn.Module):
 
 
 def new_classifier(backbone: str, classes: int) -> Classifier:
-    """With fresh weights.
-
-    Raises:
-        ModelError: a backbone that timm does not know.
-    """
+    """With fresh weights; ModelError for a backbone that timm does not know."""
     return Classifier(build_backbone(backbone, CLASSIFIER_STRIDE), classes)
 
 
 def load_classifier(backbone: str, path: Path) -> Classifier:
-    """A trained classifier from a safetensors file in timm's names.
-
-    Raises:
-        ModelError: not a safetensors file, tensors of another network, or no `fc.weight` and `fc.bias`.
-    """
+    """A trained classifier from a safetensors file in timm's names; ModelError if it holds none, or another one."""
     weights = read_weights(path)
     if missing := [name for name in ("fc.weight", "fc.bias") if name not in weights]:
         raise ModelError(f"{path} has no {' and no '.join(missing)}: it holds a backbone, not a classifier")
     weight, bias = weights["fc.weight"], weights["fc.bias"]
-    if weight.dim() != 2 or not len(weight):
-        raise ModelError(f"{path}: fc.weight has shape {tuple(weight.shape)}, a classifier's is classes x channels")
-    classifier = new_classifier(backbone, len(weight))
+    classifier = new_classifier(backbone, max(1, bias.numel()))
     load_backbone_weights(classifier.backbone, path)
     if weight.shape != classifier.fc.weight.shape or bias.shape != classifier.fc.bias.shape:
         raise ModelError(
             f"{path}: fc.weight is {tuple(weight.shape)} and fc.bias {tuple(bias.shape)}, which does not go with the "
             f"{classifier.backbone.channels} channels of {backbone}; is it another network's file?"
         )
-    with torch.no_grad():
-        classifier.fc.weight.copy_(weight)
-        classifier.fc.bias.copy_(bias)
+    classifier.fc.load_state_dict({"weight": weight, "bias": bias})
     return classifier.eval()

@@ -8,14 +8,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.backbone import FeatureMap
-from models.heads import ConvBNReLU, Head, PixelClassifier
+from models.heads import Connection, ConvBNReLU, Head, PixelClassifier
 
 
 class ASPPHead(Head):
-    """The image's mean, a 1x1 and dilated 3x3 convolutions of the last map, side by side, then fused.
-
-    The pooled branch is one pixel, so BatchNorm needs at least two images in training.
-    """
+    """The image's mean, a 1x1 and dilated 3x3 convolutions of the last map, side by side, then fused."""
 
     @dataclass(frozen=True)
     class Params(Head.Params):
@@ -27,12 +24,8 @@ class ASPPHead(Head):
         super().__init__()
         wide = maps[-1].channels
         self.image_pool = ConvBNReLU(wide, channels, kernel_size=1)
-        self.branches = nn.ModuleList(
-            [
-                ConvBNReLU(wide, channels, kernel_size=1),
-                *(ConvBNReLU(wide, channels, kernel_size=3, dilation=d) for d in dilations),
-            ]
-        )
+        context = (ConvBNReLU(wide, channels, kernel_size=3, dilation=dilation) for dilation in dilations)
+        self.branches = nn.ModuleList([ConvBNReLU(wide, channels, kernel_size=1), *context])
         self.fuse = ConvBNReLU((2 + len(dilations)) * channels, channels, kernel_size=3)
         self.classifier = PixelClassifier(channels, classes)
 
@@ -44,7 +37,7 @@ class ASPPHead(Head):
         fused = self.fuse(torch.cat([context, *(branch(last) for branch in self.branches)], dim=1))
         return fused, self.classifier(fused)
 
-    def connections(self, maps: Sequence[str]) -> Iterator[tuple[nn.Module, tuple[str, ...], str]]:
+    def connections(self, maps: Sequence[str]) -> Iterator[Connection]:
         names = ["head.image_pool", *(f"head.branches.{index}" for index in range(len(self.branches)))]
         for branch, name in zip([self.image_pool, *self.branches], names, strict=True):
             yield branch, (maps[-1],), name

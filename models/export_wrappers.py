@@ -16,10 +16,7 @@ class LogitsGraph(nn.Module):
     """Image to class scores at image size, from a copy of the segmenter without its auxiliary head.
 
     Of the normalization only the mean is subtracted here: the rest is in the weights of the first convolution, where
-    it costs nothing.
-
-    Args:
-        dtype: of the weights and maps. The mean is subtracted in float32, the scores are float32 in any case.
+    it costs nothing. Weights and maps are of `dtype`; the mean is subtracted in float32, scores are float32 as well.
     """
 
     mean: Tensor
@@ -29,7 +26,9 @@ class LogitsGraph(nn.Module):
         self.segmenter = copy.deepcopy(segmenter).eval()
         self.segmenter.auxiliary_head = None
         self.register_buffer("mean", self.segmenter.mean.flatten() * LARGEST_GREY)
-        scale_input(self.segmenter, 1 / (self.segmenter.std * LARGEST_GREY))
+        first = next(part for part in self.segmenter.backbone.modules() if isinstance(part, nn.Conv2d))
+        with torch.no_grad():
+            first.weight.mul_(1 / (self.segmenter.std * LARGEST_GREY))
         self.segmenter.to(dtype)
         self.eval()
 
@@ -47,9 +46,3 @@ class LabelsGraph(LogitsGraph):
 
     def forward(self, image: UInt8[Tensor, "n H W 3"]) -> UInt8[Tensor, "n H W"]:
         return super().forward(image).argmax(dim=1).to(torch.uint8)
-
-
-@torch.no_grad()
-def scale_input(segmenter: Segmenter, scale: Float[Tensor, "1 3 1 1"]) -> None:
-    """Let the first convolution multiply each color by `scale` itself; zero padding stays what it was."""
-    segmenter.backbone.first_convolution.weight.mul_(scale)

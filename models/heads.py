@@ -3,12 +3,16 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import torch
 from jaxtyping import Float
 from pydantic import ConfigDict
 from torch import Tensor, nn
 
 from models.errors import ModelError
+from models.resize import bilinear, pool_to_bins
 
+Connection = tuple[nn.Module, tuple[str, ...], str]
+"""A ConvBNReLU, what it reads, in order of concatenation, and what it writes (models/pruning.py)."""
 DROPOUT = 0.1  # of whole channels before the classifier, as in every mmseg head
 
 
@@ -20,6 +24,22 @@ class ConvBNReLU(nn.Sequential):
         conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=padding, dilation=dilation, bias=False)
         nn.init.kaiming_normal_(conv.weight, mode="fan_out", nonlinearity="relu")
         super().__init__(conv, nn.BatchNorm2d(out_channels), nn.ReLU(inplace=True))
+
+
+class Pyramid(nn.ModuleList):
+    """The maps and their means over grids of so many bins a side, each through a 1x1 convolution, at full size."""
+
+    def __init__(self, in_channels: int, channels: int, bins: Sequence[int]):
+        super().__init__(ConvBNReLU(in_channels, channels, kernel_size=1) for _ in bins)
+        self.bins = bins
+
+    def forward(self, maps: Tensor) -> Tensor:
+        height, width = maps.shape[-2:]
+        pooled = [branch(pool_to_bins(maps, bins)) for branch, bins in zip(self, self.bins, strict=True)]
+        return torch.cat([maps, *(bilinear(branch, height, width) for branch in pooled)], dim=1)
+
+    def connections(self, reads: str) -> list[Connection]:
+        return [(branch, (reads,), f"head.branches.{index}") for index, branch in enumerate(self)]
 
 
 class PixelClassifier(nn.Module):
@@ -51,9 +71,8 @@ class AuxiliaryHead(nn.Module):
 class Head(nn.Module):
     """Feature maps in, head features and class scores out.
 
-    A head is made by `Head(maps, channels, classes, **own)`: the backbone's maps (FeatureMap), the channels of its
-    features, the number of classes, and the fields of its `Params`. It takes the maps that it wants, counted from the
-    last, and raises ModelError where the backbone has none that fit.
+    `Head(maps, channels, classes, **own)` gets the backbone's maps, the channels of its features, and the fields of its
+    `Params`. It takes the maps that it wants, counted from the last; ModelError where the backbone has none that fit.
     """
 
     classifier: PixelClassifier
@@ -68,12 +87,6 @@ class Head(nn.Module):
         """Returns (head features, logits)."""
         raise NotImplementedError
 
-    def connections(self, maps: Sequence[str]) -> Iterator[tuple[nn.Module, tuple[str, ...], str]]:
-        """Yield each ConvBNReLU with what it reads, in order of concatenation, and what it writes (models/pruning.py).
-
-        The head's features are called `head.fuse`.
-
-        Args:
-            maps: what the backbone's maps are called.
-        """
+    def connections(self, maps: Sequence[str]) -> Iterator[Connection]:
+        """Yield each convolution between the backbone's maps, of these names, and the features, called `head.fuse`."""
         raise ModelError(f"a {type(self).__name__} cannot be pruned; pspnet, deeplabv3 and ladder can")

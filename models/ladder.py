@@ -3,14 +3,13 @@
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from models.backbone import FeatureMap
 from models.errors import ModelError
-from models.heads import ConvBNReLU, Head, PixelClassifier
-from models.resize import bilinear, pool_to_bins
+from models.heads import Connection, ConvBNReLU, Head, PixelClassifier, Pyramid
+from models.resize import bilinear
 
 BINS = (1, 2, 4, 8)
 FINER = 3  # maps beside the last
@@ -20,7 +19,6 @@ class LadderHead(Head):
     """Pyramid pooling on the last map; then, map by map up to the finest: upsample, add a 1x1 lateral, blend by 3x3.
 
     Convolutions come before their BatchNorm and ReLU, not after as in the paper, so that BatchNorms can be folded.
-    With one-pixel bins BatchNorm needs at least two images in training.
     """
 
     def __init__(self, maps: Sequence[FeatureMap], channels: int, classes: int):
@@ -33,7 +31,7 @@ class LadderHead(Head):
             )
         self.reduce = ConvBNReLU(maps[-1].channels, channels, kernel_size=1)
         level = max(1, channels // len(BINS))
-        self.branches = nn.ModuleList(ConvBNReLU(channels, level, kernel_size=1) for _ in BINS)
+        self.branches = Pyramid(channels, level, BINS)
         self.pyramid = ConvBNReLU(channels + len(BINS) * level, channels, kernel_size=1)
         finer = maps[-1 - FINER : -1]
         self.laterals = nn.ModuleList(ConvBNReLU(fine.channels, channels, kernel_size=1) for fine in finer)
@@ -41,24 +39,17 @@ class LadderHead(Head):
         self.classifier = PixelClassifier(channels, classes)
 
     def forward(self, maps: Sequence[Float[Tensor, "n _ _ _"]]) -> tuple[Tensor, Tensor]:
-        reduced = self.reduce(maps[-1])
-        height, width = reduced.shape[-2:]
-        pooled = [
-            bilinear(branch(pool_to_bins(reduced, bins)), height, width)
-            for bins, branch in zip(BINS, self.branches, strict=True)
-        ]
-        features = self.pyramid(torch.cat([reduced, *pooled], dim=1))
+        features = self.pyramid(self.branches(self.reduce(maps[-1])))
         for index in reversed(range(FINER)):
             lateral = self.laterals[index](maps[index - 1 - FINER])
             features = self.blends[index](bilinear(features, lateral.shape[-2], lateral.shape[-1]) + lateral)
         return features, self.classifier(features)
 
-    def connections(self, maps: Sequence[str]) -> Iterator[tuple[nn.Module, tuple[str, ...], str]]:
-        names = [f"head.branches.{index}" for index in range(len(BINS))]
+    def connections(self, maps: Sequence[str]) -> Iterator[Connection]:
+        branches = self.branches.connections("head.reduce")
         yield self.reduce, (maps[-1],), "head.reduce"
-        for branch, name in zip(self.branches, names, strict=True):
-            yield branch, ("head.reduce",), name
-        yield self.pyramid, ("head.reduce", *names), f"head.sum.{FINER - 1}"
+        yield from branches
+        yield self.pyramid, ("head.reduce", *(name for _, _, name in branches)), f"head.sum.{FINER - 1}"
         for index in reversed(range(FINER)):  # the two sides of an addition have the same channels
             yield self.laterals[index], (maps[index - 1 - FINER],), f"head.sum.{index}"
             yield self.blends[index], (f"head.sum.{index}",), f"head.sum.{index - 1}" if index else "head.fuse"

@@ -1,4 +1,4 @@
-"""Bilinear resizing, in a form whose gradient is the same in every run where PyTorch is told that it must be."""
+"""Bilinear resizing and adaptive pooling, as matrix products where PyTorch's own forms will not do."""
 
 import torch
 import torch.nn.functional as F
@@ -32,3 +32,19 @@ def bilinear_weights(cells: int, size: int, device: torch.device) -> Float[Tenso
     position = ((torch.arange(size, dtype=torch.float64, device=device) + 0.5) * cells / size - 0.5).clamp(0, cells - 1)
     distance = (position[:, None] - torch.arange(cells, dtype=torch.float64, device=device)).abs()
     return (1 - distance).clamp(min=0)
+
+
+def pool_to_bins(features: Float[Tensor, "n c h w"], bins: int) -> Float[Tensor, "n c b b"]:
+    """Adaptive average pooling as two matrix products: PyTorch's own exports as thousands of nodes for uneven bins."""
+    rows = bin_weights(features.shape[-2], bins, features.device).to(features)
+    columns = bin_weights(features.shape[-1], bins, features.device).to(features)
+    return rows @ features @ columns.T
+
+
+def bin_weights(cells: int, bins: int, device: torch.device) -> Float[Tensor, "bins cells"]:
+    """Each row averages the cells from floor(i * cells / bins) up to ceil((i + 1) * cells / bins)."""
+    index = torch.arange(bins, device=device)
+    start, stop = index * cells // bins, -(-(index + 1) * cells // bins)
+    cell = torch.arange(cells, device=device)
+    inside = (cell >= start[:, None]) & (cell < stop[:, None])
+    return inside.double() / inside.sum(dim=1, keepdim=True)

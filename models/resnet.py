@@ -28,18 +28,12 @@ def undilate_second_convs(network: nn.Module) -> nn.Module:
 
 
 def plain_blocks(network: nn.Module) -> dict[str, BasicBlock]:
-    """The basic blocks of a ResNet, each under its name.
-
-    Raises:
-        ModelError: another network, or blocks with more to them (attention, blurred pooling).
-    """
+    """The basic blocks of a ResNet, by name; ModelError if it has others (bottlenecks, attention, blurred pooling)."""
     stages = {name: part for name, part in network.named_children() if name.startswith("layer")}
     blocks = {f"{stage}.{name}": block for stage, part in stages.items() for name, block in part.named_children()}
-    plain = {
-        name: block
-        for name, block in blocks.items()
-        if isinstance(block, BasicBlock) and block.se is None and isinstance(block.aa, nn.Identity)
-    }
-    if not plain or len(plain) < len(blocks):
+    if not blocks or not all(
+        isinstance(block, BasicBlock) and block.se is None and isinstance(block.aa, nn.Identity)
+        for block in blocks.values()
+    ):
         raise ModelError("only ResNets of plain basic blocks can be pruned: resnet18, resnet34, resnet18_v1c, ...")
-    return plain
+    return blocks  # type: ignore[reportReturnType]

@@ -24,9 +24,7 @@ class AllMLPHead(Head):
     def forward(self, maps: Sequence[Float[Tensor, "n _ _ _"]]) -> tuple[Tensor, Tensor]:
         height, width = maps[0].shape[-2:]
         levels = [layer(maps[index]) for index, layer in enumerate(self.linear)]
-        levels = [
-            bilinear(level, height, width) if coarser else level
-            for level, coarser in zip(levels, self.coarser, strict=True)
-        ]
+        for index, coarser in enumerate(self.coarser):
+            levels[index] = bilinear(levels[index], height, width) if coarser else levels[index]
         fused = self.fuse(torch.cat(levels, dim=1))
         return fused, self.classifier(fused)

@@ -57,17 +57,13 @@ class Segmenter(nn.Module):
         return self.classifier.in_channels
 
     def forward(self, image: Float[Tensor, "n 3 H W"], image_scale: float = 1.0) -> SegmentationOutput:
-        """Scores of the main and of the auxiliary head, with the features that a loss may compare.
-
-        Args:
-            image_scale: of the image itself, 1 = native size: one that is small already is not made smaller again.
-        """
+        """Scores of both heads and features, of an image that has `image_scale` already: 1 is native size."""
         return self.from_normalized((image - self.mean) / self.std, image_scale)
 
     def from_normalized(self, image: Float[Tensor, "n 3 H W"], image_scale: float = 1.0) -> SegmentationOutput:
         """The same for an image whose normalization is done."""
         small = resized(image, self.input_scale / image_scale)
-        maps = self.backbone(small.to(self.backbone.dtype))
+        maps = self.backbone(small.to(next(self.backbone.parameters()).dtype))
         head_features, logits = self.head(maps)
         auxiliary = None if self.auxiliary_head is None else self.auxiliary_head(maps[-2])
         return SegmentationOutput(logits, auxiliary, head_features, maps[-1])

@@ -33,8 +33,7 @@ class ViT(Backbone):
 def vit(name: str, output_stride: int, pretrained: bool) -> ViT:
     """Build a plain ViT that takes images of any size.
 
-    Raises:
-        ModelError: as `timm_network`; or another network than a plain ViT, such as one with convolutions before it.
+    Raises ModelError as `timm_network`, and for another network, such as one with convolutions before it.
     """
     network = timm_network(name, pretrained, num_classes=0, dynamic_img_size=True)
     if not isinstance(network, VisionTransformer | Eva) or type(network.patch_embed) is not PatchEmbed:

@@ -132,6 +132,7 @@ def stage_table(params: Params) -> list[Stage]:
 def shared_stages(params: Params) -> list[Stage]:
     """Return the stages that are not of a run."""
     source, teacher, pretraining, runs = params.dataset.source, params.teacher, params.pretraining, params.runs
+    as_run = RunParams(**vars(teacher))  # which has no teacher
     pretrain = Stage(
         script="pretrain",
         settings=_sections(params, "pretraining", "training"),
@@ -162,8 +163,10 @@ def shared_stages(params: Params) -> list[Stage]:
         *([pretrain] if pretraining.iterations else []),
         Stage(
             script="teacher",
-            settings=_sections(params, "teacher", "training"),
+            settings={"name": "teacher", "run": as_run, "methods": {}, "training": params.training},
+            untracked={"run": {"baseline"}},
             code=_network_code(teacher.network),
+            idle=_idle(as_run),
             resumes=True,
             reads={**DATA, "statistics": STATISTICS},
             writes={"out": TEACHER},
@@ -211,14 +214,7 @@ def run_stages(params: Params, name: str, run: RunParams) -> dict[str, Stage]:
     network = _network_code(run.network)
     teacher_network = _network_code(params.teacher.network) if run.has_teacher else ()
     training_code = (*network, *teacher_network, *(METHODS[method] for method in run.distill))
-    training_uses = {
-        "pipeline.distillation.objective": bool(run.distill),
-        "pipeline.distillation.inheritance": run.inherit_layers,
-        "pipeline.distillation.pruned": run.prune.prunes,
-        "pipeline.distillation.unlabelled": bool(run.unlabelled_share),
-        "pipeline.training.dot": bool(run.momentum_shift),
-    }
-    idle = tuple(module for module, is_used in training_uses.items() if not is_used)
+    idle = _idle(run)
     training = {"run": run, "methods": method_settings(params, run.distill), "training": params.training}
     teacher = TEACHER_CHECKPOINT if run.has_teacher else ""
     fine_tunes = bool(params.quantization.fine_tuning.iterations)
@@ -327,6 +323,18 @@ def method_settings(params: Params, names: Collection[str]) -> Mapping[str, Any]
     from pipeline.distillation.method import run_methods  # imports torch
 
     return run_methods(names, params.methods)
+
+
+def _idle(run: RunParams) -> tuple[str, ...]:
+    """Return the modules that training imports, but does not use for this run."""
+    used = {
+        "pipeline.distillation.objective": bool(run.distill),
+        "pipeline.distillation.inheritance": run.inherit_layers,
+        "pipeline.distillation.pruned": run.prune.prunes,
+        "pipeline.distillation.unlabelled": bool(run.unlabelled_share),
+        "pipeline.training.dot": bool(run.momentum_shift),
+    }
+    return tuple(module for module, is_used in used.items() if not is_used)
 
 
 def _network_code(network: NetworkParams) -> tuple[str, ...]:

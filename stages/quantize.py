@@ -7,16 +7,8 @@ writes  artifacts/quantize/RUN/ (model_int8.onnx, model_int8_tensorrt.onnx, cali
         reports/metrics/quantize/RUN.json
 """
 
-from pathlib import Path
-from typing import Any
-
 from pipeline.quantization.quantize import Inputs, quantize_run
 from pipeline.stage_table import run_stage
 
-
-def quantize(out: Path, metrics: Path, **inputs: Any) -> None:
-    quantize_run(Inputs(**inputs), out, metrics)
-
-
 if __name__ == "__main__":
-    run_stage("quantize", quantize, __doc__)
+    run_stage("quantize", quantize_run, __doc__, inputs=Inputs)

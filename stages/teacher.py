@@ -4,8 +4,8 @@ reads   data/prepared/classes.json, data/curated (samples.csv, statistics.json),
 writes  artifacts/teacher/checkpoint.safetensors, artifacts/teacher/training.csv
 """
 
+from pipeline.distillation.student import train_student
 from pipeline.stage_table import run_stage
-from pipeline.training.teacher import train_teacher
 
 if __name__ == "__main__":
-    run_stage("teacher", train_teacher, __doc__)
+    run_stage("teacher", train_student, __doc__)

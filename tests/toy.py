@@ -1,5 +1,6 @@
 """A toy that every test may use: colored rectangles as a dataset, and networks of a few channels."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,10 +11,12 @@ from models.build import Design, build_segmenter
 from models.segmenter import Segmenter
 from pipeline.code_digest import ROOT
 from pipeline.data.classes import ClassTable, LabelClass
-from pipeline.data.files import sha256, write_json
+from pipeline.data.files import sha256
 from pipeline.data.samples import Sample, write_samples
 from pipeline.params.training import TrainingParams
 from pipeline.params.tree import load_params
+from pipeline.records.curation import Leakage, SplitStatistics, Statistics
+from pipeline.records.files import write_record
 from pipeline.training.objective import Task
 
 TOY_CLASSES = ClassTable(
@@ -61,6 +64,16 @@ def toy_pair(seed: int, height: int = 48, width: int = 64) -> tuple[np.ndarray, 
     return np.clip(image, 0, 255).astype(np.uint8), labels
 
 
+def toy_statistics(names: Sequence[str], pixels: Mapping[str, list[int]]) -> Statistics:
+    """What curation writes, as far as these counts of each split's classes say."""
+    rest = {"samples": 1, "sequences": 1, "void_pixels": 0, "samples_with_class": [1 for _ in names]}
+    splits = {split: SplitStatistics(pixels=counts, **rest) for split, counts in pixels.items()}
+    leakage = Leakage(
+        policy="warn", distance=0.0, pairs={}, evaluation_samples_affected={}, shared_sequences={}, nearest=[]
+    )
+    return Statistics(classes=list(names), splits=splits, policies={}, found={}, rejected={}, leakage=leakage)
+
+
 def write_toy_samples(folder: Path, count: int = 8) -> Path:
     """Images, masks, classes.json, samples.csv, statistics.json; two samples are for validation, two for test."""
     samples, pixels = [], np.zeros(len(TOY_CLASSES.names), dtype=np.int64)
@@ -76,6 +89,5 @@ def write_toy_samples(folder: Path, count: int = 8) -> Path:
         samples.append(Sample(f"toy_{index}", split, f"s{index}", image_file, mask_file, *digests))
     TOY_CLASSES.save(folder / "classes.json")
     write_samples(folder / "samples.csv", samples)
-    counts = {"classes": list(TOY_CLASSES.names), "splits": {"train": {"pixels": pixels.tolist()}}}
-    write_json(folder / "statistics.json", counts)
+    write_record(folder / "statistics.json", toy_statistics(TOY_CLASSES.names, {"train": pixels.tolist()}))
     return folder / "samples.csv"

@@ -94,7 +94,9 @@ def _train(trial: Trial, params: Params, paths: ComparisonPaths) -> None:
     joules, seconds = gpu_joules(), time.monotonic() - begun
     peak = peak_memory_bytes()  # before anything else takes memory
     gpu_peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
-    segmenter, design = new_network(trial.run.network, ClassTable.load(paths.classes), trial.run.seed, paths.pretrained)
+    segmenter, design, _ = new_network(
+        trial.run.network, ClassTable.load(paths.classes), trial.run.seed, paths.pretrained
+    )
     task = Task.of(params.training, None)
     objective = student_objective(
         trial.run, stage.settings["methods"], task, segmenter, design.class_names, paths.teacher

@@ -1,6 +1,6 @@
 """Cross-Image Relational Knowledge Distillation (CIRKD), arXiv 2204.06986, the version of CVPR 2022."""
 
-from typing import Annotated, NamedTuple
+from typing import Annotated, Any
 
 import torch
 import torch.nn.functional as F
@@ -8,20 +8,14 @@ from jaxtyping import Float, Int64
 from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from models.segmenter import SegmentationOutput, Segmenter
+from models.segmenter import Segmenter
 from pipeline.data.classes import IGNORE_INDEX
-from pipeline.distillation.method import (
-    CellLabels,
-    Labels,
-    Maps,
-    Method,
-    Scalar,
-    TeacherMaps,
-    at_least_float32,
-    labels_at_cells,
-)  # fmt: skip
+from pipeline.distillation.method import CellLabels, Maps, Method, Output, Scalar, at_least_float32
 from pipeline.params.sections import Count, NonNegative, Positive, section
 from pipeline.training.processes import all_gather, broadcast_from_first, mean_over_processes
+
+TeacherMaps = Float[Tensor, "n b h w"]
+Cells = Float[Tensor, "cells b"]
 
 
 class CIRKDMiniBatch(Method):
@@ -35,7 +29,7 @@ class CIRKDMiniBatch(Method):
 
     params: Params
 
-    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
+    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         group = self.params.group
         groups = zip(student.head_features.split(group), teacher.head_features.split(group), strict=True)
         losses = [len(s) * cross_image_divergence(s, t, self.params.temperature) for s, t in groups]
@@ -44,26 +38,15 @@ class CIRKDMiniBatch(Method):
 
 @at_least_float32
 def cross_image_divergence(student: Maps, teacher: TeacherMaps, temperature: float) -> Scalar:
-    """KL(teacher || student) of each cell's similarities to the cells of one image, averaged over cells and pairs.
+    """KL(teacher || student) of a cell's similarities to an image's cells, over cells and ordered pairs of images."""
 
-    All ordered pairs of images count, an image with itself too.
-    """
-    log_student, log_teacher = (_log_similarities(features, temperature) for features in (student, teacher))
+    def log_similarities(features: Maps) -> Float[Tensor, "n n cells cells"]:
+        direction = F.normalize(features.flatten(2), dim=1)
+        return F.log_softmax(torch.einsum("icm,jcl->ijml", direction, direction) / temperature, dim=-1)
+
+    log_student, log_teacher = log_similarities(student), log_similarities(teacher)
     rows = log_student.numel() / log_student.shape[-1]
     return F.kl_div(log_student, log_teacher, log_target=True, reduction="sum") / rows
-
-
-def _log_similarities(features: Maps, temperature: float) -> Float[Tensor, "n n cells cells"]:
-    direction = F.normalize(features.flatten(2), dim=1)
-    return F.log_softmax(torch.einsum("icm,jcl->ijml", direction, direction) / temperature, dim=-1)
-
-
-class MemorySelection(NamedTuple):
-    """The random choices of one call."""
-
-    pixel_columns: Int64[Tensor, " pixels"]  # of every class's queue, that serve as contrast
-    region_columns: Int64[Tensor, " regions"]
-    order: list[Int64[Tensor, " members"]]  # for each (image of all processes, class that occurs): which cells are kept
 
 
 class CIRKDMemory(Method):
@@ -90,12 +73,10 @@ class CIRKDMemory(Method):
 
         @model_validator(mode="after")
         def _fits_the_memory(self) -> "CIRKDMemory.Params":
-            for name, length in (("pixel_memory", self.cells_per_class), ("pixel_memory", self.pixel_contrast),
-                                 ("region_memory", self.region_contrast)):  # fmt: skip
-                if getattr(self, name) < length:
-                    raise ValueError(
-                        f"{name} {getattr(self, name)} is shorter than what is put in or drawn at once, {length}"
-                    )
+            at_once = max(self.cells_per_class, self.pixel_contrast), self.region_contrast
+            for name, length in zip(("pixel_memory", "region_memory"), at_once, strict=True):
+                if (found := getattr(self, name)) < length:
+                    raise ValueError(f"{name} {found} is shorter than what is put in or drawn at once, {length}")
             return self
 
     params: Params
@@ -105,7 +86,7 @@ class CIRKDMemory(Method):
     pixel_position: Tensor
     region_position: Tensor
 
-    def __init__(self, params: Params, student: Segmenter, teacher: Segmenter, iterations: int):
+    def __init__(self, params: Any, student: Segmenter, teacher: Segmenter, iterations: int):
         super().__init__(params, student, teacher, iterations)
         wide = teacher.head_channels
         self.project = nn.Sequential(
@@ -114,54 +95,49 @@ class CIRKDMemory(Method):
             nn.ReLU(inplace=True),
             nn.Conv2d(wide, wide, kernel_size=1, bias=False),
         )
-        for name, length in (("pixels", params.pixel_memory), ("regions", params.region_memory)):
-            self.register_buffer(name, F.normalize(torch.randn(student.classes, length, wide), dim=2))
-        for name in ("pixel_position", "region_position"):
-            self.register_buffer(name, torch.zeros(student.classes, dtype=torch.int64))
+        for name in ("pixel", "region"):
+            length = getattr(params, f"{name}_memory")
+            self.register_buffer(f"{name}s", F.normalize(torch.randn(student.classes, length, wide), dim=2))
+            self.register_buffer(f"{name}_position", torch.zeros(student.classes, dtype=torch.int64))
 
-    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
-        at_cells = labels_at_cells(labels, *teacher.head_features.shape[-2:])
-        pixel, region = self.terms(student.head_features, teacher.head_features, at_cells, self.select(at_cells))
+    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+        pixel, region = self.terms(student.head_features, teacher.head_features, labels, *self.select(labels))
         return pixel + self.params.region_share * region
 
-    def select(self, labels: CellLabels) -> MemorySelection:
+    def select(self, labels: CellLabels) -> tuple[Tensor, Tensor, list[Tensor]]:
+        """Draw columns of both queues to compare with, and an order of cells for each image and class that it has."""
         device = labels.device
         lengths = [len(members) for _, _, members in _classes_in(all_gather(labels))]
         orders = [torch.randperm(length, device=device) for length in lengths]
         if orders:  # every process keeps the same cells of all processes, so that their queues stay one
             orders = list(broadcast_from_first(torch.cat(orders)).split(lengths))
-        return MemorySelection(
+        return (
             torch.randperm(self.pixels.shape[1], device=device)[: self.params.pixel_contrast],
             torch.randperm(self.regions.shape[1], device=device)[: self.params.region_contrast],
             orders,
         )
 
     def terms(
-        self,
-        student: Maps,
-        teacher: TeacherMaps,
-        labels: CellLabels,
-        selection: MemorySelection,
-    ) -> tuple[Scalar, Scalar]:
-        """Compute the terms of the cells and of the regions for a given selection; fills the queues."""
+        self, student: Maps, teacher: TeacherMaps, labels: CellLabels,
+        pixel_columns: Int64[Tensor, " p"], region_columns: Int64[Tensor, " r"], orders: list[Tensor],
+    ) -> tuple[Scalar, Scalar]:  # fmt: skip
+        """Compute the terms of the cells and of the regions for what `select` drew; fills the queues."""
         direction = F.normalize(teacher.to(self.pixels.dtype), dim=1)
-        self._remember(all_gather(direction), all_gather(labels), selection.order)
+        self._remember(all_gather(direction), all_gather(labels), orders)
         labelled = labels.flatten() != IGNORE_INDEX
         anchors = self.project(student).transpose(0, 1).flatten(1).T[labelled]
         seen = direction.transpose(0, 1).flatten(1).T[labelled]
-        pixel, region = (
-            memory_divergence(anchors, seen, queue[:, columns].flatten(0, 1), self.params.temperature)
-            for queue, columns in ((self.pixels, selection.pixel_columns), (self.regions, selection.region_columns))
-        )
+        memories = self.pixels[:, pixel_columns], self.regions[:, region_columns]
+        pixel, region = (memory_divergence(anchors, seen, m.flatten(0, 1), self.params.temperature) for m in memories)
         # A mean over this process's cells, as its share of the mean over those of all.
         share = len(anchors) / mean_over_processes(anchors.new_tensor(float(len(anchors)))).clamp(min=1)
         return share * pixel, share * region
 
     @torch.no_grad()
-    def _remember(self, direction: TeacherMaps, labels: CellLabels, order: list[Tensor]) -> None:
+    def _remember(self, direction: TeacherMaps, labels: CellLabels, orders: list[Tensor]) -> None:
         flat = direction.flatten(2)
-        for (image, label, members), permutation in zip(_classes_in(labels), order, strict=True):
-            chosen = permutation[: self.params.cells_per_class]
+        for (image, label, members), order in zip(_classes_in(labels), orders, strict=True):
+            chosen = order[: self.params.cells_per_class]
             cells = flat[image][:, chosen if self.params.as_released else members[chosen]].T
             mean = flat[image][:, members].mean(dim=1, keepdim=True).T
             _push(self.regions[label], self.region_position[label], F.normalize(mean, dim=1))
@@ -180,20 +156,13 @@ def _classes_in(labels: CellLabels) -> list[tuple[int, int, Int64[Tensor, " memb
 
 def _push(queue: Float[Tensor, "length b"], position: Int64[Tensor, ""], rows: Float[Tensor, "new b"]) -> None:
     """Write rows at the position; at the end of the queue they take its last places and the position starts over."""
-    start = int(position)
-    if start + len(rows) >= len(queue):
-        queue[-len(rows) :] = rows
-        position.zero_()
-    else:
-        queue[start : start + len(rows)] = rows
-        position += len(rows)
+    end = min(int(position) + len(rows), len(queue))
+    queue[end - len(rows) : end] = rows
+    position.fill_(end if end < len(queue) else 0)
 
 
 @at_least_float32
-def memory_divergence(
-    student: Float[Tensor, "cells b"], teacher: Float[Tensor, "cells b"], memory: Float[Tensor, "entries b"],
-    temperature: float,
-) -> Scalar:  # fmt: skip
+def memory_divergence(student: Cells, teacher: Cells, memory: Float[Tensor, "m b"], temperature: float) -> Scalar:
     """KL(teacher || student) between softmaxes over the similarities to the memory, averaged over the cells."""
     log_student, log_teacher = (
         F.log_softmax(F.normalize(cells, dim=1) @ memory.T / temperature, dim=1) for cells in (student, teacher)

@@ -4,18 +4,16 @@ from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from models.segmenter import SegmentationOutput, Segmenter
-from pipeline.distillation.method import Labels, Maps, Method, Scalar
+from pipeline.distillation.method import CellLabels, HeadMethod, Maps, Method, Output, Scalar
 from pipeline.params.sections import Positive, section
 
 
 class CWD(Method):
     """Every class has a softmax over space, on the logits; the student's has to follow the teacher's.
 
-    Says nothing about the classes' offsets against each other: a constant added to a whole map changes nothing, so it
-    is usually combined with pixel-wise distillation.
+    A constant added to a whole map changes nothing, so it is usually combined with pixel-wise distillation.
     """
 
     @section
@@ -24,11 +22,11 @@ class CWD(Method):
 
     params: Params
 
-    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
+    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         return channel_divergence(student.logits, teacher.logits, self.params.temperature)
 
 
-class CWDFeatures(Method):
+class CWDFeatures(HeadMethod):
     """The same on the head's features, the student's brought to the teacher's channels by a 1x1 convolution.
 
     Averaged over the teacher's channels, as in the paper; CIRKD's code averages over the student's, so its weight of
@@ -41,19 +39,14 @@ class CWDFeatures(Method):
 
     params: Params
 
-    def __init__(self, params: Params, student: Segmenter, teacher: Segmenter, iterations: int):
-        super().__init__(params, student, teacher, iterations)
-        self.align = nn.Conv2d(student.head_channels, teacher.head_channels, kernel_size=1, bias=False)
-
-    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
+    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         return channel_divergence(self.align(student.head_features), teacher.head_features, self.params.temperature)
 
 
 def channel_divergence(student: Maps, teacher: Maps, temperature: float) -> Scalar:
     """KL(teacher || student) between spatial softmaxes, averaged over the n*c maps; float32 or wider.
 
-    Times temperature**2, so that the gradient's size does not depend on the temperature. Zero if and only if every
-    pair of maps agrees up to a constant. The teacher gets no gradient.
+    Times temperature**2, so that the gradient's size does not depend on it. The teacher gets no gradient.
     """
     return ChannelDivergence.apply(student, teacher, temperature)  # type: ignore[reportReturnType]
 
@@ -67,10 +60,8 @@ class ChannelDivergence(torch.autograd.Function):
     def forward(ctx, student: Tensor, teacher: Tensor, temperature: float) -> Tensor:
         ctx.save_for_backward(student, teacher)
         ctx.temperature = temperature
-        total = sum(
-            (log_t.exp() * (log_t - log_s)).sum()
-            for log_s, log_t in _spatial_log_softmaxes(student, teacher, temperature)
-        )
+        pairs = _spatial_log_softmaxes(student, teacher, temperature)
+        total = sum((log_t.exp() * (log_t - log_s)).sum() for log_s, log_t in pairs)
         return total * (temperature**2 / (student.shape[0] * student.shape[1]))  # type: ignore[reportReturnType]
 
     @staticmethod
@@ -90,5 +81,4 @@ def _spatial_log_softmaxes(
     dtype = torch.promote_types(student.dtype, torch.float32)
     for pair in zip(student, teacher, strict=True):
         scores = [maps.flatten(1).to(dtype) / temperature for maps in pair]
-        log_s, log_t = (maps.sub_(maps.logsumexp(dim=1, keepdim=True)) for maps in scores)
-        yield log_s, log_t
+        yield tuple(maps.sub_(maps.logsumexp(dim=1, keepdim=True)) for maps in scores)  # type: ignore[reportReturnType]

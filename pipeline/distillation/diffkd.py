@@ -1,35 +1,39 @@
 """Knowledge Diffusion for Distillation (DiffKD), arXiv 2305.15712.
 
 The authors' classification code is the source; their segmentation code is not public, so the features that are compared
-(the backbone's) and the logit form on class maps are our choice, after a project that builds on it.
+and the form on class maps are our choice, after a project that builds on it.
 """
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from math import sqrt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
-from models.segmenter import SegmentationOutput, Segmenter
+from models.segmenter import Segmenter
 from pipeline.distillation.dist import auxiliary_logits, correlation_distance
 from pipeline.distillation.fitnet import mean_squared_distance
-from pipeline.distillation.method import Labels, Maps, Method, Scalar, TeacherMaps
+from pipeline.distillation.method import CellLabels, Maps, Method, Output, Scalar, TeacherMaps
 from pipeline.params.sections import Count, Index, NonNegative, section
 
 NOISE_STEPS = 1000
 SAMPLED_STEPS = (400, 300, 200, 100, 0)  # the second half of a grid of ten
 STRIDE = 100
+Steps = Int64[Tensor, " n"]
 
 
 class DiffusionTerms(NamedTuple):
-    """What is added up, each with weight 1."""
-
     distance: Scalar  # between the denoised student and the teacher's latent
     noise_error: Scalar
     reconstruction: Scalar  # of the autoencoder; 0 without one
+
+
+def _conv_norm(in_channels: int, out_channels: int, kernel_size: int = 1) -> list[nn.Module]:
+    conv = nn.Conv2d(in_channels, out_channels, kernel_size, padding=kernel_size // 2)
+    return [conv, nn.BatchNorm2d(out_channels)]
 
 
 class Bottleneck(nn.Module):
@@ -39,9 +43,8 @@ class Bottleneck(nn.Module):
         super().__init__()
         inner = max(1, channels // reduction)
         self.block = nn.Sequential(
-            nn.Conv2d(channels, inner, kernel_size=1), nn.BatchNorm2d(inner), nn.ReLU(inplace=True),
-            nn.Conv2d(inner, inner, kernel_size=3, padding=1), nn.BatchNorm2d(inner), nn.ReLU(inplace=True),
-            nn.Conv2d(inner, channels, kernel_size=1), nn.BatchNorm2d(channels),
+            *_conv_norm(channels, inner), nn.ReLU(inplace=True), *_conv_norm(inner, inner, kernel_size=3),
+            nn.ReLU(inplace=True), *_conv_norm(inner, channels),
         )  # fmt: skip
 
     def forward(self, x: Tensor) -> Tensor:
@@ -55,11 +58,10 @@ class Denoiser(nn.Module):
         super().__init__()
         self.time_embedding = nn.Embedding(1280, channels)
         self.layers = nn.Sequential(
-            Bottleneck(channels, reduction), Bottleneck(channels, reduction),
-            nn.Conv2d(channels, channels, kernel_size=1), nn.BatchNorm2d(channels),
-        )  # fmt: skip
+            Bottleneck(channels, reduction), Bottleneck(channels, reduction), *_conv_norm(channels, channels)
+        )
 
-    def forward(self, latent: Maps, step: Int64[Tensor, " n"]) -> Maps:
+    def forward(self, latent: Maps, step: Steps) -> Maps:
         return self.layers(latent + self.time_embedding(step)[:, :, None, None])
 
 
@@ -76,29 +78,12 @@ class NoiseAdapter(nn.Module):
         return self.classify(pooled).softmax(dim=1)[:, 0, None, None, None]
 
 
-class Autoencoder(nn.Module):
-    """Fewer channels for the teacher's features, learned with a loss of its own."""
-
-    def __init__(self, channels: int, latent_channels: int):
-        super().__init__()
-        self.encoder = nn.Sequential(
-            nn.Conv2d(channels, latent_channels, kernel_size=1), nn.BatchNorm2d(latent_channels)
-        )
-        self.decoder = nn.Conv2d(latent_channels, channels, kernel_size=1)
-
-
 class KnowledgeDiffusion(nn.Module):
     """Take the student's map for a noisy latent of the teacher's, denoise it, and compare.
 
-    All of it is trained with the student and thrown away after training. The noise that is put into the teacher's
-    latents teaches the denoiser; the comparison teaches the student, and through the denoising steps the denoiser as
-    well; the autoencoder learns from its own reconstruction alone.
-
-    Args:
-        latent_channels: of the autoencoder; 0 compares the teacher's map itself.
-        translated: whether a 1x1 convolution brings the student's map to the latent's channels.
-        reduction: of the denoiser's bottlenecks; the authors use 4 on features.
-        distance: between the denoised map and the teacher's latent.
+    The noise that is put into the teacher's latents teaches the denoiser; `distance` between the denoised map and the
+    latent teaches the student, and through the denoising steps the denoiser as well; the autoencoder learns from its
+    own reconstruction alone. With 0 `latent_channels` there is none: the latent is the teacher's map itself.
     """
 
     alphas: Tensor
@@ -109,11 +94,12 @@ class KnowledgeDiffusion(nn.Module):
     ):  # fmt: skip
         super().__init__()
         channels = latent_channels or teacher_channels
-        self.autoencoder = Autoencoder(teacher_channels, channels) if latent_channels else None
+        self.encoder = nn.Sequential(*_conv_norm(teacher_channels, channels)) if latent_channels else None
+        self.decoder = nn.Conv2d(channels, teacher_channels, kernel_size=1) if latent_channels else nn.Identity()
         self.translate = nn.Conv2d(student_channels, channels, kernel_size=1) if translated else nn.Identity()
         self.denoiser = Denoiser(channels, reduction)
         self.adapter = NoiseAdapter(channels)
-        self.project = nn.Sequential(nn.Conv2d(channels, channels, kernel_size=1), nn.BatchNorm2d(channels))
+        self.project = nn.Sequential(*_conv_norm(channels, channels))
         self.distance = distance
         self.register_buffer("alphas", noise_schedule(), persistent=False)
 
@@ -121,29 +107,25 @@ class KnowledgeDiffusion(nn.Module):
         translated = self.translate(student)
         noise, teacher_noise = _noise_like(translated), _noise_like(translated)
         step = torch.randint(NOISE_STEPS, (len(student),), device=student.device)
-        terms = self.terms(translated, teacher, noise, teacher_noise, step)
-        return terms.distance + terms.noise_error + terms.reconstruction
+        distance, noise_error, reconstruction = self.terms(translated, teacher, noise, teacher_noise, step)
+        return distance + noise_error + reconstruction
 
     def terms(
-        self, translated: Maps, teacher: TeacherMaps, noise: Maps, teacher_noise: Maps, step: Int64[Tensor, " n"]
+        self, translated: Maps, teacher: TeacherMaps, noise: Maps, teacher_noise: Maps, step: Steps
     ) -> DiffusionTerms:
-        """The losses for given noise.
-
-        Args:
-            noise: fills up what the adapter does not keep of the student's map.
-            teacher_noise, step: put into the teacher's latent for the denoiser to find.
-        """
+        """The losses for given noise: `teacher_noise` is what the denoiser has to find in the latent at `step`."""
         latent, lost = self.encode(teacher)
-        return DiffusionTerms(
-            self.distance(self.denoise(translated, noise), latent), self.noise_error(latent, teacher_noise, step), lost
-        )
+        distance = self.distance(self.denoise(translated, noise), latent)
+        alpha = self.alphas[step][:, None, None, None]
+        noisy = alpha.sqrt() * latent + (1 - alpha).sqrt() * teacher_noise
+        return DiffusionTerms(distance, mean_squared_distance(self.denoiser(noisy, step), teacher_noise), lost)
 
     def encode(self, teacher: TeacherMaps) -> tuple[Maps, Scalar]:
         """The teacher's latent, without a gradient, and what the autoencoder loses."""
-        if self.autoencoder is None:
+        if self.encoder is None:
             return teacher, teacher.new_zeros(())
-        latent = self.autoencoder.encoder(teacher)
-        return latent.detach(), mean_squared_distance(self.autoencoder.decoder(latent), teacher)
+        latent = self.encoder(teacher)
+        return latent.detach(), mean_squared_distance(self.decoder(latent), teacher)
 
     def denoise(self, translated: Maps, noise: Maps) -> Maps:
         """Five deterministic steps (DDIM), and a projection."""
@@ -154,12 +136,6 @@ class KnowledgeDiffusion(nn.Module):
             latent = (of_latent * latent).add(predicted, alpha=of_noise)
         return self.project(latent)
 
-    def noise_error(self, latent: Maps, noise: Maps, step: Int64[Tensor, " n"]) -> Scalar:
-        """How well the denoiser finds noise that was put into the teacher's latent."""
-        alpha = self.alphas[step][:, None, None, None]
-        noisy = alpha.sqrt() * latent + (1 - alpha).sqrt() * noise
-        return mean_squared_distance(self.denoiser(noisy, step), noise)
-
 
 class DiffKD(Method):
     """On the backbone's features."""
@@ -169,16 +145,14 @@ class DiffKD(Method):
         latent_channels: Index = 1024  # of the autoencoder, as in the authors' classification runs; 0: no autoencoder
         reduction: Count = 4  # of the denoiser's bottlenecks; the authors' value
 
-    params: Params
-
-    def __init__(self, params: Params, student: Segmenter, teacher: Segmenter, iterations: int):
+    def __init__(self, params: Any, student: Segmenter, teacher: Segmenter, iterations: int):
         super().__init__(params, student, teacher, iterations)
         self.diffusion = KnowledgeDiffusion(
             student.backbone_channels, teacher.backbone_channels, params.latent_channels, True, params.reduction,
             mean_squared_distance,
         )  # fmt: skip
 
-    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
+    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         return self.diffusion(student.backbone_features, teacher.backbone_features)
 
 
@@ -195,41 +169,29 @@ class DiffKDLogits(Method):
 
     def __init__(self, params: Params, student: Segmenter, teacher: Segmenter, iterations: int):
         super().__init__(params, student, teacher, iterations)
-        k = student.classes
-        self.main = KnowledgeDiffusion(k, k, 0, False, params.reduction, _correlation_distance)
-        self.auxiliary = KnowledgeDiffusion(k, k, 0, False, params.reduction, _correlation_distance)
+        k, distance = student.classes, partial(correlation_distance, inter_class=1.0, intra_class=1.0)
+        self.main, self.auxiliary = (KnowledgeDiffusion(k, k, 0, False, params.reduction, distance) for _ in range(2))
 
-    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
+    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         auxiliary = self.auxiliary(*auxiliary_logits(student, teacher))
         return self.main(student.logits, teacher.logits) + self.params.auxiliary_weight * auxiliary
 
 
 def _noise_like(maps: Maps) -> Maps:
-    """Drawn in float32 and in the order in which channels-last maps lie in memory.
-
-    In 16 bits, or across that order, PyTorch draws one number after the other on a CPU.
-    """
+    """Drawn in float32 and in the order of memory (channels last): else a CPU draws one number after the other."""
     kind = torch.promote_types(maps.dtype, torch.float32)
     return torch.randn_like(maps.permute(0, 2, 3, 1), dtype=kind).permute(0, 3, 1, 2)
 
 
-def _correlation_distance(student: Tensor, teacher: Tensor) -> Tensor:
-    return correlation_distance(student, teacher, 1.0, 1.0)
-
-
 @cache
 def denoising_steps() -> list[tuple[float, float]]:
-    """DDIM's step for each of SAMPLED_STEPS, as factors of the latent and of the noise that is predicted in it.
+    """DDIM's step for each of SAMPLED_STEPS, multiplied out to factors of the latent and of the noise predicted in it.
 
-    The clean latent is (latent - sqrt(1 - now) * noise) / sqrt(now); the next one is sqrt(later) * clean +
-    sqrt(1 - later) * noise. Multiplied out, each step reads and writes the maps once instead of four times.
+    clean = (latent - sqrt(1 - now) * noise) / sqrt(now), the next latent sqrt(later) * clean + sqrt(1 - later) * noise.
     """
     alphas = noise_schedule().tolist()
-    factors = []
-    for step in SAMPLED_STEPS:
-        now, later = alphas[step], alphas[step - STRIDE] if step >= STRIDE else 1.0
-        factors.append((sqrt(later / now), sqrt(1 - later) - sqrt(later * (1 - now) / now)))
-    return factors
+    pairs = [(alphas[step], alphas[step - STRIDE] if step >= STRIDE else 1.0) for step in SAMPLED_STEPS]
+    return [(sqrt(later / now), sqrt(1 - later) - sqrt(later * (1 - now) / now)) for now, later in pairs]
 
 
 def noise_schedule() -> Float[Tensor, " steps"]:

@@ -5,8 +5,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from models.segmenter import SegmentationOutput
-from pipeline.distillation.method import Labels, Logits, Method, Scalar, at_least_float32
+from pipeline.distillation.method import CellLabels, Logits, Method, Output, Scalar, at_least_float32
 from pipeline.errors import TrainingError
 from pipeline.params.sections import NonNegative, section
 
@@ -25,18 +24,14 @@ class DIST(Method):
     params: Params
     needs_auxiliary_heads = True
 
-    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
+    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         weights = self.params.inter_class, self.params.intra_class
         main = correlation_distance(student.logits, teacher.logits, *weights)
         return main + self.params.auxiliary_weight * correlation_distance(*auxiliary_logits(student, teacher), *weights)
 
 
-def auxiliary_logits(student: SegmentationOutput, teacher: SegmentationOutput) -> tuple[Tensor, Tensor]:
-    """Take those of both networks.
-
-    Raises:
-        TrainingError: one of them has none.
-    """
+def auxiliary_logits(student: Output, teacher: Output) -> tuple[Tensor, Tensor]:
+    """Take those of both networks; TrainingError if one has none."""
     if student.auxiliary_logits is None or teacher.auxiliary_logits is None:
         who = "student" if student.auxiliary_logits is None else "teacher"
         raise TrainingError(f"the method compares auxiliary heads, and the {who} has none; train it with one")
@@ -46,9 +41,8 @@ def auxiliary_logits(student: SegmentationOutput, teacher: SegmentationOutput) -
 @at_least_float32
 def correlation_distance(student: Logits, teacher: Logits, inter_class: float, intra_class: float) -> Scalar:
     """Weighted sum of 1 - mean Pearson correlation of probabilities, along classes and along all cells of the batch."""
-    rows = [F.softmax(logits, dim=1).transpose(0, 1).flatten(1).T for logits in (student, teacher)]
-    inter = 1 - _correlation(rows[0], rows[1]).mean()
-    intra = 1 - _correlation(rows[0].T, rows[1].T).mean()
+    ours, theirs = (F.softmax(logits, dim=1).transpose(0, 1).flatten(1).T for logits in (student, teacher))
+    inter, intra = 1 - _correlation(ours, theirs).mean(), 1 - _correlation(ours.T, theirs.T).mean()
     return inter_class * inter + intra_class * intra
 
 

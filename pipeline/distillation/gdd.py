@@ -1,17 +1,14 @@
 """Generative Denoise Distillation (GDD), arXiv 2401.08332."""
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from models.segmenter import SegmentationOutput, Segmenter
 from pipeline.distillation.cwd import channel_divergence
-from pipeline.distillation.generator import Generator, rebuild
-from pipeline.distillation.method import Labels, Maps, Method, Scalar, TeacherMaps, align
+from pipeline.distillation.generator import GenerativeMethod, Plane, rebuild
+from pipeline.distillation.method import CellLabels, Maps, Output, Scalar, TeacherMaps
 from pipeline.params.sections import NonNegative, Positive, section
 
 
-class GDD(Method):
+class GDD(GenerativeMethod):
     """Rebuild the teacher's feature map from a noisy copy of the student's.
 
     One Gaussian value for each cell, shared by all channels, is added to the student's aligned backbone features; a
@@ -25,17 +22,11 @@ class GDD(Method):
 
     params: Params
 
-    def __init__(self, params: Params, student: Segmenter, teacher: Segmenter, iterations: int):
-        super().__init__(params, student, teacher, iterations)
-        self.align = align(student.backbone_channels, teacher.backbone_channels)
-        self.generator = Generator(teacher.backbone_channels)
+    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+        noise = self.params.noise_std * torch.randn_like(student.backbone_features[:, :1])
+        return self.divergence(student.backbone_features, teacher.backbone_features, noise)
 
-    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
-        cells = student.backbone_features
-        noise = self.params.noise_std * torch.randn_like(cells[:, :1])
-        return self.divergence(cells, teacher.backbone_features, noise)
-
-    def divergence(self, student: Maps, teacher: TeacherMaps, noise: Float[Tensor, "n 1 h w"]) -> Scalar:
+    def divergence(self, student: Maps, teacher: TeacherMaps, noise: Plane) -> Scalar:
         """Compute the loss for given noise, without its weight."""
         rebuilt = rebuild(self.align, self.generator, student, torch.ones_like(noise), noise)
         return channel_divergence(rebuilt, teacher, self.params.temperature)

@@ -1,8 +1,11 @@
 """What GDD and MGD share: from the student's features to a rebuilt map of the teacher's.
 
-A convolution of teacher width is most of a training step, so what is known of these two is made use of. All of it is
-exact: the parameters, the loss and every gradient are those of `generator(align(student) * kept + noise)`.
+A convolution of teacher width is most of a training step, so there are faster ways here. All are exact: parameters,
+loss and every gradient are those of `generator(align(student) * kept + noise)`.
 """
+
+from itertools import product
+from typing import Any, cast
 
 import torch
 import torch.nn.functional as F
@@ -10,6 +13,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.grad import conv2d_input
 
+from models.segmenter import Segmenter
+from pipeline.distillation.method import BackboneMethod
+
+Plane = Float[Tensor, "n 1 h w"]
 PADDED_TO = 16  # input channels of a composed convolution: what matrix units multiply at once
 WIDE = 2**20  # weights of one tap from which oneDNN's gradient of a bf16 convolution's weight is the slower one
 
@@ -25,14 +32,17 @@ class Generator(nn.Sequential):
         )
 
 
+class GenerativeMethod(BackboneMethod):
+    def __init__(self, params: Any, student: Segmenter, teacher: Segmenter, iterations: int):
+        super().__init__(params, student, teacher, iterations)
+        self.generator = Generator(teacher.backbone_channels)
+
+
 def rebuild(
-    align: nn.Module, generator: Generator, student: Float[Tensor, "n c h w"],
-    kept: Float[Tensor, "n 1 h w"], noise: Float[Tensor, "n 1 h w"],
-) -> Float[Tensor, "n b h w"]:  # fmt: skip
+    align: nn.Module, generator: Generator, student: Float[Tensor, "n c h w"], kept: Plane, noise: Plane
+) -> Float[Tensor, "n b h w"]:
     """generator(align(student) * kept + noise), the cheaper way for these shapes."""
-    first, _, second = generator
-    assert isinstance(first, nn.Conv2d)
-    assert isinstance(second, nn.Conv2d)
+    first, _, second = cast(tuple[nn.Conv2d, nn.Module, nn.Conv2d], tuple(generator))
     if isinstance(align, nn.Conv2d) and composing_pays(align, student):
         hidden = _composed(align, first, student, kept, noise)
     else:
@@ -41,10 +51,7 @@ def rebuild(
 
 
 def composing_pays(align: nn.Conv2d, student: Float[Tensor, "n c h w"]) -> bool:
-    """Whether one convolution from the student's channels costs less than `align` and one from the teacher's.
-
-    Composing the weights is a product that does not grow with the batch: on few cells it costs more than it saves.
-    """
+    """Whether a convolution from the student's channels and composing it cost less than `align` and a wide one."""
     narrow, wide = align.in_channels, align.out_channels
     cells = student.numel() // narrow
     return 9 * wide * (narrow + 2) * (cells + wide) < cells * wide * (narrow + 9 * wide)
@@ -94,7 +101,6 @@ class WideConvolution(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.has_bias = bias is not None
         return F.conv2d(x, weight, bias, padding=1)
 
     @staticmethod
@@ -104,7 +110,7 @@ class WideConvolution(torch.autograd.Function):
         return (
             conv2d_input(x.shape, weight, gradient, padding=1) if of_x else None,
             _weight_gradient(x, gradient) if of_weight else None,
-            gradient.sum(dim=(0, 2, 3)) if of_bias and ctx.has_bias else None,
+            gradient.sum(dim=(0, 2, 3)) if of_bias else None,
         )
 
 
@@ -114,8 +120,7 @@ def _weight_gradient(x: Float[Tensor, "n c h w"], gradient: Float[Tensor, "n k h
     cells = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
     rows = gradient.transpose(0, 1).flatten(1)
     result = gradient.new_empty(len(rows), 3, 3, x.shape[1])
-    for down in range(3):
-        for right in range(3):
-            seen = cells[:, down : down + height, right : right + width].reshape(-1, x.shape[1])
-            result[:, down, right] = rows @ seen
+    for down, right in product(range(3), repeat=2):
+        seen = cells[:, down : down + height, right : right + width].reshape(-1, x.shape[1])
+        result[:, down, right] = rows @ seen
     return result.permute(0, 3, 1, 2)

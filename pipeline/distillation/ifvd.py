@@ -5,19 +5,8 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from models.segmenter import SegmentationOutput, Segmenter
 from pipeline.data.classes import IGNORE_INDEX
-from pipeline.distillation.method import (
-    CellLabels,
-    Labels,
-    Maps,
-    Method,
-    NoParams,
-    Scalar,
-    TeacherMaps,
-    at_least_float32,
-    labels_at_cells,
-)  # fmt: skip
+from pipeline.distillation.method import CellLabels, Maps, Method, Output, Scalar, at_least_float32
 
 EPSILON = 1e-6  # added to the number of cells of a class
 
@@ -25,21 +14,15 @@ EPSILON = 1e-6  # added to the number of cells of a class
 class IFVD(Method):
     """How similar a cell is to the mean of its class must be as in the teacher; channels may differ in number."""
 
-    def __init__(self, params: NoParams, student: Segmenter, teacher: Segmenter, iterations: int):
-        super().__init__(params, student, teacher, iterations)
-        self.classes = student.classes
-
-    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
-        at_cells = labels_at_cells(labels, *student.head_features.shape[-2:])
-        return variation_distance(student.head_features, teacher.head_features, at_cells, self.classes)
+    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+        return variation_distance(student.head_features, teacher.head_features, labels, student.logits.shape[1])
 
 
 @at_least_float32
-def variation_distance(student: Maps, teacher: TeacherMaps, labels: CellLabels, classes: int) -> Scalar:
+def variation_distance(student: Maps, teacher: Float[Tensor, "n b h w"], labels: CellLabels, classes: int) -> Scalar:
     """Mean squared difference of the two maps of similarity; unlabelled cells count, with difference 0."""
-    return F.mse_loss(
-        similarity_to_own_class(student, labels, classes), similarity_to_own_class(teacher, labels, classes)
-    )
+    ours, theirs = (similarity_to_own_class(maps, labels, classes) for maps in (student, teacher))
+    return F.mse_loss(ours, theirs)
 
 
 def similarity_to_own_class(features: Maps, labels: CellLabels, classes: int) -> Float[Tensor, "n cells"]:

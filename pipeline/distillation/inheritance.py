@@ -3,8 +3,6 @@
 TinyCLIP selects layers and channels by their importance; here names and shapes decide.
 """
 
-from collections.abc import Iterator
-
 import torch
 from torch import nn
 
@@ -19,17 +17,12 @@ def inherit_layers(student: Segmenter, teacher: Segmenter) -> float:
     A block is inherited whole or not at all: the 3x3 convolution of a bottleneck has the shape of a basic block's and
     means something else. A BatchNorm is inherited with the convolution that it follows.
 
-    Returns:
-        Share of the student's parameters that were copied, 0..1.
-
-    Raises:
-        TrainingError: no block matches.
+    Returns the share of the student's parameters that were copied, 0..1; TrainingError if no block matches.
     """
-    theirs, ours = dict(_layers(teacher)), list(_layers(student))
-    unlike = {_block(name) for name, layer in ours if name not in theirs or _shapes(layer) != _shapes(theirs[name])}
-    copied = 0
-    follows_copied = False
-    for name, layer in ours:
+    ours, theirs = _layers(student), _layers(teacher)
+    unlike = {_block(name) for name in ours if name not in theirs or _shapes(ours[name]) != _shapes(theirs[name])}
+    copied, follows_copied = 0, False
+    for name, layer in ours.items():
         matches = _block(name) not in unlike
         if isinstance(layer, nn.Conv2d):
             follows_copied = matches
@@ -45,11 +38,9 @@ def inherit_layers(student: Segmenter, teacher: Segmenter) -> float:
     return copied / sum(parameter.numel() for parameter in student.parameters())
 
 
-def _layers(network: Segmenter) -> Iterator[tuple[str, nn.Module]]:
+def _layers(network: Segmenter) -> dict[str, nn.Module]:
     """In the order of their definition: each BatchNorm after its convolution."""
-    for name, module in network.backbone.named_modules():
-        if isinstance(module, nn.Conv2d | nn.BatchNorm2d):
-            yield name, module
+    return {n: part for n, part in network.backbone.named_modules() if isinstance(part, nn.Conv2d | nn.BatchNorm2d)}
 
 
 def _block(layer: str) -> str:

@@ -2,8 +2,7 @@
 
 import torch.nn.functional as F
 
-from models.segmenter import SegmentationOutput
-from pipeline.distillation.method import Labels, Logits, Method, Scalar, at_least_float32
+from pipeline.distillation.method import CellLabels, Logits, Method, Output, Scalar, at_least_float32
 from pipeline.params.sections import Positive, section
 
 
@@ -16,7 +15,7 @@ class KD(Method):
 
     params: Params
 
-    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
+    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         return class_divergence(student.logits, teacher.logits, self.params.temperature)
 
 
@@ -26,7 +25,6 @@ def class_divergence(student: Logits, teacher: Logits, temperature: float) -> Sc
 
     The reduction is CIRKD's. IFVD's averages over the classes as well: its weight of 10 is one of 10/k here.
     """
-    log_student = F.log_softmax(student / temperature, dim=1)
-    log_teacher = F.log_softmax(teacher / temperature, dim=1)
+    log_student, log_teacher = (F.log_softmax(logits / temperature, dim=1) for logits in (student, teacher))
     divergence = F.kl_div(log_student, log_teacher, log_target=True, reduction="sum")
     return divergence / (student.numel() / student.shape[1]) * temperature**2

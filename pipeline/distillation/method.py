@@ -1,19 +1,26 @@
-"""What every distillation method is made of: its base class, and the few functions that several of them share."""
+"""What every distillation method is made of: its base class and parameters, and what several of them share."""
 
 import functools
-from collections.abc import Callable
+import json
+import pkgutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import fields
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
+from pydantic import TypeAdapter, ValidationError
 from torch import Tensor, nn
 
-from models.segmenter import Segmenter
-from pipeline.params.sections import section
+from models.segmenter import SegmentationOutput, Segmenter
+from pipeline.distillation import METHODS
+from pipeline.errors import ParamsError
+from pipeline.params.sections import nearest, section
 
 P = ParamSpec("P")
 R = TypeVar("R")
+Output = SegmentationOutput
 Scalar = Float[Tensor, ""]
 Labels = Int64[Tensor, "n H W"]
 CellLabels = Int64[Tensor, "n h w"]
@@ -28,14 +35,10 @@ class NoParams:
 
 
 class Method(nn.Module):
-    """A distance between two networks. Subclasses define `forward(student output, teacher output, labels) -> loss`.
+    """A distance between two networks. Subclasses define `loss`, and `Params`: the method's section in `params.yaml`.
 
-    Maps of the teacher come resized to the student's. Layers of a method are trained with the student and thrown away.
-
-    Args:
-        params: of the class's own `Params`, whose fields and defaults are the method's section in `params.yaml`.
-        teacher: is frozen.
-        iterations: of the student's training.
+    Maps of the teacher, which is frozen, come resized to the student's. Layers of a method are trained with the student
+    and thrown away. `iterations` are those of the student's training.
     """
 
     Params: ClassVar[type] = NoParams
@@ -44,6 +47,28 @@ class Method(nn.Module):
     def __init__(self, params: Any, student: Segmenter, teacher: Segmenter, iterations: int):
         super().__init__()
         self.params = params
+
+    def forward(self, student: Output, teacher: Output, labels: Labels) -> Scalar:
+        return self.loss(student, teacher, labels_at_cells(labels, *student.logits.shape[-2:]))
+
+    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+        raise NotImplementedError
+
+
+class BackboneMethod(Method):
+    """A method whose `align` brings the student's backbone features to the teacher's channels."""
+
+    def __init__(self, params: Any, student: Segmenter, teacher: Segmenter, iterations: int):
+        super().__init__(params, student, teacher, iterations)
+        self.align = align(student.backbone_channels, teacher.backbone_channels)
+
+
+class HeadMethod(Method):
+    """A method whose `align` brings the student's head features to the teacher's channels."""
+
+    def __init__(self, params: Any, student: Segmenter, teacher: Segmenter, iterations: int):
+        super().__init__(params, student, teacher, iterations)
+        self.align = nn.Conv2d(student.head_channels, teacher.head_channels, kernel_size=1, bias=False)
 
 
 def align(student_channels: int, teacher_channels: int) -> nn.Module:
@@ -64,16 +89,45 @@ def at_least_float32(compare: Callable[P, R]) -> Callable[P, R]:
     The convolutions of a method may run in half precision, its softmaxes, logarithms and norms may not.
     """
 
+    def widen(value: Any) -> Any:
+        if isinstance(value, Tensor) and value.is_floating_point():
+            return value.to(torch.promote_types(value.dtype, torch.float32))
+        return value
+
     @functools.wraps(compare)
     def widened(*args: P.args, **kwargs: P.kwargs) -> R:
         device = next(value.device.type for value in args if isinstance(value, Tensor))
         with torch.autocast(device, enabled=False):
-            return compare(*map(_widen, args), **kwargs)  # type: ignore[reportCallIssue]
+            return compare(*map(widen, args), **kwargs)  # type: ignore[reportCallIssue]
 
     return widened
 
 
-def _widen(value: Any) -> Any:
-    if isinstance(value, Tensor) and value.is_floating_point():
-        return value.to(torch.promote_types(value.dtype, torch.float32))
-    return value
+def method_class(name: str) -> type[Method]:
+    """Import a method; ParamsError if the table has no such name."""
+    if name not in METHODS:
+        raise ParamsError(f"no method {name!r}{nearest(name, METHODS)}; known are {', '.join(METHODS)}")
+    return pkgutil.resolve_name(METHODS[name])
+
+
+def method_params(name: str, values: Mapping[str, Any]) -> Any:
+    """Check a method's section of params.yaml and fill in its defaults; ParamsError with all complaints at once."""
+    kind = method_class(name).Params
+    try:
+        return TypeAdapter(kind).validate_json(json.dumps(values))  # strict, but JSON's 1 is a float where one is asked
+    except ValidationError as error:
+        known = [field.name for field in fields(kind)]  # type: ignore[reportArgumentType]: a section
+        complaints = "\n".join(f"  {_complaint(name, known, each)}" for each in error.errors())
+        raise ParamsError(f"methods.{name} of params.yaml is not valid:\n{complaints}") from error
+
+
+def run_methods(names: Iterable[str], values: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
+    """Check the parameters of the methods that a run uses; `values` is section `methods` of params.yaml."""
+    return {name: method_params(name, values.get(name, {})) for name in names}
+
+
+def _complaint(name: str, known: list[str], error: Any) -> str:
+    where = ".".join(["methods", name, *map(str, error["loc"])])
+    if error["type"] == "unexpected_keyword_argument":
+        return f"{where}: unknown key{nearest(str(error['loc'][-1]), known)}"
+    return f"{where}: {error['msg'].removeprefix('Value error, ')} (got {error['input']!r})"

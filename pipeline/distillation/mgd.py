@@ -1,16 +1,13 @@
 """Masked Generative Distillation (MGD), arXiv 2205.01529."""
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
-from models.segmenter import SegmentationOutput, Segmenter
-from pipeline.distillation.generator import Generator, rebuild
-from pipeline.distillation.method import Labels, Maps, Method, Scalar, TeacherMaps, align, at_least_float32
+from pipeline.distillation.generator import GenerativeMethod, Plane, rebuild
+from pipeline.distillation.method import CellLabels, Maps, Output, Scalar, TeacherMaps, at_least_float32
 from pipeline.params.sections import Fraction, section
 
 
-class MGD(Method):
+class MGD(GenerativeMethod):
     """Rebuild the teacher's feature map from a copy of the student's in which most cells are blanked out.
 
     One mask for all channels, drawn anew in every iteration; the cells that stay are not rescaled.
@@ -22,20 +19,14 @@ class MGD(Method):
 
     params: Params
 
-    def __init__(self, params: Params, student: Segmenter, teacher: Segmenter, iterations: int):
-        super().__init__(params, student, teacher, iterations)
-        self.align = align(student.backbone_channels, teacher.backbone_channels)
-        self.generator = Generator(teacher.backbone_channels)
+    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+        uniform = torch.rand_like(student.backbone_features[:, :1])
+        return self.error(student.backbone_features, teacher.backbone_features, uniform)
 
-    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
-        cells = student.backbone_features
-        return self.error(cells, teacher.backbone_features, torch.rand_like(cells[:, :1]))
-
-    def error(self, student: Maps, teacher: TeacherMaps, uniform: Float[Tensor, "n 1 h w"]) -> Scalar:
+    def error(self, student: Maps, teacher: TeacherMaps, uniform: Plane) -> Scalar:
         """Compute the loss for given draws from [0, 1), without its weight."""
         kept = (uniform <= 1 - self.params.hidden_share).to(student.dtype)
-        rebuilt = rebuild(self.align, self.generator, student, kept, torch.zeros_like(kept))
-        return squared_distance(rebuilt, teacher)
+        return squared_distance(rebuild(self.align, self.generator, student, kept, torch.zeros_like(kept)), teacher)
 
 
 @at_least_float32

@@ -6,20 +6,15 @@ features are compared, the reduction and the weight are our choice.
 
 import torch.nn.functional as F
 
-from models.segmenter import SegmentationOutput, Segmenter
-from pipeline.distillation.method import Labels, Maps, Method, NoParams, Scalar, align, at_least_float32
+from pipeline.distillation.method import BackboneMethod, CellLabels, Maps, Output, Scalar, at_least_float32
 
 EPSILON = 1e-5  # added to the variance: a channel that is constant in an image has none
 
 
-class NFD(Method):
+class NFD(BackboneMethod):
     """Compare backbone features of which every map has mean 0 and variance 1: patterns, not magnitudes."""
 
-    def __init__(self, params: NoParams, student: Segmenter, teacher: Segmenter, iterations: int):
-        super().__init__(params, student, teacher, iterations)
-        self.align = align(student.backbone_channels, teacher.backbone_channels)
-
-    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
+    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         return normalized_distance(self.align(student.backbone_features), teacher.backbone_features)
 
 

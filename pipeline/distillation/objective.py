@@ -33,10 +33,9 @@ class DistillationObjective(SupervisedObjective):
         self.teacher.eval()  # a frozen teacher has no training mode: its BatchNorm statistics must stay
         return self
 
-    def grad_clip_groups(self) -> tuple[nn.Module, ...]:
-        # The layers of a method may have a far longer gradient than the student: under one limit for both they would
-        # shorten the student's steps, and the gain would compare learning rates.
-        return (self.network, *(method for method in self.methods.values() if any(True for _ in method.parameters())))
+    def grad_clip_groups(self) -> list[nn.Module]:
+        # A method's layers may have a far longer gradient: under one limit they would shorten the student's steps.
+        return [self.network, *(method for method in self.methods.values() if any(True for _ in method.parameters()))]
 
     def compare(self, image: Float[Tensor, "n 3 H W"], labels: Labels) -> Loss:
         with torch.no_grad():
@@ -53,11 +52,7 @@ class DistillationObjective(SupervisedObjective):
 def distillation_objective(
     student: Segmenter, teacher: Segmenter, run: RunParams, methods: Mapping[str, Any], task: Task
 ) -> DistillationObjective:
-    """Freeze the teacher and build the methods of a run between it and the student.
-
-    Args:
-        methods: by name, the `Params` of each.
-    """
+    """Freeze the teacher and build the methods of a run; `methods` holds the `Params` of each by name."""
     frozen = fold_batchnorms(teacher)
     torch.manual_seed(run.seed)  # the methods' own weights; the student's were drawn before, equal to the baseline's
     chosen = {name: method_class(name)(methods[name], student, frozen, run.iterations) for name in run.distill}
@@ -69,18 +64,15 @@ def distillation_objective(
 @torch.no_grad()
 @at_least_float32
 def agreement_metrics(student: Logits, teacher: Logits) -> dict[str, Tensor]:
-    """Measure whether distillation does what it is for: a loss that falls without more agreement is a finding.
+    """Share of cells with the same most likely class, and the mean entropy of both distributions in nats.
 
-    Returns:
-        Share of cells with the same most likely class, and the mean entropy of both distributions in nats.
+    They tell whether distillation does what it is for: a loss that falls without more agreement is a finding.
     """
-
-    def entropy(logits: Tensor) -> Tensor:
+    metrics = {"agreement": (student.argmax(dim=1) == teacher.argmax(dim=1)).float().mean()}
+    for name, logits in (("student_entropy", student), ("teacher_entropy", teacher)):
         log_p = F.log_softmax(logits, dim=1)
-        return -(log_p.exp() * log_p).sum(dim=1).mean()
-
-    agreement = (student.argmax(dim=1) == teacher.argmax(dim=1)).float().mean()
-    return {"agreement": agreement, "student_entropy": entropy(student), "teacher_entropy": entropy(teacher)}
+        metrics[name] = -(log_p.exp() * log_p).sum(dim=1).mean()
+    return metrics
 
 
 def resize_teacher(student: SegmentationOutput, teacher: SegmentationOutput) -> SegmentationOutput:

@@ -4,11 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from models.build import Design, build_segmenter
-from models.checkpoint import load_checkpoint
 from models.pruning import keep_channels, strongest_channels, widths
 from models.segmenter import Segmenter
 from pipeline.errors import ArtifactError
 from pipeline.params.training import NetworkParams
+from pipeline.training.network import trained_network
 
 
 def pruned_network(
@@ -16,16 +16,9 @@ def pruned_network(
 ) -> tuple[Segmenter, Design]:
     """The network of a checkpoint with `keep` (0..1) of its channels; input scale and output stride are the student's.
 
-    Raises:
-        ArtifactError: other classes, or another network than that of the parameters.
-        ModelError: not a readable checkpoint, or no backbone that can be pruned.
+    Raises ArtifactError if its classes or the network are not those asked for; ModelError if it cannot be pruned.
     """
-    trained, design, _ = load_checkpoint(source)
-    if design.class_names != class_names:
-        raise ArtifactError(
-            f"{source} was trained for {len(design.class_names)} classes {list(design.class_names)}, "
-            f"the dataset has {len(class_names)}: {list(class_names)}; train it on this dataset: dvc repro"
-        )
+    trained, design = trained_network(source, class_names)
     for name in ("architecture", "backbone", "head_channels", "auxiliary_channels"):
         if getattr(design, name) != getattr(network, name):
             raise ArtifactError(
@@ -33,9 +26,8 @@ def pruned_network(
                 f"set the run's network.{name} to that of the network it is pruned from"
             )
     keep_channels(trained, strongest_channels(trained, keep))
-    design = replace(
-        design, input_scale=network.input_scale, output_stride=network.output_stride, channels=widths(trained)
-    )
+    scale, stride = network.input_scale, network.output_stride
+    design = replace(design, input_scale=scale, output_stride=stride, channels=widths(trained))
     student = build_segmenter(design)  # at its own stride and scale; all weights are overwritten
     student.load_state_dict(trained.state_dict())
     return student, design

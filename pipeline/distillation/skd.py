@@ -1,11 +1,8 @@
 """Structured Knowledge Distillation (SKD), arXiv 1903.04197: its pixel-wise and its pair-wise term."""
 
 import torch.nn.functional as F
-from jaxtyping import Float
-from torch import Tensor
 
-from models.segmenter import SegmentationOutput
-from pipeline.distillation.method import Labels, Logits, Maps, Method, Scalar, TeacherMaps, at_least_float32
+from pipeline.distillation.method import CellLabels, Logits, Maps, Method, Output, Scalar, TeacherMaps, at_least_float32
 from pipeline.params.sections import Count, section
 from pipeline.training.processes import process_count
 
@@ -13,7 +10,7 @@ from pipeline.training.processes import process_count
 class SKDPixel(Method):
     """Cross-entropy with the teacher's class distribution as the label."""
 
-    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
+    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         # The gradients of several processes are averaged: without the factor it would not grow with the whole batch.
         return process_count() * soft_cross_entropy(student.logits, teacher.logits)
 
@@ -27,7 +24,7 @@ class SKDPair(Method):
 
     params: Params
 
-    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
+    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         return similarity_distance(student.head_features, teacher.head_features, self.params.pool)
 
 
@@ -44,10 +41,7 @@ def similarity_distance(student: Maps, teacher: TeacherMaps, pool: int) -> Scala
 
     Regions are max-pooled. The gradient goes through the length of the vectors, which the first authors detach.
     """
-    return F.mse_loss(_similarities(student, pool), _similarities(teacher, pool))
-
-
-def _similarities(features: Maps, pool: int) -> Float[Tensor, "n regions regions"]:
-    regions = F.max_pool2d(features, pool, stride=pool, ceil_mode=True).flatten(2)
-    direction = F.normalize(regions, dim=1)
-    return direction.transpose(1, 2) @ direction
+    regions = (F.max_pool2d(maps, pool, stride=pool, ceil_mode=True).flatten(2) for maps in (student, teacher))
+    directions = (F.normalize(region, dim=1) for region in regions)
+    ours, theirs = (direction.transpose(1, 2) @ direction for direction in directions)
+    return F.mse_loss(ours, theirs)

@@ -1,4 +1,4 @@
-"""Train one student: alone (the baseline) or with the teacher's help."""
+"""Train one network: alone (the teacher, a baseline) or with the teacher's help."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -8,54 +8,49 @@ from typing import Any
 import torch
 
 from models.build import Design
-from models.checkpoint import load_checkpoint
+from models.checkpoint import save_checkpoint
 from models.segmenter import Segmenter
 from pipeline.data.classes import ClassTable
 from pipeline.data.crops import crop_dataset
+from pipeline.data.files import replacing
 from pipeline.data.samples import UNLABELLED, read_samples
 from pipeline.distillation.inheritance import inherit_layers
 from pipeline.distillation.objective import distillation_objective
 from pipeline.distillation.pruned import pruned_network
 from pipeline.distillation.unlabelled import choose_unlabelled
-from pipeline.errors import ArtifactError
 from pipeline.params.runs import RunParams
 from pipeline.params.training import TrainingParams
 from pipeline.training.device import describe_precision, device_facts, launch
 from pipeline.training.loop import fit, write_curve
-from pipeline.training.network import describe_weights, new_network, pretrained_backbone, save_network
+from pipeline.training.network import new_network, pretrained_backbone, trained_network
 from pipeline.training.objective import SupervisedObjective, Task, load_class_weights
 from pipeline.training.resume import scratch_folder, training_identity
 
 
 def train_student(
     name: str, run: RunParams, methods: Mapping[str, Any], training: TrainingParams, code: str,
-    classes: Path, samples: Path, statistics: Path, teacher: Path, source: Path, pretrained: Path,
-    scratch: Path, out: Path,
+    classes: Path, samples: Path, statistics: Path, scratch: Path, out: Path,
+    teacher: Path = Path(), source: Path = Path(), pretrained: Path = Path(),
 ) -> None:  # fmt: skip
-    """Write out/checkpoint.safetensors (the student only) and out/training.csv.
+    """Write out/checkpoint.safetensors (this network only) and out/training.csv.
 
     Args:
         methods: by name, the `Params` of each method of the run.
         code: digest of the code at work; an unfinished training of other code is not resumed.
-        source: checkpoint that the student is pruned from, if it is.
-        pretrained: folder of stage pretrain, whose backbone the student begins with, if it does.
-
-    Raises:
-        ArtifactError: teacher or source have other classes or are of another kind, or nobody counted the classes.
-        TrainingError: layers are to be inherited and none matches, or the training fails as in `fit`.
-        DatasetError: unlabelled images are to be learned from and there are none.
+        teacher, source: checkpoints of the teacher, and of what the network is pruned from, if the run has them.
+        pretrained: folder of stage pretrain, whose backbone the network begins with, if it does.
     """
     fabric = launch(training.devices, training.precision, training.deterministic)
     identity = student_identity(run, methods, training, code, classes, samples, teacher, source, pretrained)
     identity |= device_facts(training.precision, fabric.device.type)
     table = ClassTable.load(classes)
-    weights = load_class_weights(statistics, table.names, training)
+    task = Task.of(training, load_class_weights(statistics, table.names, training))
     segmenter, design, beginning = _new_student(run, table, teacher, source, pretrained)
-    objective = student_objective(run, methods, Task.of(training, weights), segmenter, design.class_names, teacher)
+    objective = student_objective(run, methods, task, segmenter, design.class_names, teacher)
     train_samples = read_samples(samples, *training.splits)
     if run.unlabelled_share:
         unlabelled = read_samples(samples, UNLABELLED)
-        judge = load_teacher(teacher, design.class_names)
+        judge, _ = trained_network(teacher, design.class_names)
         train_samples += choose_unlabelled(unlabelled, judge, run.unlabelled_share, training.batch_size, fabric.device)
     with scratch_folder(scratch, name, identity, fabric.is_global_zero) as folder:
         curve = fit(
@@ -67,7 +62,8 @@ def train_student(
         facts = {"backbone_weights": beginning, "method": run.method, "precision": precision}
         if fabric.is_global_zero:
             write_curve(out / "training.csv", curve)
-            save_network(segmenter, design, facts, out / "checkpoint.safetensors")
+            with replacing(out / "checkpoint.safetensors") as temporary:
+                save_checkpoint(segmenter.cpu(), design, facts, temporary)
 
 
 def student_identity(
@@ -89,29 +85,10 @@ def student_objective(
     run: RunParams, methods: Mapping[str, Any], task: Task,
     segmenter: Segmenter, class_names: tuple[str, ...], teacher: Path,
 ) -> SupervisedObjective:  # fmt: skip
-    """Build what the student of a run minimizes.
-
-    Raises:
-        ArtifactError: the teacher's classes are not `class_names`.
-    """
+    """Build what the student of a run minimizes; ArtifactError if the teacher's classes are not `class_names`."""
     if not run.distill:
         return SupervisedObjective(segmenter, task)
-    return distillation_objective(segmenter, load_teacher(teacher, class_names), run, methods, task)
-
-
-def load_teacher(path: Path, class_names: tuple[str, ...]) -> Segmenter:
-    """Load the teacher of a checkpoint.
-
-    Raises:
-        ArtifactError: its classes are not `class_names`.
-    """
-    teacher, design, _ = load_checkpoint(path)
-    if design.class_names != class_names:
-        raise ArtifactError(
-            f"{path} was trained for {len(design.class_names)} classes {list(design.class_names)}, "
-            f"the dataset has {len(class_names)}: {list(class_names)}; train the teacher on this dataset"
-        )
-    return teacher
+    return distillation_objective(segmenter, trained_network(teacher, class_names)[0], run, methods, task)
 
 
 def _new_student(
@@ -123,9 +100,8 @@ def _new_student(
         segmenter, design = pruned_network(run.network, run.prune.keep, source, tuple(table.names))
         weights = f"{100 * run.prune.keep:.0f} % of the channels of {run.prune.source}"
     else:
-        segmenter, design = new_network(run.network, table, run.seed, pretrained)
-        weights = describe_weights(run.network.weights, pretrained)
+        segmenter, design, weights = new_network(run.network, table, run.seed, pretrained)
     if run.inherit_layers:
-        share = inherit_layers(segmenter, load_teacher(teacher, design.class_names))
+        share = inherit_layers(segmenter, trained_network(teacher, design.class_names)[0])
         weights += f"; then {100 * share:.1f} % of all parameters from the teacher"
     return segmenter, design, weights

@@ -30,6 +30,6 @@ def choose_unlabelled(
         logits = teacher(network_input(batch.image.to(device))).logits.float()
         surest = logits.softmax(dim=1).amax(dim=1).flatten(1).mean(dim=1)
         sureness.update(zip(batch.ids, surest.tolist(), strict=True))
-    wanted = max(1, round(share * len(samples)))
-    chosen = set(sorted(sureness, key=lambda sample_id: (-sureness[sample_id], sample_id))[:wanted])
+    surest_first = sorted(sureness, key=lambda sample_id: (-sureness[sample_id], sample_id))
+    chosen = set(surest_first[: max(1, round(share * len(samples)))])
     return [sample for sample in samples if sample.id in chosen]

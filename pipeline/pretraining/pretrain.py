@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Self
 
 import torch
-from jaxtyping import Float, UInt8
-from torch import Tensor, nn
+from jaxtyping import Float
+from torch import Tensor
 
 from models.backbone import save_backbone
 from models.classifier import Classifier, ClassifierOutput, load_classifier, new_classifier
 from models.folding import folded
-from pipeline.data.augmentation import distort
 from pipeline.data.classes import ClassTable
 from pipeline.data.crops import crop_dataset
-from pipeline.data.dataset import network_input
 from pipeline.data.files import replacing
 from pipeline.data.samples import read_samples
 from pipeline.distillation.kd import class_divergence
@@ -95,13 +93,8 @@ class ImitationObjective(Objective):
         self.teacher.eval()
         return self
 
-    def grad_clip_groups(self) -> tuple[nn.Module, ...]:
-        return (self.student, self.align) if any(True for _ in self.align.parameters()) else (self.student,)
-
-    def forward(
-        self, image: UInt8[Tensor, "n 3 H W"], labels: UInt8[Tensor, "n H W"], distortion: Float[Tensor, "n 4"]
-    ) -> Loss:
-        seen = mixed(distort(network_input(image), distortion), self.params.mixup)
+    def compare(self, image: Float[Tensor, "n 3 H W"], labels: Tensor) -> Loss:
+        seen = mixed(image, self.params.mixup)
         with torch.no_grad():
             teacher: ClassifierOutput = self.teacher(seen)
         student: ClassifierOutput = self.student(seen)

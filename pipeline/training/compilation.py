@@ -1,39 +1,30 @@
 """torch.compile for the networks of an objective, where it pays; else the reason why not."""
 
-import time
 from collections.abc import Callable
-from statistics import median
 
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.utils._triton import has_triton
+from torch.utils.benchmark import Timer
 
 from models.classifier import Classifier
 from models.segmenter import Segmenter
 from pipeline.params.training import TrainingParams
-from pipeline.training.device import wait_for
 from pipeline.training.processes import mean_over_processes
 from pipeline.training.step import BatchNormSnapshot
 
 BACKEND = "inductor"
-TIMED = 5  # trials of each form; the median counts
+TIMED = 5  # trials of each form
 
 
 def compile_networks(objective: nn.Module, training: TrainingParams, fabric: Fabric, images: int) -> str:
     """Compile the objective's segmenters and classifiers in place, if the parameters and the machine say so.
 
     A trial on empty images comes first: what cannot be compiled, or with `compile: auto` what is no faster then, stays
-    as it was. The trial leaves no trace in weights and running statistics.
-
-    Args:
-        images: in one part of a batch.
-
-    Returns:
-        What was done, for the log.
+    as it was. The trial, on so many images, leaves no trace in weights and running statistics. Returns what was done.
     """
-    reason = _against(training, fabric.device.type)
-    if reason:
+    if reason := _against(training, fabric.device.type):
         return f"not compiled: {reason}"
     networks = [child for child in objective.children() if isinstance(child, Segmenter | Classifier)]
     size = (images, 3, training.crop_height, training.crop_width)
@@ -69,27 +60,19 @@ def compile_networks(objective: nn.Module, training: TrainingParams, fabric: Fab
 def _against(training: TrainingParams, kind: str) -> str:
     if training.compile == "never":
         return "training.compile is never"
-    if training.compile == "auto":
-        if kind == "cpu":
-            return "on a CPU it takes minutes and was slower where it was measured; training.compile: always tries it"
-        if training.deterministic:
-            return "a trial decides by its time, which is not deterministic; set training.compile to always or never"
-        if not has_triton():
-            return "Triton is not installed, or does not know this GPU"
+    if training.compile == "auto" and kind == "cpu":
+        return "on a CPU it takes minutes and was slower where it was measured; training.compile: always tries it"
+    if training.compile == "auto" and training.deterministic:
+        return "a trial decides by its time, which is not deterministic; set training.compile to always or never"
+    if training.compile == "auto" and not has_triton():
+        return "Triton is not installed, or does not know this GPU"
     return ""
 
 
 def _seconds(trial: Callable[[], None], device: torch.device) -> Tensor:
-    """The median of some trials after one that may compile."""
-    trial()
-    seconds = []
-    for _ in range(TIMED):
-        wait_for(device)
-        start = time.perf_counter()
-        trial()
-        wait_for(device)
-        seconds.append(time.perf_counter() - start)
-    return torch.tensor(median(seconds), device=device)
+    """The mean over some trials, after two that may compile."""
+    timer = Timer("trial()", globals={"trial": trial}, num_threads=torch.get_num_threads())
+    return torch.tensor(timer.timeit(TIMED).mean, device=device)
 
 
 def _undo(networks: list[Segmenter | Classifier]) -> None:

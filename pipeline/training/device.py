@@ -20,13 +20,8 @@ def launch(devices: int | Literal["auto"], precision: str, deterministic: bool) 
     """Join the processes of one training; where they do not run yet, start those of this machine.
 
     Under `torchrun` the processes are there already, over one machine or several, and their number is torchrun's.
-
-    Args:
-        devices: GPUs, or processes where there is none; `auto` is all GPUs, or one process.
-        deterministic: let PyTorch take the slower form of what otherwise differs from run to run.
-
-    Raises:
-        MachineError: fewer GPUs than asked for, or a precision that this device does not train in.
+    Raises MachineError for fewer GPUs than asked for, or a precision that this device does not train in. The arguments
+    are those of section `training`.
     """
     kind = best_device().type
     present = torch.cuda.device_count() if kind == "cuda" else None
@@ -41,26 +36,24 @@ def launch(devices: int | Literal["auto"], precision: str, deterministic: bool) 
     several = devices * nodes > 1
     # BatchNorms and queues are kept equal by what fills them; copying them in every forward would cost more.
     strategy = DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True) if several else "auto"
-    fabric = Fabric(
-        accelerator=kind, devices=devices, num_nodes=nodes, strategy=strategy, plugins=_plugin(precision, kind)
-    )
+    plugin: Precision = Precision()
+    if (resolved := resolved_precision(precision, kind)) == "fp16" and kind == "cpu":
+        raise MachineError("training.precision is fp16, which needs a GPU; on a CPU take auto, bf16 or fp32")
+    if resolved == "bf16":
+        plugin = MixedPrecision("bf16-mixed", kind)
+    elif resolved == "fp16":
+        plugin = MixedPrecision("16-mixed", kind, torch.amp.GradScaler(kind))
+    fabric = Fabric(accelerator=kind, devices=devices, num_nodes=nodes, strategy=strategy, plugins=plugin)
     fabric.launch()
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS has no such form
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
-    if kind == "cpu":
-        _keep_memory()
-    return fabric
-
-
-def _keep_memory() -> None:
-    """Let the C library keep what a step frees: a step's large tensors otherwise come from the system anew each time,
-    page by page.
-    """
-    if sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+    if kind == "cpu" and sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
+        # Keep what a step frees: its large tensors otherwise come from the system anew each time, page by page.
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, LARGEST_INT)
+    return fabric
 
 
 def best_device() -> torch.device:
@@ -76,9 +69,12 @@ def wait_for(device: torch.device) -> None:
 
 def resolved_precision(precision: str, kind: str) -> str:
     """fp32, bf16 or fp16; `auto` is bf16 where the device multiplies in it."""
-    if precision == "auto":
-        return "bf16" if _computes_bf16(kind) else "fp32"
-    return precision
+    if precision != "auto":
+        return precision
+    if kind == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    capabilities = torch.cpu.get_capabilities()
+    return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
 
 
 def device_facts(precision: str, kind: str) -> dict[str, str]:
@@ -91,22 +87,4 @@ def describe_precision(precision: str, fabric: Fabric) -> str:
     kind = fabric.device.type
     resolved = resolved_precision(precision, kind)
     several = f", {fabric.world_size} processes" if fabric.world_size > 1 else ""
-    return f"{resolved if resolved == 'fp32' else f'{resolved} autocast'} on {kind}{several}"
-
-
-def _plugin(precision: str, kind: str) -> Precision:
-    resolved = resolved_precision(precision, kind)
-    if resolved == "fp32":
-        return Precision()
-    if resolved == "bf16":
-        return MixedPrecision("bf16-mixed", kind)
-    if kind == "cpu":
-        raise MachineError("training.precision is fp16, which needs a GPU; on a CPU take auto, bf16 or fp32")
-    return MixedPrecision("16-mixed", kind, torch.amp.GradScaler(kind))
-
-
-def _computes_bf16(kind: str) -> bool:
-    if kind == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    capabilities = torch.cpu.get_capabilities()
-    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+    return f"{resolved}{'' if resolved == 'fp32' else ' autocast'} on {kind}{several}"

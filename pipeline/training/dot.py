@@ -12,25 +12,14 @@ class DOT(torch.optim.Optimizer):
 
     Two backward passes make an iteration: that of the distillation inside `distill_gradients`, that of the task
     outside; `step` applies both. Weight decay goes with the task; a parameter that one of the two alone reaches is
-    stepped as by SGD.
-
-    In the long run a constant distillation gradient counts (1 - momentum) / (1 - momentum - shift) times as much
-    as with SGD: 4 times at momentum 0.9 and shift 0.075.
-
-    Args:
-        shift: added to the momentum of the distillation, taken from the task's; the authors use 0.075 or 0.09.
+    stepped as by SGD. `shift` (of the authors: 0.075 or 0.09) goes from the task's momentum to the distillation's, so
+    a constant gradient of it counts (1 - momentum) / (1 - momentum - shift) times as much as with SGD: 4 times at 0.9.
     """
 
     def __init__(
-        self,
-        parameters: Iterable[nn.Parameter],
-        learning_rate: float,
-        momentum: float,
-        weight_decay: float,
-        shift: float,
+        self, parameters: Iterable[nn.Parameter], lr: float, momentum: float, weight_decay: float, shift: float
     ):
-        settings = {"lr": learning_rate, "momentum": momentum, "weight_decay": weight_decay, "shift": shift}
-        super().__init__(parameters, settings)
+        super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "shift": shift})
         self._aside: dict[Tensor, Tensor] = {}
         self.found_inf: Tensor | None = None  # as of torch's fused optimizers: 1 makes a step do nothing
 
@@ -67,9 +56,8 @@ class DOT(torch.optim.Optimizer):
             moves.append(_advance(state, "momentum_buffer", task + decay, group["momentum"] - shift))
         if distill is not None:
             # Where the task does not reach, decay goes with the distillation after the first step, as the authors do.
-            alone = task is None and "distill_buffer" in state
-            moves.append(_advance(state, "distill_buffer", distill + decay if alone else distill,
-                                  group["momentum"] + shift))  # fmt: skip
+            gradient = distill + decay if task is None and "distill_buffer" in state else distill
+            moves.append(_advance(state, "distill_buffer", gradient, group["momentum"] + shift))
         for move in moves:
             parameter.sub_(move, alpha=group["lr"])
 

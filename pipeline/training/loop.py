@@ -1,7 +1,6 @@
 """The only training loop."""
 
 import csv
-import io
 from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
@@ -11,13 +10,13 @@ import torch
 from lightning.fabric import Fabric
 
 from pipeline.data.crops import BatchShard, CropDataset, crop_batches, report_lost_workers
-from pipeline.data.files import write_text
+from pipeline.data.files import replacing
 from pipeline.errors import MachineError, TrainingError
 from pipeline.params.training import TrainingParams
 from pipeline.training.compilation import compile_networks
-from pipeline.training.objective import Loss, Objective
+from pipeline.training.objective import Objective
 from pipeline.training.optimizer import make_optimizer, polynomial_rate
-from pipeline.training.processes import use_sync_batchnorm
+from pipeline.training.processes import mean_over_processes, use_sync_batchnorm
 from pipeline.training.progress import TrainingProgress
 from pipeline.training.resume import ResumeState, load_state, save_state
 from pipeline.training.step import BatchNormSnapshot, LossGuard, Stepper
@@ -34,14 +33,8 @@ def fit(
 
     There is no validation inside: the schedule is fixed, the last iteration is the result, `evaluate` judges it.
     All that is random in an iteration depends on the seed and on its number only, so a resumed training draws what the
-    uninterrupted one would have drawn. Several processes share each batch.
-
-    Args:
-        momentum_shift: DOT's; 0 for plain SGD.
-
-    Returns:
-        One row every `log_every` iterations: iteration, learning_rate, total, each loss term, the objective's metrics,
-        skipped (updates so far that were not applied), iterations_per_s (since the row before).
+    uninterrupted one would have drawn. Returns one row every `log_every` iterations: iteration, learning_rate, total,
+    each loss term, the objective's metrics, skipped (updates so far that were not applied), iterations_per_s.
 
     Raises:
         TrainingError: a loss is NaN, infinite or a spike, and the parameters say to stop; or a loader process died.
@@ -68,14 +61,15 @@ def fit(
     norms = BatchNormSnapshot(objective) if training.on_bad_loss == "skip" else None
     skipped = int(guard.refused)
     parts = crop_batches(crops, shard, start, iterations, training.workers)
-    with report_lost_workers(), TrainingProgress(name, start, iterations, shown=fabric.is_global_zero) as progress:
+    progress = TrainingProgress(name, start, iterations, shown=fabric.is_global_zero)
+    with report_lost_workers():
         for iteration in range(start, iterations):
-            rate = polynomial_rate(
-                iteration, iterations, learning_rate, training.min_learning_rate, training.learning_rate_power
-            )
-            optimizer.param_groups[0]["lr"] = rate
+            end, power = training.min_learning_rate, training.learning_rate_power
+            rate = optimizer.param_groups[0]["lr"] = polynomial_rate(iteration, iterations, learning_rate, end, power)
             batch = list(islice(parts, shard.parts))  # before the seed: a loader that starts draws a number of its own
-            torch.manual_seed(_iteration_seed(crops.seed, iteration, fabric.global_rank))
+            rank = fabric.global_rank  # each process has noise of its own; the first that of a single one
+            entropy = np.random.SeedSequence([crops.seed, 2, iteration, *([rank] if rank else [])])
+            torch.manual_seed(int(entropy.generate_state(1)[0]))
             if norms:
                 norms.take()
             losses, good = stepper.step(iteration, batch)
@@ -88,7 +82,8 @@ def fit(
             if logs or saves:  # nothing is read before, so that the device need not be waited for
                 skipped = _skipped(guard, training, crops, shard, name)
             if logs:
-                terms, metrics = _read(losses, fabric)
+                terms = _averaged([{"total": loss.total, **loss.terms} for loss in losses])
+                metrics = _averaged([loss.metrics for loss in losses])
                 row = {"iteration": done, "learning_rate": rate, **terms, **metrics, "skipped": skipped}
                 curve.append({**row, "iterations_per_s": progress.lap_rate(done)})
                 progress.show(done, terms)
@@ -102,11 +97,10 @@ def fit(
 
 def write_curve(path: Path, curve: Curve) -> None:
     """Write one CSV row for each logged iteration."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(curve[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in curve)
-    write_text(path, text.getvalue())
+    with replacing(path) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, fieldnames=list(curve[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows({key: f"{value:.6g}" for key, value in row.items()} for row in curve)
 
 
 def _shard(training: TrainingParams, fabric: Fabric) -> BatchShard:
@@ -119,19 +113,13 @@ def _shard(training: TrainingParams, fabric: Fabric) -> BatchShard:
     return BatchShard(training.batch_size, training.accumulate, fabric.global_rank, fabric.world_size)
 
 
-def _iteration_seed(seed: int, iteration: int, process: int) -> int:
-    """Give each process noise and dropout of its own; the first has what a single one would have."""
-    of_process = [process] if process else []
-    return int(np.random.SeedSequence([seed, 2, iteration, *of_process]).generate_state(1)[0])
-
-
 def _skipped(guard: LossGuard, training: TrainingParams, crops: CropDataset, shard: BatchShard, name: str) -> int:
     """Count the refused updates so far; where the parameters say so, the first one ends the training."""
     refused = int(guard.refused)
     if refused and training.on_bad_loss == "stop":
         iteration = int(guard.first_refused)
-        first = iteration * shard.batch_size
-        ids = [crops.sample(index).id for index in range(first, first + shard.batch_size)]
+        batch = range(iteration * shard.batch_size, (iteration + 1) * shard.batch_size)
+        ids = [crops.sample(index).id for index in batch]
         raise TrainingError(
             f"{name}: the loss is NaN, infinite, or spiked at iteration {iteration} (loss "
             f"{guard.first_refused_loss.item():.4g}, usual until then {guard.mean_loss.item():.4g}); samples of this "
@@ -141,11 +129,7 @@ def _skipped(guard: LossGuard, training: TrainingParams, crops: CropDataset, sha
     return refused
 
 
-def _read(losses: Sequence[Loss], fabric: Fabric) -> tuple[dict[str, float], dict[str, float]]:
-    """Average over the parts and processes, on the host: the loss with its terms, and the metrics."""
-
-    def averaged(records: Sequence[dict[str, torch.Tensor]]) -> dict[str, float]:
-        means = {key: torch.stack([record[key] for record in records]).mean() for key in records[0]}
-        return {key: fabric.all_reduce(mean, reduce_op="mean").item() for key, mean in means.items()}  # type: ignore[reportAttributeAccessIssue]
-
-    return averaged([{"total": loss.total, **loss.terms} for loss in losses]), averaged([x.metrics for x in losses])
+def _averaged(records: Sequence[dict[str, torch.Tensor]]) -> dict[str, float]:
+    """Average over the parts of a batch and the processes, on the host."""
+    means = {key: torch.stack([record[key] for record in records]).mean() for key in records[0]}
+    return {key: mean_over_processes(mean).item() for key, mean in means.items()}

@@ -1,4 +1,4 @@
-"""From parameters to a fresh network, and from a trained one to its checkpoint."""
+"""From parameters to a fresh network."""
 
 from pathlib import Path
 
@@ -6,71 +6,53 @@ import torch
 
 from models.backbone import backbone_facts, load_backbone_weights
 from models.build import Design, build_segmenter
-from models.checkpoint import save_checkpoint
+from models.checkpoint import load_checkpoint
 from models.segmenter import Segmenter
 from pipeline.data.classes import ClassTable
-from pipeline.data.files import replacing, sha256
+from pipeline.data.files import sha256
 from pipeline.errors import ArtifactError
-from pipeline.params.training import NetworkParams, WeightsParams
+from pipeline.params.training import NetworkParams
 
 PRETRAINED = "backbone.safetensors"  # of stage pretrain
 
 
 def new_network(
-    network: NetworkParams, classes: ClassTable, seed: int, pretrained: Path | None = None
-) -> tuple[Segmenter, Design]:
-    """Build a network; its random part is a function of the seed.
+    network: NetworkParams, classes: ClassTable, seed: int, pretrained: Path = Path()
+) -> tuple[Segmenter, Design, str]:
+    """Build a network, whose random part is a function of the seed; the text says what its backbone begins with.
 
-    Args:
-        pretrained: folder of stage pretrain, for networks that begin with its backbone.
-
-    Raises:
-        ArtifactError: the weights file is missing or its hash is not the one in the parameters.
+    `pretrained` is the folder of stage pretrain, for networks that begin with its backbone. ArtifactError if the file
+    of the weights is missing or has another hash than the parameters say.
     """
-    design = Design(
-        architecture=network.architecture,
-        backbone=network.backbone,
-        input_scale=network.input_scale,
-        output_stride=network.output_stride,
-        head_channels=network.head_channels,
-        auxiliary_channels=network.auxiliary_channels,
-        head=dict(network.head),
-        class_names=tuple(classes.names),
-    )
-    weights = None
-    if network.weights.source == "file":
-        weights = Path(network.weights.file)
-        check_weights(weights, network.weights.sha256)
-    elif network.weights.source == "pretraining":
-        weights = pretrained_backbone(pretrained)
+    own = {name: value for name, value in vars(network).items() if name != "weights"}
+    design, weights, path = Design(**own, class_names=tuple(classes.names)), network.weights, None
+    beginning = {"none": "none (trained from scratch)", "timm": "timm, ImageNet"}.get(weights.source, "")
+    if weights.source == "file":
+        path, beginning = Path(weights.file), f"file {Path(weights.file).name} (sha256 {weights.sha256[:12]})"
+        check_weights(path, weights.sha256)
+    elif weights.source == "pretraining":
+        path = pretrained_backbone(pretrained)
+        beginning = backbone_facts(path)["weights"]
     torch.manual_seed(seed)
-    segmenter = build_segmenter(design, pretrained=network.weights.source == "timm")
-    if weights is not None:
-        load_backbone_weights(segmenter.backbone, weights)
+    segmenter = build_segmenter(design, pretrained=weights.source == "timm")
+    if path is not None:
+        load_backbone_weights(segmenter.backbone, path)
+    return segmenter, design, beginning
+
+
+def trained_network(path: Path, class_names: tuple[str, ...]) -> tuple[Segmenter, Design]:
+    """Load a checkpoint; ArtifactError if its classes are not `class_names`."""
+    segmenter, design, _ = load_checkpoint(path)
+    if design.class_names != class_names:
+        raise ArtifactError(
+            f"{path} was trained for {len(design.class_names)} classes {list(design.class_names)}, "
+            f"the dataset has {len(class_names)}: {list(class_names)}; train it on this dataset: dvc repro"
+        )
     return segmenter, design
 
 
-def save_network(segmenter: Segmenter, design: Design, facts: dict[str, str], path: Path) -> None:
-    """Write a finished checkpoint atomically."""
-    with replacing(path) as temporary:
-        save_checkpoint(segmenter.cpu(), design, facts, temporary)
-
-
-def describe_weights(weights: WeightsParams, pretrained: Path | None = None) -> str:
-    """Say how a backbone was initialized, for every result that depends on it; `pretrained` as for `new_network`."""
-    if weights.source == "pretraining":
-        return backbone_facts(pretrained_backbone(pretrained))["weights"]
-    if weights.source == "file":
-        return f"file {Path(weights.file).name} (sha256 {weights.sha256[:12]})"
-    return {"none": "none (trained from scratch)", "timm": "timm, ImageNet"}[weights.source]
-
-
 def check_weights(path: Path, expected_sha256: str) -> None:
-    """The hash is compared before any reader sees a byte of the file.
-
-    Raises:
-        ArtifactError: no such file, or another one.
-    """
+    """Compare the hash before any reader sees a byte of the file; ArtifactError if there is none, or another one."""
     if not path.is_file():
         raise ArtifactError(f"no weights at {path.resolve()}; put them there, or set weights.source to timm or none")
     found = sha256(path)
@@ -80,12 +62,8 @@ def check_weights(path: Path, expected_sha256: str) -> None:
         )
 
 
-def pretrained_backbone(folder: Path | None) -> Path:
-    """Return the file that stage pretrain left in its folder.
-
-    Raises:
-        ArtifactError: it left none, or there is no folder.
-    """
-    if folder is None or not (folder / PRETRAINED).is_file():
+def pretrained_backbone(folder: Path) -> Path:
+    """Return the file that stage pretrain left in its folder; ArtifactError if there is none."""
+    if not (folder / PRETRAINED).is_file():
         raise ArtifactError(f"no pre-trained backbone in {folder}; run stage pretrain: dvc repro")
     return folder / PRETRAINED

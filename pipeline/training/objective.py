@@ -1,6 +1,8 @@
 """What is minimized: an objective turns a batch into a loss."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -13,7 +15,10 @@ from models.segmenter import SegmentationOutput, Segmenter
 from pipeline.data.augmentation import distort
 from pipeline.data.classes import IGNORE_INDEX
 from pipeline.data.dataset import network_input
+from pipeline.errors import ArtifactError
 from pipeline.params.training import TrainingParams
+from pipeline.records.curation import Statistics
+from pipeline.records.files import read_record
 from pipeline.training.processes import mean_over_processes
 
 
@@ -50,15 +55,19 @@ class Task(NamedTuple):
 class Objective(nn.Module, ABC):
     """What a training minimizes over all parameters that ask for a gradient."""
 
-    @abstractmethod
     def forward(
         self, image: UInt8[Tensor, "n 3 H W"], labels: UInt8[Tensor, "n H W"], distortion: Float[Tensor, "n 4"]
     ) -> Loss:
-        """RGB as it comes from a file, train ids, and what `distort` takes."""
+        """The loss of RGB as it comes from a file, train ids, and what `distort` takes."""
+        return self.compare(distort(network_input(image), distortion), labels.long())
 
     @abstractmethod
-    def grad_clip_groups(self) -> tuple[nn.Module, ...]:
+    def compare(self, image: Float[Tensor, "n 3 H W"], labels: Int64[Tensor, "n H W"]) -> Loss:
+        """The loss of RGB in 0..1."""
+
+    def grad_clip_groups(self) -> list[nn.Module]:
         """Parts whose gradient norm is clipped each for itself; together they hold all that is trained."""
+        return [part for part in self.children() if any(parameter.requires_grad for parameter in part.parameters())]
 
 
 class SupervisedObjective(Objective):
@@ -72,16 +81,8 @@ class SupervisedObjective(Objective):
         self.task = task
         self.register_buffer("class_weights", task.class_weights, persistent=False)
 
-    def forward(
-        self, image: UInt8[Tensor, "n 3 H W"], labels: UInt8[Tensor, "n H W"], distortion: Float[Tensor, "n 4"]
-    ) -> Loss:
-        return self.compare(distort(network_input(image), distortion), labels.long())
-
     def compare(self, image: Float[Tensor, "n 3 H W"], labels: Int64[Tensor, "n H W"]) -> Loss:
         return self.task_loss(self.network(image, self.task.image_scale), labels)
-
-    def grad_clip_groups(self) -> tuple[nn.Module, ...]:
-        return (self.network,)
 
     def task_loss(self, output: SegmentationOutput, labels: Int64[Tensor, "n H W"]) -> Loss:
         task = cross_entropy(output.logits, labels, self.task.mean, self.class_weights)
@@ -93,17 +94,13 @@ class SupervisedObjective(Objective):
 
 
 def cross_entropy(
-    logits: Float[Tensor, "n k h w"],
-    labels: Int64[Tensor, "n H W"],
-    mean: str,
+    logits: Float[Tensor, "n k h w"], labels: Int64[Tensor, "n H W"], mean: str,
     class_weights: Float[Tensor, " k"] | None = None,
-) -> Float[Tensor, ""]:
+) -> Float[Tensor, ""]:  # fmt: skip
     """Cross-entropy of logits upsampled to the labels' size; unlabelled pixels contribute nothing.
 
-    Args:
-        mean: `all_pixels` divides by the number of all pixels, as mmseg 0.20 does (so a crop that is half unlabelled
-            weighs half); `labelled_pixels` divides by the labelled ones, as PyTorch does (0 where there are none).
-        class_weights: of a labelled pixel's class; the mean is still taken over pixels.
+    `all_pixels` divides by the number of all, as mmseg 0.20 (a crop that is half unlabelled weighs half);
+    `labelled_pixels` by the labelled ones, as PyTorch (0 where there are none).
     """
     scores = bilinear(logits.to(torch.promote_types(logits.dtype, torch.float32)), *labels.shape[-2:])
     # Summed here: PyTorch's own sum over pixels has another order in every run on a GPU.
@@ -112,3 +109,38 @@ def cross_entropy(
         return total / labels.numel()
     labelled = mean_over_processes((labels != IGNORE_INDEX).sum().to(total.dtype))
     return total / labelled.clamp(min=1)
+
+
+def class_weights(pixels: Sequence[int], power: float) -> Float[Tensor, " k"]:
+    """Weights proportional to frequency ** -power, scaled so that a labelled pixel counts 1 on average.
+
+    So the loss keeps its size, and with it the balance with a distillation weight. A class that never occurs has 1.
+    With power 0 every pixel counts alike; with 1 every class does, as Eigen and Fergus balance them (arXiv 1411.4734).
+    """
+    counts = torch.tensor(pixels, dtype=torch.float64)
+    occurs = counts > 0
+    raw = counts[occurs] ** -power
+    weights = torch.ones_like(counts)
+    weights[occurs] = raw * counts.sum() / (counts[occurs] * raw).sum()
+    return weights.float()
+
+
+def load_class_weights(
+    statistics: Path, class_names: Sequence[str], training: TrainingParams
+) -> Float[Tensor, " k"] | None:
+    """The weights by what curation counted in the splits to train on, or ArtifactError; None where nothing is weighed.
+
+    The counts follow from the sample list and the class table: who knows their hashes need not know this file's.
+    """
+    if not training.class_balance:
+        return None
+    found = read_record(Statistics, statistics, "curate")
+    splits = [found.splits[split].pixels for split in training.splits if split in found.splits]
+    known = found.classes == list(class_names) and len(splits) == len(training.splits)
+    possible = all(len(pixels) == len(class_names) and all(0 <= n < 2**53 for n in pixels) for pixels in splits)
+    if not known or not possible or not any(map(any, splits)):
+        raise ArtifactError(
+            f"{statistics} has no counts of the classes {list(class_names)} in {', '.join(training.splits)}, but of "
+            f"{found.classes} in {', '.join(found.splits)}; run stage curate: dvc repro"
+        )
+    return class_weights(list(map(sum, zip(*splits, strict=True))), training.class_balance)

@@ -11,15 +11,14 @@ from pipeline.training.dot import DOT
 
 
 def make_optimizer(
-    parameters: Iterable[nn.Parameter], learning_rate: float, momentum: float, weight_decay: float,
-    momentum_shift: float, fused: bool,
-) -> torch.optim.Optimizer:  # fmt: skip
+    parameters: Iterable[nn.Parameter], lr: float, momentum: float, weight_decay: float, shift: float, fused: bool
+) -> torch.optim.Optimizer:
     """Build SGD over every parameter that is trained, or DOT with a momentum shift; weight decay on all, as mmseg."""
     trained = [parameter for parameter in parameters if parameter.requires_grad]
-    if momentum_shift:
-        return DOT(trained, learning_rate, momentum, weight_decay, momentum_shift)
+    if shift:
+        return DOT(trained, lr, momentum, weight_decay, shift)
     kind = FlatSGD if trained[0].device.type == "cpu" else torch.optim.SGD
-    optimizer = kind(trained, lr=learning_rate, momentum=momentum, weight_decay=weight_decay, fused=fused)
+    optimizer = kind(trained, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=fused)
     for group in optimizer.param_groups:
         for parameter in group["params"]:  # else a void first step would leave a momentum of whatever lay in memory
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)

@@ -4,6 +4,7 @@ import torch
 import torch.distributed as dist
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.distributed.nn.functional import all_reduce
 
 
 def process_count() -> int:
@@ -45,22 +46,6 @@ def use_sync_batchnorm(module: nn.Module, kind: str) -> None:
             use_sync_batchnorm(child, kind)
 
 
-class _JointSum(torch.autograd.Function):
-    """Sum over the processes; the gradient of what all of them see is the sum of theirs."""
-
-    @staticmethod
-    def forward(ctx, part: Tensor) -> Tensor:
-        total = part.clone()
-        dist.all_reduce(total)
-        return total
-
-    @staticmethod
-    def backward(ctx, gradient: Tensor) -> Tensor:  # type: ignore[reportIncompatibleMethodOverride]
-        total = gradient.contiguous().clone()
-        dist.all_reduce(total)
-        return total
-
-
 class SyncBatchNormCPU(nn.BatchNorm2d):
     """SyncBatchNorm where PyTorch's own, which is for GPUs, cannot run."""
 
@@ -75,18 +60,11 @@ class SyncBatchNormCPU(nn.BatchNorm2d):
             return super().forward(input)
         x = input.to(torch.promote_types(input.dtype, torch.float32))
         cells = x.numel() // x.shape[1] * process_count()
-        mean = _JointSum.apply(x.sum(dim=(0, 2, 3))) / cells
+        mean = all_reduce(x.sum(dim=(0, 2, 3))) / cells
         centered = x - mean[:, None, None]
-        variance = _JointSum.apply(centered.square().sum(dim=(0, 2, 3))) / cells
-        self._remember(mean.detach(), variance.detach() * cells / (cells - 1))
+        variance = all_reduce(centered.square().sum(dim=(0, 2, 3))) / cells
+        self.num_batches_tracked += 1  # type: ignore[reportOperatorIssue]: every BatchNorm here has statistics
+        for running, new in ((self.running_mean, mean), (self.running_var, variance * cells / (cells - 1))):
+            running.lerp_(new.detach(), self.momentum)  # type: ignore[reportOptionalMemberAccess, reportArgumentType]
         scale = self.weight * (variance + self.eps).rsqrt()
         return torch.addcmul(self.bias[:, None, None], centered, scale[:, None, None]).to(input.dtype)
-
-    def _remember(self, mean: Float[Tensor, " c"], variance: Float[Tensor, " c"]) -> None:
-        assert self.running_mean is not None
-        assert self.running_var is not None
-        assert self.num_batches_tracked is not None
-        assert self.momentum is not None
-        self.num_batches_tracked += 1
-        self.running_mean.lerp_(mean, self.momentum)
-        self.running_var.lerp_(variance, self.momentum)

@@ -34,18 +34,11 @@ class ResumeState(NamedTuple):
 
 
 def training_identity(code: str, files: Mapping[str, Path], **settings: object) -> dict[str, Any]:
-    """Return all that determines what a training comes to, as plain values: a training is the same if this is.
-
-    Args:
-        code: digest of the code at work.
-        files: that it reads; their contents count.
-        settings: resolved parameters and whatever else decides.
-    """
+    """Return all that determines what a training comes to, as plain values: code, files by their contents, settings."""
     return {"code": code, **{name: sha256(path) for name, path in files.items()}, **to_jsonable_python(settings)}
 
 
 def short_hash(value: object) -> str:
-    """Hash plain values."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -53,26 +46,22 @@ def short_hash(value: object) -> str:
 def scratch_folder(parent: Path, name: str, identity: Mapping[str, Any], first: bool) -> Iterator[Path]:
     """Give the folder of one training, locked while it runs and removed when it is finished.
 
-    States of the same name with another identity are stale: they are removed first, and a line says what changed.
-
-    Args:
-        first: whether this is the training's first process, which does that; the others read only.
-
-    Raises:
-        TrainingError: another process holds the lock (DVC's own trainer survives when only dvc is killed).
+    States of the same name with another identity are stale: they are removed first, and a line says what changed. The
+    training's `first` process does that; the others read only. TrainingError if another training holds the lock (DVC's
+    own trainer survives when only dvc is killed).
     """
     folder = parent / name / short_hash(identity)
     if not first:
         yield folder
         return
     folder.mkdir(parents=True, exist_ok=True)
-    with (parent / name / "lock").open("w") as lock:
+    path = parent / name / "lock"
+    with path.open("w") as lock:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise TrainingError(
-                f"{name} is being trained by another process (lock {parent / name / 'lock'}); wait for it or end it"
-            ) from error
+            complaint = f"{name} is being trained by another process (lock {path}); wait for it or end it"
+            raise TrainingError(complaint) from error
         for other in (parent / name).iterdir():
             if other.is_dir() and other != folder:
                 print(f"{name}: an unfinished training is not resumed: {_changes(other, identity)}", flush=True)
@@ -96,12 +85,10 @@ def save_state(
     path: Path, objective: nn.Module, guard: LossGuard, optimizer: torch.optim.Optimizer, state: ResumeState
 ) -> None:
     """Write weights, momentum and the curve so far; a crash meanwhile leaves the previous state whole."""
-    tensors = {f"module.{name}": tensor for name, tensor in _trained(objective).items()}
-    tensors |= {f"guard.{name}": tensor for name, tensor in guard.state_dict().items()}
-    for index, parameter in enumerate(_parameters(optimizer)):
-        for buffer in BUFFERS:
-            if optimizer.state[parameter].get(buffer) is not None:
-                tensors[f"{buffer}.{index}"] = optimizer.state[parameter][buffer]
+    tensors = _trained(objective, guard)
+    for name, parameter, buffer in _buffers(optimizer):
+        if optimizer.state[parameter].get(buffer) is not None:
+            tensors[name] = optimizer.state[parameter][buffer]
     header = {"state": json.dumps(state._asdict())}
     with replacing(path) as temporary:
         save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, temporary, header)
@@ -119,22 +106,21 @@ def load_state(path: Path, objective: nn.Module, guard: LossGuard, optimizer: to
         print(f"{path} is damaged ({error}): training starts from the beginning", flush=True)
         return ResumeState(0, [], {})
     with torch.no_grad():
-        for name, tensor in _trained(objective).items():
-            tensor.copy_(saved[f"module.{name}"])
-        for name, tensor in guard.state_dict().items():
-            tensor.copy_(saved[f"guard.{name}"])
-        for index, parameter in enumerate(_parameters(optimizer)):
-            for buffer in BUFFERS:
-                if f"{buffer}.{index}" in saved:
-                    kept = torch.empty_like(parameter).copy_(saved[f"{buffer}.{index}"])
-                    optimizer.state[parameter][buffer] = kept
+        for name, tensor in _trained(objective, guard).items():
+            tensor.copy_(saved[name])
+        for name, parameter, buffer in _buffers(optimizer):
+            if name in saved:
+                optimizer.state[parameter][buffer] = torch.empty_like(parameter).copy_(saved[name])
     return state
 
 
-def _trained(modules: nn.Module) -> dict[str, Tensor]:
-    """State of everything that is trained: a frozen teacher inside an objective is not part of it."""
-    return {name: tensor for name, tensor in modules.state_dict().items() if not name.startswith("teacher.")}
+def _trained(objective: nn.Module, guard: LossGuard) -> dict[str, Tensor]:
+    """State of everything that is trained, and of the guard: a frozen teacher inside an objective is not part of it."""
+    state = {f"module.{n}": tensor for n, tensor in objective.state_dict().items() if not n.startswith("teacher.")}
+    return state | {f"guard.{name}": tensor for name, tensor in guard.state_dict().items()}
 
 
-def _parameters(optimizer: torch.optim.Optimizer) -> list[Tensor]:
-    return [parameter for group in optimizer.param_groups for parameter in group["params"]]
+def _buffers(optimizer: torch.optim.Optimizer) -> list[tuple[str, Tensor, str]]:
+    """What may be remembered: its name in the file, of which parameter, and what."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    return [(f"{buffer}.{i}", parameter, buffer) for i, parameter in enumerate(parameters) for buffer in BUFFERS]

@@ -1,6 +1,7 @@
 """One update of everything that is trained, and the guard that keeps bad losses out of it."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
@@ -18,12 +19,9 @@ WARM_UP = 20  # iterations in which no loss counts as a spike
 class LossGuard(nn.Module):
     """Finds iterations that must not change the network: a loss or gradient that is NaN or infinite, or a spike.
 
-    Decides on the device, so that no step waits for the host; what it found is read when the loop logs. A bad loss is
-    multiplied with NaN before it is differentiated: the gradient, summed over all processes, then tells each of them
-    that this update is void.
-
-    Args:
-        spike_factor: a loss above so many times its running mean is bad; 0 looks at NaN and infinity only.
+    A spike is above `spike_factor` times the running mean (0: nothing is). Decides on the device, so that no step waits
+    for the host. A bad loss is multiplied with NaN before it is differentiated: the gradient, summed over all
+    processes, then tells each of them that this update is void.
     """
 
     mean_loss: Tensor
@@ -64,14 +62,8 @@ class BatchNormSnapshot:
     """The running statistics of every BatchNorm that learns, as they were before an iteration that was refused."""
 
     def __init__(self, module: nn.Module):
-        norms = (norm for norm in module.modules() if isinstance(norm, nn.modules.batchnorm._BatchNorm))
-        self.live = [
-            tensor
-            for norm in norms
-            if norm.training
-            for tensor in (norm.running_mean, norm.running_var, norm.num_batches_tracked)
-            if tensor is not None
-        ]
+        norms = [norm for norm in module.modules() if isinstance(norm, nn.modules.batchnorm._BatchNorm)]
+        self.live = [tensor for norm in norms if norm.training for tensor in norm.buffers()]
         self.before = [tensor.clone() for tensor in self.live]
 
     def take(self) -> None:
@@ -84,36 +76,22 @@ class BatchNormSnapshot:
 
 
 class Stepper:
-    """Updates everything that is trained from the parts of a batch.
-
-    Args:
-        objective: on its device. In several processes the model that it becomes adds up their gradients.
-        max_gradient_norm: of each of the objective's `grad_clip_groups`.
-    """
+    """Updates everything that is trained from the parts of a batch; the objective is on its device already."""
 
     def __init__(
         self, fabric: Fabric, objective: Objective, optimizer: torch.optim.Optimizer, guard: LossGuard,
         max_gradient_norm: float,
     ):  # fmt: skip
-        self.fabric = fabric
-        self.objective = objective
-        self.model = fabric.setup_module(objective, move_to_device=False)
-        self.optimizer = optimizer
-        wrapped = fabric.setup_optimizers(optimizer)
-        assert not isinstance(wrapped, tuple)
-        self.wrapped = wrapped
-        self.guard = guard
-        self.max_gradient_norm = max_gradient_norm
+        self.fabric, self.objective, self.optimizer, self.guard = fabric, objective, optimizer, guard
+        self.model = fabric.setup_module(objective, move_to_device=False)  # adds up the gradients of all processes
+        self.wrapped: Any = fabric.setup_optimizers(optimizer)
+        self.max_gradient_norm = max_gradient_norm  # of each of the objective's `grad_clip_groups`
         self.scaled = bool(fabric.strategy.precision.state_dict())  # fp16
         # DOT differentiates one graph twice, which DDP does not follow: it is told to stay out.
         self.reduces_itself = isinstance(optimizer, DOT) and fabric.world_size > 1
 
     def step(self, iteration: int, parts: Sequence[TrainingBatch]) -> tuple[list[Loss], Bool[Tensor, ""]]:
-        """Apply the mean gradient of the parts, if it and every loss are what they should be.
-
-        Returns:
-            The parts' losses, detached, and whether the update was applied.
-        """
+        """Apply the mean gradient of the parts, if it and every loss are good; return their losses, and if it was."""
         self.optimizer.zero_grad(set_to_none=True)
         losses, weights = [], []
         for part in parts:
@@ -135,12 +113,12 @@ class Stepper:
         return losses, good
 
     def _differentiate(self, loss: Loss, weight: Tensor) -> None:
+        total = loss.total
         if isinstance(self.optimizer, DOT) and loss.distill is not None:
             with self.optimizer.distill_gradients():
                 self.fabric.backward(weight * loss.distill, model=self.model, retain_graph=True)
-            self.fabric.backward(weight * loss.task, model=self.model)
-        else:
-            self.fabric.backward(weight * loss.total, model=self.model)
+            total = loss.task
+        self.fabric.backward(weight * total, model=self.model)
 
     def _clip_gradients(self) -> Tensor:
         """Shorten gradients that are too long; return the sum of the norms before."""

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pipeline.distillation.cirkd import CIRKDMemory, CIRKDMiniBatch, MemorySelection, cross_image_divergence
+from pipeline.distillation.cirkd import CIRKDMemory, CIRKDMiniBatch, cross_image_divergence
 from pipeline.distillation.method import labels_at_cells
 from tests.distillation.agreement import Arrays, assert_agrees, assert_gradient, in_single_precision
 from tests.distillation.outputs import channels, make, random_labels, random_output
@@ -27,7 +27,7 @@ def test_groups_are_compared_each_for_itself() -> None:
     assert whole.item() == pytest.approx(torch.stack(parts).sum().item() / 5, rel=1e-5)
 
 
-def _memory(vector: Vector, arrays: Arrays) -> tuple[CIRKDMemory, MemorySelection]:
+def _memory(vector: Vector, arrays: Arrays) -> tuple[CIRKDMemory, tuple[Tensor, Tensor, list[Tensor]]]:
     hyper, student = vector.hyper, arrays["feat_s"]
     assert hyper["contrast_kd_temperature"] == 1.0
     network = channels(head=student.shape[1])
@@ -47,13 +47,13 @@ def _memory(vector: Vector, arrays: Arrays) -> tuple[CIRKDMemory, MemorySelectio
     method.pixel_position.copy_(arrays["pixel_ptr_before"])
     method.region_position.copy_(arrays["segment_ptr_before"])
     order = list(arrays["enqueue_perms"].split(arrays["enqueue_perm_lengths"].tolist()))
-    return method, MemorySelection(arrays["pixel_index"], arrays["region_index"], order)
+    return method, (arrays["pixel_index"], arrays["region_index"], order)
 
 
 def _terms(vector: Vector, arrays: Arrays) -> tuple[CIRKDMemory, Tensor, Tensor]:
     method, draws = _memory(vector, arrays)
     labels = labels_at_cells(arrays["label"], *arrays["feat_t"].shape[-2:])
-    pixel, region = method.terms(arrays["feat_s"], arrays["feat_t"], labels, draws)
+    pixel, region = method.terms(arrays["feat_s"], arrays["feat_t"], labels, *draws)
     return method, pixel, region
 
 
@@ -86,7 +86,7 @@ def test_the_class_queue_holds_cells_of_the_class_unless_as_released(as_released
     teacher = torch.zeros(1, 2, 2, 2)
     teacher[0, 0, 0], teacher[0, 1, 1] = 1.0, 1.0  # the upper row points along one axis, the lower along the other
     labels = torch.tensor([[[0, 0], [1, 1]]])
-    method.terms(torch.randn(1, 4, 2, 2), teacher, labels, method.select(labels))
+    method.terms(torch.randn(1, 4, 2, 2), teacher, labels, *method.select(labels))
     along_its_axis = method.pixels[1, :2, 1].tolist()
     assert along_its_axis == ([0.0, 0.0] if as_released else [1.0, 1.0])
     assert torch.allclose(method.regions[1, 0], torch.tensor([0.0, 1.0]))

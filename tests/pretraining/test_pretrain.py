@@ -206,7 +206,7 @@ def test_without_a_folder_nobody_begins_from_scratch_unsaid() -> None:
     network = replace(
         PARAMS.runs["pspnet_r18"].network, weights=WeightsParams(source="pretraining", file="", sha256="")
     )
-    with pytest.raises(ArtifactError, match="no pre-trained backbone in None"):
+    with pytest.raises(ArtifactError, match=r"no pre-trained backbone in \.; run stage pretrain"):
         new_network(network, TOY_CLASSES, 0)
 
 

@@ -6,7 +6,6 @@ noisy times and runtimes that are not there; layers that were judged and kept; a
 
 from dataclasses import asdict, replace
 
-
 from pipeline.deploy.bundle_records import numerics
 from pipeline.deploy.decisions import decide, failed_gates
 from pipeline.params.deployment import ReleaseParams, SpeedupParams

@@ -18,8 +18,9 @@ from pipeline.distillation.method import run_methods
 from pipeline.distillation.student import train_student
 from pipeline.errors import ArtifactError
 from pipeline.params.tree import load_params
+from pipeline.records.files import write_record
 from pipeline.training.objective import class_weights, cross_entropy, load_class_weights
-from tests.toy import TOY_CLASSES, toy_segmenter, toy_training, write_toy_samples
+from tests.toy import TOY_CLASSES, toy_segmenter, toy_statistics, toy_training, write_toy_samples
 
 COUNTS = st.lists(st.integers(0, 10**12), min_size=1, max_size=40).filter(any)
 
@@ -67,27 +68,30 @@ def test_counts_that_are_not_ours_are_refused(tmp_path: Path) -> None:
     unbalanced, balanced = toy_training(class_balance=0.0), toy_training(class_balance=0.5)
     assert load_class_weights(tmp_path / "none", names, unbalanced) is None  # nothing is read where nothing is weighed
     assert load_class_weights(path, names, balanced) is not None
-    with pytest.raises(ArtifactError, match=r"No such file.*run stage curate"):
+    with pytest.raises(ArtifactError, match=r"No such file.*stage curate writes it"):
         load_class_weights(tmp_path / "none", names, balanced)
-    with pytest.raises(ArtifactError, match=r"counts .*, not"):
+    with pytest.raises(ArtifactError, match=r"has no counts of the classes .*, but of .* run stage curate"):
         load_class_weights(path, names[:2], balanced)
     for broken in ("{", "[]", json.dumps({"classes": names}), json.dumps({"classes": names, "splits": {"train": 3}})):
         path.write_text(broken)
-        with pytest.raises(ArtifactError, match="has no counts of classes"):
+        with pytest.raises(ArtifactError, match="is not what stage curate writes"):
+            load_class_weights(path, names, balanced)
+    for impossible in (-1, 2**53, 2**70):
+        write_record(path, toy_statistics(names, {"train": [5, 5, impossible]}))
+        with pytest.raises(ArtifactError, match="has no counts"):
             load_class_weights(path, names, balanced)
 
 
 def test_the_counts_of_all_splits_that_are_trained_on(tmp_path: Path) -> None:
     names = ["road", "pole"]
-    splits = {"train": {"pixels": [90, 10]}, "val": {"pixels": [10, 40]}, "test": {"pixels": [1, 999]}}
-    path = tmp_path / "statistics.json"
-    path.write_text(json.dumps({"classes": names, "splits": splits}))
+    path, splits = tmp_path / "statistics.json", {"train": [90, 10], "val": [10, 40], "test": [1, 999]}
+    write_record(path, toy_statistics(names, splits))
     for chosen, pixels in ((["train"], [90, 10]), (["train", "val"], [100, 50])):
         weights = load_class_weights(path, names, toy_training(class_balance=0.5, splits=chosen))
         assert weights is not None
         torch.testing.assert_close(weights, class_weights(pixels, 0.5))
-    path.write_text(json.dumps({"classes": names, "splits": {"train": splits["train"]}}))
-    with pytest.raises(ArtifactError, match="has no counts of classes"):
+    write_record(path, toy_statistics(names, {"train": splits["train"]}))
+    with pytest.raises(ArtifactError, match=r"has no counts of the classes .* in train, val, but of .* in train;"):
         load_class_weights(path, names, toy_training(class_balance=0.5, splits=["train", "val"]))
 
 

@@ -43,10 +43,10 @@ def _after(optimizer_of: type[torch.optim.Optimizer], kept: bool, **settings: fl
 
 
 def test_a_task_gradient_alone_is_sgd() -> None:
-    ours = _after(DOT, False, learning_rate=0.1, momentum=0.9, weight_decay=0.01, shift=0.075)
+    ours = _after(DOT, False, lr=0.1, momentum=0.9, weight_decay=0.01, shift=0.075)
     torch.testing.assert_close(ours, _after(torch.optim.SGD, False, lr=0.1, momentum=0.9, weight_decay=0.01))
 
 
 def test_a_distill_gradient_alone_is_sgd_without_decay() -> None:
-    ours = _after(DOT, True, learning_rate=0.1, momentum=0.9, weight_decay=0.0, shift=0.075)
+    ours = _after(DOT, True, lr=0.1, momentum=0.9, weight_decay=0.0, shift=0.075)
     torch.testing.assert_close(ours, _after(torch.optim.SGD, False, lr=0.1, momentum=0.9))

@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from models.segmenter import SegmentationOutput, Segmenter
+from models.segmenter import Segmenter
 from pipeline.data.classes import IGNORE_INDEX
-from pipeline.distillation.method import CellLabels, Labels, Logits, Method, Scalar, at_least_float32, labels_at_cells
+from pipeline.distillation.method import CellLabels, Logits, Method, Output, Scalar, at_least_float32
 from pipeline.params.sections import Count, NonNegative, section
 
 
@@ -32,11 +32,10 @@ class AdaKD(Method):
         self.ramp_iterations = params.ramp_iterations or iterations
         self.register_buffer("iteration", torch.zeros((), dtype=torch.int64))
 
-    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
+    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         share = (self.iteration / self.ramp_iterations).clamp(max=1)  # stays on the device
         self.iteration += 1
-        at_cells = labels_at_cells(labels, *student.logits.shape[-2:])
-        weights = image_weights(teacher.logits, at_cells, self.params.contrast * (1 - 2 * share))
+        weights = image_weights(teacher.logits, labels, self.params.contrast * (1 - 2 * share))
         return weighted_divergence(student.logits, teacher.logits, weights)
 
 
@@ -44,8 +43,7 @@ class AdaKD(Method):
 def image_weights(teacher: Logits, labels: CellLabels, contrast: float | Scalar) -> Float[Tensor, " n"]:
     """exp(-1/sqrt(d)) with d = exp(-contrast * (loss of the image - mean loss of the batch)), divided by its mean.
 
-    The loss is the teacher's cross-entropy in nats, averaged over the labelled cells of an image; an image without any
-    is of average difficulty. The mean is 1, so that the method's weight means what it means for `kd`.
+    The loss is the teacher's cross-entropy in nats over labelled cells; an image without any is of average difficulty.
     """
     loss = F.cross_entropy(teacher, labels, ignore_index=IGNORE_INDEX, reduction="none").flatten(1).sum(dim=1)
     labelled = (labels != IGNORE_INDEX).flatten(1).sum(dim=1)
@@ -60,6 +58,6 @@ def image_weights(teacher: Logits, labels: CellLabels, contrast: float | Scalar)
 @at_least_float32
 def weighted_divergence(student: Logits, teacher: Logits, weights: Float[Tensor, " n"]) -> Scalar:
     """Mean over the images of weight * KL(teacher || student), each averaged over its cells."""
-    log_student, log_teacher = F.log_softmax(student, dim=1), F.log_softmax(teacher, dim=1)
-    divergence = F.kl_div(log_student, log_teacher, log_target=True, reduction="none").sum(dim=1).flatten(1).mean(dim=1)
+    logs = F.log_softmax(student, dim=1), F.log_softmax(teacher, dim=1)
+    divergence = F.kl_div(*logs, log_target=True, reduction="none").sum(dim=1).flatten(1).mean(dim=1)
     return (weights * divergence).mean()

@@ -5,27 +5,23 @@ The authors' element-wise loss is kept; sum over classes and mean over cells is 
 
 import torch.nn.functional as F
 
-from models.segmenter import SegmentationOutput
-from pipeline.distillation.method import Labels, Logits, Method, Scalar, at_least_float32
+from pipeline.distillation.method import CellLabels, Logits, Method, Output, Scalar, at_least_float32
 from pipeline.params.sections import NonNegative, section
 
 
 class BCKD(Method):
-    """Every class is a yes-or-no question of its own, weighted by how far the student is off.
-
-    Scores that were trained with a softmax are only defined up to a constant for each cell, so sigmoids of them mean
-    nothing until that constant is fixed.
-    """
+    """Every class is a yes-or-no question of its own, weighted by how far the student is off."""
 
     @section
     class Params:
         focus: NonNegative = 1.0  # exponent of the difference that weights an element; the authors' value
-        # Subtract the mean over the classes at each cell first. Our choice: networks here are trained with a softmax.
+        # Subtract the mean over the classes at each cell first. Our choice: networks here are trained with a softmax,
+        # which defines scores up to a constant for each cell, so their sigmoids mean nothing until that is fixed.
         centered: bool = True
 
     params: Params
 
-    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
+    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         scores = [student.logits, teacher.logits]
         if self.params.centered:
             scores = [logits - logits.mean(dim=1, keepdim=True) for logits in scores]

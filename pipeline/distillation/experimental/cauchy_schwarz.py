@@ -9,8 +9,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 
-from models.segmenter import SegmentationOutput
-from pipeline.distillation.method import Labels, Logits, Method, Scalar, at_least_float32
+from pipeline.distillation.method import CellLabels, Logits, Method, Output, Scalar, at_least_float32
 from pipeline.params.sections import section
 
 
@@ -24,7 +23,7 @@ class CauchySchwarz(Method):
 
     params: Params
 
-    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
+    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         return cauchy_schwarz_divergence(student.logits, teacher.logits, self.params.over)
 
 
@@ -32,12 +31,10 @@ class CauchySchwarz(Method):
 def cauchy_schwarz_divergence(student: Logits, teacher: Logits, over: str) -> Scalar:
     """-log of the squared cosine between two distributions, averaged over cells (or over images and classes).
 
-    Symmetric, at least 0, and 0 if and only if the distributions are equal. Computed from logarithms: the products of
-    small probabilities would underflow.
+    Symmetric, at least 0, and 0 if and only if the distributions are equal. In logarithms, as products would underflow.
     """
     axis = {"classes": 1, "space": 2}[over]
-    log_student = F.log_softmax(student.flatten(2), dim=axis)
-    log_teacher = F.log_softmax(teacher.flatten(2), dim=axis)
+    log_student, log_teacher = (F.log_softmax(logits.flatten(2), dim=axis) for logits in (student, teacher))
     product = torch.logsumexp(log_student + log_teacher, dim=axis)
     lengths = torch.logsumexp(2 * log_student, dim=axis) + torch.logsumexp(2 * log_teacher, dim=axis)
     return (lengths - 2 * product).mean()

@@ -10,9 +10,8 @@ from jaxtyping import Bool
 from pydantic import model_validator
 from torch import Tensor
 
-from models.segmenter import SegmentationOutput
 from pipeline.data.classes import IGNORE_INDEX
-from pipeline.distillation.method import CellLabels, Labels, Logits, Method, Scalar, at_least_float32, labels_at_cells
+from pipeline.distillation.method import CellLabels, Logits, Method, Output, Scalar, at_least_float32
 from pipeline.params.sections import Fraction, section
 
 
@@ -35,10 +34,9 @@ class FerKD(Method):
 
     params: Params
 
-    def forward(self, student: SegmentationOutput, teacher: SegmentationOutput, labels: Labels) -> Scalar:
-        at_cells = labels_at_cells(labels, *student.logits.shape[-2:])
-        trusted = trusted_cells(teacher.logits, at_cells, self.params.unsure_below, self.params.sure_above)
-        return calibrated_divergence(student.logits, teacher.logits, at_cells, trusted, self.params.smoothing)
+    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+        trusted = trusted_cells(teacher.logits, labels, self.params.unsure_below, self.params.sure_above)
+        return calibrated_divergence(student.logits, teacher.logits, labels, trusted, self.params.smoothing)
 
 
 @at_least_float32
