@@ -22,7 +22,7 @@ PROFILES = ROOT / "profiles"
 COMMANDS = {
     "stages": "pipeline.dvc_file",
     "doctor": "pipeline.doctor",
-    "compare": "pipeline.comparison.command",
+    "compare": "pipeline.comparison.compare",
     "inspect": "pipeline.inspection.command",
     "predict": "segdistill_runtime.predict",
     "pack": "pipeline.deploy.archive",

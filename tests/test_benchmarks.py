@@ -198,7 +198,7 @@ def test_a_bare_machine_gets_what_a_slot_imports() -> None:
     tables = (*HEADS.values(), *BACKBONES.values(), *METHODS.values(), *ADAPTERS.values(), *RULE_MODULES)
     loaders = [ROOT / f"pipeline/{name}.py" for name in ("stage_table", "params/tree", "cli")]
     modules |= {_dotted(imported) for loader in loaders for imported in direct_imports(loader)}
-    files = own | closure([*modules, *tables, *TORCH_RUNNERS.values(), "pipeline.comparison.command"])
+    files = own | closure([*modules, *tables, *TORCH_RUNNERS.values(), "pipeline.comparison.compare"])
     python = [file for file in files if file.suffix == ".py"]
     imported = {name for file in python for name in _imported_at_once(file)} - sys.stdlib_module_names
     distributions = {

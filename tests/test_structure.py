@@ -67,7 +67,7 @@ DOORS: dict[str, set[str]] = {
     "dvc": {"pipeline/versions"},
     "gto": {"pipeline/versions"},
     "matplotlib": {"pipeline/measure/pictures.py", "pipeline/reporting", "pipeline/comparison/charts.py"},
-    "scipy": {"pipeline/comparison/gain.py"},
+    "scipy": {"pipeline/comparison/results.py"},
     "pynvml": {"pipeline/measure/machine.py"},
     "lightning": {"pipeline/training"},
     "cv2": {"pipeline/data", "pipeline/preparation", "pipeline/curation", "pipeline/inspection"},

@@ -1,34 +1,70 @@
-"""Run the trials that a comparison still lacks, one process after the other, and write the verdict."""
+"""Compare distillation methods by one recipe over several seeds.
+
+    python -m pipeline compare gdd cwd --seeds 3
+
+reads   params.yaml, data/prepared/classes.json, data/curated (samples.csv, statistics.json),
+        artifacts/teacher/checkpoint.safetensors
+writes  artifacts/comparison/RECIPE/CANDIDATE_seed_N (kept, so that nothing is trained twice),
+        reports/comparison/RECIPE/SPLIT
+"""
 
 import multiprocessing
 import sys
 import time
+from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
+from typing import get_args
 
 from pydantic import TypeAdapter
 
 from pipeline.cli import end_with_parent
-from pipeline.comparison.plan import ComparisonPaths, Trial, plan_trials
+from pipeline.comparison.plan import ComparisonPaths, Trial, plan_trials, with_recipe
 from pipeline.comparison.trial import is_finished, run_trial
 from pipeline.comparison.verdict import write_verdict
 from pipeline.errors import ArtifactError, ParamsError, SegdistillError, TrainingError
 from pipeline.params.sections import Split
-from pipeline.params.tree import Params
+from pipeline.params.tree import Params, load_params
+
+
+def add_arguments(parser: ArgumentParser) -> None:
+    parser.add_argument(
+        "candidates", nargs="*", help="methods, or keys of comparison.candidates in params.yaml (default: all)"
+    )
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds, counted from 0")
+    parser.add_argument("--split", choices=get_args(Split), help="split to evaluate on (default: evaluation.split)")
+    parser.add_argument("--recipe", help="baseline whose recipe every candidate uses (default: comparison.recipe)")
+
+
+def run(arguments: Namespace) -> None:
+    """Run the comparison in the profile of the current folder."""
+    if arguments.seeds < 1:
+        raise ParamsError(f"--seeds {arguments.seeds}: at least 1 seed is needed")
+    params = load_params()
+    if arguments.recipe:
+        params = with_recipe(params, arguments.recipe)
+    recipe, split = params.comparison.recipe, arguments.split or params.evaluation.split
+    paths = ComparisonPaths(
+        classes=Path("data/prepared/classes.json"),
+        samples=Path("data/curated/samples.csv"),
+        statistics=Path("data/curated/statistics.json"),
+        teacher=Path("artifacts/teacher/checkpoint.safetensors"),
+        pretrained=Path("artifacts/pretraining"),
+        scratch=Path("scratch/comparison") / recipe,
+        trials=Path("artifacts/comparison") / recipe,
+        reports=Path("reports/comparison") / recipe / split,
+    )
+    compare(params, arguments.candidates, arguments.seeds, split, paths)
 
 
 def compare(params: Params, candidates: list[str], seeds: int, split: Split, paths: ComparisonPaths) -> None:
     """Train and evaluate every candidate with every seed, then write tables and charts into `paths.reports`.
 
     Finished trials are not repeated, and an interrupted training goes on from its last state. Candidates that were
-    finished earlier with as many seeds and on this split stay in the table.
-
-    Raises:
-        ParamsError: a candidate is unknown, or `split` is trained on.
-        ArtifactError: the dataset or the teacher is missing.
-        TrainingError: a trial failed; names its log.
+    finished earlier with as many seeds and on this split stay in the table. Raises ParamsError for an unknown
+    candidate or a split that is trained on, ArtifactError for missing inputs, TrainingError with the log of a trial.
     """
     trials = plan_trials(params, candidates, seeds)
     if split in params.training.splits:
@@ -46,18 +82,18 @@ def compare(params: Params, candidates: list[str], seeds: int, split: Split, pat
 
 
 def _run_all(waiting: Sequence[Trial], total: int, params: Params, split: Split, paths: ComparisonPaths) -> None:
+    """Run trials one after the other, each in a process of its own, because its peak memory is recorded."""
     finished = total - len(waiting)
     if finished:
         print(f"{finished} of {total} trials are finished already", file=sys.stderr)
     sent = TypeAdapter(Params).dump_json(params)  # the classes of curation's rules cannot be pickled
+    context = multiprocessing.get_context("spawn")  # a fork would start with this process's memory
     begun = time.monotonic()
     for done, trial in enumerate(waiting):
         minutes = (time.monotonic() - begun) / 60
         left = f", {minutes / done * (len(waiting) - done):.0f} min left" if done else ""
         log = paths.trials / "logs" / f"{trial.name}.log"
         print(f"{finished + done}/{total} trials finished{left}; now {trial.name} (log: {log})", flush=True)
-        context = multiprocessing.get_context("spawn")  # a fork would start with this process's memory
-        # A process for each trial, because its peak memory is recorded.
         with ProcessPoolExecutor(max_workers=1, mp_context=context, initializer=end_with_parent) as pool:
             try:
                 pool.submit(_run_in_process, trial, sent, split, paths, log).result()

@@ -1,15 +1,15 @@
 """The trials of a comparison: every candidate with every seed, all with one recipe."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.errors import ParamsError
 from pipeline.params.runs import NO_TEACHER, RunParams
 from pipeline.params.tree import Params
 
 
-@dataclass(frozen=True, kw_only=True)
-class ComparisonPaths:
+class ComparisonPaths(NamedTuple):
     """Where a comparison reads and writes."""
 
     classes: Path
@@ -22,8 +22,7 @@ class ComparisonPaths:
     reports: Path
 
 
-@dataclass(frozen=True, kw_only=True)
-class Trial:
+class Trial(NamedTuple):
     """The unit of work: one candidate trained with one seed, and evaluated."""
 
     candidate: str
@@ -36,11 +35,7 @@ class Trial:
 
 
 def with_recipe(params: Params, recipe: str) -> Params:
-    """Return the parameters with another run's recipe to compare by.
-
-    Raises:
-        ParamsError: there is no such run, or it is not a baseline.
-    """
+    """Return the parameters with another run's recipe to compare by; raises ParamsError if that is no baseline."""
     run = params.run(recipe)
     if run.has_teacher or run.prune.prunes:
         raise ParamsError(f"--recipe {recipe}: name a run without a teacher and without pruning")
@@ -48,13 +43,9 @@ def with_recipe(params: Params, recipe: str) -> Params:
 
 
 def plan_trials(params: Params, candidates: list[str], seeds: int) -> list[Trial]:
-    """List the baseline and every candidate with the seeds 0, 1, ...: seed by seed, so that all have some early.
+    """List the baseline and the named candidates, or all, seed by seed, so that all have some early.
 
-    Args:
-        candidates: names of candidates, or `none` for the baseline; empty for all.
-
-    Raises:
-        ParamsError: a candidate is unknown, none is left beside the baseline, or there is no baseline.
+    Raises ParamsError if a candidate is unknown, or none is left beside the baseline.
     """
     known = params.comparison.candidates
     unknown = [name for name in candidates if name not in (*known, NO_TEACHER)]
@@ -68,8 +59,4 @@ def plan_trials(params: Params, candidates: list[str], seeds: int) -> list[Trial
         raise ParamsError(f"the baseline needs a candidate to compare with: name one of {', '.join(known)}")
     recipe = params.run(params.comparison.recipe)
     runs = {NO_TEACHER: recipe, **{name: replace(recipe, **vars(known[name])) for name in chosen}}
-    return [
-        Trial(candidate=name, seed=seed, run=replace(run, seed=seed))
-        for seed in range(seeds)
-        for name, run in runs.items()
-    ]
+    return [Trial(name, seed, replace(run, seed=seed)) for seed in range(seeds) for name, run in runs.items()]

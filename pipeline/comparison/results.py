@@ -1,19 +1,51 @@
-"""The results of finished trials, collected for each candidate."""
+"""The results of finished trials for each candidate, and its gain over the baseline with a confidence interval."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
-from itertools import groupby
 from statistics import fmean, median
-from typing import Any
+from typing import Any, Literal, NamedTuple
 
-from pipeline.comparison.cost import Cost
-from pipeline.comparison.gain import Gain, paired_gain
+import numpy as np
+from scipy import stats
+
 from pipeline.comparison.plan import ComparisonPaths, Trial
-from pipeline.comparison.trial import read_training
+from pipeline.comparison.trial import Cost, read_training
 from pipeline.params.runs import TeachingParams
 from pipeline.params.sections import Split
 from pipeline.records.evaluation import Evaluation
 from pipeline.records.files import read_record
+
+Verdict = Literal["gain", "no significant gain", "loss", "one seed: no verdict"]
+
+
+class Gain(NamedTuple):
+    """Differences from the baseline of the same seed."""
+
+    differences: tuple[float, ...]
+    mean: float
+    low: float | None  # ends of the confidence interval of the mean; None with one seed
+    high: float | None
+    verdict: Verdict
+
+
+def paired_gain(scores: Sequence[float], baseline: Sequence[float], confidence: float) -> Gain:
+    """Compute Student's t interval of the mean paired difference; the verdict needs it on one side of zero.
+
+    Pairs share initial weights, data order and recipe, so what a seed does to both cancels. The interval assumes
+    normally distributed differences, and covers the choice of the seed only, not of the teacher or the data.
+    Raises ValueError if the numbers of scores differ, or there are none.
+    """
+    if len(scores) != len(baseline) or not len(scores):
+        raise ValueError(f"{len(scores)} scores cannot be paired with {len(baseline)} of the baseline")
+    differences = np.subtract(scores, baseline, dtype=np.float64)
+    mean = float(differences.mean())
+    if len(differences) == 1:
+        return Gain((mean,), mean, None, None, "one seed: no verdict")
+    standard_error = float(differences.std(ddof=1)) / len(differences) ** 0.5
+    reach = float(stats.t.ppf((1 + confidence) / 2, df=len(differences) - 1)) * standard_error
+    low, high = mean - reach, mean + reach
+    verdict: Verdict = "gain" if low > 0 else "loss" if high < 0 else "no significant gain"
+    return Gain(tuple(differences.tolist()), mean, low, high, verdict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,36 +89,28 @@ class CandidateResult:
 
 
 def read_results(trials: Sequence[Trial], split: Split, paths: ComparisonPaths) -> dict[str, CandidateResult]:
-    """Read finished trials by candidate.
-
-    Raises:
-        ArtifactError: a record is missing or damaged.
-    """
-    ordered = sorted(trials, key=lambda trial: trial.candidate)
-    return {
-        name: _result(name, list(of_one), split, paths)
-        for name, of_one in groupby(ordered, key=lambda trial: trial.candidate)
-    }
-
-
-def _result(name: str, trials: Sequence[Trial], split: Split, paths: ComparisonPaths) -> CandidateResult:
-    trained = [read_training(trial, paths) for trial in trials]
-    files = [paths.trials / trial.name / split / "metrics.json" for trial in trials]
-    evaluated = [read_record(Evaluation, file, "compare") for file in files]
-    teaching = {field.name: getattr(trials[0].run, field.name) for field in fields(TeachingParams)}
-    return CandidateResult(
-        name=name,
-        teaching=TeachingParams(**teaching),
-        miou=tuple(entry.miou for entry in evaluated),
-        iou_per_class=tuple(entry.iou_per_class for entry in evaluated),
-        seconds_per_iteration=tuple(entry.seconds_per_iteration for entry in trained),
-        peak_memory_bytes=max(entry.peak_memory_bytes for entry in trained),
-        gpu_peak_memory_bytes=_if_all(max, [entry.gpu_peak_memory_bytes for entry in trained]),
-        gpu_watts=_if_all(fmean, [entry.gpu_watts for entry in trained]),
-        agreement=_if_all(fmean, [entry.agreement for entry in trained]),
-        cost=trained[0].cost,
-        machines=tuple(entry.machine for entry in trained),
-    )
+    """Read finished trials by candidate; raises ArtifactError if a record is missing or damaged."""
+    results = {}
+    for name in sorted({trial.candidate for trial in trials}):
+        of_one = [trial for trial in trials if trial.candidate == name]
+        trained = [read_training(trial, paths) for trial in of_one]
+        files = [paths.trials / trial.name / split / "metrics.json" for trial in of_one]
+        evaluated = [read_record(Evaluation, file, "compare") for file in files]
+        teaching = {field.name: getattr(of_one[0].run, field.name) for field in fields(TeachingParams)}
+        results[name] = CandidateResult(
+            name=name,
+            teaching=TeachingParams(**teaching),
+            miou=tuple(entry.miou for entry in evaluated),
+            iou_per_class=tuple(entry.iou_per_class for entry in evaluated),
+            seconds_per_iteration=tuple(entry.seconds_per_iteration for entry in trained),
+            peak_memory_bytes=max(entry.peak_memory_bytes for entry in trained),
+            gpu_peak_memory_bytes=_if_all(max, [entry.gpu_peak_memory_bytes for entry in trained]),
+            gpu_watts=_if_all(fmean, [entry.gpu_watts for entry in trained]),
+            agreement=_if_all(fmean, [entry.agreement for entry in trained]),
+            cost=trained[0].cost,
+            machines=tuple(entry.machine for entry in trained),
+        )
+    return results
 
 
 def _if_all(combine: Any, values: Sequence[Any]) -> Any:

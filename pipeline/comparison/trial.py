@@ -1,4 +1,4 @@
-"""One trial: train a candidate's student and evaluate it, each with a record that says whether it is up to date."""
+"""One trial: train a candidate's student, count its cost, and evaluate it; each has a record of what it depended on."""
 
 import csv
 import json
@@ -11,11 +11,13 @@ from statistics import median
 from typing import Any
 
 import torch
+from torch import nn
+from torch.utils.flop_counter import FlopCounterMode
 
-from pipeline.comparison.cost import Cost, count_cost
 from pipeline.comparison.plan import ComparisonPaths, Trial
 from pipeline.data.classes import ClassTable
 from pipeline.data.files import write_json
+from pipeline.distillation.objective import DistillationObjective, resize_teacher
 from pipeline.distillation.student import student_identity, student_objective, train_student
 from pipeline.errors import ArtifactError
 from pipeline.measure.evaluate import evaluate_checkpoint
@@ -26,8 +28,20 @@ from pipeline.records.files import read_record, record, write_record
 from pipeline.stage_table import run_stages
 from pipeline.training.device import best_device
 from pipeline.training.network import new_network
-from pipeline.training.objective import Task
+from pipeline.training.objective import SupervisedObjective, Task
 from pipeline.training.resume import short_hash
+
+COUNTED_IMAGES = 2  # BatchNorm and cross-image methods need at least two
+
+
+@record
+class Cost:
+    """Multiply-accumulates of convolutions and matrix products: forward pass, one training crop."""
+
+    training_only_parameters: int  # of the methods' own layers
+    student_macs: int
+    teacher_macs: int
+    methods_macs: int
 
 
 @record
@@ -45,11 +59,7 @@ class TrainingRecord:
 
 
 def read_training(trial: Trial, paths: ComparisonPaths) -> TrainingRecord:
-    """Read the record of a finished training.
-
-    Raises:
-        ArtifactError: it is missing or damaged.
-    """
+    """Read the record of a finished training; raises ArtifactError if it is missing or damaged."""
     return read_record(TrainingRecord, paths.trials / trial.name / "trained.json", "compare")
 
 
@@ -63,46 +73,39 @@ def run_trial(trial: Trial, params: Params, split: Split, paths: ComparisonPaths
 
     Needs a process of its own: the peak memory of the process is recorded as the training's.
     """
+    folder = paths.trials / trial.name
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as text, redirect_stdout(text), redirect_stderr(text):
         if not _is_trained(trial, params, paths):
-            shutil.rmtree(paths.trials / trial.name, ignore_errors=True)
+            shutil.rmtree(folder, ignore_errors=True)
             _train(trial, params, paths)
         if not _is_evaluated(trial, params, split, paths):
-            _evaluate(trial, params, split, paths)
+            on_split = replace(params, evaluation=replace(params.evaluation, split=split))
+            evaluate_checkpoint(
+                name=trial.name, **run_stages(on_split, trial.name, trial.run)["evaluate"].settings, classes=paths.classes,
+                samples=paths.samples, checkpoint=folder / "checkpoint.safetensors", out=folder / split,
+                metrics=folder / split / "metrics.json",
+            )  # fmt: skip
+            write_json(folder / split / "evaluated.json", {"inputs": _evaluation_inputs(trial, params, split)})
 
 
 def _train(trial: Trial, params: Params, paths: ComparisonPaths) -> None:
     folder = paths.trials / trial.name
     begun, joules_before = time.monotonic(), gpu_joules()
-    stage = run_stages(params, trial.name, trial.run)["student"]
+    one_device = replace(params, training=replace(params.training, devices=1))  # its time and memory are compared
+    stage = run_stages(one_device, trial.name, trial.run)["student"]
     train_student(
-        name=trial.name,
-        run=trial.run,
-        methods=stage.settings["methods"],
-        training=replace(params.training, devices=1),  # time and memory are compared for one device
-        code=stage.code_digest,
-        classes=paths.classes,
-        samples=paths.samples,
-        statistics=paths.statistics,
-        teacher=paths.teacher,
-        source=paths.teacher,  # unused: a recipe never prunes
-        pretrained=paths.pretrained,
-        scratch=paths.scratch,
-        out=folder,
-    )
+        name=trial.name, **stage.settings, **_files(paths), code=stage.code_digest, statistics=paths.statistics,
+        scratch=paths.scratch, out=folder,
+    )  # fmt: skip
     joules, seconds = gpu_joules(), time.monotonic() - begun
     peak = peak_memory_bytes()  # before anything else takes memory
     gpu_peak = torch.cuda.max_memory_allocated() if torch.cuda.is_available() else None
-    segmenter, design, _ = new_network(
-        trial.run.network, ClassTable.load(paths.classes), trial.run.seed, paths.pretrained
-    )
-    task = Task.of(params.training, None)
-    objective = student_objective(
-        trial.run, stage.settings["methods"], task, segmenter, design.class_names, paths.teacher
-    )
-    with (folder / "training.csv").open(newline="") as file:
-        curve = list(csv.DictReader(file))
+    classes = ClassTable.load(paths.classes)
+    segmenter, design, _ = new_network(trial.run.network, classes, trial.run.seed, paths.pretrained)
+    task, methods = Task.of(params.training, None), stage.settings["methods"]
+    objective = student_objective(trial.run, methods, task, segmenter, design.class_names, paths.teacher)
+    curve = list(csv.DictReader((folder / "training.csv").read_text().splitlines()))
     write_record(
         folder / "trained.json",
         TrainingRecord(
@@ -118,30 +121,11 @@ def _train(trial: Trial, params: Params, paths: ComparisonPaths) -> None:
     )
 
 
-def _evaluate(trial: Trial, params: Params, split: Split, paths: ComparisonPaths) -> None:
-    folder = paths.trials / trial.name
-    evaluate_checkpoint(
-        name=trial.name,
-        method=trial.run.method,
-        weights=trial.run.distill,
-        seed=trial.run.seed,
-        evaluation=replace(params.evaluation, split=split),
-        input_size=(params.export.height, params.export.width),
-        classes=paths.classes,
-        samples=paths.samples,
-        checkpoint=folder / "checkpoint.safetensors",
-        out=folder / split,
-        metrics=folder / split / "metrics.json",
-    )
-    write_json(folder / split / "evaluated.json", {"inputs": _evaluation_inputs(trial, params, split)})
-
-
 def _is_trained(trial: Trial, params: Params, paths: ComparisonPaths) -> bool:
     try:
-        trained = read_training(trial, paths)
+        return read_training(trial, paths).inputs == _training_inputs(trial, params, paths)
     except ArtifactError:
         return False
-    return trained.inputs == _training_inputs(trial, params, paths)
 
 
 def _is_evaluated(trial: Trial, params: Params, split: Split, paths: ComparisonPaths) -> bool:
@@ -151,13 +135,41 @@ def _is_evaluated(trial: Trial, params: Params, split: Split, paths: ComparisonP
 
 def _training_inputs(trial: Trial, params: Params, paths: ComparisonPaths) -> str:
     stage = run_stages(params, trial.name, trial.run)["student"]
-    identity = student_identity(
-        **stage.settings, code=stage.code_digest, classes=paths.classes, samples=paths.samples,
-        teacher=paths.teacher, source=paths.teacher, pretrained=paths.pretrained,
-    )  # fmt: skip
-    return short_hash(identity)
+    return short_hash(student_identity(**stage.settings, **_files(paths), code=stage.code_digest))
+
+
+def _files(paths: ComparisonPaths) -> dict[str, Any]:
+    """What a training reads; nothing is pruned from `source`, because a recipe never prunes."""
+    files = {name: getattr(paths, name) for name in ("classes", "samples", "teacher", "pretrained")}
+    return {**files, "source": paths.teacher}
 
 
 def _evaluation_inputs(trial: Trial, params: Params, split: Split) -> str:
     code = run_stages(params, trial.name, trial.run)["evaluate"].code_digest
     return short_hash([asdict(params.evaluation), split, [params.export.height, params.export.width], code])
+
+
+def count_cost(objective: SupervisedObjective, height: int, width: int) -> Cost:
+    """Run one forward pass on random images; changes running statistics and queues of `objective`."""
+    device, scale = next(objective.parameters()).device, objective.task.image_scale
+    image = torch.rand(COUNTED_IMAGES, 3, height, width, device=device)
+    labels = torch.randint(objective.network.classes, (COUNTED_IMAGES, height, width), device=device)
+    objective.train()
+    parameters = teacher_macs = methods_macs = 0
+    with torch.no_grad():
+        student_macs, student = _count(objective.network, image, scale)
+        if isinstance(objective, DistillationObjective):
+            teacher_macs, teacher = _count(objective.teacher, image, scale)
+            teacher = resize_teacher(student, teacher)
+            methods_macs = sum(_count(method, student, teacher, labels)[0] for method in objective.methods.values())
+            parameters = sum(parameter.numel() for parameter in objective.methods.parameters())
+    return Cost(
+        training_only_parameters=parameters, student_macs=student_macs, teacher_macs=teacher_macs,
+        methods_macs=methods_macs,
+    )  # fmt: skip
+
+
+def _count(module: nn.Module, *inputs: object) -> tuple[int, Any]:
+    with FlopCounterMode(display=False) as counter:
+        output = module(*inputs)
+    return counter.get_total_flops() // 2 // COUNTED_IMAGES, output

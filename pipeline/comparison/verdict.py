@@ -21,9 +21,9 @@ RESOURCES = ("templates",)
 def write_verdict(trials: Sequence[Trial], params: Params, split: Split, paths: ComparisonPaths) -> None:
     """Write everything about these finished trials into `paths.reports`, the best candidate first.
 
-    Raises:
-        ArtifactError: a trial's record, curve or prediction, or an image of the split, is missing or has changed.
+    Raises ArtifactError if a trial's file or an image of the split is missing or has changed.
     """
+    recipe = params.comparison.recipe
     try:
         results = read_results(trials, split, paths)
         baseline, confidence = results[NO_TEACHER], params.comparison.confidence
@@ -33,10 +33,9 @@ def write_verdict(trials: Sequence[Trial], params: Params, split: Split, paths: 
         shown = [NO_TEACHER, *list(gains)[: charts.SHOWN]]
         best = [trial for name in shown for trial in trials if trial.candidate == name]
         slowdown = {name: results[name].slowdown(baseline) for name in gains}
-        class_rows = {name: list(row.values()) for name, row in per_class.items()}
         pictures = {
             "gains": charts.gains_and_cost(gains, slowdown, confidence).png,
-            "classes": charts.class_gains(class_rows, list(baseline.iou_per_class[0])).png,
+            "classes": charts.class_gains(per_class).png,
             "training": charts.curves(best, paths).png,
             "examples": charts.examples_png([trial for trial in best if trial.seed == 0], split, paths),
         }
@@ -49,32 +48,22 @@ def write_verdict(trials: Sequence[Trial], params: Params, split: Split, paths: 
             temporary.write_bytes(png)
     every = [machine for result in results.values() for machine in result.machines]
     machines = [machine for index, machine in enumerate(every) if machine not in every[:index]]
-    write_json(
-        paths.reports / "comparison.json",
-        {
-            "recipe": params.comparison.recipe,
-            "split": split,
-            "confidence": confidence,
-            "machines": machines,
-            "baseline": _plain(baseline),
-            "candidates": {
-                name: {**_plain(results[name]), "gain": gain._asdict(), "gain_per_class": per_class[name]}
-                for name, gain in gains.items()
-            },
-        },
-    )
-    name = params.comparison.recipe
-    options = ["--seeds", str(len(baseline.miou)), "--split", split, "--recipe", name]
+    candidates = {
+        name: {**_plain(results[name]), "gain": gain._asdict(), "gain_per_class": per_class[name]}
+        for name, gain in gains.items()
+    }
+    shared = {"split": split, "confidence": confidence, "machines": machines}
+    record = {"recipe": recipe, **shared, "baseline": _plain(baseline), "candidates": candidates}
+    write_json(paths.reports / "comparison.json", record)
+    options = ["--seeds", str(len(baseline.miou)), "--split", split, "--recipe", recipe]
     environment = template_environment(Path(__file__).parent / RESOURCES[0], autoescape=False)
     page = environment.get_template("README.md.j2").render(
-        recipe_name=name,
-        recipe=params.runs[name],
+        **shared,
+        recipe_name=recipe,
+        recipe=params.runs[recipe],
         training=params.training,
         command=shlex.join(["python", "-m", "pipeline", "compare", *gains, *options]),
-        machines=machines,
-        split=split,
         seeds=len(baseline.miou),
-        confidence=params.comparison.confidence,
         gains=gains,
         rows=[(results[candidate], gains.get(candidate)) for candidate in (NO_TEACHER, *gains)],
         baseline=baseline,

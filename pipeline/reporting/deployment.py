@@ -1,46 +1,17 @@
-"""Rows of the page's deployment chapter: decisions, engines, latencies, machines, and the Pareto front."""
+"""Rows of the page's deployment chapter: decisions, latencies, machines, and the Pareto front."""
 
 from collections.abc import Iterable, Sequence
+from itertools import groupby
 from typing import NamedTuple
 
-from pipeline.records.artifacts import Artifact, Engine
-from pipeline.records.benchmark import BOUNDARIES, EAGER, IMAGE_TO_LABELS, Measurement
+from pipeline.records.artifacts import PRECISIONS
+from pipeline.records.benchmark import EAGER, IMAGE_TO_LABELS, Measurement
 from pipeline.records.release import Decision
-from pipeline.reporting.inputs import Inputs, Run
+from pipeline.reporting.inputs import Run
 from segdistill_runtime.precision_choice import PRECISIONS
 from segdistill_runtime.targets.target import load_target
 
-LOAD = "load_average_before"
-"""The one entry of a machine's record that differs between runs on the same machine."""
-
-Machine = dict[str, bool | str | int | float | None]
-
-
-class DecisionRow(NamedTuple):
-    """A decision with the file that it is about."""
-
-    decision: Decision
-    artifact: Artifact
-    is_fastest: bool  # of the run
-    is_noisy: bool  # its latency varied too much
-    also: list[str]  # further precisions that are undecided for the same reason
-
-
-class EngineRow(NamedTuple):
-    """One engine; `note` is the number of its reason, None without one."""
-
-    engine: Engine
-    note: int | None
-
-
-class LatencyRow(NamedTuple):
-    """One artifact on one runtime, at all boundaries that were measured."""
-
-    runtime: str
-    precision: str
-    other_shape: tuple[int, int, int] | None  # batch, height, width; None for that of the released graphs
-    at: dict[str, Measurement]  # by boundary, from the narrowest to the widest
-    times_eager: float | None
+Machine = tuple[tuple[str, bool | str | int | float | None], ...]
 
 
 class ParetoPoint(NamedTuple):
@@ -54,57 +25,37 @@ class ParetoPoint(NamedTuple):
     released: bool
 
 
-def decision_rows(run: Run) -> list[DecisionRow]:
-    """Return a row for each decision of the release; undecided ones of one runtime and reason share a row."""
-    fastest = run.shipping[0] if run.shipping else None
-    rows: list[DecisionRow] = []
-    for decision in run.decisions:
-        last = rows[-1].decision if rows else decision
-        alike = (decision.runtime, decision.reason, last.verdict) == (last.runtime, last.reason, "undecided")
-        if rows and alike and decision.verdict == "undecided":
-            rows[-1].also.append(decision.precision)
-        else:
-            artifact = run.of_runtime[decision.file, decision.runtime]
-            rows.append(DecisionRow(decision, artifact, decision is fastest, run.is_noisy(decision), []))
-    return rows
+def decision_rows(run: Run) -> list[list[Decision]]:
+    """Return the decisions of each row: undecided ones of one runtime and reason share it, all others stand alone."""
+
+    def same_row(decision: Decision) -> object:
+        return (decision.runtime, decision.reason) if decision.verdict == "undecided" else decision
+
+    return [list(alike) for _, alike in groupby(run.decisions, same_row)]
 
 
-def engine_rows(runs: Sequence[Run]) -> tuple[dict[str, list[EngineRow]], list[str]]:
-    """Return engines by run, and the distinct reasons why engines were not built or run: most share one."""
-    reasons = list(dict.fromkeys(engine.reason for run in runs for engine in run.engines.engines if engine.reason))
-    numbers: dict[str, int] = {reason: number for number, reason in enumerate(reasons, start=1)}
-    return {run.name: [EngineRow(e, numbers.get(e.reason)) for e in run.engines.engines] for run in runs}, reasons
-
-
-def latency_rows(run: Run) -> list[LatencyRow]:
-    """Return a row for each artifact and runtime that was measured."""
-    groups: dict[tuple[object, ...], dict[str, Measurement]] = {}
+def latency_rows(run: Run) -> list[tuple[dict[str, Measurement], float | None]]:
+    """Return what was measured of each artifact on each runtime, by boundary, and its speed-up over PyTorch eager."""
+    rows: dict[tuple[object, ...], dict[str, Measurement]] = {}
     for entry in run.benchmark.measurements:
         if entry.status == "measured":
-            groups.setdefault((entry.runtime, entry.precision, entry.file, entry.shape), {})[entry.boundary] = entry
-    rows = []
-    for measured in groups.values():
-        first = next(iter(measured.values()))
-        whole = measured.get(IMAGE_TO_LABELS)
-        times = run.benchmark.times_eager(first.runtime, whole.p50_ms if whole else None, first.shape)
-        other_shape = None if first.shape == run.shape else first.shape
-        at = {boundary: measured[boundary] for boundary in BOUNDARIES if boundary in measured}
-        rows.append(
-            LatencyRow(first.runtime, first.precision, other_shape, at, None if first.runtime == EAGER else times)
-        )
-    return rows
+            rows.setdefault((entry.runtime, entry.precision, entry.file, entry.shape), {})[entry.boundary] = entry
+    found = []
+    for at in rows.values():
+        whole = at.get(IMAGE_TO_LABELS)
+        compared = whole if whole and whole.runtime != EAGER else None
+        times = compared and run.benchmark.times_eager(compared.runtime, compared.p50_ms, compared.shape)
+        found.append((at, times))
+    return found
 
 
-def machines(inputs: Inputs) -> list[tuple[list[str], Machine]]:
+def machines(runs: Iterable[Run]) -> dict[Machine, list[str]]:
     """Return the machines that measured latency with their runs; latencies of different machines do not compare."""
-    found: list[tuple[list[str], Machine]] = []
-    for run in inputs.runs.values():
-        machine = {key: value for key, value in run.benchmark.machine.items() if key != LOAD}
-        known = next((names for names, other in found if other == machine), None)
-        if known is None:
-            found.append(([run.name], machine))
-        else:
-            known.append(run.name)
+    found: dict[Machine, list[str]] = {}
+    for run in runs:
+        # The load is the one entry that differs between runs on the same machine.
+        machine = tuple(entry for entry in run.benchmark.machine.items() if entry[0] != "load_average_before")
+        found.setdefault(machine, []).append(run.name)
     return found
 
 
@@ -116,8 +67,7 @@ def pareto_points(runs: Iterable[Run]) -> list[ParetoPoint]:
             d for d in run.decisions if d.verdict == "ships" and load_target(d.runtime).device == "cpu" and d.p50_ms
         ]
         for precision in PRECISIONS:
-            latencies = [(d.p50_ms or 0.0, d.miou) for d in timed if d.precision == precision]
-            if latencies:
+            if latencies := [(d.p50_ms or 0.0, d.miou) for d in timed if d.precision == precision]:
                 released = run.release.status == "released"
                 found.append(ParetoPoint(run.name, precision, *min(latencies), run.is_baseline, released))
     return found

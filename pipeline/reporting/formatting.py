@@ -13,8 +13,6 @@ from segdistill_runtime.targets.target import load_target
 MINUS = "\N{MINUS SIGN}"
 THIN_SPACE = "\N{NARROW NO-BREAK SPACE}"
 NOT_AVAILABLE = "n/a"
-PYTORCH = {"pytorch_eager": "PyTorch eager", "pytorch_compiled": "PyTorch compiled"}
-SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def percent(share: float | None, digits: int = 1) -> str:
@@ -43,7 +41,8 @@ def number(value: float | None, digits: int = 2) -> str:
 def scientific(value: float) -> str:
     """0.000031 -> 3.1 x 10 to the -5, with real superscripts."""
     mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa}{THIN_SPACE}\N{MULTIPLICATION SIGN}{THIN_SPACE}10{str(int(exponent)).translate(SUPERSCRIPTS)}"
+    raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
+    return f"{mantissa}{THIN_SPACE}\N{MULTIPLICATION SIGN}{THIN_SPACE}10{raised}"
 
 
 def count(value: int | None) -> str:
@@ -86,7 +85,7 @@ def times(factor: float | None) -> str:
 
 def runtime(name: str) -> str:
     """The label of a runtime; an unknown one keeps the name in the records."""
-    return load_target(name).label if name in TARGETS else PYTORCH.get(name, name)
+    return load_target(name).label if name in TARGETS else name.replace("pytorch_", "PyTorch ")
 
 
 def listed(names: Iterable[str]) -> str:

@@ -1,8 +1,8 @@
 """The inspection views of the App as rows of small pictures, for the page."""
 
 import math
-from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from pipeline.data.classes import ClassTable
 from pipeline.data.images import ImageError, read_image
-from pipeline.inspection.records import TEACHER, InspectedSample, Mistake
+from pipeline.inspection.records import TEACHER, InspectedSample
 from pipeline.inspection.views import View, members, value_of, views_of
 from pipeline.reporting.formatting import count, number, percent, points
 from pipeline.reporting.pictures import Panel, read_panels, shrink
@@ -40,80 +40,54 @@ class SampleStrip(NamedTuple):
 def sample_strips(
     samples: Sequence[InspectedSample], baselines: Mapping[str, str], classes: ClassTable, view_samples: int
 ) -> list[SampleStrip]:
-    """Return all views that have samples, each with the pictures of its first ones.
-
-    Args:
-        samples: as stage inspect wrote them.
-        baselines: of each run.
-        classes: for colors and names.
-        view_samples: number of samples shown in each view.
-
-    Raises:
-        ArtifactError: an image, a mask or a prediction is missing or damaged.
-    """
+    """Return all views that have samples, each with the pictures of its first ones; raises as `read_panels`."""
     strips = []
     for view in views_of(samples):
-        all_members = members(view, samples)
-        chosen = (_of_many_rules(all_members) if view.value == "decision" else all_members)[:view_samples]
-        networks = [TEACHER]
-        if view.run:
-            networks += dict.fromkeys([baselines[view.run], view.run])  # once each: a baseline is its own
-        strips.append(
-            SampleStrip(view, len(all_members), [_show(view, sample, networks, classes) for sample in chosen])
-        )
+        found = members(view, samples)
+        if view.value == "decision":
+            shown = [_rejected(sample) for sample in _of_many_rules(found)[:view_samples]]
+        else:
+            networks = dict.fromkeys([TEACHER, baselines[view.run], view.run] if view.run else [TEACHER])  # once each
+            shown = [_judged(view, sample, networks, classes) for sample in found[:view_samples]]
+        strips.append(SampleStrip(view, len(found), shown))
     return strips
 
 
 def _of_many_rules(dropped: Sequence[InspectedSample]) -> list[InspectedSample]:
     """Order by turns: the first sample of each rule, then the second of each, so that no rule hides the others."""
-    before: Counter[str] = Counter()
-    turns = []
+    by_rules: dict[str, list[InspectedSample]] = {}
     for sample in dropped:
-        rules = " ".join(sample.rules)
-        turns.append(before[rules])
-        before[rules] += 1
-    return [sample for _, sample in sorted(zip(turns, dropped, strict=True), key=lambda pair: pair[0])]
+        by_rules.setdefault(" ".join(sample.rules), []).append(sample)
+    return [sample for turn in zip_longest(*by_rules.values()) for sample in turn if sample]
 
 
-def _show(view: View, sample: InspectedSample, networks: Sequence[str], classes: ClassTable) -> ShownSample:
-    if view.value == "decision":
-        return ShownSample(sample, ", ".join(sample.rules), "; ".join(sample.reasons), _image_only(sample))
-    worst = max(sample.mistakes, key=lambda mistake: mistake.score) if view.value == "mistake_score" else None
-    detail = f"label: {worst.label}, teacher: {worst.prediction}, {count(worst.pixels)} pixels" if worst else ""
-    return ShownSample(sample, _format_value(view, sample), detail, _panels(sample, networks, classes, worst))
-
-
-def _format_value(view: View, sample: InspectedSample) -> str:
-    value = value_of(view, sample)
-    match view.value:
-        case "gain":
-            return f"{points(None if value is None else 100 * value)} points of mIoU"
-        case "agreement":
-            return f"{percent(value)} of pixels as the teacher"
-        case "mistake_score":
-            return f"mistake score {number(value, 4)}"
-        case _:
-            return f"{view.value} {number(value)}"
-
-
-def _panels(
-    sample: InspectedSample, networks: Sequence[str], classes: ClassTable, marked: Mistake | None
-) -> list[Panel]:
-    """Image, labels and predictions; `marked` is outlined in each of them."""
-    predictions = {name: (Path(sample.networks[name].prediction), sample.networks[name].miou) for name in networks}
-    panels = read_panels(sample, predictions, classes)
-    small = [shrink(panel, THUMBNAIL_WIDTH) for panel in panels]
-    return [_outlined(panel, marked.box, panels[0].picture.shape[1]) for panel in small] if marked else small
-
-
-def _image_only(sample: InspectedSample) -> list[Panel]:
-    """The image of a rejected sample, if it can be read: curation has reported it already if it cannot."""
-    if "too_large" in sample.rules:  # may be a decompression bomb, so curation did not decode it either
-        return []
+def _rejected(sample: InspectedSample) -> ShownSample:
+    """Show the image alone, if it can be read: curation has reported it already if it cannot."""
+    panels = []
     try:
-        return [shrink(Panel("image", "", read_image(Path(sample.image)), True), THUMBNAIL_WIDTH)]
+        if "too_large" not in sample.rules:  # may be a decompression bomb, so curation did not decode it either
+            panels = [shrink(Panel("image", "", read_image(Path(sample.image)), True), THUMBNAIL_WIDTH)]
     except ImageError:
-        return []
+        pass
+    return ShownSample(sample, ", ".join(sample.rules), "; ".join(sample.reasons), panels)
+
+
+def _judged(view: View, sample: InspectedSample, networks: Iterable[str], classes: ClassTable) -> ShownSample:
+    """Show image, labels and predictions, among the likely mislabelled with the worst mistake outlined in each."""
+    value = value_of(view, sample) or 0.0  # never None: the sample is a member of the view
+    special = {
+        "gain": f"{points(100 * value)} points of mIoU",
+        "agreement": f"{percent(value)} of pixels as the teacher",
+        "mistake_score": f"mistake score {number(value, 4)}",
+    }
+    predictions = {name: (Path(sample.networks[name].prediction), sample.networks[name].miou) for name in networks}
+    large = read_panels(sample, predictions, classes)
+    panels, detail = [shrink(panel, THUMBNAIL_WIDTH) for panel in large], ""
+    if view.value == "mistake_score":
+        worst = max(sample.mistakes, key=lambda mistake: mistake.score)
+        panels = [_outlined(panel, worst.box, large[0].picture.shape[1]) for panel in panels]
+        detail = f"label: {worst.label}, teacher: {worst.prediction}, {count(worst.pixels)} pixels"
+    return ShownSample(sample, special.get(view.value, f"{view.value} {number(value)}"), detail, panels)
 
 
 def _outlined(panel: Panel, box: tuple[int, int, int, int], width: int) -> Panel:

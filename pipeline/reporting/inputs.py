@@ -10,17 +10,18 @@ from pipeline.data.classes import ClassTable
 from pipeline.data.samples import Sample, read_samples
 from pipeline.inspection.records import TEACHER, InspectedSample, read_inspected
 from pipeline.params.runs import RunParams
-from pipeline.records.artifacts import Artifact, Engines, Export, Quantization
-from pipeline.records.benchmark import IMAGE_TO_LABELS, Benchmark
+from pipeline.records.artifacts import Artifact
+from pipeline.records.benchmark import IMAGE_TO_LABELS
 from pipeline.records.curation import Statistics
 from pipeline.records.evaluation import Evaluation
 from pipeline.records.files import damaged, read_bytes, read_record
 from pipeline.records.release import Decision, Manifest, Numerics
-from pipeline.records.run import read_evaluation, read_run
+from pipeline.records.run import RunRecords, read_evaluation, read_run
 from pipeline.reporting.pictures import Predictions
 from pipeline.reporting.tables import Curve, read_confusion, read_curve, read_image_scores
 
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+MOST_CONFUSED = 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,17 +48,25 @@ class Network:
     confusion: np.ndarray  # (k, k) pixel counts, rows are labels
     confusion_picture: bytes  # PNG
 
+    def most_confused(self) -> list[tuple[str, str, float]]:
+        """Return the largest shares (0..1, never 0) of a class's pixels taken for another: label, prediction, share."""
+        names, totals = list(self.evaluation.iou_per_class), self.confusion.sum(axis=1, keepdims=True)
+        shares = np.divide(self.confusion, totals, out=np.zeros(self.confusion.shape), where=totals > 0)
+        np.fill_diagonal(shares, 0)
+        largest = np.argsort(-shares, axis=None, kind="stable")[:MOST_CONFUSED]
+        places = [divmod(int(place), len(names)) for place in largest]
+        return [
+            (names[row], names[column], float(shares[row, column])) for row, column in places if shares[row, column]
+        ]
+
 
 @dataclass(frozen=True, kw_only=True)
-class Run(Network):
+class Run(Network, RunRecords):
     """One student, from training to release."""
 
     name: str
     params: RunParams
-    export: Export
-    quantization: Quantization
-    engines: Engines
-    benchmark: Benchmark
+    baseline_miou: float  # 0..1; its own for a baseline
     decisions: list[Decision]
     release: Manifest
     signed: bool
@@ -67,13 +76,13 @@ class Run(Network):
         return not self.params.has_teacher
 
     @property
-    def artifacts(self) -> list[Artifact]:
-        """All ONNX files; one whose labels were compared on several runtimes appears once for each."""
-        return [*self.export.artifacts, *self.quantization.artifacts]
+    def gain_points(self) -> float | None:
+        """Points of mIoU above the baseline; None for a baseline."""
+        return None if self.is_baseline else 100 * (self.evaluation.miou - self.baseline_miou)
 
     @property
     def of_runtime(self) -> dict[tuple[str, str], Artifact]:
-        """The same by file and runtime."""
+        """All ONNX files, by file and runtime."""
         return {(artifact.file, runtime): artifact for artifact in self.artifacts for runtime in artifact.runtimes}
 
     @property
@@ -83,11 +92,21 @@ class Run(Network):
         return 1, height, width
 
     @property
+    def fp32_ms(self) -> float | None:
+        """The median latency of the fp32 graph on ONNX Runtime, image to labels; None if it was not measured."""
+        timing = self.benchmark.measured("onnxruntime", "fp32", self.shape)
+        return timing.p50_ms if timing else None
+
+    @property
     def shipping(self) -> list[Decision]:
         """The released files, fastest first; none if the run was rejected."""
         if self.release.status == "rejected":
             return []
         return sorted((d for d in self.decisions if d.verdict == "ships"), key=lambda d: d.p50_ms or 0.0)
+
+    @property
+    def fastest(self) -> Decision | None:
+        return self.shipping[0] if self.shipping else None
 
     def is_noisy(self, decision: Decision) -> bool:
         """Whether the latency that a decision rests on varied too much."""
@@ -96,6 +115,10 @@ class Run(Network):
             for entry in self.benchmark.measurements
             if (entry.precision, entry.shape) == (decision.precision, self.shape)
         )
+
+    def times_eager(self, decision: Decision) -> float | None:
+        """Speed-up over PyTorch eager float32; None if there is nothing to compare with."""
+        return self.benchmark.times_eager(decision.runtime, decision.p50_ms, self.shape)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,6 +133,11 @@ class Inputs:
     inspected: list[InspectedSample]  # all samples, rejected ones too
 
     @property
+    def best(self) -> Run:
+        """The student with the highest mIoU; the first of equals."""
+        return max(self.runs.values(), key=lambda run: run.evaluation.miou)
+
+    @property
     def rejected(self) -> list[InspectedSample]:
         """Samples that curation excluded; the first rule of each is the reason."""
         return [sample for sample in self.inspected if sample.decision == "drop"]
@@ -121,46 +149,47 @@ class Inputs:
     @property
     def families(self) -> dict[str, list[Run]]:
         """A baseline's name -> the baseline and all runs compared with it."""
-        baselines = [run for run in self.runs.values() if run.is_baseline]
-        return {b.name: [b, *(run for run in self.distilled if run.params.baseline == b.name)] for b in baselines}
+        families = {run.name: [run] for run in self.runs.values() if run.is_baseline}
+        for run in self.distilled:
+            families[run.params.baseline].append(run)
+        return families
 
 
 def load(runs: Mapping[str, RunParams], split: str, folders: Folders) -> Inputs:
-    """Read every input.
-
-    Raises:
-        ArtifactError: a file is missing, damaged, or made for other classes or another split.
-        DatasetError: the same for the class table and the sample list.
-    """
+    """Read every input; raises ArtifactError or DatasetError if one is missing, damaged, or of other classes."""
     classes = ClassTable.load(folders.prepared / "classes.json")
-    statistics = read_record(Statistics, folders.curated / "statistics.json", "curate")
-    if statistics.classes != classes.names:
-        raise damaged(folders.curated / "statistics.json", "curate", "made for another class table")
-    path = folders.inspection / "samples.jsonl"
-    inspected = read_inspected(path)
-    if unknown := {name for sample in inspected for name in sample.networks} - {TEACHER, *runs}:
-        raise damaged(path, "inspect", f"contains {', '.join(sorted(unknown))}, which params.yaml does not name")
-    return Inputs(
+    samples = {sample.id: sample for sample in read_samples(folders.curated / "samples.csv", split)}
+    inputs = Inputs(
         classes=classes,
-        samples={sample.id: sample for sample in read_samples(folders.curated / "samples.csv", split)},
-        statistics=statistics,
-        teacher=_load_network(TEACHER, "teacher", folders.teacher, split, classes.names, folders),
-        runs={name: _load_run(name, run, split, classes.names, folders) for name, run in runs.items()},
-        inspected=inspected,
+        samples=samples,
+        statistics=read_record(Statistics, folders.curated / "statistics.json", "curate"),
+        teacher=_load_network(TEACHER, "teacher", folders.teacher, classes.names, folders),
+        runs={name: _load_run(name, run, classes.names, folders) for name, run in runs.items()},
+        inspected=read_inspected(folders.inspection / "samples.jsonl"),
     )
+    if inputs.statistics.classes != classes.names:
+        raise damaged(folders.curated / "statistics.json", "curate", "made for another class table")
+    if unknown := {name for sample in inputs.inspected for name in sample.networks} - {TEACHER, *runs}:
+        complaint = f"contains {', '.join(sorted(unknown))}, which params.yaml does not name"
+        raise damaged(folders.inspection / "samples.jsonl", "inspect", complaint)
+    for name, network in {TEACHER: inputs.teacher, **inputs.runs}.items():
+        metrics, evaluated = folders.metrics / "evaluate" / f"{name}.json", network.evaluation.split
+        if evaluated != split:
+            raise damaged(metrics, "evaluate", f"made on split {evaluated}, the report is about {split}")
+        if unknown := set(network.predictions.image_scores) - set(samples):
+            complaint = f"names {min(unknown)!r}, which is not in split {split}"
+            raise damaged(folders.evaluation / name / "per_image.csv", "evaluate", complaint)
+    return inputs
 
 
-def _load_run(name: str, params: RunParams, split: str, names: Sequence[str], folders: Folders) -> Run:
-    records = read_run(folders.metrics, name)
+def _load_run(name: str, params: RunParams, names: Sequence[str], folders: Folders) -> Run:
+    network = _load_network(name, "student", folders.students / name, names, folders)
     bundle = folders.release / name
     run = Run(
-        **vars(_load_network(name, "student", folders.students / name, split, names, folders)),
+        **{**vars(read_run(folders.metrics, name)), **vars(network)},
         name=name,
         params=params,
-        export=records.export,
-        quantization=records.quantization,
-        engines=records.engines,
-        benchmark=records.benchmark,
+        baseline_miou=read_evaluation(folders.metrics, params.baseline).miou,
         decisions=read_record(Numerics, bundle / "numerics.yaml", "release").decisions,
         release=read_record(Manifest, bundle / "manifest.json", "release"),
         signed=(bundle / "manifest.json.sig").is_file(),
@@ -172,13 +201,10 @@ def _load_run(name: str, params: RunParams, split: str, names: Sequence[str], fo
     return run
 
 
-def _load_network(name: str, stage: str, trained: Path, split: str, names: Sequence[str], folders: Folders) -> Network:
-    evaluation = read_evaluation(folders.metrics, name)
-    metrics, folder = folders.metrics / "evaluate" / f"{name}.json", folders.evaluation / name
+def _load_network(name: str, stage: str, trained: Path, names: Sequence[str], folders: Folders) -> Network:
+    evaluation, folder = read_evaluation(folders.metrics, name), folders.evaluation / name
     if list(evaluation.iou_per_class) != list(names):
-        raise damaged(metrics, "evaluate", "made for another class table")
-    if evaluation.split != split:
-        raise damaged(metrics, "evaluate", f"made on split {evaluation.split}, the report is about {split}")
+        raise damaged(folders.metrics / "evaluate" / f"{name}.json", "evaluate", "made for another class table")
     picture = read_bytes(folder / "confusion.png", "evaluate")
     if not picture.startswith(PNG_SIGNATURE):
         raise damaged(folder / "confusion.png", "evaluate", "not a PNG file")

@@ -5,10 +5,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import matplotlib
 import numpy as np
 from matplotlib.colors import to_hex
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from PIL import Image
 
@@ -19,19 +17,11 @@ from pipeline.data.samples import Sample
 from pipeline.errors import ArtifactError
 from pipeline.inspection.records import InspectedSample
 from pipeline.reporting.formatting import percent
-from pipeline.reporting.style import MUTED, STYLE, to_png
+from pipeline.reporting.style import MUTED, canvas, in_style, to_png
 
 MAX_WIDTH = 480  # pixels; more than a column of the page can show
 JPEG_QUALITY = 88
-KINDS = ("best", "median", "worst")
 REPAIR = "run `dvc repro` in the profile's folder to make it again"
-
-
-class Example(NamedTuple):
-    """One image chosen for a grid, and why."""
-
-    kind: str
-    id: str
 
 
 class Predictions(NamedTuple):
@@ -53,51 +43,47 @@ class Panel(NamedTuple):
 class Row(NamedTuple):
     """One example: the image, its labels, and the prediction of each network."""
 
-    example: Example
+    kind: str  # why it was chosen
+    id: str
     panels: list[Panel]
 
 
 def example_rows(
-    ranked_by: str,
+    scores: Mapping[str, float | None],
     compared: Mapping[str, Predictions],
     samples: Mapping[str, Sample],
     classes: ClassTable,
     examples: int,
 ) -> list[Row]:
-    """Return rows for the best, median and worst images by the mIoU of one network, `examples` of each.
+    """Return rows for the best, median and worst images by score, `examples` of each; raises as `read_panels`."""
+    rows = []
+    for kind, name in choose_examples(scores, examples):
+        predictions = {
+            network: (by.folder / f"{name}.png", by.image_scores.get(name)) for network, by in compared.items()
+        }
+        image, *others = read_panels(samples[name], predictions, classes)
+        rows.append(Row(kind, name, [image._replace(caption=f"{kind}: {name}"), *others]))
+    return rows
 
-    Raises:
-        ArtifactError: an image, a mask or a prediction is missing, damaged, or of another size.
-    """
-    chosen = choose_examples(compared[ranked_by].image_scores, examples)
-    if unknown := [example.id for example in chosen if example.id not in samples]:
-        path = compared[ranked_by].folder.parent / "per_image.csv"
-        raise ArtifactError(f"{path} names {unknown[0]!r}, which is not in the evaluation split; {REPAIR}")
-    return [example_row(example, samples[example.id], classes, compared) for example in chosen]
 
-
-def example_row(example: Example, sample: Sample, classes: ClassTable, compared: Mapping[str, Predictions]) -> Row:
-    """Return the image, its labels and the prediction of each network under its name.
-
-    Raises:
-        ArtifactError: as `read_panels`.
-    """
-    file = f"{sample.id}.png"
-    predictions = {name: (by.folder / file, by.image_scores.get(sample.id)) for name, by in compared.items()}
-    image, *others = read_panels(sample, predictions, classes)
-    return Row(example, [image._replace(caption=f"{example.kind}: {sample.id}"), *others])
+def choose_examples(scores: Mapping[str, float | None], examples: int) -> list[tuple[str, str]]:
+    """Choose up to `examples` ids of each kind by score, none twice; images without a score are skipped."""
+    ranked = sorted(((score, sample_id) for sample_id, score in scores.items() if score is not None), reverse=True)
+    ids = [sample_id for _, sample_id in ranked]
+    best = ids[:examples]
+    worst = ids[max(examples, len(ids) - examples) :]
+    start = max(len(best), (len(ids) - examples) // 2)
+    median = ids[start : min(start + examples, len(ids) - len(worst))]
+    groups = {"best": best, "median": median, "worst": worst}
+    return [(kind, sample_id) for kind, members in groups.items() for sample_id in members]
 
 
 def read_panels(
     sample: Sample | InspectedSample, predictions: Mapping[str, tuple[Path, float | None]], classes: ClassTable
 ) -> list[Panel]:
-    """Read an image, its labels if it has any, and predictions.
+    """Read an image, its labels if it has any, and predictions: by network, the mask's path and the mIoU.
 
-    Args:
-        predictions: by network, the path of the mask, and the mIoU for its caption.
-
-    Raises:
-        ArtifactError: a file is missing, damaged, or of another size.
+    Raises ArtifactError if a file is missing, damaged, or of another size.
     """
     palette = classes.palette()
     try:
@@ -117,42 +103,27 @@ def read_panels(
     return panels
 
 
-def choose_examples(scores: Mapping[str, float | None], examples: int) -> list[Example]:
-    """Choose `examples` ids of each kind by their scores, mIoU by sample id; images without a score are skipped.
-
-    No image is chosen twice, so a small split gives fewer.
-    """
-    ranked = sorted(((score, sample_id) for sample_id, score in scores.items() if score is not None), reverse=True)
-    ids = [sample_id for _, sample_id in ranked]
-    best = ids[:examples]
-    worst = ids[max(examples, len(ids) - examples) :]
-    start = max(len(best), (len(ids) - examples) // 2)
-    median = ids[start : min(start + examples, len(ids) - len(worst))]
-    groups = zip(KINDS, (best, median, worst), strict=True)
-    return [Example(kind, sample_id) for kind, members in groups for sample_id in members]
-
-
+@in_style()
 def grid_png(rows: Sequence[Row], classes: ClassTable) -> bytes:
     """Draw the whole grid with captions and the legend of classes as one PNG."""
     columns = len(rows[0].panels)
     height, width = rows[0].panels[0].picture.shape[:2]
     legend_rows = -(-len(classes.classes) // (2 * columns))
-    with matplotlib.rc_context({**STYLE, "axes.grid": False}):
-        figure = Figure(figsize=(2.3 * columns, len(rows) * (2.3 * height / width + 0.42) + 0.3 * legend_rows + 0.2))
-        figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.04)
-        panes = figure.subplots(len(rows), columns, squeeze=False)
-        for line, row in zip(panes, rows, strict=True):
-            for axes, panel in zip(line, row.panels, strict=True):
-                axes.imshow(panel.picture, interpolation="antialiased" if panel.is_photo else "nearest")
-                axes.set_title(panel.title, fontsize=8.5, pad=4)
-                axes.set_xlabel(panel.caption, fontsize=8, color=MUTED, labelpad=3)
-                axes.set(xticks=[], yticks=[])
-                axes.spines[:].set_visible(False)
-        palette = classes.palette()
-        patches = [Patch(facecolor=to_hex(palette[i] / 255), label=c.name) for i, c in enumerate(classes.classes)]
-        figure.legend(handles=[*patches, Patch(facecolor="black", label="unlabelled")], loc="outside lower center",
-                      ncols=2 * columns, fontsize=8, handlelength=1, handleheight=1)  # fmt: skip
-        return to_png(figure)
+    tall = len(rows) * (2.3 * height / width + 0.42) + 0.3 * legend_rows + 0.2
+    figure, panes = canvas(2.3 * columns, tall, len(rows), columns)
+    figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.04)
+    for axes, panel in zip(panes, [panel for row in rows for panel in row.panels], strict=True):
+        axes.imshow(panel.picture, interpolation="antialiased" if panel.is_photo else "nearest")
+        axes.set_title(panel.title, fontsize=8.5, pad=4)
+        axes.set_xlabel(panel.caption, fontsize=8, color=MUTED, labelpad=3)
+        axes.set(xticks=[], yticks=[])
+        axes.grid(visible=False)
+        axes.spines[:].set_visible(False)
+    palette = classes.palette()
+    patches = [Patch(facecolor=to_hex(palette[i] / 255), label=c.name) for i, c in enumerate(classes.classes)]
+    figure.legend(handles=[*patches, Patch(facecolor="black", label="unlabelled")], loc="outside lower center",
+                  ncols=2 * columns, fontsize=8, handlelength=1, handleheight=1)  # fmt: skip
+    return to_png(figure)
 
 
 def shrink(panel: Panel, max_width: int) -> Panel:
@@ -168,10 +139,7 @@ def shrink(panel: Panel, max_width: int) -> Panel:
 
 def encode_panel(panel: Panel) -> tuple[str, bytes]:
     """Encode a picture small enough for a page; returns its media type and bytes."""
-    picture = Image.fromarray(shrink(panel, MAX_WIDTH).picture)
     encoded = io.BytesIO()
-    if panel.is_photo:
-        picture.save(encoded, format="JPEG", quality=JPEG_QUALITY, optimize=True)
-        return "image/jpeg", encoded.getvalue()
-    picture.save(encoded, format="PNG", optimize=True)
-    return "image/png", encoded.getvalue()
+    options = {"format": "JPEG", "quality": JPEG_QUALITY} if panel.is_photo else {"format": "PNG"}
+    Image.fromarray(shrink(panel, MAX_WIDTH).picture).save(encoded, optimize=True, **options)
+    return f"image/{options['format'].lower()}", encoded.getvalue()

@@ -1,45 +1,37 @@
 """The one style of all charts: colors, fonts, and figures as the same bytes on every call."""
 
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import cycle
 from typing import Any, NamedTuple
 
 import matplotlib
+import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
-from matplotlib.ticker import LogLocator, NullFormatter
 
-INK, MUTED, GRID = "#1c2733", "#5c6b7a", "#dfe5ea"
+INK, MUTED = "#1c2733", "#5c6b7a"
 TEACHER_COLOR = "#3d4854"
-SPLIT_COLORS = {"train": "#1b4f72", "val": "#5fa8d3", "test": "#e69f00", "unlabelled": "#a9b4be"}
 FAMILY_HUES = ("#0072b2", "#d55e00", "#009e73", "#b5488a", "#a87900", "#3a9bd0")
 """After Okabe and Ito, distinguishable with any kind of color vision; two are darkened to be readable as text."""
 
-DOTS_PER_INCH = 150
+DPI = 150
 STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so a chart is the same everywhere
     "font.size": 9.5,
-    "text.color": INK,
+    **dict.fromkeys(("text.color", "axes.titlecolor", "xtick.labelcolor", "ytick.labelcolor"), INK),
+    **dict.fromkeys(("axes.labelcolor", "xtick.color", "ytick.color"), MUTED),
     "axes.edgecolor": "#aeb9c3",
-    "axes.labelcolor": MUTED,
-    "axes.titlecolor": INK,
     "axes.titlesize": 10.5,
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.titlepad": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": GRID,
+    **dict.fromkeys(("axes.grid", "axes.axisbelow"), True),
+    "grid.color": "#dfe5ea",
     "grid.linewidth": 0.8,
-    "xtick.color": MUTED,
-    "ytick.color": MUTED,
-    "xtick.labelcolor": INK,
-    "ytick.labelcolor": INK,
-    "legend.frameon": False,
+    **dict.fromkeys(("axes.spines.top", "axes.spines.right", "legend.frameon"), False),
     "svg.hashsalt": "segdistill",
 }
 
@@ -51,20 +43,30 @@ class Chart(NamedTuple):
     png: bytes  # for documents that link to a file
 
 
-def draw(size_inches: tuple[float, float], paint: Callable[[Figure], None]) -> Chart:
-    """Create a figure of (width, height) inches, let `paint` fill it, and encode it without dates or versions."""
+@contextmanager
+def in_style() -> Iterator[None]:
+    """Give matplotlib the style above, also as a decorator of functions that draw."""
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=size_inches, layout="constrained")
-        paint(figure)
-        svg = io.BytesIO()
-        figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-        return Chart(svg.getvalue(), to_png(figure))
+        yield
+
+
+def canvas(width: float, height: float, rows: int = 1, columns: int = 1, **options: Any) -> tuple[Figure, list[Axes]]:
+    """Create a figure, in inches, with the axes of its panels row by row; `options` are those of `subplots`."""
+    figure = Figure(figsize=(width, height), layout="constrained")
+    return figure, list(figure.subplots(rows, columns, squeeze=False, **options).flat)
+
+
+def encode(figure: Figure) -> Chart:
+    """Encode a figure without dates or versions."""
+    svg = io.BytesIO()
+    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
+    return Chart(svg.getvalue(), to_png(figure))
 
 
 def to_png(figure: Figure) -> bytes:
     """Encode as PNG without the version of matplotlib."""
     png = io.BytesIO()
-    figure.savefig(png, format="png", dpi=DOTS_PER_INCH, metadata={"Software": None})
+    figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
     return png.getvalue()
 
 
@@ -75,29 +77,13 @@ def rows_from_top(axes: Axes) -> None:
     axes.tick_params(axis="y", length=0)
 
 
-def log_ticks(axis: Axis) -> None:
-    """Label a logarithmic axis with plain numbers, several for each decade."""
-    axis.set_major_locator(LogLocator(subs=(1, 1.5, 2, 3, 5, 7)))
-    axis.set_major_formatter(lambda value, _: f"{value:g}")
-    axis.set_minor_formatter(NullFormatter())
-
-
-def run_colors(families: Mapping[str, Sequence[str]]) -> dict[str, str]:
-    """Give each run a color: a hue for each family, pale for its baseline, darker for each further distilled run.
-
-    Args:
-        families: baseline's name -> names of the runs compared with it, the baseline first.
-    """
+def run_colors(families: Sequence[Sequence[str]]) -> dict[str, str]:
+    """Give each run a color: a hue for each family, pale for the baseline, its first; darker for each further one."""
     colors: dict[str, str] = {}
-    for index, names in enumerate(families.values()):
-        hue = FAMILY_HUES[index % len(FAMILY_HUES)]
-        colors[names[0]] = _mix(hue, "#ffffff", 0.5)
-        for place, name in enumerate(names[1:]):
-            colors[name] = _mix(hue, "#000000", 0.6 * place / len(names))
+    for (baseline, *distilled), color in zip(families, cycle(FAMILY_HUES), strict=False):
+        hue = np.array(to_rgb(color))
+        colors[baseline] = to_hex((hue + 1) / 2)  # type: ignore[reportArgumentType]: of three numbers
+        for place, name in enumerate(distilled):
+            darker = hue * (1 - 0.6 * place / (1 + len(distilled)))
+            colors[name] = to_hex(darker)  # type: ignore[reportArgumentType]: as above
     return colors
-
-
-def _mix(color: str, other: str, share: float) -> str:
-    pairs = zip(to_rgb(color), to_rgb(other), strict=True)
-    red, green, blue = ((1 - share) * a + share * b for a, b in pairs)
-    return to_hex((red, green, blue))

@@ -1,129 +1,118 @@
-"""The numbers of one profile in one record: summary.json, and the page's tables."""
+"""The numbers of summary.json, and what the page says first: a headline, and a fact of each stage."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, replace
+from typing import Any
 
 from pipeline.records.benchmark import IMAGE_TO_LABELS
-from pipeline.records.release import Decision
+from pipeline.reporting import formatting as show
 from pipeline.reporting.inputs import Inputs, Run
 
-RUNTIME = "onnxruntime"
-ENGINE_FIELDS = ("precision", "backend", "status", "executed", "reason", "bytes")
+PRETRAINED = "pre-trained here: "  # how stage pretrain starts its description of a backbone
 
 
-@dataclass(frozen=True, kw_only=True)
-class TeacherSummary:
-    miou: float  # 0..1
-    pixel_accuracy: float  # 0..1
-    architecture: str
-    backbone: str
+def summarize(title: str, inputs: Inputs) -> dict[str, Any]:
+    """Pick the numbers of summary.json, all shares 0..1; nothing is measured or rounded here."""
+    return {
+        "profile_title": title,
+        "teacher": _pick(inputs.teacher.evaluation, "miou", "pixel_accuracy", "architecture", "backbone"),
+        "runs": [_summarize_run(run) for run in inputs.runs.values()],
+        "machine": next(iter(inputs.runs.values())).benchmark.machine,  # that timed the first run
+    }
 
 
-@dataclass(frozen=True, kw_only=True)
-class FastestSummary:
-    """The fastest file that ships, over all runtimes."""
-
-    runtime: str
-    precision: str
-    file: str
-    miou: float  # 0..1
-    p50_ms: float | None
-    noisy: bool  # its latency varied too much
-    times_eager: float | None  # speed-up over PyTorch eager float32; None: nothing to compare with
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunSummary:
-    run: str
-    architecture: str
-    method: str
-    seed: int
-    miou: float  # 0..1
-    baseline_miou: float  # 0..1; its own for a baseline
-    gain_points: float | None  # points of 100; None for a baseline
-    pixel_accuracy: float  # 0..1
-    params: int
-    gmacs: float
-    onnx_pixel_agreement: float  # 0..1
-    onnx_miou: float  # 0..1
-    latency_p50_ms: float | None  # of the fp32 graph; None: not measured
-    latency_runtime: str
-    latency_boundary: str
-    fastest: FastestSummary | None  # None: nothing ships
-    decisions: list[Decision]
-    engines: list[dict[str, object]]
-    release: str
-    release_reasons: list[str]
-    signed: bool
+def _summarize_run(run: Run) -> dict[str, Any]:
+    evaluation, parity = run.evaluation, run.export.full.parity
+    fastest = None  # nothing ships
+    if first := run.fastest:
+        fastest = _pick(first, "runtime", "precision", "file", "miou", "p50_ms")
+        fastest |= {"noisy": run.is_noisy(first), "times_eager": run.times_eager(first)}
+    engine = ("precision", "backend", "status", "executed", "reason", "bytes")
+    return {
+        "run": run.name,
+        **_pick(evaluation, "architecture", "method", "seed", "miou"),
+        "baseline_miou": run.baseline_miou,
+        "gain_points": run.gain_points,
+        "pixel_accuracy": evaluation.pixel_accuracy,
+        "params": evaluation.parameters,
+        "gmacs": evaluation.gmacs,
+        "onnx_pixel_agreement": parity.pixel_agreement,
+        "onnx_miou": parity.miou,
+        "latency_p50_ms": run.fp32_ms,
+        "latency_runtime": "onnxruntime",
+        "latency_boundary": IMAGE_TO_LABELS,
+        "fastest": fastest,
+        "decisions": [asdict(decision) for decision in run.decisions],
+        "engines": [_pick(built, *engine) for built in run.engines.engines],
+        "release": run.release.status,
+        "release_reasons": run.release.reasons,
+        "signed": run.signed,
+    }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Summary:
-    profile_title: str
-    teacher: TeacherSummary
-    runs: list[RunSummary]
-    machine: dict[str, bool | str | int | float | None]  # that timed the first run
-
-    @property
-    def best(self) -> RunSummary:
-        """The student with the highest mIoU; the first of equals."""
-        return max(self.runs, key=lambda run: run.miou)
+def _pick(record: object, *names: str) -> dict[str, Any]:
+    return {name: getattr(record, name) for name in names}
 
 
-def summarize(title: str, inputs: Inputs) -> Summary:
-    """Pick the numbers; nothing is measured or rounded here."""
-    teacher = inputs.teacher.evaluation
-    return Summary(
-        profile_title=title,
-        teacher=TeacherSummary(
-            miou=teacher.miou,
-            pixel_accuracy=teacher.pixel_accuracy,
-            architecture=teacher.architecture,
-            backbone=teacher.backbone,
-        ),
-        runs=[_summarize_run(run, inputs) for run in inputs.runs.values()],
-        machine=next(iter(inputs.runs.values())).benchmark.machine,
+def headline(inputs: Inputs) -> str:
+    """Write one sentence about the best student."""
+    best = inputs.best
+    opening = f"{best.name} reaches {show.percent(best.evaluation.miou)} mIoU: {describe_gain(best)}"
+    if not best.is_baseline:
+        return f"{opening}."
+    if not inputs.distilled:
+        return f"{opening}. No run of this profile is distilled."
+    second = max(inputs.distilled, key=lambda run: run.evaluation.miou)
+    return (
+        f"{opening} is the best one here. The best distilled run, {second.name}, "
+        f"has {show.percent(second.evaluation.miou)}: {describe_gain(second)}."
     )
 
 
-def _summarize_run(run: Run, inputs: Inputs) -> RunSummary:
-    evaluation = run.evaluation
-    baseline_miou = inputs.runs[run.params.baseline].evaluation.miou
-    timing = run.benchmark.measured(RUNTIME, "fp32", run.shape)
-    return RunSummary(
-        run=run.name,
-        architecture=evaluation.architecture,
-        method=evaluation.method,
-        seed=evaluation.seed,
-        miou=evaluation.miou,
-        baseline_miou=baseline_miou,
-        gain_points=None if run.is_baseline else 100 * (evaluation.miou - baseline_miou),
-        pixel_accuracy=evaluation.pixel_accuracy,
-        params=evaluation.parameters,
-        gmacs=evaluation.gmacs,
-        onnx_pixel_agreement=run.export.full.parity.pixel_agreement,
-        onnx_miou=run.export.full.parity.miou,
-        latency_p50_ms=timing.p50_ms if timing else None,
-        latency_runtime=RUNTIME,
-        latency_boundary=IMAGE_TO_LABELS,
-        fastest=_fastest(run),
-        decisions=run.decisions,
-        engines=[{field: getattr(engine, field) for field in ENGINE_FIELDS} for engine in run.engines.engines],
-        release=run.release.status,
-        release_reasons=run.release.reasons,
-        signed=run.signed,
-    )
+def describe_gain(run: Run) -> str:
+    """Describe what distillation did to one run, against its baseline."""
+    if run.gain_points is None:
+        return "a student trained without a teacher"
+    rounded = round(run.gain_points, 1)
+    if rounded == 0:
+        return "no difference to the same student trained without a teacher"
+    kind = "a gain" if rounded > 0 else "a loss"
+    return f"{kind} of {abs(rounded):.1f} points against the same student trained without a teacher"
 
 
-def _fastest(run: Run) -> FastestSummary | None:
-    if not run.shipping:
-        return None
-    decision = run.shipping[0]
-    return FastestSummary(
-        runtime=decision.runtime,
-        precision=decision.precision,
-        file=decision.file,
-        miou=decision.miou,
-        p50_ms=decision.p50_ms,
-        noisy=run.is_noisy(decision),
-        times_eager=run.benchmark.times_eager(decision.runtime, decision.p50_ms, run.shape),
-    )
+def describe_seeds(inputs: Inputs) -> str:
+    """Say how far the best result can be trusted, from the seeds that its recipe was trained with."""
+    recipes = {name: replace(run.params, seed=0, baseline="") for name, run in inputs.runs.items()}
+    alike = [run for name, run in inputs.runs.items() if recipes[name] == recipes[inputs.best.name]]
+    if len({run.params.seed for run in alike}) == 1:
+        return "One seed: not a verdict on the method."
+    gains = [run.gain_points for run in alike if run.gain_points is not None]
+    spread = f", gains from {show.points(min(gains))} to {show.points(max(gains))} points" if gains else ""
+    return f"{len(alike)} runs of this recipe with different seeds{spread}; this one is the best of them."
+
+
+def stage_facts(inputs: Inputs) -> dict[str, str]:
+    """Return one fact for each stage, in their order."""
+    runs, best, teacher = list(inputs.runs.values()), inputs.best, inputs.teacher.evaluation
+    rejected, count = len(inputs.rejected), show.count
+    curated = sum(split.samples for split in inputs.statistics.splits.values())
+    inspected = sum(sample.hardness is not None for sample in inputs.inspected)
+    engines = [engine for run in runs for engine in run.engines.engines]
+    lost = [artifact.parity.miou_lost_points for run in runs for artifact in run.quantization.artifacts]
+    # How the backbone was pre-trained stands in the record of a student that started with it.
+    weights = {run.evaluation.backbone_weights for run in runs}
+    pretrained = [entry.removeprefix(PRETRAINED).split(" on ")[0] for entry in weights if entry.startswith(PRETRAINED)]
+    return {
+        "prepare": f"{count(curated + rejected)} images, {len(inputs.classes.classes)} classes",
+        "curate": f"{count(rejected)} rejected",
+        **({"pretrain": "; ".join(sorted(pretrained))} if pretrained else {}),
+        "teacher": f"{teacher.architecture}, {show.percent(teacher.miou)}",
+        "student": f"{show.counted(len(runs), 'run')}, {len(inputs.distilled)} distilled",
+        "evaluate": f"{count(teacher.images)} {teacher.split} images",
+        "inspect": f"{count(inspected)} images inspected",
+        "export": f"parity {show.agreement(min(run.export.full.parity.pixel_agreement for run in runs))}",
+        "quantize": f"{show.number(max(lost, default=None))} points lost at most",
+        "engine": f"{sum(engine.status == 'built' for engine in engines)} of {len(engines)} built",
+        "benchmark": f"best: {show.milliseconds(best.fastest.p50_ms if best.fastest else best.fp32_ms)}",
+        "release": f"{sum(run.release.status == 'released' for run in runs)} of {len(runs)} released",
+        "report": "this page",
+    }

@@ -2,7 +2,8 @@
 
 import csv
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,60 +22,40 @@ class Curve(NamedTuple):
 
 
 def read_curve(path: Path, stage: str) -> Curve:
-    """Read a training curve.
-
-    Raises:
-        ArtifactError: it is missing or empty, lacks a column, or holds something else than numbers.
-    """
-    rows = _rows(path, stage, ("iteration", "task"))
-    if not rows:
-        raise damaged(path, stage, "it has no rows")
-    try:
-        columns = [
-            np.array([float(row[name]) for row in rows]) if name in ("iteration", "task") or rows[0].get(name) else None
-            for name in Curve._fields
-        ]
-    except ValueError as error:
-        raise damaged(path, stage, str(error)) from error
-    return Curve(*columns)  # type: ignore[reportArgumentType]
+    """Read a training curve; raises ArtifactError if it is missing or damaged."""
+    with _rows(path, stage) as rows:
+        known = [name for name in Curve._fields if name in ("iteration", "task") or rows[0].get(name)]
+        columns = {name: np.array([float(row[name]) for row in rows]) for name in known}
+    return Curve(**{"distill": None, "agreement": None, **columns})
 
 
 def read_image_scores(path: Path, stage: str) -> dict[str, float | None]:
-    """Read the mIoU (0..1) of each image by sample id; None for an image without labelled pixels.
-
-    Raises:
-        ArtifactError: it is missing, lacks a column, or holds something else than numbers.
-    """
-    try:
-        return {row["id"]: float(row["miou"]) if row["miou"] else None for row in _rows(path, stage, ("id", "miou"))}
-    except ValueError as error:
-        raise damaged(path, stage, str(error)) from error
+    """Read the mIoU (0..1) of each image by sample id, None for one without labelled pixels; raises ArtifactError."""
+    with _rows(path, stage) as rows:
+        return {row["id"]: float(row["miou"]) if row["miou"] else None for row in rows}
 
 
 def read_confusion(path: Path, stage: str, names: Sequence[str]) -> np.ndarray:
     """Read a confusion matrix: pixel counts, int64 (k, k), rows are labels.
 
-    Raises:
-        ArtifactError: it is missing, made for other classes, or holds something else than numbers.
+    Raises ArtifactError if it is missing, damaged, or made for other classes than `names`.
     """
-    rows = list(csv.reader(_text(path, stage)))
-    if not rows or rows[0][1:] != list(names) or [row[0] for row in rows[1:] if row] != list(names):
-        raise damaged(path, stage, f"its classes are not {', '.join(names)}")
+    with _rows(path, stage) as rows:
+        label, *predictions = rows[0]
+        if predictions != list(names) or [row[label] for row in rows] != list(names):
+            raise ValueError(f"its classes are not {', '.join(names)}")
+        return np.array([[int(cell) for cell in list(row.values())[1:]] for row in rows], dtype=np.int64)
+
+
+@contextmanager
+def _rows(path: Path, stage: str) -> Iterator[list[dict[str, str]]]:
+    """Read the rows by column; what fails here or in using them is the error of a damaged file."""
     try:
-        return np.array([[int(cell) for cell in row[1:]] for row in rows[1:]], dtype=np.int64).reshape(len(names), -1)
-    except (ValueError, OverflowError) as error:
+        rows = list(csv.DictReader(io.StringIO(read_bytes(path, stage).decode("utf-8"), newline=""), restval=""))
+        if not rows:
+            raise ValueError("it has no rows")
+        yield rows
+    except KeyError as error:
+        raise damaged(path, stage, f"no column {error}") from error
+    except (ValueError, TypeError, OverflowError, csv.Error) as error:
         raise damaged(path, stage, str(error)) from error
-
-
-def _rows(path: Path, stage: str, needed: Sequence[str]) -> list[dict[str, str]]:
-    reader = csv.DictReader(_text(path, stage), restval="")
-    if missing := [name for name in needed if name not in (reader.fieldnames or ())]:
-        raise damaged(path, stage, f"no column {', '.join(missing)}")
-    return list(reader)
-
-
-def _text(path: Path, stage: str) -> io.StringIO:
-    try:
-        return io.StringIO(read_bytes(path, stage).decode("utf-8"), newline="")
-    except UnicodeDecodeError as error:
-        raise damaged(path, stage, "not UTF-8 text") from error

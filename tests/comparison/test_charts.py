@@ -43,7 +43,7 @@ def test_the_rows_are_where_the_first_candidate_gains_most_and_least(
     drawn = []
     monkeypatch.setattr("pipeline.comparison.charts.grid_png", lambda rows, _: drawn.extend(rows) or b"")
     examples_png([none, first, second], "val", paths)
-    assert [row.example for row in drawn] == [("best", ids[1]), ("worst", ids[0])]
+    assert [(row.kind, row.id) for row in drawn] == [("best", ids[1]), ("worst", ids[0])]
     assert [panel.title for panel in drawn[0].panels] == ["image", "labels", "none", first.candidate, second.candidate]
     colors = ClassTable.load(paths.classes).palette()
     assert [tuple(panel.picture[0, 0]) for panel in drawn[0].panels[2:]] == [tuple(color) for color in colors[:3]]

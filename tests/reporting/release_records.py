@@ -31,6 +31,7 @@ from pipeline.reporting.inputs import Folders
 LATENCY_MS = {"pspnet_r18": 11.2, "pspnet_r18_gdd": 11.4, "deeplabv3_r18": 17.9, "deeplabv3_r18_gdd": 18.1}
 """fp32 on ONNX Runtime, image to labels."""
 NO_GPU = "no GPU on this machine: built ahead of time, not executed"
+NO_TENSORRT = "package tensorrt is not installed here"
 NO_OPENVINO = "the package openvino is not installed"
 REJECTED = "deeplabv3_r18"
 OVER_BUDGET = "deeplabv3_r18_gdd"
@@ -151,7 +152,7 @@ def _engines(name: str, miou: float) -> list[Engine]:
                 compute_capabilities=["SM86", "SM89", "SM120"] if built else [],
                 file=f"{precision}.engine" if built else "", bytes=51_000_000 if built else 0,
                 status="built" if built else "not built", executed=ran, accepted=True if ran else None,
-                reason="" if ran else NO_GPU if built else "package tensorrt is not installed here",
+                reason="" if ran else NO_GPU if built else NO_TENSORRT,
                 parity=_parity("fp16", miou, 0.004) if ran else None,
             )  # fmt: skip
             engines.append(engine)

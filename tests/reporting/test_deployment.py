@@ -1,26 +1,28 @@
 """What ships and what does not, as the report tells it: of real decisions about made-up files."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pipeline.errors import ArtifactError
+from pipeline.inspection.records import TEACHER, read_inspected, write_inspected
 from pipeline.records.artifacts import LayerLoss
+from pipeline.reporting.charts import layer_costs, pareto
 from pipeline.reporting.deployment import (
     ParetoPoint,
     decision_rows,
-    engine_rows,
     latency_rows,
     machines,
     pareto_front,
     pareto_points,
 )
 from pipeline.reporting.inputs import Inputs, load
-from pipeline.reporting.overview import tiles
-from pipeline.reporting.result_charts import layer_costs, pareto
+from pipeline.reporting.report import write_report
 from pipeline.reporting.summary import summarize
 from tests.reporting.conftest import MIOU, FakeProfile
 from tests.reporting.release_records import (
@@ -28,6 +30,7 @@ from tests.reporting.release_records import (
     LATENCY_MS,
     LOST_POINTS,
     NO_GPU,
+    NO_TENSORRT,
     OVER_BUDGET,
     REJECTED,
     TIMES_FP32,
@@ -54,9 +57,10 @@ def test_a_run_ships_its_files_fastest_first(inputs: Inputs) -> None:
 
 
 def test_a_noisy_time_is_marked_where_it_decides(inputs: Inputs) -> None:
-    noisy = [(r.decision.runtime, r.decision.precision) for r in decision_rows(inputs.runs["pspnet_r18"]) if r.is_noisy]
-    assert noisy == [("openvino", "int8")]
-    assert [run.run for run in summarize("", inputs).runs if run.fastest and run.fastest.noisy] == ["pspnet_r18"]
+    run = inputs.runs["pspnet_r18"]
+    assert [(d.runtime, d.precision) for d in run.decisions if run.is_noisy(d)] == [("openvino", "int8")]
+    runs = summarize("", inputs)["runs"]
+    assert [run["run"] for run in runs if run["fastest"] and run["fastest"]["noisy"]] == ["pspnet_r18"]
 
 
 def test_nothing_of_a_rejected_run_ships(inputs: Inputs) -> None:
@@ -65,25 +69,29 @@ def test_nothing_of_a_rejected_run_ships(inputs: Inputs) -> None:
         "p90 5.41 ms of model_int8.onnx with openvino, allowed are 4 ms (release.max_p90_ms)"
     ]
     assert run.shipping == []
-    assert not any(row.is_fastest for row in decision_rows(run))
+    assert run.fastest is None
 
 
 def test_decisions_of_which_nothing_is_known_share_a_row(inputs: Inputs) -> None:
     rows = decision_rows(inputs.runs[JUDGED])
-    assert [(r.decision.runtime, r.decision.precision, r.also) for r in rows] == [
-        ("onnxruntime", "fp32", []),
-        ("onnxruntime", "fp16", []),
-        ("onnxruntime", "int8", []),
-        ("openvino", "fp32", []),
-        ("openvino", "int8", []),
-        ("tensorrt", "fp32", ["fp16", "int8"]),
+    assert [(row[0].runtime, *(decision.precision for decision in row)) for row in rows] == [
+        ("onnxruntime", "fp32"),
+        ("onnxruntime", "fp16"),
+        ("onnxruntime", "int8"),
+        ("openvino", "fp32"),
+        ("openvino", "int8"),
+        ("tensorrt", "fp32", "fp16", "int8"),
     ]
-    assert [r.decision.verdict for r in rows] == ["ships", "rejected", "ships", "ships", "ships", "undecided"]
-    assert [r.is_fastest for r in rows] == [False, False, False, False, True, False]
-    assert rows[2].artifact.file == rows[4].artifact.file == "model_int8.onnx"
-    last = decision_rows(inputs.runs[OVER_BUDGET])[-2:]
-    assert [(r.decision.verdict, r.also) for r in last] == [("undecided", ["fp16"]), ("rejected", [])]
+    assert [row[0].verdict for row in rows] == ["ships", "rejected", "ships", "ships", "ships", "undecided"]
     run = inputs.runs[JUDGED]
+    assert [row[0] == run.fastest for row in rows] == [False, False, False, False, True, False]
+    files = [run.of_runtime[row[0].file, row[0].runtime].file for row in rows]
+    assert files[2] == files[4] == "model_int8.onnx"
+    last = decision_rows(inputs.runs[OVER_BUDGET])[-2:]
+    assert [[(d.verdict, d.precision) for d in row] for row in last] == [
+        [("undecided", "fp32"), ("undecided", "fp16")],
+        [("rejected", "int8")],
+    ]
     alike = [replace(decision, verdict="rejected", reason="") for decision in run.decisions]
     assert len(decision_rows(replace(run, decisions=alike))) == len(run.decisions), "each has numbers to show"
 
@@ -110,30 +118,33 @@ def test_an_export_without_a_full_graph_is_refused(profile: FakeProfile) -> None
         load(profile.runs, "test", profile.folders)
 
 
-def test_a_reason_is_told_once(inputs: Inputs) -> None:
-    rows, reasons = engine_rows(list(inputs.runs.values()))
-    assert reasons == [NO_GPU, "package tensorrt is not installed here"]
-    assert [row.note for row in rows[REJECTED]] == [1, 2, 1, 2, 1, 2]
-    assert [row.note for row in rows[JUDGED]] == [None, 2, 1, 2, 1, 2]
+def test_a_reason_is_told_once(pristine: FakeProfile, tmp_path: Path) -> None:
+    write_report(pristine.report, pristine.runs, "test", 1, pristine.folders, tmp_path)
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    reasons = [f'id="reason-{number}">{reason}<' for number, reason in enumerate((NO_GPU, NO_TENSORRT), start=1)]
+    assert [page.count(reason) for reason in reasons] == [1, 1]
+    marked = [re.findall(r"#reason-(\d)", line) for line in page.splitlines() if "#reason-" in line]
+    assert sorted(number for (number,) in marked) == ["1"] * 11 + ["2"] * 12, "one of 24 engines ran"
 
 
 def test_runs_timed_on_another_machine_stand_apart(profile: FakeProfile) -> None:
     _change(profile, "benchmark", REJECTED, lambda record: record["machine"].update(cpu="Another CPU"))
     inputs = load(profile.runs, "test", profile.folders)
-    found = machines(inputs)
-    assert [names for names, _ in found] == [["pspnet_r18", "pspnet_r18_gdd", "deeplabv3_r18_gdd"], ["deeplabv3_r18"]]
+    found = machines(inputs.runs.values())
+    assert list(found.values()) == [["pspnet_r18", "pspnet_r18_gdd", "deeplabv3_r18_gdd"], ["deeplabv3_r18"]]
 
 
 def test_latency_has_a_row_for_each_artifact_and_runtime(inputs: Inputs) -> None:
-    rows = latency_rows(inputs.runs[JUDGED])
-    assert [(row.runtime, row.precision) for row in rows] == [*TIMES_FP32, ("onnxruntime", "fp32")]
-    assert list(rows[1].at) == ["device_compute", "with_copies", "image_to_labels", "file_to_labels"]
-    assert rows[1].at["image_to_labels"].p50_ms == LATENCY_MS[JUDGED]
-    assert [row.other_shape for row in rows] == [*[None] * 6, (4, 96, 144)]
-    assert rows[0].times_eager is None
-    assert rows[3].times_eager == pytest.approx(1.9 / 0.29)
-    assert rows[6].times_eager is None, "eager was not measured with a batch of 4"
-    assert {row.times_eager for row in latency_rows(inputs.runs[REJECTED])} == {None}, "eager was noisy"
+    at, times_eager = zip(*latency_rows(inputs.runs[JUDGED]), strict=True)
+    wholes = [row["image_to_labels"] for row in at]
+    assert [(whole.runtime, whole.precision) for whole in wholes] == [*TIMES_FP32, ("onnxruntime", "fp32")]
+    assert set(at[1]) == {"device_compute", "with_copies", "image_to_labels", "file_to_labels"}
+    assert wholes[1].p50_ms == LATENCY_MS[JUDGED]
+    assert [whole.shape for whole in wholes] == [*[inputs.runs[JUDGED].shape] * 6, (4, 96, 144)]
+    assert times_eager[0] is None
+    assert times_eager[3] == pytest.approx(1.9 / 0.29)
+    assert times_eager[6] is None, "eager was not measured with a batch of 4"
+    assert {times for _, times in latency_rows(inputs.runs[REJECTED])} == {None}, "eager was noisy"
 
 
 def test_a_gpu_is_not_compared_with_a_cpu(profile: FakeProfile) -> None:
@@ -193,12 +204,35 @@ def test_layers_are_drawn_for_runs_whose_layers_were_measured(inputs: Inputs) ->
 
 
 def test_the_latency_tile_is_about_what_ships(profile: FakeProfile) -> None:
-    inputs = load(profile.runs, "test", profile.folders)
-    tile = tiles(summarize("", inputs), inputs)[2]
-    assert tile.label == "Latency, int8 on OpenVINO"
-    assert "7.0 times as fast as PyTorch eager" in tile.detail
+    assert _tiles(profile)[2] == (
+        "Latency, int8 on OpenVINO",
+        "3.08 ms",
+        "the fastest file that ships; 7.0 times as fast as PyTorch eager; p50, image to labels, 2 threads, Made-up CPU",
+    )
     path = profile.folders.release / JUDGED / "manifest.json"
     path.write_text(path.read_text().replace('"released"', '"rejected"'))
-    inputs = load(profile.runs, "test", profile.folders)
-    tile = tiles(summarize("", inputs), inputs)[2]
-    assert (tile.value, tile.detail) == ("n/a", "no file of pspnet_r18_gdd ships")
+    assert _tiles(profile)[2] == ("Latency", "n/a", "no file of pspnet_r18_gdd ships")
+
+
+def test_the_other_tiles_compare_the_best_student(profile: FakeProfile) -> None:
+    quality, gain, _, size = _tiles(profile)
+    assert quality == ("Best student, mIoU", "54.7 %", "pspnet_r18_gdd; teacher 63.1 %; 6 test images")
+    detail = "against pspnet_r18 (52.1 %), the same student without a teacher"
+    assert gain == ("From distillation", "+2.6 points", detail)
+    assert size == ("Parameters", "12.40 M", "teacher 23.90 M, 1.9 times as many")
+    alone = {name: run for name, run in profile.runs.items() if name == "pspnet_r18"}
+    path = profile.folders.inspection / "samples.jsonl"
+    known = {TEACHER, *alone}
+    write_inspected(
+        path,
+        [replace(s, networks={n: of for n, of in s.networks.items() if n in known}) for s in read_inspected(path)],
+    )
+    assert _tiles(profile._replace(runs=alone))[1] == ("From distillation", "n/a", "the best student is a baseline")
+
+
+def _tiles(profile: FakeProfile) -> list[tuple[str, ...]]:
+    """Label, value and detail of each tile on the page."""
+    write_report(profile.report, profile.runs, "test", 1, profile.folders, profile.out)
+    page = (profile.out / "index.html").read_text(encoding="utf-8").replace("\N{NARROW NO-BREAK SPACE}", " ")
+    spans = re.findall(r'<span class="tile-\w+">(.*?)</span>', page, re.DOTALL)
+    return [tuple(span.strip() for span in spans[start : start + 3]) for start in range(0, len(spans), 3)]

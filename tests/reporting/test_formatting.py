@@ -5,21 +5,21 @@ from dataclasses import replace
 import pytest
 
 from pipeline.params.runs import PruneParams
-from pipeline.reporting import formatting, overview
-from pipeline.reporting.inputs import Run, load
-from pipeline.reporting.overview import stage_facts, tiles
-from pipeline.reporting.summary import RunSummary, Summary, summarize
+from pipeline.reporting import formatting
+from pipeline.reporting.inputs import Inputs, Run, load
+from pipeline.reporting.summary import describe_gain, describe_seeds, headline, stage_facts
 from tests.reporting.conftest import FakeProfile
 
 
-def _run(gain: float | None) -> RunSummary:
-    return RunSummary(
-        run="student_gdd" if gain is not None else "student", architecture="pspnet", method="gdd", seed=0,
-        miou=0.5 + (gain or 0) / 100, baseline_miou=0.5, gain_points=gain, pixel_accuracy=0.8, params=1, gmacs=1.0,
-        onnx_pixel_agreement=1.0, onnx_miou=0.5, latency_p50_ms=None, latency_runtime="onnxruntime",
-        latency_boundary="image_to_labels", fastest=None, decisions=[], engines=[], release="released",
-        release_reasons=[], signed=False,
-    )  # fmt: skip
+def _inputs(pristine: FakeProfile, *gains: float | None) -> Inputs:
+    """Students with these gains in points over baselines of 50 %; None for a baseline."""
+    inputs = load(pristine.runs, "test", pristine.folders)
+    runs = {}
+    for gain in gains:
+        run = inputs.runs["pspnet_r18" if gain is None else "pspnet_r18_gdd"]
+        evaluation = replace(run.evaluation, miou=0.5 + (gain or 0) / 100)
+        runs[run.name] = replace(run, evaluation=evaluation, baseline_miou=0.5)
+    return replace(inputs, runs=runs)
 
 
 @pytest.mark.parametrize(
@@ -32,21 +32,17 @@ def _run(gain: float | None) -> RunSummary:
         (None, "\N{EM DASH}", "trained without a teacher"),
     ],
 )
-def test_gain_and_loss(gain: float | None, shown: str, words: str) -> None:
+def test_gain_and_loss(pristine: FakeProfile, gain: float | None, shown: str, words: str) -> None:
     assert formatting.points(gain) == shown
-    assert words in overview.describe_gain(_run(gain))
+    assert words in describe_gain(_inputs(pristine, gain).best)
 
 
-def _headline(*gains: float | None) -> str:
-    return overview.headline(Summary(profile_title="", teacher=None, runs=[_run(g) for g in gains], machine={}))
-
-
-def test_headline_does_not_hide_that_distillation_did_not_help() -> None:
-    assert "student_gdd reaches" in _headline(None, 2.0)
-    lost = _headline(None, -2.0)
-    assert lost.startswith("student reaches")
+def test_headline_does_not_hide_that_distillation_did_not_help(pristine: FakeProfile) -> None:
+    assert "pspnet_r18_gdd reaches" in headline(_inputs(pristine, None, 2.0))
+    lost = headline(_inputs(pristine, None, -2.0))
+    assert lost.startswith("pspnet_r18 reaches")
     assert "a loss of 2.0 points" in lost
-    assert "No run of this profile is distilled" in _headline(None)
+    assert "No run of this profile is distilled" in headline(_inputs(pristine, None))
 
 
 @pytest.mark.parametrize(
@@ -85,24 +81,22 @@ def test_a_student_is_named_by_what_makes_it_small(pristine: FakeProfile) -> Non
 
 def test_several_seeds_are_counted_per_recipe(pristine: FakeProfile) -> None:
     inputs = load(pristine.runs, "test", pristine.folders)
-    summary = summarize("", inputs)
-    assert overview.describe_seeds(summary.runs[1], summary, inputs) == "One seed: not a verdict on the method."
+    assert describe_seeds(inputs) == "One seed: not a verdict on the method."
 
     first = inputs.runs["pspnet_r18_gdd"]
-    other: Run = replace(first, name="again", params=replace(first.params, seed=1))
-    inputs = replace(inputs, runs={**inputs.runs, "again": other})
-    again = replace(summary.runs[1], run="again", seed=1, gain_points=-1.0)
-    summary = replace(summary, runs=[*summary.runs, again])
-    text = overview.describe_seeds(summary.runs[1], summary, inputs)
+    other: Run = replace(
+        first,
+        name="again",
+        params=replace(first.params, seed=1),
+        evaluation=replace(first.evaluation, miou=first.baseline_miou - 0.01),
+    )
+    text = describe_seeds(replace(inputs, runs={**inputs.runs, "again": other}))
     assert text.startswith("2 runs of this recipe with different seeds, gains from \N{MINUS SIGN}1.0 to +2.6 points")
 
 
-def test_overview_is_about_the_best_student_and_all_stages(pristine: FakeProfile) -> None:
+def test_every_stage_has_a_fact(pristine: FakeProfile) -> None:
     inputs = load(pristine.runs, "test", pristine.folders)
-    summary = summarize("", inputs)
-    values = [tile.value.replace(formatting.THIN_SPACE, " ") for tile in tiles(summary, inputs)]
-    assert values == ["54.7 %", "+2.6 points", "3.08 ms", "12.40 M"]
-    facts = {stage: fact.replace(formatting.THIN_SPACE, " ") for stage, fact in stage_facts(summary, inputs).items()}
+    facts = {stage: fact.replace(formatting.THIN_SPACE, " ") for stage, fact in stage_facts(inputs).items()}
     assert list(facts) == [
         "prepare", "curate", "teacher", "student", "evaluate", "inspect",
         "export", "quantize", "engine", "benchmark", "release", "report",
@@ -121,6 +115,6 @@ def test_the_overview_shows_pretraining_where_a_student_began_with_it(pristine: 
     evaluation = replace(first.evaluation, backbone_weights=words)
     begun = replace(first, evaluation=evaluation)
     inputs = replace(inputs, runs={**inputs.runs, "pspnet_r18": begun})
-    facts = stage_facts(summarize("", inputs), inputs)
+    facts = stage_facts(inputs)
     assert list(facts)[:4] == ["prepare", "curate", "pretrain", "teacher"]
     assert facts["pretrain"] == "700 iterations"

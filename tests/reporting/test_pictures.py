@@ -25,7 +25,7 @@ def test_best_median_and_worst() -> None:
 def test_no_image_is_shown_twice(images: int, examples: int) -> None:
     scores = {f"image{i}": float(i) for i in range(images)}
     chosen = choose_examples(scores, examples)
-    ids = [example.id for example in chosen]
+    ids = [sample_id for _, sample_id in chosen]
     assert len(set(ids)) == len(ids) == min(images, 3 * examples)
     assert ids == sorted(ids, key=lambda i: scores[i], reverse=True)
 
@@ -37,13 +37,14 @@ def test_images_without_score_are_passed_over() -> None:
 def _rows(inputs: Inputs) -> list[Row]:
     networks = {"teacher": inputs.teacher, **{name: inputs.runs[name] for name in ("pspnet_r18", "pspnet_r18_gdd")}}
     predictions = {name: network.predictions for name, network in networks.items()}
-    return example_rows("pspnet_r18_gdd", predictions, inputs.samples, inputs.classes, 1)
+    scores = predictions["pspnet_r18_gdd"].image_scores
+    return example_rows(scores, predictions, inputs.samples, inputs.classes, 1)
 
 
 def test_rows_are_ranked_by_the_run_and_show_its_predictions(pristine: FakeProfile) -> None:
     inputs = load(pristine.runs, "test", pristine.folders)
     rows = _rows(inputs)
-    assert [row.example for row in rows] == [
+    assert [(row.kind, row.id) for row in rows] == [
         ("best", "0001TP_00002"), ("median", "0001TP_00005"), ("worst", "0001TP_00004"),
     ]  # fmt: skip
     assert [panel.title for panel in rows[0].panels] == ["image", "labels", "teacher", "pspnet_r18", "pspnet_r18_gdd"]
@@ -59,9 +60,8 @@ def test_rows_are_ranked_by_the_run_and_show_its_predictions(pristine: FakeProfi
 def test_a_score_for_an_unknown_image_is_refused(profile: FakeProfile) -> None:
     path = profile.folders.evaluation / "pspnet_r18_gdd" / "per_image.csv"
     path.write_text(path.read_text() + "other,0.999,0.9\n")
-    inputs = load(profile.runs, "test", profile.folders)
-    with pytest.raises(ArtifactError, match=r"per_image\.csv names 'other'"):
-        _rows(inputs)
+    with pytest.raises(ArtifactError, match=r"per_image\.csv.*names 'other', which is not in split test"):
+        load(profile.runs, "test", profile.folders)
 
 
 def test_shrinking_a_mask_mixes_no_colors() -> None:

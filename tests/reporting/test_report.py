@@ -78,6 +78,7 @@ def test_page_shows_what_the_stages_found(written: Path) -> None:
         "One seed: not a verdict on the method",
         "\N{MINUS SIGN}0.6",
         "233 images, 11 classes",
+        '<td>val</td><td class="n">32</td><td class="n">4</td><td class="n">5.2 %',
         "3 rejected",
         "7 images inspected",
         "no GPU on this machine: built ahead of time, not executed",

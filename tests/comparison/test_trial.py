@@ -2,7 +2,7 @@
 
 import torch
 
-from pipeline.comparison.cost import count_cost
+from pipeline.comparison.trial import count_cost
 from pipeline.distillation.objective import DistillationObjective
 from pipeline.training.objective import SupervisedObjective
 from tests.distillation.outputs import build_method
