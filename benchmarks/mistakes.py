@@ -14,11 +14,10 @@ import numpy as np
 
 from benchmarks.record import begun
 from pipeline.data.classes import IGNORE_INDEX, ClassTable
-from pipeline.data.dataset import evaluation_batches
 from pipeline.data.files import write_json
 from pipeline.data.labels import read_labels
 from pipeline.data.samples import read_samples
-from pipeline.inspection.mistakes import find_mistakes, mistake_score
+from pipeline.inspection.scores import find_mistakes, mistake_score
 from pipeline.inspection.teacher import Teacher
 from pipeline.params.tree import load_params
 from pipeline.runtime.artifacts import available_threads
@@ -57,19 +56,10 @@ def measure(split: str, count: int, seed: int) -> dict[str, Any]:
 
     teacher = Teacher(Path("artifacts/teacher/checkpoint.safetensors"), table.names, available_threads())
     scores: dict[str, float] = {}
-    for batch in evaluation_batches(samples, params.evaluation.batch_size):
-        of_batch = [labels[sample_id] for sample_id in batch.ids]
-        outputs = teacher.predict(batch.image, of_batch)
-        for sample_id, of_image, output in zip(batch.ids, of_batch, outputs, strict=True):
-            mistakes = find_mistakes(
-                output,
-                of_image,
-                table.names,
-                params.inspection.min_confidence,
-                params.inspection.min_region_pixels,
-                params.inspection.boundary_pixels,
-            )
-            scores[sample_id] = mistake_score(mistakes, of_image) or 0.0
+    outputs = teacher.look_at(samples, params.evaluation.batch_size, lambda sample: labels[sample.id])
+    for sample, of_image, output in outputs:
+        mistakes = find_mistakes(output, of_image, table.names, params.inspection)
+        scores[sample.id] = mistake_score(mistakes, of_image) or 0.0
     ranks = ranks_of(planted, scores)
     return {
         "split": split,

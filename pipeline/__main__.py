@@ -45,7 +45,7 @@ COMMANDS = {
     "bench slot": "benchmarks.slot",
     "bench train": "benchmarks.train",
 }
-"""Each names a module with `add_arguments(parser)` and `run(arguments)`; its docstring is the help text."""
+"""Each names a module with `run(arguments)`, and `add_arguments(parser)` if it takes any; its docstring is the help."""
 
 IN_PROFILE = {
     "stages", "compare", "inspect", "compare-releases", "publish", "recover", "link-data", "bench data",
@@ -100,7 +100,8 @@ def parser_of(name: str) -> tuple[argparse.ArgumentParser, ModuleType]:
     parser = argparse.ArgumentParser(
         prog=f"python -m pipeline {name}", description=module.__doc__, formatter_class=HelpFormatter, parents=parents
     )
-    module.add_arguments(parser)
+    if hasattr(module, "add_arguments"):
+        module.add_arguments(parser)
     return parser, module
 
 

@@ -19,10 +19,10 @@ NO_RIGHT = {
 }
 
 
-def end_with_parent() -> None:
-    """From now on this process is killed when the one that started it ends, however that ends. Linux only."""
+def end_with_parent(how: signal.Signals = signal.SIGKILL) -> None:
+    """From now on this process gets a signal when the one that started it ends, however that ends. Linux only."""
     if sys.platform == "linux":
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, how)
 
 
 def run_command(main: Callable[[], None]) -> None:

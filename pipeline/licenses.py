@@ -31,7 +31,7 @@ LOCKS = {Path(): FOR_US, Path("segdistill_runtime/bundle_files"): PERMISSIVE}
 """Folders with a lock and the licenses allowed there: receivers of a bundle get permissive ones only."""
 
 FROM_METADATA = "metadata"
-SPDX = {
+SPDX = {  # what packages call their license, in lower case, where that is no SPDX expression
     "3-clause bsd license": "BSD-3-Clause", "new bsd": "BSD-3-Clause", "bsd": "LicenseRef-BSD",
     "bsd license": "LicenseRef-BSD", "mit license": "MIT", "lgpl-2.1+": "LGPL-2.1-or-later", "psfl": "PSF-2.0",
     "python software foundation license": "PSF-2.0", "mozilla public license 2.0 (mpl 2.0)": "MPL-2.0",
@@ -40,12 +40,7 @@ SPDX = {
     "apache license 2.0": "Apache-2.0", "apache license, version 2.0": "Apache-2.0",
     "apache software license": "Apache-2.0", "apache software license v2": "Apache-2.0",
 }  # fmt: skip
-"""What packages call their license, in lower case, where that is no SPDX expression."""
 PLACES = (("3.11", "linux"), ("3.12", "linux"), ("3.12", "windows"), ("3.12", "macos"))
-
-
-def add_arguments(_: argparse.ArgumentParser) -> None:
-    """Take none."""
 
 
 def run(_: argparse.Namespace) -> None:
@@ -61,14 +56,16 @@ def run(_: argparse.Namespace) -> None:
 
 def refreshed(pins: Sequence[Pin], listed: Mapping[tuple[str, str], Licensed]) -> tuple[list[Licensed], list[Pin]]:
     """Return a row for each pin, and the pins whose license is unclear. What a person looked up stays."""
-    rows = {}
+    rows, unclear = [], []
     for pin in pins:
         row, here = listed.get((pin.name, pin.version)), installed(pin)
-        if row is None or (row.source == FROM_METADATA and here is not None):
-            license = license_of(here or fetched(pin))
-            row = Licensed(pin.name, pin.version, license, FROM_METADATA) if license else None
-        rows[pin] = row
-    return [row for row in rows.values() if row], [pin for pin, row in rows.items() if row is None]
+        if row is not None and (row.source != FROM_METADATA or here is None):
+            rows.append(row)
+        elif license := license_of(here or fetched(pin)):
+            rows.append(Licensed(pin.name, pin.version, license, FROM_METADATA))
+        else:
+            unclear.append(pin)
+    return rows, unclear
 
 
 def installed(pin: Pin) -> PackageMetadata | None:

@@ -33,7 +33,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline/runtime": {"models", "segdistill_runtime", "pipeline/errors.py"},
     "pipeline/measure": MEASURING | {"pipeline/cli.py"},
     "pipeline/deploy": MEASURING,
-    "pipeline/inspection": MEASURING | {"pipeline/curation/review.py"},
+    "pipeline/inspection": MEASURING | {"pipeline/curation/review.py", "pipeline/cli.py"},
     "pipeline/reporting": GROUND
     | {"pipeline/inspection/records.py", "pipeline/inspection/views.py", "segdistill_runtime"},
     "pipeline/quantization": TRAINING | MEASURING | {"pipeline/deploy"},

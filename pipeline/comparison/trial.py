@@ -81,9 +81,10 @@ def run_trial(trial: Trial, params: Params, split: Split, paths: ComparisonPaths
             _train(trial, params, paths)
         if not _is_evaluated(trial, params, split, paths):
             on_split = replace(params, evaluation=replace(params.evaluation, split=split))
+            settings = run_stages(on_split, trial.name, trial.run)["evaluate"].settings
             evaluate_checkpoint(
-                name=trial.name, **run_stages(on_split, trial.name, trial.run)["evaluate"].settings, classes=paths.classes,
-                samples=paths.samples, checkpoint=folder / "checkpoint.safetensors", out=folder / split,
+                name=trial.name, **settings, classes=paths.classes, samples=paths.samples,
+                checkpoint=folder / "checkpoint.safetensors", out=folder / split,
                 metrics=folder / split / "metrics.json",
             )  # fmt: skip
             write_json(folder / split / "evaluated.json", {"inputs": _evaluation_inputs(trial, params, split)})

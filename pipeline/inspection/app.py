@@ -6,6 +6,7 @@ Import this module only after `database.connect`: FiftyOne reads its environment
 import contextlib
 import os
 import signal
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,39 +15,24 @@ import fiftyone as fo
 from pipeline.curation.review import VERDICTS, Files, read_review, split_remarks, write_review
 from pipeline.data.samples import SPLITS
 from pipeline.errors import ArtifactError
-from pipeline.inspection.database import lost_database
-from pipeline.inspection.dataset import REJECTED, WORKSPACE, Dataset, build
-from pipeline.inspection.fields import OF_FIFTYONE, networks_of
+from pipeline.inspection.dataset import OF_FIFTYONE, REJECTED, WORKSPACE, Dataset, build, networks_of
 from pipeline.inspection.inputs import Inputs
-from pipeline.inspection.review_merge import (
-    Verdicts,
-    count_verdicts,
-    merge,
-    merged_review,
-    unapplied,
-    verdicts_in,
-    verdicts_of,
-)
+from pipeline.inspection.review_merge import Verdicts, merge, merged_review, unapplied, verdicts_in
 from pipeline.inspection.views import views_of
 
 DATASET = "inspection"
 OUR_TAGS = {*SPLITS, REJECTED, *VERDICTS}
-Tags = dict[str, list[str]]
 
 
 def refresh(inputs: Inputs) -> Dataset:
-    """Return the dataset of these inputs, rebuilt if it is of others.
-
-    Prints what was done, and what people should know about their verdicts.
-    """
+    """Return the dataset of these inputs, rebuilt if it is of others; print what people should know of it."""
     files = {s.id: Files(s.image_sha256, s.mask_sha256) for s in inputs.samples}
     valid, outdated, _ = split_remarks(inputs.remarks, files)
     dataset: Dataset = fo.load_dataset(DATASET) if fo.dataset_exists(DATASET) else fo.Dataset(DATASET, persistent=True)
     if dataset.info.get("fingerprint") != inputs.fingerprint:
-        _rebuild(dataset, inputs, verdicts_of(valid))
+        _rebuild(dataset, inputs, {(remark.id, remark.verdict) for remark in valid})
         print(f"dataset built: {len(dataset)} samples, {len(networks_of(inputs.samples))} networks")
-    waiting = unapplied(verdicts_in(_tags(dataset)), _applied(dataset))
-    if waiting:
+    if waiting := unapplied(verdicts_in(_tags(dataset)), _applied(dataset)):
         print(f"{len(waiting)} verdict(s) given in the App are not in review.csv: `make inspect-apply` writes them")
     if outdated:
         named = ", ".join(remark.id for remark in outdated[:3])
@@ -55,12 +41,7 @@ def refresh(inputs: Inputs) -> Dataset:
 
 
 def apply_tags(review: Path) -> None:
-    """Write the verdicts among the App's tags into the review file, and print what changed.
-
-    Raises:
-        ArtifactError: there is no dataset.
-        DatasetError: the review file is damaged, or a sample has both verdicts; nothing is written.
-    """
+    """Write the verdicts among the App's tags into the review file, and print what changed."""
     if not fo.dataset_exists(DATASET):
         raise ArtifactError("nothing was looked at here: run `make inspect`, tag samples, then apply")
     dataset: Dataset = fo.load_dataset(DATASET)
@@ -72,30 +53,27 @@ def apply_tags(review: Path) -> None:
     if after != sorted(before):
         write_review(review, after)
         dataset.info["fingerprint"] = ""  # or a file put back to what it was would look like no change
-    dataset.info["verdicts"] = _pairs(verdicts)
+    dataset.info["applied"] = sorted(verdicts)
     dataset.save()
     added, removed = set(after) - set(before), set(before) - set(after)
     for sign, remarks in (("+", added), ("-", removed)):
         for remark in sorted(remarks):
             print(f"  {sign} {remark.verdict} {remark.id}")
+    counts = ", ".join(f"{sum(remark.verdict == verdict for remark in after)} {verdict}" for verdict in VERDICTS)
     idle = len(after) - len(split_remarks(after, files)[0])
-    print(f"{review}: {count_verdicts(after)}" + (f"; {idle} of them match no current sample" if idle else ""))
+    print(f"{review}: {counts}" + (f"; {idle} of them match no current sample" if idle else ""))
     print("`dvc repro` curates by them" if added or removed else "nothing has changed")
 
 
 def serve(dataset: Dataset, address: str, port: int, database_ends: Callable[[], object]) -> None:
-    """Serve the App until Ctrl-C, SIGTERM or the end of the terminal; the port has to be free.
-
-    Raises:
-        MachineError: the database ended first.
-    """
+    """Serve the App until Ctrl-C, SIGTERM or the end of the terminal; raises ConnectionError if the database ends."""
     try:
         with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # FiftyOne prints false alarms
             session = fo.launch_app(dataset, remote=True, address=address, port=port, auto=False)
         try:
             print(f"FiftyOne App: http://{address}:{port} (Ctrl-C ends it)", flush=True)
             database_ends()
-            raise lost_database("MongoDB ended while the App was open")
+            raise ConnectionError("MongoDB ended while the App was open")
         finally:
             for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
                 signal.signal(name, signal.SIG_IGN)  # the rest takes a second and must not be cut short
@@ -113,9 +91,11 @@ def _rebuild(dataset: Dataset, inputs: Inputs, verdicts: Verdicts) -> None:
     old_views = dataset.info.get("views", [])
     dataset.info = {**dataset.info, "fingerprint": "", "tags": list(tags.items())}  # MongoDB misses changes in place
     dataset.save()
-    merged = merge(verdicts_in(tags), _applied(dataset), verdicts)
-    own = {name: set(given) - OUR_TAGS for name, given in tags.items()}
-    kept = {s.id: [*sorted(merged.get(s.id, ())), *sorted(own.get(s.id, ()))] for s in inputs.samples}
+    kept: dict[str, list[str]] = defaultdict(list)
+    for name, verdict in sorted(merge(verdicts_in(tags), _applied(dataset), verdicts)):
+        kept[name].append(verdict)
+    for name, given in tags.items():
+        kept[name] += sorted(set(given) - OUR_TAGS)
 
     dataset.clear()
     dataset.delete_sample_fields([name for name in dataset.get_field_schema() if name not in OF_FIFTYONE])
@@ -132,11 +112,11 @@ def _rebuild(dataset: Dataset, inputs: Inputs, verdicts: Verdicts) -> None:
         except ValueError as error:  # it is about a field that is gone
             dataset.delete_saved_view(name)
             print(f"the view {name!r} that was saved in the App is lost: {error}")
-    dataset.info = {"fingerprint": inputs.fingerprint, "views": views, "verdicts": _pairs(verdicts)}
+    dataset.info = {"fingerprint": inputs.fingerprint, "views": views, "applied": sorted(verdicts)}
     dataset.save()
 
 
-def _tags(dataset: Dataset) -> Tags:
+def _tags(dataset: Dataset) -> dict[str, list[str]]:
     if "name" not in dataset.get_field_schema():
         return {}
     names, tags = dataset.values(["name", "tags"])
@@ -145,9 +125,5 @@ def _tags(dataset: Dataset) -> Tags:
 
 def _applied(dataset: Dataset) -> Verdicts:
     """Return what review.csv said when the dataset was last brought in line with it."""
-    return verdicts_in(dict(dataset.info.get("verdicts", [])))
-
-
-def _pairs(verdicts: Verdicts) -> list[list[object]]:
-    """Pairs and no dict, because an id may hold what MongoDB does not allow in a key."""
-    return [[name, sorted(given)] for name, given in sorted(verdicts.items())]
+    # Pairs and no dict: an id may hold what MongoDB does not allow in a key.
+    return {(name, verdict) for name, verdict in dataset.info.get("applied", [])}

@@ -13,14 +13,10 @@ from pathlib import Path
 
 from pipeline.errors import MachineError
 from pipeline.inspection.database import connect, explain_lost_database
-from pipeline.inspection.inputs import InspectionPaths, load_inputs
+from pipeline.inspection.inputs import load_inputs
 
-PATHS = InspectionPaths(
-    samples=Path("artifacts/inspection/samples.jsonl"),
-    classes=Path("data/prepared/classes.json"),
-    review=Path("review.csv"),
-    scratch=Path("scratch/inspect"),
-)
+REVIEW = Path("review.csv")
+SCRATCH = Path("scratch/inspect")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -36,31 +32,17 @@ def run(arguments: argparse.Namespace) -> None:
         if arguments.action == "open":
             open_app(arguments.address, arguments.port)
         else:
-            connect(PATHS.scratch, share=True)
-            from pipeline.inspection import app  # FiftyOne must be imported by connect()
+            connect(SCRATCH, share=True)
+            from pipeline.inspection import app  # FiftyOne must be imported after connect()
 
-            app.apply_tags(PATHS.review)
+            app.apply_tags(REVIEW)
 
 
 def open_app(address: str, port: int) -> None:
     # All end the App as Ctrl-C does; SIGINT too, which shells tell background processes to ignore.
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.default_int_handler)
-    require_free(address, port)
-    inputs = load_inputs(PATHS)
-    database_ends = connect(PATHS.scratch, share=False)
-    from pipeline.inspection import app  # FiftyOne must be imported by connect()
-
-    app.serve(app.refresh(inputs), address, port, database_ends)
-
-
-def require_free(address: str, port: int) -> None:
-    """Check that the port is free: FiftyOne would join any other App there, and show its dataset.
-
-    Raises:
-        MachineError: the port is taken, or the address is none of this machine's.
-    """
-    try:
+    try:  # FiftyOne would join any other App on this port, and show its dataset
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind((address, port))
@@ -68,3 +50,9 @@ def require_free(address: str, port: int) -> None:
         raise MachineError(
             f"the App cannot be served on {address}:{port} ({error}); choose another port with --port"
         ) from error
+    samples, classes = Path("artifacts/inspection/samples.jsonl"), Path("data/prepared/classes.json")
+    inputs = load_inputs(samples, classes, REVIEW, SCRATCH)
+    database_ends = connect(SCRATCH, share=False)
+    from pipeline.inspection import app  # FiftyOne must be imported after connect()
+
+    app.serve(app.refresh(inputs), address, port, database_ends)

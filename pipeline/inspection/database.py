@@ -1,4 +1,7 @@
-"""Connect FiftyOne to its database: MongoDB in the profile's folder, or the server that FIFTYONE_DATABASE_URI names."""
+"""Connect FiftyOne to its database: MongoDB in the profile's folder, or the server that FIFTYONE_DATABASE_URI names.
+
+By itself FiftyOne starts one server for each user: a second profile would write into the database of the first.
+"""
 
 import atexit
 import contextlib
@@ -6,69 +9,70 @@ import hashlib
 import importlib.util
 import os
 import shutil
+import signal
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
+import psutil
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
+from pipeline.cli import end_with_parent
 from pipeline.errors import MachineError, SegdistillError
 
 URI_VARIABLE = "FIFTYONE_DATABASE_URI"
 ANSWER_MS = 5000
+READY_S, STOP_S = 120.0, 20.0
 OTHER_SERVER = f"To use another MongoDB server, set {URI_VARIABLE}=mongodb://HOST:PORT"
+SMALL = (  # 11 MB for an empty database instead of 300
+    "--wiredTigerCacheSizeGB", "0.25",
+    "--wiredTigerEngineConfigString", "log=(prealloc=false,file_max=10MB)",
+    "--setParameter", "diagnosticDataCollectionEnabled=false",
+)  # fmt: skip
 
 
 def describe_database() -> str:
-    """Say which MongoDB `inspect` uses on this machine.
-
-    Raises:
-        MachineError: none can be used.
-    """
+    """Say which MongoDB `inspect` uses on this machine; raises MachineError if it cannot be used."""
     uri = os.environ.get(URI_VARIABLE)
-    if uri:
-        require_answer(uri)
-        return f"{_without_password(uri)} (from {URI_VARIABLE})"
-    return mongod_version(find_mongod())
+    if not uri:
+        return mongod_version(find_mongod())
+    scheme, _, rest = uri.partition("://")
+    shown = f"{scheme}://{rest.split('@')[-1]}"  # without the password
+    try:
+        with MongoClient(uri, serverSelectionTimeoutMS=ANSWER_MS) as client:
+            client.admin.command("ping")
+    except (PyMongoError, ValueError) as error:
+        raise MachineError(
+            f"{URI_VARIABLE} is {shown}, but no MongoDB answers there ({str(error).split(',')[0]}). Start it, or unset "
+            f"{URI_VARIABLE}: then one is started in the profile's scratch folder"
+        ) from error
+    return f"{shown} (from {URI_VARIABLE})"
 
 
 def connect(folder: Path, share: bool) -> Callable[[], object]:
-    """Import FiftyOne and connect it to the database in `folder`/mongo.
+    """Set the environment so that FiftyOne, imported after this, uses the database in `folder`/mongo.
 
-    The database stops after all that FiftyOne does at the end of the process.
-
-    Args:
-        share: use the database of a running App, if there is one.
-
-    Returns:
-        a function that waits until the database ends.
-
-    Raises:
-        MachineError: no database can be used, or a running App has it.
+    Returns a function that waits until the database ends. It stops after all that FiftyOne does at the end of the
+    process. With `share` the database of a running App is used, if there is one; else that is a MachineError.
     """
     os.environ.update(fiftyone_environment(folder))
-    if uri := os.environ.get(URI_VARIABLE):
-        require_answer(uri)
+    describe_database()  # raises if there is none
+    if os.environ.get(URI_VARIABLE):
         return threading.Event().wait
-    mongod = find_mongod()
-    mongod_version(mongod)
-    at_exit = contextlib.ExitStack()
-    atexit.register(at_exit.close)  # before FiftyOne is imported, so that it runs after FiftyOne's own
-    os.environ["FIFTYONE_DISABLE_SERVICES"] = "1"
-    from pipeline.inspection.service import ProfileDatabase
-
-    del os.environ["FIFTYONE_DISABLE_SERVICES"]
-    database = ProfileDatabase(folder / "mongo", mongod)
-    at_exit.callback(database.close)
-    if database.attached and not share:
+    data = folder.resolve() / "mongo"
+    server = _running(data)
+    if server and not share:
         raise MachineError(
-            f"{folder.resolve()} is in use by process {database.child.ppid()}: `make inspect` or `make inspect-apply` "
+            f"{folder.resolve()} is in use by process {server.ppid()}: `make inspect` or `make inspect-apply` "
             f"of this profile is running. Use that App, or end it first"
         )
-    os.environ[URI_VARIABLE] = database.uri
-    return database.wait
+    server = server or _started(find_mongod(), data)
+    os.environ[URI_VARIABLE] = f"mongodb://127.0.0.1:{_port(server, data)}/?serverSelectionTimeoutMS={ANSWER_MS}"
+    return server.wait
 
 
 @contextlib.contextmanager
@@ -82,40 +86,27 @@ def explain_lost_database() -> Iterator[None]:
             cause = cause.__cause__ or cause.__context__
         if cause is None or isinstance(error, SegdistillError):
             raise
-        raise lost_database(str(cause).split(",")[0]) from error
-
-
-def lost_database(reason: str) -> MachineError:
-    return MachineError(
-        f"the database stopped ({reason}). review.csv and the files of all stages are unchanged. Run the same command "
-        f"again; tags of the last second may be missing"
-    )
+        raise MachineError(
+            f"the database stopped ({str(cause).split(',')[0]}). review.csv and the files of all stages are unchanged. "
+            f"Run the same command again; tags of the last second may be missing"
+        ) from error
 
 
 def find_mongod() -> Path:
-    """Look in FiftyOne's package (without importing it, which takes seconds), then on the PATH.
-
-    Raises:
-        MachineError: in neither.
-    """
+    """Look in FiftyOne's package (without importing it, which takes seconds), then on the PATH."""
     spec = importlib.util.find_spec("fiftyone")
-    packaged = [Path(root, "db/bin/mongod") for root in (spec and spec.submodule_search_locations) or []]
-    on_path = shutil.which("mongod")
-    found = [path for path in packaged if path.is_file()] + [Path(path) for path in (on_path,) if path]
-    if not found:
+    packaged = [Path(root, "db/bin") for root in (spec and spec.submodule_search_locations) or []]
+    found = shutil.which("mongod", path=os.pathsep.join(map(str, [*packaged, os.environ.get("PATH", os.defpath)])))
+    if found is None:
         raise MachineError(
             "no mongod: neither FiftyOne's package nor the PATH has one. `make setup` installs it on Linux x86-64; "
             f"elsewhere install MongoDB. {OTHER_SERVER}"
         )
-    return found[0]
+    return Path(found)
 
 
 def mongod_version(mongod: Path) -> str:
-    """Run a mongod to see whether it works here: a library or an instruction of the processor may be missing.
-
-    Raises:
-        MachineError: it does not run; the message says why.
-    """
+    """Run a mongod to see whether it works here: a library or an instruction of the processor may be missing."""
     try:
         run = subprocess.run([mongod, "--version"], capture_output=True, text=True, check=False)
     except OSError as error:
@@ -127,22 +118,6 @@ def mongod_version(mongod: Path) -> str:
             f"system and put its mongod on the PATH. {OTHER_SERVER}"
         )
     return f"mongod: {said[0]}"
-
-
-def require_answer(uri: str) -> None:
-    """Check that a server answers.
-
-    Raises:
-        MachineError: it does not.
-    """
-    try:
-        with MongoClient(uri, serverSelectionTimeoutMS=ANSWER_MS) as client:
-            client.admin.command("ping")
-    except (PyMongoError, ValueError) as error:
-        raise MachineError(
-            f"{URI_VARIABLE} is {_without_password(uri)}, but no MongoDB answers there ({str(error).split(',')[0]}). "
-            f"Start it, or unset {URI_VARIABLE}: then one is started in the profile's scratch folder"
-        ) from error
 
 
 def fiftyone_environment(folder: Path) -> dict[str, str]:
@@ -163,6 +138,41 @@ def fiftyone_environment(folder: Path) -> dict[str, str]:
     }
 
 
-def _without_password(uri: str) -> str:
-    scheme, _, rest = uri.partition("://")
-    return f"{scheme}://{rest.split('@')[-1]}"
+def _running(data: Path) -> psutil.Process | None:
+    """Return the server that another process has started on this data, if any."""
+    with contextlib.suppress(OSError, ValueError, psutil.Error):
+        process = psutil.Process(int((data / "mongod.lock").read_text()))
+        if str(data) in process.cmdline():
+            return process
+    return None
+
+
+def _started(mongod: Path, data: Path) -> psutil.Process:
+    """Start a server that ends with this process, also if this one is killed (Linux), and not by Ctrl-C."""
+    data.mkdir(parents=True, exist_ok=True)
+    files = ["--dbpath", data, "--logpath", data / "mongod.log", "--logappend"]
+    command = [mongod, *files, "--bind_ip", "127.0.0.1", "--port", "0", "--nounixsocket", *SMALL]
+    end = partial(end_with_parent, signal.SIGTERM)
+    server = psutil.Popen(command, stdout=subprocess.DEVNULL, start_new_session=True, preexec_fn=end)
+
+    def stop() -> None:
+        with contextlib.suppress(psutil.Error):
+            server.terminate()
+            server.wait(STOP_S)
+
+    atexit.register(stop)  # before FiftyOne is imported, so that it runs after FiftyOne's own
+    return server
+
+
+def _port(server: psutil.Process, data: Path) -> int:
+    until = time.monotonic() + READY_S
+    with contextlib.suppress(psutil.Error):
+        while time.monotonic() < until and server.status() != psutil.STATUS_ZOMBIE:
+            for connection in server.net_connections("tcp"):
+                if connection.status == psutil.CONN_LISTEN:
+                    return connection.laddr.port
+            time.sleep(0.05)
+    raise MachineError(
+        f"MongoDB did not start on {data}; {data / 'mongod.log'} says why. Run the same command again. If another "
+        f"version of MongoDB wrote the folder, delete it: it is built again, without the tags that were not applied"
+    )

@@ -4,7 +4,7 @@ The database is a view that can be built anew at any time; what only it knows, w
 is carried over by app.py.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,85 +13,110 @@ import fiftyone.brain as fob
 import numpy as np
 from fiftyone import ViewField
 
-from pipeline.data.classes import ClassTable
-from pipeline.inspection.fields import MISTAKES, columns, networks_of, sidebar, view_field
-from pipeline.inspection.inputs import Inputs
-from pipeline.inspection.pictures import GROUND_TRUTH, OUTSIDE
+from pipeline.errors import ParamsError
+from pipeline.inspection.inputs import GROUND_TRUTH, OUTSIDE, Inputs
 from pipeline.inspection.records import InspectedSample, Mistake
 from pipeline.inspection.views import View, views_of
 
-Dataset = Any
-"""FiftyOne's documents get their attributes at run time: what is declared of them would mislead a type checker."""
-
+Dataset = Any  # FiftyOne's documents get their attributes at run time: its declarations mislead a type checker
 BRAIN_KEY = "teacher_features"
 WORKSPACE = "embeddings"
 REJECTED = "rejected"
+MISTAKES = "label_mistakes"
 OPACITY = 0.5  # the classes are plain and the picture below still readable
 OUTSIDE_COLOR = "#ff00ff"
 MISTAKE_COLOR = "#ff7800"  # names stand on it in white
 
+QUALITIES = {
+    "miou": "mIoU on this sample, 0..1",
+    "pixel_accuracy": "share of labelled pixels predicted right",
+    "boundary_error": "error near the borders of labelled regions, 0..1",
+    "agreement": "share of pixels on which the teacher says the same",
+    "gain": "mIoU minus that of the baseline, -1..1",
+}
+CURATION = {
+    "decision": "keep or drop",
+    "rules": "curation's rules that have something to say",
+    "reasons": "what each of them says",
+    "hardness": "how unsure the teacher is, 0..1",
+    "mistake_score": "of the region whose label the teacher is surest is wrong; 0: none",
+    "sequence": "frames of one video share it",
+}
+FILES = {"name": "id in the sample list", "image_sha256": "of the image's bytes", "mask_sha256": "of the mask's bytes"}
+OF_FIFTYONE = ("id", "filepath", "tags", "metadata", "created_at", "last_modified_at")
+
 
 def build(dataset: Dataset, inputs: Inputs, tags: Mapping[str, Sequence[str]]) -> None:
-    """Fill an empty dataset.
-
-    Args:
-        tags: that people gave, by sample id; the split and whether it was rejected are added.
-    """
-    _add_samples(dataset, inputs, tags)
-    _add_fields(dataset, inputs.samples)
-    _add_pictures(dataset, inputs)
-    _add_mistakes(dataset, inputs.samples)
+    """Fill an empty dataset; `tags` are those that people gave, by sample id."""
+    samples, networks = inputs.samples, networks_of(inputs.samples)
+    entries = []
+    for sample in samples:
+        image = inputs.pictures[sample.id].get("image", Path(sample.image).absolute())
+        facts = [sample.split, *([REJECTED] if sample.decision == "drop" else [])]
+        entries.append(fo.Sample(filepath=str(image), tags=[*facts, *tags.get(sample.id, ())]))
+        if sample.size is not None:
+            entries[-1]["metadata"] = fo.ImageMetadata(height=sample.size[0], width=sample.size[1])
+    dataset.add_samples(entries, progress=False)
+    for name, meaning, values in columns(samples):
+        first = next(value for value in values if value is not None)
+        kind = {float: fo.FloatField, int: fo.FloatField, str: fo.StringField, list: fo.ListField}[type(first)]
+        inner = {"subfield": fo.StringField} if kind is fo.ListField else {}
+        dataset.add_sample_field(name, kind, description=meaning, **inner)
+        dataset.set_values(name, values, progress=False)
+    for field in (GROUND_TRUTH, *networks):
+        paths = [inputs.pictures[sample.id].get(field) for sample in samples]
+        labels = [None if path is None else fo.Segmentation(mask_path=str(path)) for path in paths]
+        meaning = "labels of the dataset" if field == GROUND_TRUTH else f"what {field} predicts"
+        _add_labels(dataset, field, fo.Segmentation, meaning, labels)
+    meaning = "regions whose label the teacher is sure is wrong"
+    _add_labels(dataset, MISTAKES, fo.Detections, meaning, [_regions(sample) for sample in samples])
     _arrange(dataset, inputs)
-    _add_embeddings(dataset, inputs.samples)
-    for view in views_of(inputs.samples):
+    _add_embeddings(dataset, samples)
+    for view in views_of(samples):
         dataset.save_view(view.name, _stages(dataset, view), description=view.shows)
 
 
-def mask_colors(classes: ClassTable) -> list[dict[str, Any]]:
-    """The class table's colors for the App's ids."""
-    colors = [
-        {"intTarget": i + 1, "color": "#{:02x}{:02x}{:02x}".format(*c.color)} for i, c in enumerate(classes.classes)
+def networks_of(samples: Iterable[InspectedSample]) -> list[str]:
+    return list(dict.fromkeys(network for sample in samples for network in sample.networks))
+
+
+def columns(samples: Sequence[InspectedSample]) -> list[tuple[str, str, list[Any]]]:
+    """Return name, meaning and values of the fields that have values; ParamsError if two would have one name."""
+    networks = networks_of(samples)
+    found = [
+        (f"{network}_{quality}", meaning, [getattr(s.networks.get(network), quality, None) for s in samples])
+        for network in networks
+        for quality, meaning in QUALITIES.items()
     ]
-    return [*colors, {"intTarget": OUTSIDE, "color": OUTSIDE_COLOR}]
+    for name, meaning in {**CURATION, **FILES}.items():
+        found.append((name, meaning, [getattr(sample, "id" if name == "name" else name) for sample in samples]))
+    names = [name for name, _, _ in found] + [*networks, GROUND_TRUTH, MISTAKES, *OF_FIFTYONE]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ParamsError(
+            f"two fields of the App would be called {', '.join(twice)}; give the run another name in params.yaml"
+        )
+    return [column for column in found if any(value is not None for value in column[2])]
 
 
-def _add_samples(dataset: Dataset, inputs: Inputs, tags: Mapping[str, Sequence[str]]) -> None:
-    added = []
-    for sample in inputs.samples:
-        facts = [sample.split, *([REJECTED] if sample.decision == "drop" else [])]
-        image = inputs.pictures[sample.id].get("image", Path(sample.image).absolute())
-        entry = fo.Sample(filepath=str(image), tags=facts + list(tags.get(sample.id, ())))
-        if sample.size is not None:
-            entry["metadata"] = fo.ImageMetadata(height=sample.size[0], width=sample.size[1])
-        added.append(entry)
-    dataset.add_samples(added, progress=False)
+def sidebar(networks: Sequence[str], fields: Iterable[str]) -> list[Any]:
+    """Return the groups of the sidebar in their order, with those fields that exist."""
+    groups: dict[str, Iterable[str]] = {
+        "truth and predictions": (GROUND_TRUTH, MISTAKES, *networks),
+        "curation": CURATION,
+        **{f"quality of {network}": [f"{network}_{quality}" for quality in QUALITIES] for network in networks},
+        "metadata": (*FILES, *(name for name in OF_FIFTYONE if name != "tags")),
+    }
+    existing = {name: [path for path in paths if path in set(fields)] for name, paths in groups.items()}
+    return [fo.SidebarGroupDocument(name="tags", paths=[], expanded=True)] + [
+        fo.SidebarGroupDocument(name=name, paths=paths, expanded=name in ("truth and predictions", "curation"))
+        for name, paths in existing.items()
+        if paths
+    ]
 
 
-def _add_fields(dataset: Dataset, samples: Sequence[InspectedSample]) -> None:
-    for column in columns(samples):
-        first = next(value for value in column.values if value is not None)
-        kind = {float: fo.FloatField, int: fo.FloatField, str: fo.StringField, list: fo.ListField}[type(first)]
-        inner = {"subfield": fo.StringField} if kind is fo.ListField else {}
-        dataset.add_sample_field(column.name, kind, description=column.meaning, **inner)
-        dataset.set_values(column.name, column.values, progress=False)
-
-
-def _add_pictures(dataset: Dataset, inputs: Inputs) -> None:
-    for field in (GROUND_TRUTH, *networks_of(inputs.samples)):
-        paths = [inputs.pictures[sample.id].get(field) for sample in inputs.samples]
-        meaning = "labels of the dataset" if field == GROUND_TRUTH else f"what {field} predicts"
-        _add_label_field(dataset, field, fo.Segmentation, meaning)
-        labels = [None if path is None else fo.Segmentation(mask_path=str(path)) for path in paths]
-        dataset.set_values(field, labels, progress=False)
-
-
-def _add_mistakes(dataset: Dataset, samples: Sequence[InspectedSample]) -> None:
-    _add_label_field(dataset, MISTAKES, fo.Detections, "regions whose label the teacher is sure is wrong")
-    dataset.set_values(MISTAKES, [_regions(sample) for sample in samples], progress=False)
-
-
-def _add_label_field(dataset: Dataset, name: str, kind: type, meaning: str) -> None:
+def _add_labels(dataset: Dataset, name: str, kind: type, meaning: str, labels: Sequence[Any]) -> None:
     dataset.add_sample_field(name, fo.EmbeddedDocumentField, embedded_doc_type=kind, description=meaning)
+    dataset.set_values(name, labels, progress=False)
 
 
 def _regions(sample: InspectedSample) -> fo.Detections | None:
@@ -101,8 +126,7 @@ def _regions(sample: InspectedSample) -> fo.Detections | None:
     regions = []
     for mistake in sample.mistakes:
         left, top, across, down = mistake.box
-        box = [left / width, top / height, across / width, down / height]
-        label = _region_label(mistake)
+        box, label = [left / width, top / height, across / width, down / height], _region_label(mistake)
         regions.append(fo.Detection(label=label, bounding_box=box, confidence=mistake.score, pixels=mistake.pixels))
     return fo.Detections(detections=regions)
 
@@ -112,36 +136,31 @@ def _region_label(mistake: Mistake) -> str:
 
 
 def _arrange(dataset: Dataset, inputs: Inputs) -> None:
-    """What is drawn at once, in which colors, and the order of the sidebar."""
-    names = {i + 1: name for i, name in enumerate(inputs.classes.names)}
+    """Set what is drawn at once, in which colors, and the order of the sidebar."""
+    classes = inputs.classes.classes
+    names = {i: of_class.name for i, of_class in enumerate(classes, start=1)}
     dataset.default_mask_targets = {**names, OUTSIDE: "not in the class table"}
-    config = dataset.app_config
-    config.color_scheme = fo.ColorScheme(
-        color_by="value",
-        opacity=OPACITY,
-        default_mask_targets_colors=mask_colors(inputs.classes),
-        fields=[_mistake_colors(inputs.samples)],
-    )
-    config.active_fields = fo.ActiveFields(exclude=False, paths=[GROUND_TRUTH, MISTAKES, "rules"])
-    config.sidebar_groups = [
-        fo.SidebarGroupDocument(name=group.name, paths=group.fields, expanded=group.expanded)
-        for group in sidebar(networks_of(inputs.samples), list(dataset.get_field_schema()))
-    ]
-
-
-def _mistake_colors(samples: Sequence[InspectedSample]) -> dict[str, Any]:
-    """One color for all regions, none of a class: by value they would get any, black on black among them."""
-    labels = sorted({_region_label(mistake) for sample in samples for mistake in sample.mistakes})
-    return {
+    colors = {i: "#{:02x}{:02x}{:02x}".format(*of_class.color) for i, of_class in enumerate(classes, start=1)}
+    colors[OUTSIDE] = OUTSIDE_COLOR
+    labels = sorted({_region_label(mistake) for sample in inputs.samples for mistake in sample.mistakes})
+    regions = {  # one color for all, none of a class: by value they would get any, black on black among them
         "path": MISTAKES,
         "fieldColor": MISTAKE_COLOR,
         "colorByAttribute": "label",
         "valueColors": [{"value": label, "color": MISTAKE_COLOR} for label in labels],
     }
+    dataset.app_config.color_scheme = fo.ColorScheme(
+        color_by="value",
+        opacity=OPACITY,
+        default_mask_targets_colors=[{"intTarget": i, "color": color} for i, color in colors.items()],
+        fields=[regions],
+    )
+    dataset.app_config.active_fields = fo.ActiveFields(exclude=False, paths=[GROUND_TRUTH, MISTAKES, "rules"])
+    dataset.app_config.sidebar_groups = sidebar(networks_of(inputs.samples), dataset.get_field_schema())
 
 
 def _add_embeddings(dataset: Dataset, samples: Sequence[InspectedSample]) -> None:
-    """The plot of the teacher's features, and a workspace that shows it beside the grid."""
+    """Add the plot of the teacher's features, and a workspace that shows it beside the grid."""
     ids = dataset.values("id")
     points = {i: s.position for i, s in zip(ids, samples, strict=True) if s.position is not None}
     if not points:
@@ -156,11 +175,10 @@ def _add_embeddings(dataset: Dataset, samples: Sequence[InspectedSample]) -> Non
 
 
 def _stages(dataset: Dataset, view: View) -> Dataset:
-    """A view as FiftyOne's own stages, ties in the order of the samples."""
+    """Return a view as FiftyOne's own stages, ties in the order of the samples."""
     if view.value == "decision":
         return dataset.match(ViewField("decision") == "drop")
-    field = view_field(view)
-    value = ViewField(field)
+    field = f"{view.run}_{view.value}" if view.run else view.value
     known = dataset.exists(field)  # to MongoDB nothing is less than 0
-    members = {0: known, 1: known.match(value > 0), -1: known.match(value < 0)}[view.sign]
+    members = known.match(ViewField(field) * view.sign > 0) if view.sign else known
     return members.sort_by([(field, -1 if view.largest_first else 1), ("id", 1)])

@@ -1,7 +1,6 @@
 """Find what is worth seeing in a dataset: hard samples, likely wrong labels, gains and losses of each network."""
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -9,17 +8,17 @@ import numpy as np
 from rich.progress import track
 
 from pipeline.data.classes import ClassTable
-from pipeline.data.dataset import evaluation_batches
 from pipeline.data.files import replacing
 from pipeline.data.images import ImageError, image_size, read_mask, write_mask
 from pipeline.data.labels import read_labels
-from pipeline.data.samples import Decision, Sample, read_decisions
+from pipeline.data.samples import Decision, read_decisions
 from pipeline.errors import ArtifactError
-from pipeline.inspection.mistakes import find_mistakes, mistake_score
 from pipeline.inspection.records import TEACHER, InspectedSample, write_inspected
-from pipeline.inspection.scores import Prediction, hardness, positions, score_networks
-from pipeline.inspection.teacher import Teacher, TeacherOutput
+from pipeline.inspection.scores import find_mistakes, hardness, mistake_score, positions, score_networks
+from pipeline.inspection.teacher import Teacher
 from pipeline.params.deployment import EvaluationParams, InspectionParams
+from pipeline.params.evaluation import EvaluationParams
+from pipeline.params.inspection import InspectionParams
 from pipeline.params.runs import RunParams
 from pipeline.runtime.artifacts import available_threads
 
@@ -38,15 +37,7 @@ def inspect_dataset(
 
     Writes `out`/predictions (the teacher's, one PNG of train ids for each kept sample), `out`/embeddings.npy (float32
     (n, c), a row of length 1 for each kept sample in the order of the list) and, last, `out`/samples.jsonl with all
-    samples, the dropped ones too.
-
-    Args:
-        checkpoint: of the teacher.
-        evaluated: folder in which stage evaluate left a folder for each run.
-
-    Raises:
-        ArtifactError: the teacher knows other classes, or a run's prediction is missing or of another size.
-        DatasetError, ModelError: an input is missing or damaged.
+    samples, the dropped ones too. `evaluated` is the folder in which stage evaluate left a folder for each run.
     """
     (out / "samples.jsonl").unlink(missing_ok=True)
     table = ClassTable.load(classes)
@@ -55,27 +46,24 @@ def inspect_dataset(
     teacher = Teacher(checkpoint, table.names, available_threads())
 
     inspected = {decision.sample.id: _unmeasured(decision) for decision in decided}
-    embeddings: list[np.ndarray] = []
-    for sample, labels, output in _outputs(teacher, kept, table, evaluation.batch_size):
-        with replacing(_prediction(out, sample.id)) as temporary:
+    embeddings = []
+    outputs = teacher.look_at(kept, evaluation.batch_size, lambda sample: read_labels(sample, table))
+    for sample, labels, output in track(outputs, f"{TEACHER}: inspecting", total=len(kept)):
+        name = Path("predictions", f"{sample.id}.png")
+        with replacing(out / name) as temporary:
             write_mask(temporary, output.prediction)
-        scored = [run for run in runs if sample.split == evaluation.split]
-        baselines = {run: runs[run].baseline for run in scored}
-        predictions = _predictions(sample.id, output.prediction, scored, evaluated, out)
-        mistakes = find_mistakes(
-            output,
-            labels,
-            table.names,
-            inspection.min_confidence,
-            inspection.min_region_pixels,
-            inspection.boundary_pixels,
-        )
+        predictions = {TEACHER: (out / name, output.prediction)}
+        scored = {run: runs[run].baseline for run in runs if sample.split == evaluation.split}
+        for run in scored:
+            path = evaluated / run / name
+            predictions[run] = path, _read_prediction(path, output.prediction.shape, run)
+        mistakes = find_mistakes(output, labels, table.names, inspection)
         inspected[sample.id] = replace(
             inspected[sample.id],
             hardness=hardness(output.entropy, labels),
             mistake_score=mistake_score(mistakes, labels),
             mistakes=mistakes,
-            networks=score_networks(predictions, labels, baselines, len(table.classes), inspection.boundary_pixels),
+            networks=score_networks(predictions, labels, scored, len(table.classes), inspection.boundary_pixels),
         )
         embeddings.append(output.embedding)
 
@@ -87,63 +75,24 @@ def inspect_dataset(
     write_inspected(out / "samples.jsonl", inspected.values())
 
 
-def _outputs(
-    teacher: Teacher, samples: Sequence[Sample], classes: ClassTable, batch_size: int
-) -> Iterator[tuple[Sample, np.ndarray, TeacherOutput]]:
-    """Yield each sample with its labels, uint8 (H, W), and the teacher's output."""
-    remaining = iter(samples)
-    batches = evaluation_batches(samples, batch_size)
-    for batch in track(batches, f"{TEACHER}: inspecting", total=math.ceil(len(samples) / batch_size)):
-        members = [next(remaining) for _ in batch.ids]
-        labels = [read_labels(sample, classes) for sample in members]
-        yield from zip(members, labels, teacher.predict(batch.image, labels), strict=True)
-
-
 def _unmeasured(decision: Decision) -> InspectedSample:
     """Return what is known of a sample before any network has seen it."""
     sample = decision.sample
     try:
-        width, height = image_size(sample.image)
-        size = (height, width)
+        size = image_size(sample.image)[::-1]
     except ImageError:  # curation dropped it for that
         size = None
-    return InspectedSample(
-        id=sample.id,
-        split=sample.split,
-        sequence=sample.sequence,
-        image=sample.image.as_posix(),
-        mask=None if sample.mask is None else sample.mask.as_posix(),
-        image_sha256=sample.image_sha256,
-        mask_sha256=sample.mask_sha256,
-        size=size,
-        decision=decision.decision,
-        rules=decision.rules,
-        reasons=decision.reasons,
-    )
-
-
-def _predictions(
-    sample_id: str, teacher: np.ndarray, runs: Iterable[str], evaluated: Path, out: Path
-) -> dict[str, Prediction]:
-    """Return the teacher's prediction, uint8 (H, W), and those that stage evaluate left of the runs."""
-    predictions = {TEACHER: Prediction(_prediction(out, sample_id), teacher)}
-    for run in runs:
-        path = _prediction(evaluated / run, sample_id)
-        predictions[run] = Prediction(path, _read_prediction(path, teacher.shape, run))
-    return predictions
-
-
-def _prediction(folder: Path, sample_id: str) -> Path:
-    return folder / "predictions" / f"{sample_id}.png"
+    files = {"image": sample.image.as_posix(), "mask": sample.mask and sample.mask.as_posix(), "size": size}
+    verdict = {"decision": decision.decision, "rules": decision.rules, "reasons": decision.reasons}
+    return InspectedSample(**{**sample._asdict(), **files, **verdict})
 
 
 def _read_prediction(path: Path, shape: tuple[int, ...], run: str) -> np.ndarray:
-    remedy = f"run `dvc repro evaluate-{run}` in the profile's folder to make it again"
     try:
         prediction = read_mask(path)
+        if prediction.shape != shape:
+            found, expected = ("x".join(map(str, size)) for size in (prediction.shape, shape))
+            raise ImageError(f"{path} has {found} pixels, the image {expected}")
     except ImageError as error:
-        raise ArtifactError(f"{error}; {remedy}") from error
-    if prediction.shape != shape:
-        found, expected = ("x".join(map(str, size)) for size in (prediction.shape, shape))
-        raise ArtifactError(f"{path} has {found} pixels, the image {expected}; {remedy}")
+        raise ArtifactError(f"{error}; run `dvc repro evaluate-{run}` in the profile's folder") from error
     return prediction

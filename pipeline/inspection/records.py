@@ -8,11 +8,9 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from pipeline.data.files import write_text
-from pipeline.errors import ArtifactError
+from pipeline.records.files import damaged, read_bytes
 
-TEACHER = "teacher"
-"""Its name among the networks."""
-
+TEACHER = "teacher"  # its name among the networks
 STRICT = ConfigDict(extra="forbid")
 
 
@@ -23,7 +21,7 @@ class Mistake:
     label: str  # names of classes
     prediction: str
     pixels: int
-    score: float  # see mistakes.py
+    score: float  # see find_mistakes
     box: tuple[int, int, int, int]  # left, top, width, height in pixels
 
 
@@ -34,7 +32,7 @@ class NetworkScores:
     prediction: str  # path of the PNG of train ids
     miou: float | None  # 0..1
     pixel_accuracy: float | None  # 0..1
-    boundary_error: float | None  # 0..1, see scores.py
+    boundary_error: float | None  # 0..1, see boundary_error
     agreement: float | None  # share of pixels on which the teacher says the same, 0..1; None for the teacher itself
     gain: float | None  # mIoU minus that of the run's baseline, -1..1; None for the teacher and for baselines
 
@@ -54,8 +52,8 @@ class InspectedSample:
     decision: str  # keep or drop
     rules: list[str]  # those with something to say about it
     reasons: list[str]  # what each of them says
-    hardness: float | None = None  # 0..1, see scores.py
-    mistake_score: float | None = None  # of its worst region, see mistakes.py; 0 where there is none
+    hardness: float | None = None  # 0..1
+    mistake_score: float | None = None  # of its worst region, see find_mistakes; 0 where there is none
     mistakes: list[Mistake] = field(default_factory=list)
     position: tuple[float, float] | None = None  # in the plot of the teacher's features
     networks: dict[str, NetworkScores] = field(default_factory=dict)  # by run; the teacher is "teacher"
@@ -70,24 +68,14 @@ def write_inspected(path: Path, samples: Iterable[InspectedSample]) -> None:
 
 
 def read_inspected(path: Path) -> list[InspectedSample]:
-    """Read all lines.
-
-    Raises:
-        ArtifactError: no such file, or a line that stage inspect did not write.
-    """
-    try:
-        lines = path.read_bytes().splitlines()  # of text this would part lines at characters that JSON leaves alone
-    except OSError as error:
-        raise ArtifactError(f"cannot read {path} ({error.strerror}); run `dvc repro inspect` first") from error
+    """Read all lines; raises ArtifactError for a line that stage inspect did not write."""
     samples = []
-    for number, line in enumerate(lines, start=1):
+    content = read_bytes(path, "inspect")  # bytes: of text, splitlines parts at characters that JSON leaves alone
+    for number, line in enumerate(content.splitlines(), start=1):
         try:
             samples.append(ADAPTER.validate_json(line))
         except ValidationError as error:
             complaint = error.errors()[0]
-            where = ".".join(map(str, complaint["loc"])) or "whole line"
-            raise ArtifactError(
-                f"{path}, line {number} is not what stage inspect writes ({where}: {complaint['msg']}); "
-                f"delete the file and run `dvc repro inspect`"
-            ) from error
+            where = ".".join(map(str, complaint["loc"])) or "all"
+            raise damaged(path, "inspect", f"line {number}, {where}: {complaint['msg']}") from error
     return samples

@@ -1,113 +1,118 @@
-"""Score samples and the predictions of networks; place samples in a plane by the teacher's features."""
+"""Score samples, their labels and the predictions of networks; place samples in a plane by the teacher's features.
 
-import math
-from collections.abc import Mapping
+Labels and predictions are train ids, uint8 (H, W).
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
 
+import cv2
 import numpy as np
 
-from pipeline.data.boundaries import near_boundary
+from pipeline.data.boundaries import disc_of, near_boundary
 from pipeline.data.classes import IGNORE_INDEX
-from pipeline.inspection.records import TEACHER, NetworkScores
+from pipeline.inspection.records import TEACHER, Mistake, NetworkScores
+from pipeline.inspection.teacher import TeacherOutput
 from pipeline.measure.accuracy import ConfusionMatrix
+from pipeline.params.inspection import InspectionParams
 
 AXES = 2  # of a plot
 
 
-class Prediction(NamedTuple):
-    """What a network says about a sample."""
-
-    path: Path
-    train_ids: np.ndarray  # uint8 (H, W)
-
-
 def score_networks(
-    predictions: Mapping[str, Prediction],
+    predictions: Mapping[str, tuple[Path, np.ndarray]],
     labels: np.ndarray,
     baselines: Mapping[str, str],
     classes: int,
     boundary_pixels: int,
 ) -> dict[str, NetworkScores]:
-    """Score all predictions of one sample.
+    """Score all predictions of one sample: file and train ids by network, the teacher's among them.
 
-    Args:
-        predictions: by network; the teacher's is among them.
-        labels: train ids, uint8 (H, W).
-        baselines: of each network but the teacher; a baseline is its own.
-        classes: how many there are.
-        boundary_pixels: see boundary_error.
+    `baselines` has the baseline of each network but the teacher; a baseline is its own.
     """
-    scores = {name: _alone(prediction, labels, classes, boundary_pixels) for name, prediction in predictions.items()}
-    seen = predictions[TEACHER].train_ids
+    is_labelled = bool((labels != IGNORE_INDEX).any())
+    scores: dict[str, NetworkScores] = {}
+    for name, (path, prediction) in predictions.items():
+        confusion = ConfusionMatrix(classes)
+        confusion.add(labels, prediction)
+        agreement = float((prediction == predictions[TEACHER][1]).mean())
+        scores[name] = NetworkScores(
+            prediction=path.as_posix(),
+            miou=confusion.miou() if is_labelled else None,
+            pixel_accuracy=confusion.pixel_accuracy() if is_labelled else None,
+            boundary_error=boundary_error(prediction, labels, boundary_pixels),
+            agreement=None if name == TEACHER else agreement,
+            gain=None,
+        )
     for name, baseline in baselines.items():
         miou, other = scores[name].miou, scores[baseline].miou
-        scores[name] = replace(
-            scores[name],
-            agreement=agreement(predictions[name].train_ids, seen),
-            gain=None if baseline == name or miou is None or other is None else miou - other,
-        )
+        if name != baseline and miou is not None and other is not None:
+            scores[name] = replace(scores[name], gain=miou - other)
     return scores
 
 
-def _alone(prediction: Prediction, labels: np.ndarray, classes: int, boundary_pixels: int) -> NetworkScores:
-    confusion = ConfusionMatrix(classes)
-    confusion.add(labels, prediction.train_ids)
-    return NetworkScores(
-        prediction=prediction.path.as_posix(),
-        miou=_or_none(confusion.miou()),
-        pixel_accuracy=_or_none(confusion.pixel_accuracy()),
-        boundary_error=boundary_error(prediction.train_ids, labels, boundary_pixels),
-        agreement=None,
-        gain=None,
-    )
-
-
-def _or_none(share: float) -> float | None:
-    return None if math.isnan(share) else share
-
-
 def hardness(entropy: np.ndarray, labels: np.ndarray) -> float:
-    """How unsure the teacher is about a sample, 0..1: mean over its labelled pixels, or over all if none is labelled.
-
-    Args:
-        entropy: of each pixel, 0..1 (H, W); see relative_entropy.
-        labels: train ids (H, W).
-    """
+    """Return how unsure the teacher is, 0..1: the mean entropy (H, W) of the labelled pixels, of all without labels."""
     labelled = labels != IGNORE_INDEX
     return float((entropy[labelled] if labelled.any() else entropy).mean(dtype=np.float64))
 
 
 def boundary_error(prediction: np.ndarray, labels: np.ndarray, pixels: int) -> float | None:
-    """Share of wrong pixels among the labelled ones that lie at a boundary, 0..1; None where there is no boundary.
+    """Return the share of wrong pixels among the labelled ones at most `pixels` from another label, 0..1.
 
-    That is the evaluation in a trimap (Kohli, Ladický and Torr, IJCV 2009): it sees the outlines that mIoU, in which
-    large areas decide, does not.
-
-    Args:
-        prediction: train ids (H, W).
-        labels: train ids (H, W).
-        pixels: of a pixel at a boundary another label is at most so far away.
+    None where there is no boundary. That is the evaluation in a trimap (Kohli, Ladický and Torr, IJCV 2009): it sees
+    the outlines that mIoU, in which large areas decide, does not.
     """
     band = near_boundary(labels, pixels)
     return float((prediction[band] != labels[band]).mean()) if band.any() else None
 
 
-def agreement(prediction: np.ndarray, other: np.ndarray) -> float:
-    """Share of all pixels with the same class, 0..1; both are train ids (H, W)."""
-    return float((prediction == other).mean())
+def find_mistakes(
+    output: TeacherOutput, labels: np.ndarray, names: Sequence[str], params: InspectionParams
+) -> list[Mistake]:
+    """Find regions of one label where the teacher predicts one other class with confidence, the highest score first.
+
+    Pixels of a region touch at a side or a corner. Its score is the sum of confidence - label_probability over its
+    inner pixels, divided by the number of labelled pixels of the sample: 0..1. An inner pixel is further than
+    `boundary_pixels` from any where label or prediction is another; a region without any is none, so a wrong outline,
+    long as it may be, is none. What is unsure is no part of a region but does not bound it.
+    """
+    labelled = labels != IGNORE_INDEX
+    pairs = 256 * labels.astype(np.uint16) + output.prediction
+    sure = labelled & (output.prediction != labels) & (output.confidence >= params.min_confidence)
+    disc = disc_of(params.boundary_pixels)
+    inner = sure & (cv2.erode(pairs, disc) == cv2.dilate(pairs, disc))  # the image's edge bounds nothing
+    margin = np.where(inner, output.confidence - output.label_probability, 0).astype(np.float64)
+    mistakes = []
+    for pair in np.unique(pairs[inner]):
+        label, prediction = (names[train_id] for train_id in divmod(int(pair), 256))
+        of_pair = (sure & (pairs == pair)).astype(np.uint8)
+        count, regions, boxes, _ = cv2.connectedComponentsWithStats(of_pair, connectivity=8)
+        scores = np.bincount(regions.ravel(), weights=margin.ravel(), minlength=count) / labelled.sum()
+        for box, score in zip(boxes[1:].tolist(), scores[1:].tolist(), strict=True):  # 0 is the rest of the image
+            left, top, width, height, pixels = box
+            if pixels >= params.min_region_pixels and score > 0:
+                area = (left, top, width, height)
+                mistakes.append(Mistake(label=label, prediction=prediction, pixels=pixels, score=score, box=area))
+    return sorted(mistakes, key=lambda mistake: (-mistake.score, mistake.box))
+
+
+def mistake_score(mistakes: Sequence[Mistake], labels: np.ndarray) -> float | None:
+    """Return that of the worst region, 0..1; 0 without any, None where nothing is labelled."""
+    if (labels == IGNORE_INDEX).all():
+        return None
+    return max((mistake.score for mistake in mistakes), default=0.0)
 
 
 def positions(embeddings: np.ndarray) -> np.ndarray:
-    """Where samples lie in the plane in which their embeddings (n, c) differ most, float64 (n, 2).
+    """Place samples in the plane in which their embeddings (n, c) differ most, float64 (n, 2).
 
     The first two principal components. A component may point either way: here its largest loading is positive. Scaled
     so that the mean square of the distances from the center is 1; all 0 where all samples are alike.
     """
     centered = embeddings.astype(np.float64) - embeddings.mean(axis=0, dtype=np.float64)
-    _, _, directions = np.linalg.svd(centered, full_matrices=False)
-    directions = directions[:AXES]
+    directions = np.linalg.svd(centered, full_matrices=False)[2][:AXES]
     strongest = np.abs(directions).argmax(axis=1)
     signs = np.sign(directions[np.arange(len(directions)), strongest])
     plane = np.zeros((len(embeddings), AXES))

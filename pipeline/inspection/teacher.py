@@ -1,6 +1,6 @@
 """Run the teacher: the class of each pixel, how sure it is, and the probability of the label."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -12,7 +12,8 @@ from torch import Tensor
 
 from models.checkpoint import load_checkpoint
 from models.resize import bilinear
-from pipeline.data.dataset import network_input
+from pipeline.data.dataset import evaluation_batches, network_input
+from pipeline.data.samples import Sample
 from pipeline.errors import ArtifactError
 
 
@@ -41,6 +42,16 @@ class Teacher:
         segmenter.auxiliary_head = None
         self.segmenter = segmenter.to(memory_format=torch.channels_last).to(self.device)  # type: ignore[reportCallIssue]
 
+    def look_at(
+        self, samples: Sequence[Sample], batch_size: int, labels_of: Callable[[Sample], np.ndarray]
+    ) -> Iterator[tuple[Sample, np.ndarray, TeacherOutput]]:
+        """Yield each sample with its labels, train ids uint8 (H, W), and what the teacher says about it."""
+        remaining = iter(samples)
+        for batch in evaluation_batches(samples, batch_size):
+            members = [next(remaining) for _ in batch.ids]
+            labels = [labels_of(sample) for sample in members]
+            yield from zip(members, labels, self.predict(batch.image, labels), strict=True)
+
     @torch.inference_mode()
     def predict(self, images: UInt8[Tensor, "n 3 H W"], labels: Sequence[np.ndarray]) -> Iterator[TeacherOutput]:
         """Predict for images of one size, of which `labels` are the train ids, uint8 (H, W).
@@ -65,10 +76,7 @@ def pixel_maps(logits: Float[Tensor, "k H W"], labels: UInt8[Tensor, "H W"]) -> 
 
 
 def relative_entropy(logits: Float[Tensor, "k H W"]) -> Float[Tensor, "H W"]:
-    """How unsure a network is in each pixel: the entropy of its softmax, 0 (sure) to 1 (all classes alike).
-
-    In units of ln k, the largest entropy that k classes can have.
-    """
+    """Return the entropy of the softmax in each pixel, in units of ln k: 0 (sure) to 1 (all k classes alike)."""
     log_probabilities = logits.log_softmax(dim=0)
     entropy = -(log_probabilities.exp() * log_probabilities).sum(dim=0)
     return entropy / np.log(len(logits))

@@ -3,14 +3,12 @@
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
-from pipeline.inspection.records import TEACHER, InspectedSample, NetworkScores
+from pipeline.inspection.records import TEACHER, InspectedSample
 
 MISLABELLED = (
     "In part of the mask the teacher is sure of another class: one of the two is wrong. "
     "It doubts labels less that it was trained on."
 )
-
-Value = Literal["hardness", "mistake_score", "agreement", "gain", "decision"]
 
 
 class View(NamedTuple):
@@ -18,7 +16,7 @@ class View(NamedTuple):
 
     name: str  # unique
     shows: str  # a sentence for a caption
-    value: Value  # of the sample, or of the run
+    value: Literal["hardness", "mistake_score", "agreement", "gain", "decision"]  # of the sample, or of the run
     run: str  # empty where the value is of the sample itself
     largest_first: bool
     sign: Literal[-1, 0, 1]  # only samples whose value has this sign; 0: all that have one
@@ -52,6 +50,5 @@ def members(view: View, samples: Sequence[InspectedSample]) -> list[InspectedSam
 
 def value_of(view: View, sample: InspectedSample) -> float | None:
     """The number that a view sorts by; None where the sample has none."""
-    holder: InspectedSample | NetworkScores | None = sample.networks.get(view.run) if view.run else sample
-    value = None if holder is None else getattr(holder, view.value)
+    value = getattr(sample.networks.get(view.run) if view.run else sample, view.value, None)
     return value if isinstance(value, float | int) else None

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import NamedTuple
 
-from pipeline.records.artifacts import PRECISIONS
 from pipeline.records.benchmark import EAGER, IMAGE_TO_LABELS, Measurement
 from pipeline.records.release import Decision
 from pipeline.reporting.inputs import Run

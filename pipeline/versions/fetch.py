@@ -10,16 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from pipeline.errors import ArtifactError, ParamsError
-from pipeline.versions.names import VersionName, registered, tags_of, version_name
-from pipeline.versions.store import bundle_object, damaged, damages, listed_objects, opened, redacted, remote_store
+from pipeline.versions import store
 from segdistill_runtime.verify import Bundle, BundleRefused, add_key_argument, verify
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("version", metavar="NAME@VERSION", help="for example pspnet_r18@1.0.0, profiles/mine:run@1.0.0")
-    parser.add_argument(
-        "--out", type=Path, help="folder for the bundle; must not exist (default: fetched/NAME@VERSION)"
-    )
+    parser.add_argument("--out", type=Path, help="folder, which must not exist (default: fetched/NAME@VERSION)")
     parser.add_argument("--repo", default=".", help="the project: a folder, or what git can clone")
     parser.add_argument("--remote", help="name of a DVC remote (default: the project's default)")
     add_key_argument(parser)
@@ -31,41 +28,35 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def fetch(text: str, repository: str, remote: str | None, public_key: Path | None, out: Path) -> str:
-    """Write the bundle of a version to `out`, all of it or nothing; return what was checked, in words.
-
-    Args:
-        text: RUN@VERSION, or profiles/NAME:RUN@VERSION.
-        repository: a folder in a working tree, or whatever `git clone` takes.
-        public_key: that the bundle's signature must fit; without it only the hashes of the manifest are checked.
-    """
-    name = version_name(text)
-    known = registered(tags_of(repository)).get(name.name, [])
-    if name.version not in known:
-        where = f"{redacted(repository)}, or it was withdrawn (`git fetch --tags` brings new ones)"
-        raise ParamsError(f"there is no {name} in {where}: of {name.name} it has {', '.join(known) or 'no version'}")
+    """Write the bundle of a version to `out`, all of it or nothing; return what was checked, in words."""
+    name = store.version_name(text)
+    known = [version for version in store.registered(store.tags_of(repository)) if version.name == name.name]
+    if name not in known:
+        where = f"{store.redacted(repository)}, or it was withdrawn (`git fetch --tags` brings new ones)"
+        numbers = ", ".join(version.version for version in known) or "no version"
+        raise ParamsError(f"there is no {name} in {where}: of {name.name} it has {numbers}")
     try:
         if os.path.lexists(out):
             raise FileExistsError
         out.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise ParamsError(f"{out} exists or cannot be made; name another folder with --out") from error
-    with opened(repository, name.tag) as repo, tempfile.TemporaryDirectory(dir=out.parent) as folder:
-        oid, _ = bundle_object(repo, name.bundle)
+    with store.opened(repository, name.tag) as repo, tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        oid, _ = store.bundle_object(repo, name.bundle)
         advice = "Who still has an intact copy deletes them in the remote and runs `dvc push`"
-        found = received(remote_store(repo, remote), oid, name, public_key, Path(folder, out.name), advice)
+        found = received(store.remote_store(repo, remote), oid, name, public_key, Path(folder, out.name), advice)
         Path(folder, out.name).rename(out)
     return f"{found.summary()}\nfetched {name}: {out}"
 
 
-def received(store: Any, oid: str, name: VersionName, public_key: Path | None, folder: Path, advice: str) -> Bundle:
+def received(odb: Any, oid: str, name: store.VersionName, public_key: Path | None, folder: Path, advice: str) -> Bundle:
     """Copy a bundle out of a store and check it; raises ArtifactError that names each damaged object."""
-    _, *files = listed_objects(store, oid, f" of {name}")
-    if found := damages(store, files, folder):
-        raise damaged(found, f" of {name}", advice)
+    _, *files = store.listed_objects(odb, oid, f" of {name}")
+    store.require_none(store.damages(odb, files, f" of {name}", folder), advice)
     return verified(folder, name, public_key)
 
 
-def verified(bundle: Path, name: VersionName, public_key: Path | None) -> Bundle:
+def verified(bundle: Path, name: store.VersionName, public_key: Path | None) -> Bundle:
     """Check a bundle's manifest, signature and run; raises ArtifactError that names the first wrong file."""
     try:
         found = verify(bundle, public_key)

@@ -11,25 +11,15 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
+from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from gto.api import register
 from gto.exceptions import GTOException
 from scmrepo.exceptions import SCMError
 
 from pipeline.errors import ArtifactError, ParamsError
+from pipeline.versions import store
 from pipeline.versions.fetch import received, verified
-from pipeline.versions.names import VersionName, git, registered, tags_of, version_name
-from pipeline.versions.store import (
-    CREDENTIALS,
-    bundle_object,
-    damaged,
-    damages,
-    listed_objects,
-    opened,
-    reaching,
-    remote_store,
-    unreachable,
-)  # fmt: skip
 from segdistill_runtime.verify import add_key_argument
 
 SECRET = re.compile(r"secret|token|(?<!ask_)password|account_key|customer_key|connection_string")
@@ -45,30 +35,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    key = arguments.public_key
-    print(publish(arguments.run, arguments.version, arguments.remote, key, Path.cwd()))
+    print(publish(arguments.run, arguments.version, arguments.remote, arguments.public_key, Path.cwd()))
 
 
 def publish(run: str, version: str, remote: str | None, public_key: Path | None, profile: Path) -> str:
-    """Check, push, check what arrived, register the tag; return what was done, in words.
-
-    Raises:
-        ParamsError: the version's name or the remote's configuration is not fit.
-        ArtifactError: the working tree, the stages, the bundle or an object is not in a state to publish.
-        MachineError: the remote does not answer.
-    """
-    root = Path(git("rev-parse", "--show-toplevel", folder=profile)).resolve()
+    """Check, push, check what arrived, register the tag; return what was done, in words."""
+    root = Path(store.git("rev-parse", "--show-toplevel", folder=profile)).resolve()
     folder = profile.resolve().relative_to(root).as_posix().removeprefix(".")
-    name = version_name(f"{folder}:{run}@{version}".removeprefix(":"))
-    require_new(name, tags_of(str(root)))
-    if changed := git("status", "--porcelain", folder=root).splitlines():
+    name = store.version_name(f"{folder}:{run}@{version}".removeprefix(":"))
+    if name.tag in (tags := store.tags_of(str(root))):
+        known = [version for version in store.registered(tags) if version.name == name.name]
+        taken = "exists already" if name in known else "was withdrawn"
+        raise ParamsError(f"{name} {taken}; a version is given once (newest: {known[-1].version if known else 'none'})")
+    if changed := store.git("status", "--porcelain", folder=root).splitlines():
         raise ArtifactError(f"commit or ignore first: {', '.join(line[3:] for line in changed[:8])}")
-    with opened(root) as repo:
+    with store.opened(root) as repo:
         remote = fit_remote(repo, remote)
         declared = repo.artifacts.read().get("/".join(filter(None, [folder, "dvc.yaml"])), {})
         if name.run not in declared or declared[name.run].path != f"artifacts/release/{name.run}":
             raise ParamsError(f"dvc.yaml does not declare {run} under `artifacts:`, where `dvc artifacts get` looks")
-        oid, stage = bundle_object(repo, name.bundle)
+        oid, stage = store.bundle_object(repo, name.bundle)
         if outdated := repo.status(targets=[stage.addressing], with_deps=True):
             raise ArtifactError(f"out of date: {', '.join(outdated)}; run `dvc repro {stage.name}` and commit")
         found = verified(root / name.bundle, name, public_key)
@@ -76,14 +62,14 @@ def publish(run: str, version: str, remote: str | None, public_key: Path | None,
             raise ArtifactError(f"{run} is {found.status}: {'; '.join(found.reasons)}. Its gates stand in params.yaml")
         if found.unlisted:
             raise ArtifactError(f"{name.bundle} has files that no manifest lists: {', '.join(found.unlisted)}")
-        objects = listed_objects(repo.cache.local, oid, f" of {name}")
-        if bad := damages(repo.cache.local, objects):
-            raise damaged(bad, f" of {name}", f"Delete them in DVC's cache and run `dvc commit --force {stage.name}`")
-        store = remote_store(repo, remote)
-        push(store, profile, remote, stage.name, sum(file.bytes for file in found.files.values()))
+        objects = store.listed_objects(repo.cache.local, oid, f" of {name}")
+        advice = f"Delete them in DVC's cache and run `dvc commit --force {stage.name}`"
+        store.require_none(store.damages(repo.cache.local, objects, f" of {name}"), advice)
+        odb = store.remote_store(repo, remote)
+        push(odb, profile, remote, stage.name, sum(file.bytes for file in found.files.values()))
         with tempfile.TemporaryDirectory() as arrived:
             advice = f"Delete them and {oid} in the remote and publish again: DVC never overwrites an object"
-            received(store, oid, name, public_key, Path(arrived), advice)
+            received(odb, oid, name, public_key, Path(arrived), advice)
     try:
         register(repo=str(root), name=name.name, ref="HEAD", version=name.version, message=f"Release {name}")
     except (GTOException, SCMError, OSError) as error:
@@ -92,14 +78,6 @@ def publish(run: str, version: str, remote: str | None, public_key: Path | None,
         f"{found.summary()}\npublished {name}: {len(objects)} objects are intact in remote {remote}\n"
         f"hand it out with: git push origin {name.tag}"
     )
-
-
-def require_new(name: VersionName, tags: list[str]) -> None:
-    """Refuse a version that exists or was withdrawn: one is given once."""
-    if name.tag in tags:
-        known = registered(tags).get(name.name, [])
-        taken = "exists already" if name.version in known else "was withdrawn"
-        raise ParamsError(f"{name} {taken}; a version is given once (newest: {known[-1] if known else 'none'})")
 
 
 def fit_remote(repo: Repo, asked: str | None) -> str:
@@ -112,7 +90,7 @@ def fit_remote(repo: Repo, asked: str | None) -> str:
             f"no remote {remote or ''} in .dvc/config, so nobody else could fetch the version: run `dvc remote add "
             f"--project --default NAME URL` and commit (keys stay in .dvc/config.local)"
         )
-    if secrets := sorted(key for key, value in section.items() if SECRET.search(key) or CREDENTIALS.search(str(value))):
+    if secrets := sorted(k for k, v in section.items() if SECRET.search(k) or store.CREDENTIALS.search(str(v))):
         raise ParamsError(
             f"remote {remote} has credentials in .dvc/config, which git hands out with every version: "
             f"{', '.join(secrets)}. Move them to .dvc/config.local (`dvc remote modify --local`) and have them changed "
@@ -126,11 +104,11 @@ def fit_remote(repo: Repo, asked: str | None) -> str:
     return str(remote)
 
 
-def push(store: Any, profile: Path, remote: str, stage: str, size: int) -> None:
+def push(odb: Any, profile: Path, remote: str, stage: str, size: int) -> None:
     """Let DVC push what a stage wrote, and stop it after a time: it waits for ever for a server that hangs."""
-    with reaching(store):
-        store.fs.exists(store.path)
+    with store.reaching(odb):
+        odb.fs.exists(odb.path)
         command, patience = ["dvc", "push", "--quiet", "--remote", remote, stage], PATIENCE_S + size / SLOWEST
         pushed = subprocess.run(command, cwd=profile, capture_output=True, text=True, check=False, timeout=patience)
         if pushed.returncode:
-            raise unreachable(store, pushed.stderr)
+            raise DvcException(pushed.stderr)

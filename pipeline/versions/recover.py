@@ -20,21 +20,13 @@ from pipeline.errors import ArtifactError
 from pipeline.versions.store import opened
 
 
-def add_arguments(_: argparse.ArgumentParser) -> None:
-    """Take none."""
-
-
 def run(_: argparse.Namespace) -> None:
     for sentence in recover(Path.cwd()):
         print(sentence)
 
 
 def recover(folder: Path) -> list[str]:
-    """Remove what DVC cannot read for the dvc.yaml in `folder`; return a sentence for each file.
-
-    Raises:
-        ArtifactError: a dvc command is at work, there is no DVC project, or dvc.lock is in the middle of a merge.
-    """
+    """Remove what DVC cannot read for the dvc.yaml in `folder`; return a sentence for each file."""
     done = []
     lock = folder / LOCK_FILE
     with opened(str(folder)) as repo, repo.lock:

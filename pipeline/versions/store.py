@@ -1,14 +1,16 @@
-"""Read DVC's cache and remotes, and check that each object is what its name says.
+"""Find versions among git's tags, read DVC's cache and remotes, and check that each object is what its name says.
 
-DVC names an object by the MD5 of its content and believes the name: it checks out, pulls and pushes a damaged one
-without a word. So everything is hashed here. A store is what DVC calls an object database; it has no public type.
+A version is called RUN@v1.2.0 at the root, profiles/NAME:RUN@v1.2.0 in a profile. DVC names an object by the MD5 of its
+content and believes the name: it checks out, pulls and pushes a damaged one without a word. So everything is hashed
+here. A store is what DVC calls an object database; it has no public type.
 """
 
 import errno
 import hashlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+import subprocess
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
@@ -18,15 +20,39 @@ from dvc.exceptions import DvcException
 from dvc.repo import Repo
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.tree import Tree
+from gto.constants import Action, name_to_tag
+from gto.tag import parse_name
+from gto.versions import SemVer
 
-from pipeline.errors import ArtifactError, MachineError, SegdistillError
+from pipeline.errors import ArtifactError, MachineError, ParamsError, SegdistillError
 
 CONNECTIONS = 4  # at a time
 TIMEOUTS = {"connect_timeout": 5, "read_timeout": 30}  # s, of S3; where .dvc/config says nothing
 SHOWN = 10  # damaged objects in one message
 CREDENTIALS = re.compile(r"(?<=://)[^/@\s]+@")
 OBJECT_NAME = re.compile(r"[0-9a-f]{32}(\.dir)?")
-MISSING = "is missing"
+
+
+class VersionName(NamedTuple):
+    name: str  # what DVC and GTO call the run: RUN, or profiles/NAME:RUN
+    version: str  # v1.2.0
+
+    @property
+    def run(self) -> str:
+        return self.name.rpartition(":")[2]
+
+    @property
+    def tag(self) -> str:
+        """Git allows no colon in a tag, so GTO writes = for it."""
+        return f"{name_to_tag(self.name)}@{self.version}"
+
+    @property
+    def bundle(self) -> str:
+        """The bundle's folder inside the repository, with /."""
+        return "/".join(filter(None, [self.name.rpartition(":")[0], "artifacts/release", self.run]))
+
+    def __str__(self) -> str:
+        return f"{self.name}@{self.version}"
 
 
 class StoredObject(NamedTuple):
@@ -34,10 +60,42 @@ class StoredObject(NamedTuple):
     file: str  # what it is: a path inside the folder with /, or words
 
 
-class Damage(NamedTuple):
-    object: StoredObject
-    problem: str  # MISSING, or the MD5 it has
-    address: str
+def version_name(text: str) -> VersionName:
+    """Read RUN@VERSION or profiles/NAME:RUN@VERSION, the version with or without its v; raises ParamsError."""
+    artifact, _, version = text.rpartition("@")
+    name = VersionName(artifact, f"v{version.removeprefix('v')}")
+    if parse_name(name.tag, raise_on_fail=False) != {**name._asdict(), "action": Action.REGISTER}:
+        raise ParamsError(
+            f"{text!r} names no version: write RUN@1.0.0, or profiles/NAME:RUN@1.0.0 for the run of a profile, with a "
+            f"semantic version (https://semver.org). A run's name has letters, digits, and _ or - between them"
+        )
+    return name
+
+
+def registered(tags: Iterable[str]) -> list[VersionName]:
+    """Return the versions among git's tags, oldest first and without those withdrawn."""
+    parsed = [parse_name(tag, raise_on_fail=False) for tag in tags]
+    given, withdrawn = (
+        {VersionName(tag["name"], tag["version"]) for tag in parsed if tag.get("action") == action}
+        for action in (Action.REGISTER, Action.DEREGISTER)
+    )
+    return sorted(given - withdrawn, key=lambda version: SemVer.parse(version.version))
+
+
+def tags_of(repository: str) -> list[str]:
+    """Return the tags of a folder in a working tree, or of what git can clone."""
+    if Path(repository).is_dir():
+        return git("tag", "--list", folder=repository).splitlines()
+    refs = git("ls-remote", "--tags", "--refs", "--", repository).splitlines()
+    return [ref.split("refs/tags/", 1)[1] for ref in refs]
+
+
+def git(*arguments: str, folder: str | Path = ".") -> str:
+    """Return what git prints; raises ArtifactError in git's own words."""
+    run = subprocess.run(["git", *arguments], cwd=folder, capture_output=True, text=True, check=False)
+    if run.returncode:
+        raise ArtifactError(redacted(f"git {arguments[0]} failed in {folder}: {run.stderr or run.stdout}"))
+    return run.stdout.rstrip("\n")
 
 
 def redacted(text: object) -> str:
@@ -47,11 +105,7 @@ def redacted(text: object) -> str:
 
 @contextmanager
 def opened(repository: str | Path, revision: str = "") -> Iterator[Repo]:
-    """Open the DVC project of a working tree, or of a revision of any git repository.
-
-    Raises:
-        ArtifactError: DVC refuses something while the project is open; in DVC's own words.
-    """
+    """Open a DVC project: a working tree, or a revision of any git repository. Its errors become ArtifactError."""
     try:
         with Repo.open(str(repository), rev=revision) if revision else Repo(str(repository)) as repo:
             yield repo
@@ -69,15 +123,12 @@ def reaching(store: Any) -> Iterator[None]:
     except Exception as error:  # the clients behind DVC's remotes share no base class
         if isinstance(error, OSError) and error.errno == errno.ENOSPC:
             raise  # no fault of the store
-        raise unreachable(store, f"{type(error).__name__}: {error}") from error
-
-
-def unreachable(store: Any, said: str) -> MachineError:
-    return MachineError(
-        f"{address(store)} does not answer as it should: {redacted(said)}. Usual causes: the server is down, its "
-        f"address in .dvc/config is wrong, the credentials are missing, the bucket does not exist. Nothing half-done "
-        f"was kept: mend the cause and run the same command again"
-    )
+        said = redacted(f"{type(error).__name__}: {error}")
+        raise MachineError(
+            f"{address(store)} does not answer as it should: {said}. Usual causes: the server is down, its address in "
+            f".dvc/config is wrong, the credentials are missing, the bucket does not exist. Nothing half-done was "
+            f"kept: mend the cause and run the same command again"
+        ) from error
 
 
 def remote_store(repo: Repo, name: str | None) -> Any:
@@ -105,12 +156,10 @@ def bundle_object(repo: Repo, path: str) -> tuple[str, Any]:
 def listed_objects(store: Any, folder: str, of: str) -> list[StoredObject]:
     """Return the object `folder`, which is a list of files, and all that it lists; `of` says what it is, for messages.
 
-    Raises:
-        ArtifactError: the list is missing or damaged, or names a path that leads out of its folder.
+    ArtifactError if the list is missing or damaged, or names a path that leads out of its folder.
     """
     own = StoredObject(folder, "the list of the files")
-    if found := damages(store, [own]):
-        raise damaged(found, of)
+    require_none(damages(store, [own], of))
     with reaching(store):
         tree = Tree.load(store, HashInfo("md5", folder))
     entries = [StoredObject(str(info and info.value), "/".join(parts)) for parts, _, info in tree]
@@ -126,8 +175,8 @@ def stays_inside(file: str) -> bool:
     return bool(parts) and file == "/".join(parts) and not {"..", "/"} & set(parts) and "\\" not in file
 
 
-def damages(store: Any, objects: Sequence[StoredObject], out: Path | None = None) -> list[Damage]:
-    """Hash objects, or the copies of them made in the folder `out`; return those that are missing or damaged."""
+def damages(store: Any, objects: Sequence[StoredObject], of: str = "", out: Path | None = None) -> list[str]:
+    """Hash objects, or the copies of them made in the folder `out`; return a line for each missing or damaged one."""
 
     def problem(entry: StoredObject) -> str:
         path, fs = store.oid_to_path(entry.name), store.fs
@@ -138,18 +187,17 @@ def damages(store: Any, objects: Sequence[StoredObject], out: Path | None = None
             with fs.open(path, "rb") if out is None else (out / entry.file).open("rb") as content:
                 digest = hashlib.file_digest(content, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()
         except FileNotFoundError:
-            return MISSING
+            return "is missing"
         return "" if digest == entry.name.removesuffix(".dir") else f"has the MD5 {digest}"
 
     with reaching(store), ThreadPoolExecutor(CONNECTIONS) as pool:
         store.fs.exists(store.path)  # a store that is down is noticed before many ask it
-        problems = list(pool.map(problem, objects))
-    pairs = zip(objects, problems, strict=True)
-    return [Damage(entry, problem, address(store, entry.name)) for entry, problem in pairs if problem]
+        found = zip(objects, pool.map(problem, objects), strict=True)
+        return [f"object {o.name} ({o.file}{of}) {said}: {address(store, o.name)}" for o, said in found if said]
 
 
-def damaged(found: Sequence[Damage], of: str = "", advice: str = "") -> ArtifactError:
-    """Return one error that names every damaged object with the file that it is."""
-    lines = [f"object {d.object.name} ({d.object.file}{of}) {d.problem}: {d.address}" for d in found[:SHOWN]]
-    rest = [f"and {len(found) - SHOWN} more"] if len(found) > SHOWN else []
-    return ArtifactError("\n".join(filter(None, [*lines, *rest, advice])))
+def require_none(damages: Sequence[str], advice: str = "") -> None:
+    """Raise one ArtifactError that names the damaged objects, if there are any."""
+    if damages:
+        rest = f"and {len(damages) - SHOWN} more" if len(damages) > SHOWN else ""
+        raise ArtifactError("\n".join(filter(None, [*damages[:SHOWN], rest, advice])))

@@ -12,7 +12,6 @@ from PIL import Image
 
 from pipeline.curation.review import Remark, read_review, write_review
 from pipeline.errors import ArtifactError, DatasetError, ParamsError
-from pipeline.inspection.fields import columns, sidebar
 from pipeline.inspection.views import members, views_of
 from tests.inspection.toy_profile import BASELINE, HEIGHT, STUDENT, WIDTH, ToyProfile
 from tests.toy import TOY_CLASSES
@@ -150,6 +149,8 @@ def test_equal_values_stay_in_the_order_of_the_list(inspection: Inspection) -> N
 
 
 def test_the_sidebar_holds_every_field_once(inspection: Inspection) -> None:
+    from pipeline.inspection.dataset import sidebar
+
     dataset = inspection.build()
     groups = {group.name: group.paths for group in dataset.app_config.sidebar_groups}
     listed = [path for paths in groups.values() for path in paths]
@@ -179,11 +180,12 @@ def test_without_positions_there_is_no_plot(inspection: Inspection) -> None:
     assert dataset.list_workspaces() == []
 
 
-def test_fields_of_one_name_are_refused(profile: ToyProfile) -> None:
+def test_fields_of_one_name_are_refused(inspection: Inspection) -> None:
+    profile = inspection.profile
     networks = profile.samples[0].networks
     profile.write(networks={**networks, f"{STUDENT}_miou": networks[STUDENT]})
     with pytest.raises(ParamsError, match=f"two fields of the App would be called {STUDENT}_miou"):
-        columns(profile.samples)
+        inspection.build()
 
 
 def test_it_is_built_anew_only_after_a_change(inspection: Inspection, capsys: pytest.CaptureFixture[str]) -> None:
@@ -339,7 +341,7 @@ def test_applying_before_anything_was_looked_at(inspection: Inspection) -> None:
 @pytest.mark.parametrize(
     ("file", "message"),
     [
-        ("artifacts/inspection/samples.jsonl", "ArtifactError: .*dvc repro inspect"),
+        ("artifacts/inspection/samples.jsonl", "ArtifactError: .*stage inspect writes it"),
         ("data/prepared/classes.json", "DatasetError: .*prepare"),
         ("review.csv", "DatasetError: .*id,verdict,image_sha256,mask_sha256"),
     ],

@@ -2,10 +2,11 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pipeline.params.inspection import InspectionParams
 
 from pipeline.data.classes import IGNORE_INDEX
-from pipeline.inspection.mistakes import find_mistakes, mistake_score
 from pipeline.inspection.records import Mistake
+from pipeline.inspection.scores import find_mistakes, mistake_score
 from pipeline.inspection.teacher import TeacherOutput
 
 NAMES = ["road", "car", "tree"]
@@ -26,7 +27,8 @@ def output_of(
 def found(
     output: TeacherOutput, labels: np.ndarray, boundary_pixels: int = 2, min_region_pixels: int = 20
 ) -> list[Mistake]:
-    return find_mistakes(output, labels, NAMES, 0.8, min_region_pixels, boundary_pixels)
+    params = InspectionParams(min_confidence=0.8, min_region_pixels=min_region_pixels, boundary_pixels=boundary_pixels)
+    return find_mistakes(output, labels, NAMES, params)
 
 
 def field(height: int = 40, width: int = 60) -> np.ndarray:

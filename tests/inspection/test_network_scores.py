@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.data.classes import IGNORE_INDEX
-from pipeline.inspection.scores import Prediction, score_networks
+from pipeline.inspection.scores import score_networks
 
 LABELS = np.array([[0, 0, 1, 1], [0, 0, 1, IGNORE_INDEX]], dtype=np.uint8)
 ALL_0 = np.zeros_like(LABELS)
@@ -14,7 +14,7 @@ BASELINES = {"distilled": "plain", "plain": "plain"}
 
 
 def scored(labels: np.ndarray) -> dict:
-    predictions = {name: Prediction(Path(name) / "x.png", train_ids) for name, train_ids in NETWORKS.items()}
+    predictions = {name: (Path(name) / "x.png", train_ids) for name, train_ids in NETWORKS.items()}
     return score_networks(predictions, labels, BASELINES, classes=3, boundary_pixels=1)
 
 

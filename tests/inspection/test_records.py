@@ -42,7 +42,9 @@ def test_no_samples_are_an_empty_file(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_names_the_stage(tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"samples\.jsonl \(No such file.*dvc repro inspect"):
+    with pytest.raises(
+        ArtifactError, match=r"samples\.jsonl cannot be read \(No such file.*stage inspect writes it.*dvc repro"
+    ):
         read_inspected(tmp_path / "samples.jsonl")
 
 
@@ -60,9 +62,7 @@ def test_a_damaged_line_is_named_by_its_number(tmp_path: Path, change: dict[str,
     write_inspected(path, SAMPLES)
     first, second = path.read_bytes().splitlines()
     path.write_bytes(first + b"\n" + json.dumps(json.loads(second) | change).encode())
-    with pytest.raises(
-        ArtifactError, match=rf"line 2 is not what stage inspect writes \({complaint}.*dvc repro inspect"
-    ):
+    with pytest.raises(ArtifactError, match=rf"is not what stage inspect writes \(line 2, {complaint}.*dvc repro"):
         read_inspected(path)
 
 
@@ -70,5 +70,5 @@ def test_a_damaged_line_is_named_by_its_number(tmp_path: Path, change: dict[str,
 def test_what_is_not_json_is_refused(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "samples.jsonl"
     path.write_bytes(content)
-    with pytest.raises(ArtifactError, match=r"samples\.jsonl.*dvc repro inspect"):
+    with pytest.raises(ArtifactError, match=r"samples\.jsonl.*stage inspect.*dvc repro"):
         read_inspected(path)

@@ -8,7 +8,7 @@ FILES = {name: Files(f"image {name}", f"mask {name}") for name in "abc"}
 
 
 def says(**verdicts: str) -> Verdicts:
-    return {name: frozenset(verdict.split()) for name, verdict in verdicts.items()}
+    return {(name, verdict) for name, given in verdicts.items() for verdict in given.split()}
 
 
 def remark(name: str, verdict: str) -> Remark:
@@ -38,7 +38,7 @@ def test_only_verdicts_are_found_among_tags() -> None:
 
 
 def test_changes_are_named() -> None:
-    assert unapplied(says(a="drop", b="drop"), says(b="drop", c="fix_label")) == ["a", "c"]
+    assert unapplied(says(a="drop", b="drop"), says(b="drop", c="fix_label")) == {"a", "c"}
 
 
 def test_remarks_are_sorted_by_what_they_are_about() -> None:
@@ -50,10 +50,10 @@ def test_remarks_are_sorted_by_what_they_are_about() -> None:
 def test_remarks_about_other_files_stay_until_something_new_is_said() -> None:
     old = Remark("b", "drop", "image b", "another mask")
     gone = Remark("z", "drop", "", "")
-    assert merged_review([gone, old], {}, {}, FILES) == [old, gone]
-    assert merged_review([gone, old], says(b="fix_label"), {}, FILES) == [remark("b", "fix_label"), gone]
+    assert merged_review([gone, old], says(), says(), FILES) == [old, gone]
+    assert merged_review([gone, old], says(b="fix_label"), says(), FILES) == [remark("b", "fix_label"), gone]
 
 
 def test_both_verdicts_are_refused() -> None:
     with pytest.raises(DatasetError, match=r"both drop and fix_label: a, c\. .*nothing was written"):
-        merged_review([], says(c="drop fix_label", b="drop", a="fix_label drop"), {}, FILES)
+        merged_review([], says(c="drop fix_label", b="drop", a="fix_label drop"), says(), FILES)

@@ -6,12 +6,7 @@ from hypothesis import strategies as st
 
 from pipeline.data.boundaries import disc_of, near_boundary
 from pipeline.data.classes import IGNORE_INDEX
-from pipeline.inspection.scores import (
-    agreement,
-    boundary_error,
-    hardness,
-    positions,
-)
+from pipeline.inspection.scores import boundary_error, hardness, positions
 from pipeline.inspection.teacher import relative_entropy
 
 
@@ -89,10 +84,6 @@ def test_hardness_is_of_labelled_pixels_or_of_all() -> None:
     labels = np.array([[0, 1], [IGNORE_INDEX, IGNORE_INDEX]], dtype=np.uint8)
     assert hardness(entropy, labels) == pytest.approx(0.3)
     assert hardness(entropy, np.full_like(labels, IGNORE_INDEX)) == pytest.approx(0.625)
-
-
-def test_agreement_is_over_all_pixels() -> None:
-    assert agreement(np.array([[0, 1], [2, 2]]), np.array([[0, 1], [2, 0]])) == 0.75
 
 
 @given(st.integers(0, 1000), st.integers(2, 12), st.integers(1, 6))

@@ -2,13 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image
 
 from pipeline.curation.review import Remark, write_review
 from pipeline.data.files import sha256
-from pipeline.inspection.inputs import Inputs, InspectionPaths, load_inputs
+from pipeline.inspection.inputs import Inputs, load_inputs
 from pipeline.inspection.records import InspectedSample, Mistake, NetworkScores, write_inspected
 from tests.toy import TOY_CLASSES, toy_pair
 
@@ -19,12 +20,21 @@ ERRORS = {"teacher": 0.02, BASELINE: 0.3, STUDENT: 0.1}
 """Share of the columns in which a network is wrong."""
 
 
+class Paths(NamedTuple):
+    """Of what the App reads, and where it draws."""
+
+    samples: Path
+    classes: Path
+    review: Path
+    scratch: Path
+
+
 class ToyProfile:
     """Samples toy_0 to toy_4, one of each of SPLITS; twin (rejected, readable) and broken (no image)."""
 
     def __init__(self, root: Path):
         self.root = root
-        self.paths = InspectionPaths(
+        self.paths = Paths(
             samples=root / "artifacts/inspection/samples.jsonl",
             classes=root / "data/prepared/classes.json",
             review=root / "review.csv",
@@ -50,7 +60,7 @@ class ToyProfile:
         return Remark(sample, verdict, found.image_sha256, found.mask_sha256)
 
     def inputs(self) -> Inputs:
-        return load_inputs(self.paths)
+        return load_inputs(*self.paths)
 
     def _draw(self, index: int, split: str) -> InspectedSample:
         image, labels = toy_pair(index, HEIGHT, WIDTH)

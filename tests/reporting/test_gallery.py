@@ -149,8 +149,8 @@ def test_what_was_inspected_must_be_there_and_of_these_runs(profile: FakeProfile
         load(fewer, "test", profile.folders)
     path = profile.folders.inspection / "samples.jsonl"
     path.write_text(json.dumps({"id": "cut off"}))
-    with pytest.raises(ArtifactError, match="dvc repro inspect"):
+    with pytest.raises(ArtifactError, match=r"stage inspect writes.*dvc repro"):
         load(profile.runs, "test", profile.folders)
     path.unlink()
-    with pytest.raises(ArtifactError, match="dvc repro inspect"):
+    with pytest.raises(ArtifactError, match=r"stage inspect writes.*dvc repro"):
         load(profile.runs, "test", profile.folders)

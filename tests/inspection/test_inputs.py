@@ -9,7 +9,7 @@ from pipeline.data.classes import ClassTable, LabelClass
 from pipeline.data.files import sha256
 from pipeline.data.images import read_mask
 from pipeline.errors import ArtifactError
-from pipeline.inspection.pictures import draw_pictures, view_ids
+from pipeline.inspection.inputs import draw_pictures, view_ids
 from tests.inspection.toy_profile import HEIGHT, STUDENT, WIDTH, ToyProfile
 from tests.toy import TOY_CLASSES, toy_pair
 
