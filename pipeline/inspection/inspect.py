@@ -17,8 +17,6 @@ from pipeline.inspection.records import TEACHER, InspectedSample, write_inspecte
 from pipeline.inspection.scores import find_mistakes, hardness, mistake_score, positions, score_networks
 from pipeline.inspection.teacher import Teacher
 from pipeline.params.deployment import EvaluationParams, InspectionParams
-from pipeline.params.evaluation import EvaluationParams
-from pipeline.params.inspection import InspectionParams
 from pipeline.params.runs import RunParams
 from pipeline.runtime.artifacts import available_threads
 

@@ -15,7 +15,7 @@ from pipeline.data.classes import IGNORE_INDEX
 from pipeline.inspection.records import TEACHER, Mistake, NetworkScores
 from pipeline.inspection.teacher import TeacherOutput
 from pipeline.measure.accuracy import ConfusionMatrix
-from pipeline.params.inspection import InspectionParams
+from pipeline.params.deployment import InspectionParams
 
 AXES = 2  # of a plot
 

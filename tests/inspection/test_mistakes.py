@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from pipeline.params.inspection import InspectionParams
 
 from pipeline.data.classes import IGNORE_INDEX
 from pipeline.inspection.records import Mistake
 from pipeline.inspection.scores import find_mistakes, mistake_score
 from pipeline.inspection.teacher import TeacherOutput
+from pipeline.params.deployment import InspectionParams
 
 NAMES = ["road", "car", "tree"]
 
