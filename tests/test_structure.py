@@ -137,7 +137,7 @@ def test_files_are_short() -> None:
 
 
 LONGEST = {
-    "pipeline/stage_table.py": 340,
+    "pipeline/stage_table.py": 350,
     "pipeline/deploy/release.py": 300,
     "segdistill_runtime/verify.py": 300,
 }

@@ -27,7 +27,7 @@ def render_card(
     """Fill in the card's template; `reasons` say why the run was rejected, and are empty if it was not."""
     text = (Path(__file__).parent / "templates/card.md.j2").read_text(encoding="utf-8")
     return Template(text, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).render(
-        records._asdict(), artifacts=records.artifacts, run=run, baseline=baseline, teacher=teacher,
+        vars(records), artifacts=records.artifacts, run=run, baseline=baseline, teacher=teacher,
         decisions=decisions, defaults=defaults(decisions), reasons=reasons, contract=contract, release=release,
         origin=origin.files, parameters=json.dumps(origin.parameters, indent=1), signed=signed,
         front_matter=front_matter(run, dataset, records.evaluation),

@@ -1,7 +1,7 @@
 """Everything that the stages from evaluate to benchmark record about one run."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NamedTuple
 
 from pipeline.records.artifacts import Artifact, Engines, Export, Quantization
 from pipeline.records.benchmark import Benchmark
@@ -9,7 +9,8 @@ from pipeline.records.evaluation import Evaluation
 from pipeline.records.files import damaged, read_record
 
 
-class RunRecords(NamedTuple):
+@dataclass(frozen=True)
+class RunRecords:
     evaluation: Evaluation
     export: Export
     quantization: Quantization
@@ -23,7 +24,7 @@ class RunRecords(NamedTuple):
 
 
 def read_run(metrics: Path, name: str) -> RunRecords:
-    """Read all records of a run ; ArtifactError if a file is missing or is not what its stage writes."""
+    """Read all records of a run; ArtifactError if a file is missing or is not what its stage writes."""
     path = metrics / "export" / f"{name}.json"
     export = read_record(Export, path, "export")
     if not any(artifact.is_full for artifact in export.artifacts):

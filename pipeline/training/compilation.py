@@ -1,16 +1,18 @@
 """torch.compile for the networks of an objective, where it pays; else the reason why not."""
 
+import time
 from collections.abc import Callable
+from statistics import median
 
 import torch
 from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch.utils._triton import has_triton
-from torch.utils.benchmark import Timer
 
 from models.classifier import Classifier
 from models.segmenter import Segmenter
 from pipeline.params.training import TrainingParams
+from pipeline.training.device import wait_for
 from pipeline.training.processes import mean_over_processes
 from pipeline.training.step import BatchNormSnapshot
 
@@ -70,9 +72,14 @@ def _against(training: TrainingParams, kind: str) -> str:
 
 
 def _seconds(trial: Callable[[], None], device: torch.device) -> Tensor:
-    """The mean over some trials, after two that may compile."""
-    timer = Timer("trial()", globals={"trial": trial}, num_threads=torch.get_num_threads())
-    return torch.tensor(timer.timeit(TIMED).mean, device=device)
+    """The median of some trials, after two that may compile."""
+    seconds = []
+    for _ in range(2 + TIMED):
+        start = time.perf_counter()
+        trial()
+        wait_for(device)
+        seconds.append(time.perf_counter() - start)
+    return torch.tensor(median(seconds[2:]), device=device)
 
 
 def _undo(networks: list[Segmenter | Classifier]) -> None:

@@ -257,8 +257,8 @@ def test_the_golden_image_allows_for_what_a_precision_changes(material: Material
             picture(tmp_path / "bundle/golden/labels_fp32.png") == picture(tmp_path / "bundle/golden/labels_int8.png")
         ).mean()
     )
-    assert golden["min_pixel_agreement"]["fp32"] == pytest.approx(parity.engine_fp32.min_pixel_agreement)
-    assert golden["min_pixel_agreement"]["int8"] == pytest.approx(own + parity.int8.min_pixel_agreement - 1)
+    assert golden.min_pixel_agreement["fp32"] == pytest.approx(parity.engine_fp32.min_pixel_agreement)
+    assert golden.min_pixel_agreement["int8"] == pytest.approx(own + parity.int8.min_pixel_agreement - 1)
     assert (picture(tmp_path / "bundle/golden/image.png") == picture(sample.image)).all()
 
 
