@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.record import begun
 from pipeline.data.classes import IGNORE_INDEX, ClassTable
 from pipeline.data.files import write_json
-from pipeline.data.labels import read_labels
+from pipeline.data.images import read_labels
 from pipeline.data.samples import read_samples
 from pipeline.inspection.scores import find_mistakes, mistake_score
 from pipeline.inspection.teacher import Teacher

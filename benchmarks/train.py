@@ -167,7 +167,7 @@ def random_batch(case: Case) -> TrainingBatch:
     return TrainingBatch(images, labels, strengths, [""] * case.batch_size)
 
 
-def our_step(case: Case, fabric: Fabric) -> tuple[Callable[[TrainingBatch], object], SupervisedObjective]:
+def our_step(case: Case, fabric: Fabric) -> tuple[Callable[[TrainingBatch], Any], SupervisedObjective]:
     """What trains a batch, as the loop does it, and the objective that is trained."""
     student, teacher = _networks(case)
     if case.method == "none":
@@ -177,7 +177,7 @@ def our_step(case: Case, fabric: Fabric) -> tuple[Callable[[TrainingBatch], obje
         fold_batchnorms(teacher)
         method = method_class(case.method)(method_class(case.method).Params(), student, teacher, case.steps)
         objective = DistillationObjective(
-            student, teacher, {case.method: method}, {case.method: WEIGHTS[case.method]}, PLAIN_TASK
+            student, teacher, {case.method: method}, {case.method: WEIGHTS.get(case.method, 1.0)}, PLAIN_TASK
         )
     stepper = stepper_of(objective, fabric)
     return lambda batch: stepper.step(0, [batch]), objective

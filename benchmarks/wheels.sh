@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fetch what benchmarks/gpu.sh needs beside PyTorch, torchvision, timm, lightning and what these bring, in the versions of the
+# Fetch what benchmarks/gpu.md needs beside PyTorch, torchvision, timm, lightning and what these bring, in the versions of the
 # lock:  benchmarks/wheels.sh FOLDER   (PYTHON_VERSION=3.12: that of the machine). About 115 MB: the folder may travel in pieces.
 set -euo pipefail
 cd "$(dirname "$0")/.."

@@ -1,6 +1,9 @@
 """Bilinear resizing and adaptive pooling, as matrix products where PyTorch's own forms will not do."""
 
+from functools import lru_cache
+
 import torch
+import torch.fx
 import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
@@ -20,8 +23,8 @@ def bilinear(maps: Float[Tensor, "n c h w"], height: int, width: int) -> Float[T
 
 def bilinear_products(maps: Float[Tensor, "n c h w"], height: int, width: int) -> Float[Tensor, "n c H W"]:
     """The same as two matrix products. The second is the large one, so it is that over fewer cells."""
-    rows = bilinear_weights(maps.shape[-2], height, maps.device).to(maps)
-    columns = bilinear_weights(maps.shape[-1], width, maps.device).to(maps)
+    rows = weights_for(maps, "bilinear", maps.shape[-2], height)
+    columns = weights_for(maps, "bilinear", maps.shape[-1], width)
     if maps.shape[-2] <= maps.shape[-1]:
         return rows @ (maps @ columns.T)
     return (rows @ maps) @ columns.T
@@ -36,8 +39,8 @@ def bilinear_weights(cells: int, size: int, device: torch.device) -> Float[Tenso
 
 def pool_to_bins(features: Float[Tensor, "n c h w"], bins: int) -> Float[Tensor, "n c b b"]:
     """Adaptive average pooling as two matrix products: PyTorch's own exports as thousands of nodes for uneven bins."""
-    rows = bin_weights(features.shape[-2], bins, features.device).to(features)
-    columns = bin_weights(features.shape[-1], bins, features.device).to(features)
+    rows = weights_for(features, "bins", features.shape[-2], bins)
+    columns = weights_for(features, "bins", features.shape[-1], bins)
     return rows @ features @ columns.T
 
 
@@ -48,3 +51,22 @@ def bin_weights(cells: int, bins: int, device: torch.device) -> Float[Tensor, "b
     cell = torch.arange(cells, device=device)
     inside = (cell >= start[:, None]) & (cell < stop[:, None])
     return inside.double() / inside.sum(dim=1, keepdim=True)
+
+
+def weights_for(maps: Tensor, kind: str, cells: int, size: int) -> Float[Tensor, "size cells"]:
+    """Return one of WEIGHTS on the maps' device and in their type; built once, since it is needed in every forward."""
+    if torch.compiler.is_compiling():  # a compiler or an exporter follows how it is made
+        return WEIGHTS[kind](cells, size, maps.device).to(maps)
+    return kept_weights(kind, cells, size, maps.device, maps.dtype)
+
+
+torch.fx.wrap("weights_for")  # in a folded network this stays one call
+
+
+@lru_cache(maxsize=256)
+def kept_weights(kind: str, cells: int, size: int, device: torch.device, dtype: torch.dtype) -> Tensor:
+    with torch.inference_mode(False):  # what is made for an evaluation may be needed in a training
+        return WEIGHTS[kind](cells, size, device).to(dtype)
+
+
+WEIGHTS = {"bilinear": bilinear_weights, "bins": bin_weights}

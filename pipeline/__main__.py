@@ -22,6 +22,7 @@ PROFILES = ROOT / "profiles"
 COMMANDS = {
     "stages": "pipeline.dvc_file",
     "doctor": "pipeline.doctor",
+    "plan": "pipeline.plan.command",
     "compare": "pipeline.comparison.compare",
     "inspect": "pipeline.inspection.command",
     "predict": "segdistill_runtime.predict",
@@ -39,6 +40,7 @@ COMMANDS = {
     "bench curation": "benchmarks.curation",
     "bench data": "benchmarks.data",
     "bench determinism": "benchmarks.determinism",
+    "bench gpu": "benchmarks.gpu",
     "bench growth": "benchmarks.growth",
     "bench mistakes": "benchmarks.mistakes",
     "bench shifts": "benchmarks.shifts",
@@ -48,7 +50,7 @@ COMMANDS = {
 """Each names a module with `run(arguments)`, and `add_arguments(parser)` if it takes any; its docstring is the help."""
 
 IN_PROFILE = {
-    "stages", "compare", "inspect", "compare-releases", "publish", "recover", "link-data", "bench data",
+    "stages", "plan", "compare", "inspect", "compare-releases", "publish", "recover", "link-data", "bench data",
     "bench mistakes", "bench shifts", "bench slot",
 }  # fmt: skip
 """These read or write the files of a profile, so they take --profile."""

@@ -92,10 +92,6 @@ CHECKS = (  # name, whether `make demo` needs it, purpose, answer
 )
 
 
-def add_arguments(_: argparse.ArgumentParser) -> None:
-    """Take none."""
-
-
 def run(_: argparse.Namespace) -> None:
     missing = []
     for name, needed, purpose, answer in CHECKS:

@@ -2,6 +2,7 @@
 
 import ctypes
 import sys
+from collections.abc import Iterator
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -10,6 +11,7 @@ from segdistill_runtime.errors import NotAvailable
 
 NAMES = ("libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0", "libcudart.so")
 TO_DEVICE, TO_HOST = 1, 2  # cudaMemcpyKind
+DRIVERS = Path("/proc/driver/nvidia/version"), Path("/sys/module/nvgpu")  # of a PC and of a Jetson
 CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76  # cudaDeviceAttr
 
 
@@ -17,10 +19,24 @@ class CudaRuntime:
     """Memory and one stream of the first GPU; a call that fails raises NotAvailable."""
 
     def __init__(self) -> None:
-        self.cudart = _load_library()
-        self.cudart.cudaGetErrorString.restype = ctypes.c_char_p
+        """Take the first library that can work with the driver: several versions may be installed."""
         self.stream = ctypes.c_void_p()
-        self._call("cudaStreamCreate", ctypes.byref(self.stream))
+        reasons = []
+        for self.cudart in _libraries():
+            self.cudart.cudaGetErrorString.restype = ctypes.c_char_p
+            try:
+                self._call("cudaStreamCreate", ctypes.byref(self.stream))
+                return
+            except NotAvailable as error:
+                reasons.append(str(error))
+        if not reasons:
+            raise NotAvailable(
+                f"no CUDA runtime library ({', '.join(NAMES)}) was found: install CUDA, or add its folder to "
+                f"LD_LIBRARY_PATH"
+            )
+        if not any(driver.exists() for driver in DRIVERS):
+            raise NotAvailable("there is no CUDA device here: no NVIDIA driver is loaded")
+        raise NotAvailable(f"{'; '.join(dict.fromkeys(reasons))}; the driver may be too old for this CUDA: update it")
 
     def capability(self) -> str:
         """Such as SM87."""
@@ -56,12 +72,9 @@ class CudaRuntime:
             raise NotAvailable(f"{function} failed: {said.decode() if said else f'error {status}'}")
 
 
-def _load_library() -> ctypes.CDLL:
+def _libraries() -> Iterator[ctypes.CDLL]:
     folders = (Path("/usr/local/cuda/lib64"), *(Path(entry) / "nvidia" for entry in sys.path if entry))
     found = (str(path) for folder in folders if folder.is_dir() for path in sorted(folder.glob("**/libcudart.so*")))
     for candidate in chain(NAMES, found):
         with suppress(OSError):  # not there, or of another system; the next may do
-            return ctypes.CDLL(candidate)
-    raise NotAvailable(
-        f"no CUDA runtime library ({', '.join(NAMES)}) was found: install CUDA, or add its folder to LD_LIBRARY_PATH"
-    )
+            yield ctypes.CDLL(candidate)

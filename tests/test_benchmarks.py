@@ -15,6 +15,7 @@ import pytest
 import torch
 
 from benchmarks.determinism import train
+from benchmarks.gpu import attempt
 from benchmarks.plain import PlainCWD, PlainGDD, PlainStep
 from benchmarks.slot import ahead, run_slot, table, trainings
 from benchmarks.train import Case, compared
@@ -112,6 +113,30 @@ def test_a_slot_trains_the_table(tmp_path: Path) -> None:
     assert "everything is trained and judged" in done.stdout
     (report,) = (tmp_path / "out/reports/comparison/pspnet_r18").iterdir()
     assert {"README.md", "comparison.json", "gains.png"} <= {file.name for file in report.iterdir()}
+
+
+@pytest.mark.smoke
+def test_the_gpu_slot_runs_dry(tmp_path: Path) -> None:
+    """All items but the tests, which this suite runs itself; then the trainings of a profile, and nothing twice."""
+    profile = tmp_path / "profile"
+    write_small_profile(profile, ["pspnet_r18"])
+    items = ["facts", "waits", "against_cpu", "speed", "determinism", "runtimes"]
+    command = [sys.executable, "-m", "pipeline", "bench", "gpu", "--items", *items, "--seconds", "900"]
+    command += ["--train", str(profile), "--state", str(tmp_path / "state"), "--out", str(tmp_path / "out")]
+    first, second = (subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False) for _ in range(2))
+    assert first.returncode == 0, first.stderr[-2000:]
+    records = {name: json.loads((tmp_path / f"out/{name}.json").read_text()) for name in items}
+    assert {name: record["status"] for name, record in records.items()} == dict.fromkeys(items, "done")
+    assert records["determinism"]["result"]["same_bytes"]
+    assert records["runtimes"]["result"]["onnxruntime"]["equal_pixels"] > 0.999
+    assert set(records["waits"]["result"]) == set(METHODS)
+    assert (tmp_path / "out/artifacts/students/pspnet_r18/checkpoint.safetensors").is_file()
+    assert second.stdout.count("done in an earlier slot") == len(items)
+
+
+def test_an_item_that_fails_or_hangs_does_not_end_the_slot() -> None:
+    assert attempt("broken", lambda: 1 / 0, 5)["status"] == "failed"  # type: ignore[reportArgumentType]
+    assert attempt("slow", lambda: time.sleep(60), 0.2)["status"] == "out of time"  # type: ignore[reportArgumentType]
 
 
 def test_the_table_has_every_baseline() -> None:

@@ -68,8 +68,8 @@ def test_closure_follows_imports_and_leaves_out_what_is_idle() -> None:
 
 
 def test_a_registry_entry_is_a_module() -> None:
-    assert closure(["pipeline.errors:ParamsError", "pipeline.data.labels:anything"]) == closure(
-        ["pipeline.data.labels"]
+    assert closure(["pipeline.errors:ParamsError", "pipeline.data.images:anything"]) == closure(
+        ["pipeline.data.images"]
     )
 
 
@@ -106,5 +106,5 @@ def _dotted(file: Path) -> str:
 
 def test_imports_inside_functions_are_seen(tmp_path: Path) -> None:
     file = tmp_path / "late.py"
-    file.write_text("def f():\n    from pipeline.data import labels\n    import pipeline.cli\n")
-    assert direct_imports(file) == {ROOT / "pipeline/data/labels.py", ROOT / "pipeline/cli.py"}
+    file.write_text("def f():\n    from pipeline.data import images\n    import pipeline.cli\n")
+    assert direct_imports(file) == {ROOT / "pipeline/data/images.py", ROOT / "pipeline/cli.py"}

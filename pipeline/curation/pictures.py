@@ -15,8 +15,7 @@ from pipeline.curation.findings import Findings
 from pipeline.curation.rule import all_rules
 from pipeline.data.classes import ClassTable
 from pipeline.data.files import replacing
-from pipeline.data.images import ImageError, read_image
-from pipeline.data.labels import read_labels
+from pipeline.data.images import ImageError, read_image, read_labels
 from pipeline.data.samples import Sample
 
 PAIRS, SAMPLES = 6, 3  # findings that are shown, the first ones: of images that look the same, of every other rule

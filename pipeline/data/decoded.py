@@ -10,8 +10,7 @@ import numpy as np
 
 from pipeline.data.classes import ClassTable
 from pipeline.data.files import DiskFull, replacing
-from pipeline.data.images import ImageError, image_size, read_image
-from pipeline.data.labels import read_labels
+from pipeline.data.images import ImageError, image_size, read_image, read_labels
 from pipeline.data.samples import Sample
 
 Pair = tuple[np.ndarray, np.ndarray]

@@ -68,7 +68,7 @@ def write_json(path: Path, value: object) -> None:
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
-def write_csv(path: Path, rows: Iterable[Sequence[str]]) -> None:
+def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
     """Write CSV atomically; the first row is the header."""
     text = io.StringIO()
     csv.writer(text, lineterminator="\n").writerows(rows)

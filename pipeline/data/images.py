@@ -11,6 +11,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from pipeline.data.classes import IGNORE_INDEX, ClassTable
+from pipeline.data.samples import Sample
 from pipeline.errors import DatasetError
 
 READ_ERRORS = (OSError, UnidentifiedImageError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError)
@@ -72,6 +74,19 @@ def _listed_bytes(path: Path, listed: str) -> io.BytesIO:
             f"nothing to do, `dvc repro --force prepare`"
         )
     return io.BytesIO(content)
+
+
+def read_labels(sample: Sample, classes: ClassTable) -> np.ndarray:
+    """Read the train ids of a sample, uint8 (H, W); all IGNORE_INDEX where it has no mask."""
+    if sample.mask is None:
+        width, height = image_size(sample.image)
+        return np.full((height, width), IGNORE_INDEX, dtype=np.uint8)
+    return read_train_ids(sample.mask, classes, sample.mask_sha256)
+
+
+def read_train_ids(mask: Path, classes: ClassTable, listed: str = "") -> np.ndarray:
+    """Read the train ids of a mask of the dataset, uint8 (H, W); `listed` as of `read_image`."""
+    return classes.to_train_ids(read_mask(mask, listed))
 
 
 def write_mask(path: Path, mask: np.ndarray) -> None:

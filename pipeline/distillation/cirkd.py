@@ -18,6 +18,9 @@ TeacherMaps = Float[Tensor, "n b h w"]
 Cells = Float[Tensor, "cells b"]
 
 
+CELLS_AT_ONCE = 2048
+
+
 class CIRKDMiniBatch(Method):
     """How similar a cell is to all cells of another image must be as in the teacher; channels may differ in number."""
 
@@ -164,7 +167,24 @@ def _push(queue: Float[Tensor, "length b"], position: Int64[Tensor, ""], rows: F
 @at_least_float32
 def memory_divergence(student: Cells, teacher: Cells, memory: Float[Tensor, "m b"], temperature: float) -> Scalar:
     """KL(teacher || student) between softmaxes over the similarities to the memory, averaged over the cells."""
-    log_student, log_teacher = (
-        F.log_softmax(F.normalize(cells, dim=1) @ memory.T / temperature, dim=1) for cells in (student, teacher)
-    )
-    return F.kl_div(log_student, log_teacher, log_target=True, reduction="sum") / max(1, len(student))
+    directions = F.normalize(student, dim=1), F.normalize(teacher, dim=1)
+    return _DivergenceSum.apply(*directions, memory, temperature) / max(1, len(student))
+
+
+class _DivergenceSum(torch.autograd.Function):
+    """Some cells at a time, each with its gradient at once: the similarities of all would take tens of gigabytes."""
+
+    @staticmethod
+    def forward(ctx: Any, student: Cells, teacher: Cells, memory: Tensor, temperature: float) -> Tensor:
+        total, gradient = student.new_zeros(()), torch.empty_like(student)
+        parts = (cells.split(CELLS_AT_ONCE) for cells in (student, teacher, gradient))
+        for *directions, of_part in zip(*parts, strict=True):
+            ours, theirs = (F.log_softmax(cells @ memory.T / temperature, dim=1) for cells in directions)
+            total += F.kl_div(ours, theirs, log_target=True, reduction="sum")
+            of_part.copy_((ours.exp() - theirs.exp()) @ memory / temperature)
+        ctx.save_for_backward(gradient)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, of_total: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[reportIncompatibleMethodOverride]
+        return of_total * ctx.saved_tensors[0], None, None, None

@@ -5,7 +5,7 @@ and the form on class maps are our choice, after a project that builds on it.
 """
 
 from collections.abc import Callable
-from functools import cache, partial
+from functools import partial
 from math import sqrt
 from typing import Any, NamedTuple
 
@@ -101,6 +101,7 @@ class KnowledgeDiffusion(nn.Module):
         self.adapter = NoiseAdapter(channels)
         self.project = nn.Sequential(*_conv_norm(channels, channels))
         self.distance = distance
+        self.factors = denoising_steps()
         self.register_buffer("alphas", noise_schedule(), persistent=False)
 
     def forward(self, student: Maps, teacher: TeacherMaps) -> Scalar:
@@ -131,7 +132,7 @@ class KnowledgeDiffusion(nn.Module):
         """Five deterministic steps (DDIM), and a projection."""
         kept = self.adapter(translated)
         latent = kept * translated + (1 - kept) * noise
-        for step, (of_latent, of_noise) in zip(SAMPLED_STEPS, denoising_steps(), strict=True):
+        for step, (of_latent, of_noise) in zip(SAMPLED_STEPS, self.factors, strict=True):
             predicted = self.denoiser(latent, torch.full((len(latent),), step, device=latent.device))
             latent = (of_latent * latent).add(predicted, alpha=of_noise)
         return self.project(latent)
@@ -183,7 +184,6 @@ def _noise_like(maps: Maps) -> Maps:
     return torch.randn_like(maps.permute(0, 2, 3, 1), dtype=kind).permute(0, 3, 1, 2)
 
 
-@cache
 def denoising_steps() -> list[tuple[float, float]]:
     """DDIM's step for each of SAMPLED_STEPS, multiplied out to factors of the latent and of the noise predicted in it.
 

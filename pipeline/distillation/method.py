@@ -1,22 +1,20 @@
 """What every distillation method is made of: its base class and parameters, and what several of them share."""
 
 import functools
-import json
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import fields
 from typing import Any, ClassVar, ParamSpec, TypeVar
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float, Int64
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ValidationError
 from torch import Tensor, nn
 
 from models.segmenter import SegmentationOutput, Segmenter
 from pipeline.distillation import METHODS
 from pipeline.errors import ParamsError
-from pipeline.params.sections import nearest, section
+from pipeline.params.sections import complaints, nearest, read_section, section
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -42,6 +40,7 @@ class Method(nn.Module):
     """
 
     Params: ClassVar[type] = NoParams
+    shares: int = 1  # in which each batch comes, for losses that are sums over it
     needs_auxiliary_heads: ClassVar[bool] = False  # where no method needs it, the teacher's is taken off
 
     def __init__(self, params: Any, student: Segmenter, teacher: Segmenter, iterations: int):
@@ -53,6 +52,9 @@ class Method(nn.Module):
 
     def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         raise NotImplementedError
+
+    def advance(self) -> None:
+        """Hear that an update is done."""
 
 
 class BackboneMethod(Method):
@@ -112,22 +114,13 @@ def method_class(name: str) -> type[Method]:
 
 def method_params(name: str, values: Mapping[str, Any]) -> Any:
     """Check a method's section of params.yaml and fill in its defaults; ParamsError with all complaints at once."""
-    kind = method_class(name).Params
     try:
-        return TypeAdapter(kind).validate_json(json.dumps(values))  # strict, but JSON's 1 is a float where one is asked
+        return read_section(method_class(name).Params, values)
     except ValidationError as error:
-        known = [field.name for field in fields(kind)]  # type: ignore[reportArgumentType]: a section
-        complaints = "\n".join(f"  {_complaint(name, known, each)}" for each in error.errors())
-        raise ParamsError(f"methods.{name} of params.yaml is not valid:\n{complaints}") from error
+        said = complaints(error, f"methods.{name}")
+        raise ParamsError(f"methods.{name} of params.yaml is not valid:\n{said}") from error
 
 
 def run_methods(names: Iterable[str], values: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     """Check the parameters of the methods that a run uses; `values` is section `methods` of params.yaml."""
     return {name: method_params(name, values.get(name, {})) for name in names}
-
-
-def _complaint(name: str, known: list[str], error: Any) -> str:
-    where = ".".join(["methods", name, *map(str, error["loc"])])
-    if error["type"] == "unexpected_keyword_argument":
-        return f"{where}: unknown key{nearest(str(error['loc'][-1]), known)}"
-    return f"{where}: {error['msg'].removeprefix('Value error, ')} (got {error['input']!r})"

@@ -37,6 +37,14 @@ class DistillationObjective(SupervisedObjective):
         # A method's layers may have a far longer gradient: under one limit they would shorten the student's steps.
         return [self.network, *(method for method in self.methods.values() if any(True for _ in method.parameters()))]
 
+    def divide(self, shares: int) -> None:
+        for method in self.methods.values():
+            method.shares = shares  # type: ignore[reportArgumentType]
+
+    def advance(self) -> None:
+        for method in self.methods.values():
+            method.advance()  # type: ignore[reportCallIssue]
+
     def compare(self, image: Float[Tensor, "n 3 H W"], labels: Labels) -> Loss:
         with torch.no_grad():
             teacher = self.teacher(image, self.task.image_scale)

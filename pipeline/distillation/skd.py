@@ -4,15 +4,14 @@ import torch.nn.functional as F
 
 from pipeline.distillation.method import CellLabels, Logits, Maps, Method, Output, Scalar, TeacherMaps, at_least_float32
 from pipeline.params.sections import Count, section
-from pipeline.training.processes import process_count
 
 
 class SKDPixel(Method):
     """Cross-entropy with the teacher's class distribution as the label."""
 
     def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
-        # The gradients of several processes are averaged: without the factor it would not grow with the whole batch.
-        return process_count() * soft_cross_entropy(student.logits, teacher.logits)
+        # The gradients of the shares are averaged: without the factor it would not grow with the whole batch.
+        return self.shares * soft_cross_entropy(student.logits, teacher.logits)
 
 
 class SKDPair(Method):

@@ -9,8 +9,7 @@ from rich.progress import track
 
 from pipeline.data.classes import ClassTable
 from pipeline.data.files import replacing
-from pipeline.data.images import ImageError, image_size, read_mask, write_mask
-from pipeline.data.labels import read_labels
+from pipeline.data.images import ImageError, image_size, read_labels, read_mask, write_mask
 from pipeline.data.samples import Decision, read_decisions
 from pipeline.errors import ArtifactError
 from pipeline.inspection.records import TEACHER, InspectedSample, write_inspected

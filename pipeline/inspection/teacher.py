@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float, UInt8
 from torch import Tensor
 
-from models.checkpoint import load_checkpoint
+from models.checkpoint import load_for_inference
 from models.resize import bilinear
 from pipeline.data.dataset import evaluation_batches, network_input
 from pipeline.data.samples import Sample
@@ -31,16 +31,13 @@ class Teacher:
     """A checkpoint in float32, on the GPU where there is one."""
 
     def __init__(self, checkpoint: Path, class_names: Sequence[str], threads: int):
-        torch.set_num_threads(threads)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        segmenter, design, _ = load_checkpoint(checkpoint)
+        self.segmenter, design, self.device = load_for_inference(checkpoint, threads)
         if list(design.class_names) != list(class_names):
             raise ArtifactError(
                 f"{checkpoint} was trained for the classes {', '.join(design.class_names)}; the dataset has "
                 f"{', '.join(class_names)}. Run `dvc repro` to train it again"
             )
-        segmenter.auxiliary_head = None
-        self.segmenter = segmenter.to(memory_format=torch.channels_last).to(self.device)  # type: ignore[reportCallIssue]
+        self.segmenter.auxiliary_head = None
 
     def look_at(
         self, samples: Sequence[Sample], batch_size: int, labels_of: Callable[[Sample], np.ndarray]

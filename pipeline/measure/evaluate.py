@@ -1,7 +1,5 @@
 """Judge a checkpoint on whole images of one split."""
 
-import csv
-import io
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,9 +10,8 @@ from rich.progress import track
 from models.checkpoint import load_checkpoint
 from pipeline.data.classes import ClassTable
 from pipeline.data.dataset import evaluation_batches
-from pipeline.data.files import replacing, write_text
-from pipeline.data.images import read_mask, write_mask
-from pipeline.data.labels import read_labels
+from pipeline.data.files import replacing, write_csv
+from pipeline.data.images import read_labels, read_mask, write_mask
 from pipeline.data.samples import Sample, read_samples
 from pipeline.measure.accuracy import ConfusionMatrix
 from pipeline.measure.cost import deployed_parameters, multiply_accumulates
@@ -55,8 +52,8 @@ def evaluate_checkpoint(
     segmenter, design, recorded = load_checkpoint(checkpoint)
     iou = confusion.iou_per_class()
     named = ([name, *counts] for name, counts in zip(table.names, confusion.counts.tolist(), strict=True))
-    _write_rows(out / "confusion.csv", [["label", *table.names], *named])
-    _write_rows(out / "per_image.csv", [["id", "miou", "pixel_accuracy"], *per_image])
+    write_csv(out / "confusion.csv", [["label", *table.names], *named])
+    write_csv(out / "per_image.csv", [["id", "miou", "pixel_accuracy"], *per_image])
     save_confusion(confusion.counts, table.names, out / "confusion.png")
     save_iou_bars(iou, table, out / "iou_per_class.png")
     evaluation_record = Evaluation(
@@ -103,9 +100,3 @@ def score_predictions(
         scores = (single.miou(), single.pixel_accuracy())
         rows.append([sample.id, *("" if math.isnan(score) else f"{score:.6f}" for score in scores)])
     return whole, rows
-
-
-def _write_rows(path: Path, rows: Sequence[Sequence[object]]) -> None:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows(rows)
-    write_text(path, text.getvalue())

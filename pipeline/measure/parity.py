@@ -8,8 +8,7 @@ from rich.progress import track
 
 from pipeline.data.boundaries import near_boundary
 from pipeline.data.classes import ClassTable
-from pipeline.data.images import image_size, read_image, read_mask
-from pipeline.data.labels import read_labels
+from pipeline.data.images import image_size, read_image, read_labels, read_mask
 from pipeline.data.samples import Sample
 from pipeline.errors import ArtifactError
 from pipeline.measure.accuracy import ConfusionMatrix

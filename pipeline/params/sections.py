@@ -69,6 +69,18 @@ def read_section(kind: Any, given: Any) -> Any:
         raise ValidationError.from_exception_data(error.title, lines) from error
 
 
+def complaints(error: ValidationError, section: str = "") -> str:
+    """Say what is wrong with a section: one indented line for each value, with its path."""
+    lines = []
+    for each in error.errors():
+        path = [section, *(str(part) for part in each["loc"] if part != "[key]")]
+        where = ".".join(filter(None, path)) or "(whole file)"
+        told = "" if isinstance(each["input"], dict) or each["type"] == "missing" else f" (got {each['input']!r})"
+        what = "missing" if each["type"] == "missing" else each["msg"].removeprefix("Value error, ")
+        lines.append(f"  {where}: {what}{told}")
+    return "\n".join(lines)
+
+
 def known_keys(kind: Any) -> set[str]:
     """Return the names of all fields in a section and those in it."""
     if is_dataclass(kind):

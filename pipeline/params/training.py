@@ -57,7 +57,7 @@ class TrainingParams:
     cross_entropy_mean: Literal["all_pixels", "labelled_pixels"] = "all_pixels"  # mmseg 0.20, as GDD was tuned
     class_balance: Fraction = 0.0  # a pixel counts as its class's frequency ** -this; 0: all pixels count the same
     accumulate: Count = 1  # parts of a batch that are differentiated one after the other, to save memory
-    precision: Literal["fp32", "bf16", "fp16", "auto"] = "auto"  # auto: bf16 where the device computes in it, else fp32
+    precision: Literal["fp32", "bf16", "fp16", "auto"] = "auto"  # auto: bf16 where there is, else fp16 (GPU), fp32
     compile: Literal["auto", "always", "never"] = "auto"  # torch.compile; auto: on a GPU, if a trial finds it faster
     deterministic: bool = False  # the same bytes every time on a GPU too (a CPU does so anyway); slower
     devices: Count | Literal["auto"] = "auto"  # GPUs, or processes on a CPU; auto: all GPUs, or one process

@@ -27,7 +27,7 @@ from pipeline.params.deployment import (
     ReportParams,
 )
 from pipeline.params.runs import MethodName, RunParams, TeacherParams
-from pipeline.params.sections import Name, nearest, read_section, section
+from pipeline.params.sections import Name, complaints, nearest, read_section, section
 from pipeline.params.training import PretrainingParams, TrainingParams
 
 RECIPE = ("network", "prune", "iterations", "learning_rate", "seed")
@@ -150,8 +150,7 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     try:
         params: Params = read_section(Params, _with_recipes(tree))
     except ValidationError as error:
-        lines = "\n".join(f"  {_complaint(e)}" for e in error.errors())
-        raise ParamsError(f"{path} is not valid:\n{lines}") from error
+        raise ParamsError(f"{path} is not valid:\n{complaints(error)}") from error
     plain = (name for name, run in params.runs.items() if not run.has_teacher and not run.prune.prunes)
     return replace(
         params,
@@ -205,11 +204,3 @@ def _with_baseline(name: str, runs: Mapping[str, RunParams]) -> RunParams:
     raise ParamsError(
         f"runs.{name}: no run without a teacher has the same {', '.join(RECIPE)}; add one, as the baseline of its gain"
     )
-
-
-def _complaint(error: Any) -> str:
-    where = ".".join(str(part) for part in error["loc"] if part != "[key]") or "(whole file)"
-    if error["type"] == "missing":
-        return f"{where}: missing"
-    value = "" if isinstance(error["input"], dict) else f" (got {error['input']!r})"
-    return f"{where}: {error['msg'].removeprefix('Value error, ')}{value}"

@@ -7,8 +7,7 @@ from pathlib import Path
 from rich.progress import track
 
 from pipeline.data.classes import ClassTable
-from pipeline.data.images import read_image
-from pipeline.data.labels import read_labels
+from pipeline.data.images import read_image, read_labels
 from pipeline.data.samples import Sample
 from pipeline.measure.parity import Agreement, complaints
 from pipeline.params.deployment import BudgetParams

@@ -162,7 +162,8 @@ def _fine_tune(
 ) -> None:
     """Train on with rounding, in place, with the run's own losses; resumes after an interruption."""
     run, tuning = inputs.run, inputs.quantization.fine_tuning
-    training = replace(inputs.training, precision="fp32", compile="never")  # bf16 would round what int8 is to round
+    # In bf16 it would round what int8 is to round. Several processes would repeat the whole stage.
+    training = replace(inputs.training, precision="fp32", compile="never", devices=1)
     fabric = launch(training.devices, training.precision, training.deterministic)
     files = {"checkpoint": inputs.checkpoint, "samples": inputs.samples}
     if run.has_teacher:

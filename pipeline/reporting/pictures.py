@@ -11,8 +11,7 @@ from matplotlib.patches import Patch
 from PIL import Image
 
 from pipeline.data.classes import ClassTable
-from pipeline.data.images import ImageError, read_image, read_mask
-from pipeline.data.labels import read_train_ids
+from pipeline.data.images import ImageError, read_image, read_mask, read_train_ids
 from pipeline.data.samples import Sample
 from pipeline.errors import ArtifactError
 from pipeline.inspection.records import InspectedSample

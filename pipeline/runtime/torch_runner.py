@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.checkpoint import load_checkpoint
+from models.checkpoint import load_for_inference
 from models.export_wrappers import LabelsGraph
 from segdistill_runtime.errors import NotAvailable
 from segdistill_runtime.runner import Runner
@@ -19,12 +19,9 @@ class TorchRunner(Runner):
     name = "pytorch_eager"
 
     def __init__(self, checkpoint: Path, threads: int):
-        torch.set_num_threads(threads)
-        self.device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+        segmenter, _, self.device = load_for_inference(checkpoint, threads)
         self.provider = self.device.type
-        segmenter, _, _ = load_checkpoint(checkpoint)
-        graph = LabelsGraph(segmenter.to(memory_format=torch.channels_last))  # type: ignore[reportCallIssue]
-        self.graph = graph.to(self.device)
+        self.graph = LabelsGraph(segmenter)
 
     def close(self) -> None:
         del self.graph

@@ -48,6 +48,9 @@ def launch(devices: int | Literal["auto"], precision: str, deterministic: bool) 
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS has no such form
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    if kind == "cuda":
+        torch.backends.cudnn.benchmark = not deterministic  # tries each convolution's kernels at its first call
+        torch.set_float32_matmul_precision("high")  # TF32, as convolutions have by default; for training only
     if kind == "cpu" and sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         # Keep what a step frees: its large tensors otherwise come from the system anew each time, page by page.
         libc = ctypes.CDLL(None)
@@ -68,11 +71,11 @@ def wait_for(device: torch.device) -> None:
 
 
 def resolved_precision(precision: str, kind: str) -> str:
-    """fp32, bf16 or fp16; `auto` is bf16 where the device multiplies in it."""
+    """fp32, bf16 or fp16; `auto` is bf16 where the device multiplies in it, fp16 on older GPUs."""
     if precision != "auto":
         return precision
     if kind == "cuda":
-        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
     capabilities = torch.cpu.get_capabilities()
     return "bf16" if capabilities.get("avx512_bf16") or capabilities.get("amx_bf16") else "fp32"
 

@@ -41,6 +41,7 @@ def fit(
         MachineError: the batch cannot be shared evenly, DOT is asked for in fp16, or /dev/shm is too small.
     """
     shard = _shard(training, fabric)
+    objective.divide(shard.parts * shard.processes)
     objective.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[reportCallIssue]
     if fabric.world_size > 1:
         use_sync_batchnorm(objective, fabric.device.type)

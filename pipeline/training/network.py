@@ -24,8 +24,7 @@ def new_network(
     `pretrained` is the folder of stage pretrain, for networks that begin with its backbone. ArtifactError if the file
     of the weights is missing or has another hash than the parameters say.
     """
-    own = {name: value for name, value in vars(network).items() if name != "weights"}
-    design, weights, path = Design(**own, class_names=tuple(classes.names)), network.weights, None
+    design, weights, path = design_of(network, tuple(classes.names)), network.weights, None
     beginning = {"none": "none (trained from scratch)", "timm": "timm, ImageNet"}.get(weights.source, "")
     if weights.source == "file":
         path, beginning = Path(weights.file), f"file {Path(weights.file).name} (sha256 {weights.sha256[:12]})"
@@ -38,6 +37,11 @@ def new_network(
     if path is not None:
         load_backbone_weights(segmenter.backbone, path)
     return segmenter, design, beginning
+
+
+def design_of(network: NetworkParams, class_names: tuple[str, ...]) -> Design:
+    own = {name: value for name, value in vars(network).items() if name != "weights"}
+    return Design(**own, class_names=class_names)
 
 
 def trained_network(path: Path, class_names: tuple[str, ...]) -> tuple[Segmenter, Design]:

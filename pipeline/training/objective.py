@@ -65,6 +65,12 @@ class Objective(nn.Module, ABC):
     def compare(self, image: Float[Tensor, "n 3 H W"], labels: Int64[Tensor, "n H W"]) -> Loss:
         """The loss of RGB in 0..1."""
 
+    def divide(self, shares: int) -> None:
+        """Hear in how many shares each batch comes: the processes, times the parts of `accumulate`."""
+
+    def advance(self) -> None:
+        """Hear that an update is done: what changes over a training counts updates, not calls of `forward`."""
+
     def grad_clip_groups(self) -> list[nn.Module]:
         """Parts whose gradient norm is clipped each for itself; together they hold all that is trained."""
         return [part for part in self.children() if any(parameter.requires_grad for parameter in part.parameters())]

@@ -109,6 +109,7 @@ class Stepper:
         if not self.scaled:
             self.optimizer.found_inf = (~good).float()  # type: ignore[reportAttributeAccessIssue]: fused optimizers look at it
         self.wrapped.step()
+        self.objective.advance()
         self.guard.record(iteration, torch.stack([loss.total for loss in losses]).mean(), good)
         return losses, good
 

@@ -9,8 +9,7 @@ from PIL import Image
 
 from pipeline.data.decoded import DecodedPairs
 from pipeline.data.files import sha256
-from pipeline.data.images import ImageError, read_image
-from pipeline.data.labels import read_labels
+from pipeline.data.images import ImageError, read_image, read_labels
 from pipeline.data.samples import Sample, read_samples
 from tests.toy import TOY_CLASSES, write_toy_samples
 

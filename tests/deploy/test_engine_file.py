@@ -68,7 +68,7 @@ def test_any_flipped_bit_is_refused(engine: Path, bit: int) -> None:
     flipped = bytearray(PLAN)
     flipped[bit // 8] ^= 1 << bit % 8
     engine.write_bytes(flipped)
-    with pytest.raises(FileRefused, match=r"SHA-256 differs|does not begin like|begins with"):
+    with pytest.raises(FileRefused, match="SHA-256 differs"):
         open_artifact(engine, 1)
 
 
@@ -98,11 +98,8 @@ def test_an_engine_without_a_description_is_refused(engine: Path) -> None:
 
 
 def test_a_description_of_another_package_is_refused(engine: Path) -> None:
-    describe(engine, _description(backend="tensorrt"))
-    with pytest.raises(FileRefused, match="which tensorrt does not write"):
-        read_engine(str(engine), read_file)
     describe(engine, _description(backend="os"))
-    with pytest.raises(FileRefused, match="which os does not write"):
+    with pytest.raises(FileRefused, match="which builds no engines"):
         read_engine(str(engine), read_file)
 
 
@@ -160,5 +157,5 @@ def test_a_sound_engine_needs_a_gpu(tmp_path: Path) -> None:
 @pytest.mark.parametrize("rubbish", [b"", b"rub", b"rubbish"])
 def test_rubbish_is_no_engine(tmp_path: Path, rubbish: bytes) -> None:
     (tmp_path / "x.engine").write_bytes(rubbish)
-    with pytest.raises(FileRefused, match="does not begin like"):
+    with pytest.raises(FileRefused, match="is missing, so nobody can say"):
         open_artifact(tmp_path / "x.engine", 1)

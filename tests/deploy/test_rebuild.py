@@ -204,5 +204,5 @@ def test_a_gpu_that_is_not_there_is_said() -> None:
     if torch.cuda.is_available():
         assert CudaRuntime().capability() == "SM{}{}".format(*torch.cuda.get_device_capability())
         return
-    with pytest.raises(NotAvailable, match=r"cudaStreamCreate failed: .*CUDA|no CUDA runtime library"):
+    with pytest.raises(NotAvailable, match=r"no CUDA device here|no CUDA runtime library"):
         CudaRuntime()

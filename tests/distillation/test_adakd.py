@@ -38,7 +38,12 @@ def test_the_contrast_falls_from_its_value_to_its_negative() -> None:
     teacher, labels = _teacher_with_losses(0.1, 1.5)
     student = random_output(4, 4, 3, 3)._replace(logits=torch.randn(2, 2, 3, 3, dtype=torch.float64))
     output = student._replace(logits=teacher)
-    found = [method(student, output, labels).item() for _ in range(6)]
+    found = []
+    for _ in range(6):
+        calls = [method(student, output, labels).item() for _ in range(2)]  # as with accumulate: 2
+        assert calls[0] == calls[1]
+        found.append(calls[0])
+        method.advance()
     expected = [
         weighted_divergence(student.logits, teacher, image_weights(teacher, labels, contrast)).item()
         for contrast in (1.0, 0.5, 0.0, -0.5, -1.0, -1.0)

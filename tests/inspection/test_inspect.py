@@ -11,8 +11,7 @@ from PIL import Image
 from models.checkpoint import save_checkpoint
 from pipeline.code_digest import ROOT
 from pipeline.data.files import sha256
-from pipeline.data.images import read_image, read_mask
-from pipeline.data.labels import read_train_ids
+from pipeline.data.images import read_image, read_mask, read_train_ids
 from pipeline.data.samples import Decision, Sample, read_samples, write_decisions
 from pipeline.errors import ArtifactError
 from pipeline.inspection.inspect import inspect_dataset

@@ -7,6 +7,7 @@ from torch import nn
 from models import HEADS
 from models.build import Design, build_segmenter
 from models.folding import fold_batchnorms
+from tests.toy import toy_segmenter
 
 
 @pytest.mark.parametrize("architecture", HEADS)
@@ -60,3 +61,10 @@ def test_what_cannot_be_traced_stays() -> None:
 
 def _count(network: nn.Module) -> int:
     return sum(isinstance(module, nn.BatchNorm2d) for module in network.modules())
+
+
+def test_a_folded_head_builds_its_pooling_weights_once() -> None:
+    segmenter = fold_batchnorms(toy_segmenter()[0])
+    calls = [node.target.__name__ for node in segmenter.head.graph.nodes if node.op == "call_function"]  # type: ignore[reportAttributeAccessIssue]
+    assert "arange" not in calls
+    assert calls.count("weights_for") == 8  # rows and columns of four grids

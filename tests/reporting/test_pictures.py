@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.data.images import read_mask
-from pipeline.data.labels import read_labels
+from pipeline.data.images import read_labels, read_mask
 from pipeline.errors import ArtifactError
 from pipeline.reporting.inputs import Inputs, load
 from pipeline.reporting.pictures import MAX_WIDTH, Panel, Row, choose_examples, encode_panel, example_rows

@@ -4,6 +4,7 @@ import fcntl
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from typing import Self
 
 import pytest
 import torch
@@ -13,9 +14,11 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
 
+from models.segmenter import Segmenter
 from pipeline.data.crops import CropDataset, crop_dataset
 from pipeline.data.samples import read_samples
 from pipeline.distillation.gdd import GDD
+from pipeline.distillation.method import Method, NoParams
 from pipeline.distillation.objective import DistillationObjective
 from pipeline.errors import MachineError, TrainingError
 from pipeline.params.training import TrainingParams
@@ -25,6 +28,7 @@ from pipeline.training.objective import SupervisedObjective
 from pipeline.training.optimizer import polynomial_rate
 from pipeline.training.progress import TrainingProgress
 from pipeline.training.resume import scratch_folder, training_identity
+from tests.distillation.outputs import build_method
 from tests.toy import TOY_CLASSES, TOY_TASK, toy_segmenter, toy_training, write_toy_samples
 
 
@@ -69,21 +73,20 @@ def test_the_loss_falls(training: TrainingParams, crops: CropDataset, tmp_path: 
 def test_a_methods_own_long_gradient_does_not_shorten_the_students_steps(
     training: TrainingParams, crops: CropDataset, tmp_path: Path
 ) -> None:
-    class OwnLayerOnly(nn.Module):
+    class OwnLayerOnly(Method):
         """Compares nothing: its gradient is far beyond the limit, and never reaches the student."""
 
-        def __init__(self):
-            super().__init__()
+        def __init__(self, student: Segmenter):
+            super().__init__(NoParams(), student, student, 3)
             self.own = nn.Parameter(torch.zeros(()))
 
         def forward(self, *_: object) -> torch.Tensor:
             return 1e4 * training.max_gradient_norm * self.own
 
     alone, _ = _fit(training, crops, tmp_path / "alone", iterations=3)
-    method = OwnLayerOnly()
-    objective = DistillationObjective(
-        _supervised().network, toy_segmenter()[0], {"own": method}, {"own": 1.0}, TOY_TASK
-    )
+    student = _supervised().network
+    method = OwnLayerOnly(student)
+    objective = DistillationObjective(student, toy_segmenter()[0], {"own": method}, {"own": 1.0}, TOY_TASK)
     together, _ = _fit(training, crops, tmp_path / "together", iterations=3, objective=objective)
     assert method.own < 0  # it did take its steps
     for name, tensor in alone.network.state_dict().items():
@@ -97,10 +100,10 @@ def _distilling() -> DistillationObjective:
     return DistillationObjective(student, teacher, {"gdd": method}, {"gdd": 1.0}, TOY_TASK)
 
 
-class WithoutStatistics(SupervisedObjective):
+class WithoutStatistics(nn.Module):
     """BatchNorm sees one part of a batch at a time, dropout crops for each: without both, parts add up to the whole."""
 
-    def train(self, mode: bool = True) -> "WithoutStatistics":
+    def train(self, mode: bool = True) -> Self:
         super().train(mode)
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d | nn.Dropout2d):
@@ -108,11 +111,27 @@ class WithoutStatistics(SupervisedObjective):
         return self
 
 
-def test_accumulated_parts_are_the_whole_batch(training: TrainingParams, crops: CropDataset, tmp_path: Path) -> None:
+class Alone(WithoutStatistics, SupervisedObjective):
+    pass
+
+
+class WithTeacher(WithoutStatistics, DistillationObjective):
+    pass
+
+
+@pytest.mark.parametrize("method", ["none", "kd", "skd_pixel"])
+def test_accumulated_parts_are_the_whole_batch(
+    training: TrainingParams, crops: CropDataset, tmp_path: Path, method: str
+) -> None:
     curves = []
     for accumulate in (1, 2):
         accumulating = replace(training, batch_size=4, accumulate=accumulate, log_every=1)
-        objective = WithoutStatistics(_supervised().network, TOY_TASK)
+        student = _supervised().network
+        objective = Alone(student, TOY_TASK)
+        if method != "none":
+            teacher = toy_segmenter()[0]
+            chosen = {method: build_method(method, {}, student, teacher, 4)}
+            objective = WithTeacher(student, teacher, chosen, {method: 0.1}, TOY_TASK)
         curves.append(_fit(accumulating, crops, tmp_path / str(accumulate), 4, rate=0.01, objective=objective)[1])
     for whole, accumulated in zip(*curves, strict=True):
         assert accumulated["total"] == pytest.approx(whole["total"], rel=1e-4)

@@ -1,4 +1,4 @@
-"""What must hold on whatever device trains: on a GPU where there is one (benchmarks/gpu.sh runs it), else the CPU."""
+"""What must hold on whatever device trains: on a GPU where there is one (`bench gpu` runs it), else on the CPU."""
 
 import warnings
 from pathlib import Path

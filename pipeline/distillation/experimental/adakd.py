@@ -34,9 +34,11 @@ class AdaKD(Method):
 
     def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         share = (self.iteration / self.ramp_iterations).clamp(max=1)  # stays on the device
-        self.iteration += 1
         weights = image_weights(teacher.logits, labels, self.params.contrast * (1 - 2 * share))
         return weighted_divergence(student.logits, teacher.logits, weights)
+
+    def advance(self) -> None:
+        self.iteration += 1
 
 
 @at_least_float32

@@ -48,19 +48,22 @@ class FAKD(Method):
     def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         self._observe(student.head_features.detach(), labels)
         share = (self.iteration / self.ramp_iterations).clamp(max=1)  # stays on the device
-        self.iteration += 1
         classifier, covariance = self.classifier(), self.params.strength * share * self.covariance
         return augmented_cross_entropy(
             student.head_features, classifier.weight, classifier.bias, teacher.logits, labels, covariance
         )
 
+    def advance(self) -> None:
+        self.iteration += 1
+
     @torch.no_grad()
     @at_least_float32
     def _observe(self, features: Float[Tensor, "n c h w"], labels: CellLabels) -> None:
         """Bring mean and variance of every class up to date with this batch (Chan's parallel formula)."""
-        labelled = labels.flatten() != IGNORE_INDEX
-        cells, flat = features.transpose(0, 1).flatten(1).T[labelled], labels.flatten()[labelled]
-        member = F.one_hot(flat, len(self.count)).to(cells).T
+        cells, flat = features.transpose(0, 1).flatten(1).T, labels.flatten()
+        labelled = flat != IGNORE_INDEX  # as a factor: to select them the host would wait for their number
+        flat = torch.where(labelled, flat, 0)
+        member = (F.one_hot(flat, len(self.count)) * labelled[:, None]).to(cells).T
         new = member.sum(dim=1)
         total = (self.count + new).clamp(min=1)
         new_mean = member @ cells / new.clamp(min=1)[:, None]

@@ -1,0 +1,286 @@
+"""Run all that needs a GPU, in slots of minutes, on a machine without a package index; without a GPU it is a dry run.
+
+Items run one after the other in one process. What fails or takes too long is recorded, and the next one begins.
+Call it again in the next slot: finished and failed items are passed over (--again NAME repeats one), and trainings go
+on from their last checkpoints. benchmarks/gpu.md says what to carry to the machine.
+"""
+
+import argparse
+import contextlib
+import io
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+from unittest.mock import patch
+
+import numpy as np
+import torch
+
+from benchmarks.record import begun
+from benchmarks.slot import ahead, collect, run_slot, trainings
+from benchmarks.train import CLASSES, Case, measure, our_step, random_batch
+from models.build import Design, build_segmenter
+from models.export_wrappers import LabelsGraph
+from pipeline.data.files import write_json
+from pipeline.distillation import METHODS
+from pipeline.params.tree import load_params
+from pipeline.training.device import best_device, launch
+
+ROOT = Path(__file__).parents[1]
+ON_GPU = torch.cuda.is_available()
+SIZE = (360, 360, 16) if ON_GPU else (48, 64, 2)  # height and width of the crop, batch size
+TEACHER = "resnet101" if ON_GPU else "resnet10t"
+IMAGES = 50 if ON_GPU else 2
+PATIENCE = 1 if ON_GPU else 5  # a dry run may take so many times longer
+RESERVED_S = 15.0  # to collect what the trainings left
+
+Result = dict[str, Any]
+
+
+class Item(NamedTuple):
+    seconds: float  # its budget
+    run: Callable[[], Result]
+
+
+class OutOfTime(Exception):
+    pass
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seconds", type=float, default=570, help="of this slot")
+    parser.add_argument("--items", nargs="+", choices=ITEMS, default=list(ITEMS), help="to run, in this order")
+    parser.add_argument("--again", nargs="+", choices=ITEMS, default=[], help="to repeat")
+    parser.add_argument("--train", type=Path, help="folder of a profile, to train in the time that is left")
+    parser.add_argument("--state", type=Path, default=ROOT / "scratch/gpu", help="keeps the records between slots")
+    parser.add_argument("--out", type=Path, required=True, help="gets a copy of every record, checkpoint and report")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    deadline = time.monotonic() + arguments.seconds
+    arguments.state.mkdir(parents=True, exist_ok=True)
+    arguments.out.mkdir(parents=True, exist_ok=True)
+    for name in arguments.items:
+        record = arguments.state / f"{name}.json"
+        if record.exists() and name not in arguments.again:
+            print(f"{name}: done in an earlier slot", flush=True)
+        else:
+            budget = min(PATIENCE * ITEMS[name].seconds, deadline - time.monotonic())
+            write_json(record, {**begun(), **attempt(name, ITEMS[name].run, budget)})
+        shutil.copy(record, arguments.out)
+    if arguments.train:
+        profile = arguments.train.resolve()
+        with contextlib.chdir(profile):
+            params = load_params()
+        done = run_slot([*ahead(params), *trainings(params)], profile, deadline - RESERVED_S)
+        collect(profile, arguments.out)
+        print("everything is trained and judged" if done else "trainings go on in the next slot", flush=True)
+
+
+def attempt(name: str, work: Callable[[], Result], seconds: float) -> Result:
+    """Run one item within its budget; whatever happens to it is its result."""
+    print(f"== {name} ({seconds:.0f} s)", flush=True)
+    start = time.monotonic()
+    outcome: Result = {}
+    try:
+        with time_limit(seconds):
+            outcome = {"status": "done", "result": work()}
+    except OutOfTime:
+        outcome = {"status": "out of time"}
+    except Exception as error:  # each item may fail in its own way, and none may cost the slot
+        outcome = {"status": "failed", "error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
+    outcome["seconds"] = round(time.monotonic() - start, 2)
+    print(json.dumps({key: value for key, value in outcome.items() if key != "trace"})[:2000], flush=True)
+    return {"item": name, **outcome}
+
+
+@contextlib.contextmanager
+def time_limit(seconds: float) -> Iterator[None]:
+    """Raise OutOfTime in the block when its time is up."""
+    if seconds <= 0:
+        raise OutOfTime
+
+    def stop(*_: object) -> None:
+        raise OutOfTime
+
+    before = signal.signal(signal.SIGALRM, stop)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def facts() -> Result:
+    """Versions, the GPU, its driver, and what `doctor` says."""
+    facts: Result = {"torch": torch.__version__, "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
+    if ON_GPU:
+        properties = torch.cuda.get_device_properties(0)
+        facts |= {"gpu": properties.name, "memory_bytes": properties.total_memory,
+                  "capability": list(torch.cuda.get_device_capability())}  # fmt: skip
+    for name, command in {
+        "nvidia_smi": ["nvidia-smi"], "doctor": [sys.executable, "-m", "pipeline", "doctor"],
+    }.items():  # fmt: skip
+        if shutil.which(command[0]):
+            done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+            facts[name] = (done.stdout + done.stderr).splitlines()
+    return facts
+
+
+def tests() -> Result:
+    """tests/training/test_on_device.py: `fit` in three precisions, every method's loss and gradient, determinism."""
+    import pytest
+
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said):
+        status = pytest.main(["-q", "-p", "no:cacheprovider", str(ROOT / "tests/training/test_on_device.py")])
+    if status:
+        raise AssertionError(said.getvalue()[-6000:])
+    return {"said": said.getvalue().splitlines()[-3:]}
+
+
+def waits() -> Result:
+    """One step of each method after the first: where PyTorch says that the host waited for the GPU."""
+    found = {}
+    for method in METHODS:
+        case = _case("ours", method, steps=1)
+        step, batch = our_step(case, launch(1, "auto", False))[0], random_batch(case)
+        step(batch)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            if ON_GPU:
+                torch.cuda.set_sync_debug_mode("warn")
+            try:
+                step(batch)
+            finally:
+                if ON_GPU:
+                    torch.cuda.set_sync_debug_mode("default")
+        found[method] = [f"{Path(w.filename).name}:{w.lineno}" for w in caught if "synchron" in str(w.message)]
+    return found
+
+
+def against_cpu() -> Result:
+    """The first losses in float32 on both devices, and how many pixels get the same class with and without TF32."""
+    losses = {}
+    for device in ("cpu", best_device().type):
+        torch.manual_seed(0)
+        case = _case("ours", "none", height=96, width=128, batch_size=4, steps=20)
+        with patch.object(torch.cuda, "is_available", lambda device=device: device == "cuda"):
+            step, _ = our_step(case, launch(1, "fp32", False))
+        losses[device] = [step(random_batch(case))[0][0].total.item() for _ in range(case.steps)]
+    return {"losses": losses, "labels": _label_agreement()}
+
+
+def _label_agreement() -> Result:
+    """Shares of pixels with the CPU's class, of random images through a fresh PSPNet-R18."""
+    torch.manual_seed(0)
+    graph, device = LabelsGraph(build_segmenter(_design())), best_device()
+    images = torch.randint(256, (IMAGES, 1, *SIZE[:2], 3), dtype=torch.uint8)
+    shares = {}
+    with torch.inference_mode():
+        expected = [graph(image) for image in images]
+        graph.to(device)
+        for name in ("fp32", "tf32"):
+            torch.backends.cudnn.allow_tf32 = name == "tf32"
+            found = [graph(image.to(device)).cpu() for image in images]
+            equal = [(a == b).float().mean().item() for a, b in zip(found, expected, strict=True)]
+            shares[name] = float(np.mean(equal))
+        torch.backends.cudnn.allow_tf32 = True  # PyTorch's default
+    return shares
+
+
+def speed() -> Result:
+    """Images a second and memory of the GDD step: plain, ours, with cuDNN's search, compiled."""
+    rows = {}
+    for name in ("plain", "ours", "ours, cudnn.benchmark"):
+        torch.backends.cudnn.benchmark = "benchmark" in name
+        measured = measure(_case(name.partition(",")[0], "gdd", steps=20 if ON_GPU else 1))
+        rows[name] = {key: measured[key] for key in ("images_per_s", "peak_memory_bytes", "flops_per_s")}
+    torch.backends.cudnn.benchmark = False
+    return rows
+
+
+def determinism() -> Result:
+    """Whether two trainings end in the same bytes."""
+    from benchmarks.determinism import train
+
+    case = _case("ours", "gdd", steps=5)
+    digests = [train(case, deterministic=True)["digest"] for _ in range(2)]
+    torch.use_deterministic_algorithms(False)
+    return {"same_bytes": digests[0] == digests[1]}
+
+
+def runtimes() -> Result:
+    """Labels and time of a fresh PSPNet-R18 in every runtime that loads here, against PyTorch on the CPU."""
+    from pipeline.deploy.onnx_export import export_graph
+    from segdistill_runtime.engine_target import EngineTarget
+    from segdistill_runtime.runner import InputShape
+    from segdistill_runtime.targets.target import all_targets, read_file
+
+    torch.manual_seed(0)
+    design, (height, width, _) = _design(), SIZE
+    graph = LabelsGraph(build_segmenter(design))
+    image = torch.randint(256, (1, height, width, 3), dtype=torch.uint8)
+    expected = graph(image).numpy()
+    found: Result = {}
+    with TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        export_graph(graph, design, InputShape(1, height, width), 18, 400, path)
+        for target in all_targets():
+            try:
+                file = _engine(target, path) if isinstance(target, EngineTarget) else path
+                with target.open(str(file), read_file, 0) as runner:
+                    labels, times = runner.run(image.numpy()), []
+                    for _ in range(200 if ON_GPU else 3):
+                        start = time.perf_counter()
+                        runner.run(image.numpy())
+                        times.append(1000 * (time.perf_counter() - start))
+                found[target.name] = {"equal_pixels": float((labels == expected).mean()), "p50_ms": median(times)}
+            except Exception as error:  # a runtime that is not here, or cannot: the next may
+                found[target.name] = {"error": f"{type(error).__name__}: {error}"}
+    return found
+
+
+def _engine(target: Any, path: Path) -> Path:
+    from segdistill_runtime.cuda import CudaRuntime
+    from segdistill_runtime.engine_build import build_engine
+    from segdistill_runtime.engine_file import write_engine
+
+    gpu = CudaRuntime().capability()
+    name = torch.cuda.get_device_name()
+    plan, built = build_engine(target, path.name, path.read_bytes(), "fp32", [gpu], name, path.parent)
+    return write_engine(path.parent, plan, built)
+
+
+def _design() -> Design:
+    return Design(architecture="pspnet", backbone="resnet18", output_stride=8, head_channels=128, auxiliary_channels=64,
+                  class_names=CLASSES)  # fmt: skip
+
+
+def _case(form: str, method: str, **changes: Any) -> Case:
+    height, width, batch_size = SIZE
+    case = Case(form=form, architecture="pspnet", method=method, teacher=TEACHER, height=height, width=width,
+                batch_size=batch_size, warm_up=3, steps=1)  # fmt: skip
+    return replace(case, **changes)
+
+
+ITEMS = {
+    "facts": Item(30, facts),
+    "tests": Item(60, tests),
+    "waits": Item(40, waits),
+    "against_cpu": Item(40, against_cpu),
+    "speed": Item(60, speed),
+    "determinism": Item(30, determinism),
+    "runtimes": Item(60, runtimes),
+}

@@ -1,0 +1,68 @@
+"""Estimate GPU memory and hours of a profile's trainings, before anything is trained.
+
+Every training step runs once on tensors without contents, so no GPU is needed. Memory is counted; times are an estimate
+(a kernel reaches 40 % of the card's operations or 70 % of its bandwidth, and takes 2.5 microseconds at least).
+Evaluation, export and loading are not part of it. A pruned run counts as if it were whole.
+"""
+
+import argparse
+from dataclasses import replace
+from pathlib import Path
+
+from models.build import build_segmenter
+from pipeline.data.classes import ClassTable
+from pipeline.distillation.method import run_methods
+from pipeline.distillation.objective import distillation_objective
+from pipeline.params.runs import RunParams
+from pipeline.params.tree import Params, load_params
+from pipeline.plan.fake_gpu import GIBIBYTE
+from pipeline.plan.step_cost import CARDS, Card, StepCost, fits, step_cost
+from pipeline.stage_table import CLASSES
+from pipeline.training.network import design_of
+from pipeline.training.objective import SupervisedObjective, Task
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--card", choices=CARDS, default="h100", help="the GPU to plan for")
+    parser.add_argument("--classes", type=int, default=19, help="how many, where the dataset is not prepared yet")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    params, card, classes = load_params(), CARDS[arguments.card], Path(CLASSES)
+    names = tuple(ClassTable.load(classes).names) if classes.is_file() else tuple(map(str, range(arguments.classes)))
+    training, hours = params.training, 0.0
+    crops = f"crops {training.crop_height}x{training.crop_width}"
+    print(f"{card.name}, {len(names)} classes, batch {training.batch_size}, {crops}, precision {training.precision}")
+    print(f"{'training':28}{'memory':>11}{'of it fixed':>13}{'TFLOP/step':>12}{'steps/s':>9}{'steps':>9}{'hours':>8}")
+    for name, trained in {"teacher": RunParams(**vars(params.teacher)), **params.runs}.items():
+        cost = cost_of(trained, params, names, card)
+        advice = "" if fits(cost, card) else _advice(trained, params, names, card)
+        hours += trained.iterations * cost.seconds / 3600
+        print(
+            f"{name:28}{cost.peak_bytes / GIBIBYTE:7.1f} GiB{cost.fixed_bytes / GIBIBYTE:9.1f} GiB"
+            f"{cost.flops / 1e12:12.2f}{1 / cost.seconds:9.1f}{trained.iterations:9}"
+            f"{trained.iterations * cost.seconds / 3600:8.2f}  {advice}",
+            flush=True,
+        )
+    print(f"{'all trainings':28}{hours:62.2f}")
+
+
+def cost_of(run: RunParams, params: Params, class_names: tuple[str, ...], card: Card, accumulate: int = 0) -> StepCost:
+    """Count one update of a run; 0 takes `accumulate` of the profile."""
+    training = replace(params.training, accumulate=accumulate or params.training.accumulate)
+    task = Task.of(training, None)
+    student = build_segmenter(design_of(run.network, class_names))
+    objective = SupervisedObjective(student, task)
+    if run.distill:
+        teacher = build_segmenter(design_of(params.teacher.network, class_names))
+        objective = distillation_objective(student, teacher, run, run_methods(run.distill, params.methods), task)
+    return step_cost(objective, training, run.momentum_shift, card)
+
+
+def _advice(run: RunParams, params: Params, class_names: tuple[str, ...], card: Card) -> str:
+    """Say which setting to change where a run does not fit."""
+    batch = params.training.batch_size
+    for parts in (parts for parts in range(2, batch // 2 + 1) if batch % parts == 0):
+        if fits(cost_of(run, params, class_names, card, parts), card):
+            return f"does not fit: set training.accumulate to {parts}"
+    return "does not fit: lower training.crop_height and crop_width, or batch_size"
