@@ -8,7 +8,7 @@ from pipeline.distillation.method import CellLabels, Maps, Method, Output, Scala
 class AT(Method):
     """Where the head's features are strong, the student's have to be strong too; channels may differ in number."""
 
-    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         return attention_distance(student.head_features, teacher.head_features)
 
 

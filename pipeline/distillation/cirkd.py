@@ -32,7 +32,7 @@ class CIRKDMiniBatch(Method):
 
     params: Params
 
-    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         group = self.params.group
         groups = zip(student.head_features.split(group), teacher.head_features.split(group), strict=True)
         losses = [len(s) * cross_image_divergence(s, t, self.params.temperature) for s, t in groups]
@@ -103,7 +103,7 @@ class CIRKDMemory(Method):
             self.register_buffer(f"{name}s", F.normalize(torch.randn(student.classes, length, wide), dim=2))
             self.register_buffer(f"{name}_position", torch.zeros(student.classes, dtype=torch.int64))
 
-    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         pixel, region = self.terms(student.head_features, teacher.head_features, labels, *self.select(labels))
         return pixel + self.params.region_share * region
 

@@ -22,7 +22,7 @@ class CWD(Method):
 
     params: Params
 
-    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         return channel_divergence(student.logits, teacher.logits, self.params.temperature)
 
 
@@ -39,7 +39,7 @@ class CWDFeatures(HeadMethod):
 
     params: Params
 
-    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         return channel_divergence(self.align(student.head_features), teacher.head_features, self.params.temperature)
 
 

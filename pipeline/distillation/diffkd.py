@@ -153,7 +153,7 @@ class DiffKD(Method):
             mean_squared_distance,
         )  # fmt: skip
 
-    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         return self.diffusion(student.backbone_features, teacher.backbone_features)
 
 
@@ -173,7 +173,7 @@ class DiffKDLogits(Method):
         k, distance = student.classes, partial(correlation_distance, inter_class=1.0, intra_class=1.0)
         self.main, self.auxiliary = (KnowledgeDiffusion(k, k, 0, False, params.reduction, distance) for _ in range(2))
 
-    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         auxiliary = self.auxiliary(*auxiliary_logits(student, teacher))
         return self.main(student.logits, teacher.logits) + self.params.auxiliary_weight * auxiliary
 

@@ -24,7 +24,7 @@ class DIST(Method):
     params: Params
     needs_auxiliary_heads = True
 
-    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         weights = self.params.inter_class, self.params.intra_class
         main = correlation_distance(student.logits, teacher.logits, *weights)
         return main + self.params.auxiliary_weight * correlation_distance(*auxiliary_logits(student, teacher), *weights)

@@ -11,7 +11,7 @@ class FitNet(HeadMethod):
     Nothing is normalized: the weight depends on the scale of the teacher's features.
     """
 
-    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         return mean_squared_distance(self.align(student.head_features), teacher.head_features)
 
 

@@ -22,7 +22,7 @@ class GDD(GenerativeMethod):
 
     params: Params
 
-    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         noise = self.params.noise_std * torch.randn_like(student.backbone_features[:, :1])
         return self.divergence(student.backbone_features, teacher.backbone_features, noise)
 

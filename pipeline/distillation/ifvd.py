@@ -14,7 +14,7 @@ EPSILON = 1e-6  # added to the number of cells of a class
 class IFVD(Method):
     """How similar a cell is to the mean of its class must be as in the teacher; channels may differ in number."""
 
-    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         return variation_distance(student.head_features, teacher.head_features, labels, student.logits.shape[1])
 
 

@@ -15,7 +15,7 @@ class KD(Method):
 
     params: Params
 
-    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         return class_divergence(student.logits, teacher.logits, self.params.temperature)
 
 

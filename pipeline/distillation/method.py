@@ -33,7 +33,7 @@ class NoParams:
 
 
 class Method(nn.Module):
-    """A distance between two networks. Subclasses define `loss`, and `Params`: the method's section in `params.yaml`.
+    """A distance between two networks. Subclasses define `forward` and `Params`, their section in `params.yaml`.
 
     Maps of the teacher, which is frozen, come resized to the student's. Layers of a method are trained with the student
     and thrown away. `iterations` are those of the student's training.
@@ -47,10 +47,7 @@ class Method(nn.Module):
         super().__init__()
         self.params = params
 
-    def forward(self, student: Output, teacher: Output, labels: Labels) -> Scalar:
-        return self.loss(student, teacher, labels_at_cells(labels, *student.logits.shape[-2:]))
-
-    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         raise NotImplementedError
 
     def advance(self) -> None:

@@ -19,7 +19,7 @@ class MGD(GenerativeMethod):
 
     params: Params
 
-    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         uniform = torch.rand_like(student.backbone_features[:, :1])
         return self.error(student.backbone_features, teacher.backbone_features, uniform)
 

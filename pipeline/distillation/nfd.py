@@ -14,7 +14,7 @@ EPSILON = 1e-5  # added to the variance: a channel that is constant in an image 
 class NFD(BackboneMethod):
     """Compare backbone features of which every map has mean 0 and variance 1: patterns, not magnitudes."""
 
-    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         return normalized_distance(self.align(student.backbone_features), teacher.backbone_features)
 
 

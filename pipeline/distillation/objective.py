@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models.folding import fold_batchnorms
 from models.resize import bilinear
 from models.segmenter import SegmentationOutput, Segmenter
-from pipeline.distillation.method import Labels, Logits, at_least_float32, method_class
+from pipeline.distillation.method import Labels, Logits, at_least_float32, labels_at_cells, method_class
 from pipeline.params.runs import RunParams
 from pipeline.training.objective import Loss, SupervisedObjective, Task
 
@@ -51,7 +51,8 @@ class DistillationObjective(SupervisedObjective):
         student = self.network(image, self.task.image_scale)
         task = self.task_loss(student, labels)
         teacher = resize_teacher(student, teacher)
-        terms = [self.weights[name] * method(student, teacher, labels) for name, method in self.methods.items()]
+        cells = labels_at_cells(labels, *student.logits.shape[-2:])
+        terms = [self.weights[name] * method(student, teacher, cells) for name, method in self.methods.items()]
         distill = torch.stack(terms).sum()
         metrics = agreement_metrics(student.logits, teacher.logits)
         return Loss(task.task, distill, {**task.terms, "distill": distill.detach()}, metrics)

@@ -13,7 +13,7 @@ class PKD(BackboneMethod):
     Made for networks of equal channels; where they differ, a 1x1 convolution aligns them (our choice).
     """
 
-    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         return pearson_distance(self.align(student.backbone_features), teacher.backbone_features)
 
 

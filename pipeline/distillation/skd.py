@@ -9,7 +9,7 @@ from pipeline.params.sections import Count, section
 class SKDPixel(Method):
     """Cross-entropy with the teacher's class distribution as the label."""
 
-    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         # The gradients of the shares are averaged: without the factor it would not grow with the whole batch.
         return self.shares * soft_cross_entropy(student.logits, teacher.logits)
 
@@ -23,7 +23,7 @@ class SKDPair(Method):
 
     params: Params
 
-    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         return similarity_distance(student.head_features, teacher.head_features, self.params.pool)
 
 

@@ -35,7 +35,8 @@ def test_every_method_teaches_across_architectures(name: str, student: str, teac
     (learning, ours), (frozen, theirs) = _seen(student, True), _seen(teacher, False)
     torch.manual_seed(1)
     method = build_method(name, {}, learning, frozen, 10)
-    loss = method(ours, resize_teacher(ours, theirs), torch.randint(learning.classes, (2, 64, 96)))
+    labels = torch.randint(learning.classes, (2, *ours.logits.shape[-2:]))
+    loss = method(ours, resize_teacher(ours, theirs), labels)
     assert loss.isfinite()
     trained = [weight for network in (learning, method) for weight in network.parameters() if weight.requires_grad]
     gradients = torch.autograd.grad(loss, trained, retain_graph=True, allow_unused=True)

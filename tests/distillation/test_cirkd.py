@@ -95,7 +95,7 @@ def test_the_class_queue_holds_cells_of_the_class_unless_as_released(as_released
 def test_a_batch_without_labels_costs_nothing_and_keeps_the_queues() -> None:
     method = make(CIRKDMemory, teacher=channels(head=6), **SHORT)
     before = method.pixels.clone()
-    labels = torch.full((2, 24, 32), 255)
+    labels = torch.full((2, 3, 4), 255)
     value = method(random_output(5, 4, 3, 4), random_output(5, 6, 3, 4), labels)
     assert value.item() == 0
     assert torch.equal(method.pixels, before)

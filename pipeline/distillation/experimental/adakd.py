@@ -32,7 +32,7 @@ class AdaKD(Method):
         self.ramp_iterations = params.ramp_iterations or iterations
         self.register_buffer("iteration", torch.zeros((), dtype=torch.int64))
 
-    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         share = (self.iteration / self.ramp_iterations).clamp(max=1)  # stays on the device
         weights = image_weights(teacher.logits, labels, self.params.contrast * (1 - 2 * share))
         return weighted_divergence(student.logits, teacher.logits, weights)

@@ -21,7 +21,7 @@ class BCKD(Method):
 
     params: Params
 
-    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         scores = [student.logits, teacher.logits]
         if self.params.centered:
             scores = [logits - logits.mean(dim=1, keepdim=True) for logits in scores]

@@ -23,7 +23,7 @@ class CauchySchwarz(Method):
 
     params: Params
 
-    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         return cauchy_schwarz_divergence(student.logits, teacher.logits, self.params.over)
 
 

@@ -45,7 +45,7 @@ class FAKD(Method):
             self.register_buffer(name, torch.zeros(size))
         self.register_buffer("iteration", torch.zeros((), dtype=torch.int64))
 
-    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         self._observe(student.head_features.detach(), labels)
         share = (self.iteration / self.ramp_iterations).clamp(max=1)  # stays on the device
         classifier, covariance = self.classifier(), self.params.strength * share * self.covariance

@@ -34,7 +34,7 @@ class FerKD(Method):
 
     params: Params
 
-    def loss(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         trusted = trusted_cells(teacher.logits, labels, self.params.unsure_below, self.params.sure_above)
         return calibrated_divergence(student.logits, teacher.logits, labels, trusted, self.params.smoothing)
 
