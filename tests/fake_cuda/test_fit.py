@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from pipeline.distillation import METHODS
+from pipeline.plan.fake_gpu import fake_fabric
 from tests.fake_cuda.toy_fit import fit_on_fake_gpu
 
 WAITS = {"pipeline/training/loop.py", "pipeline/training/step.py"}
@@ -42,3 +43,8 @@ def test_a_deterministic_training_does_not_wait_either(method: str, tmp_path: Pa
     finally:
         torch.use_deterministic_algorithms(False)
     assert {place.partition(":")[0] for _, place in watch.waits} <= WAITS
+
+
+@pytest.mark.parametrize(("capability", "precision"), [((7, 5), "16-mixed"), ((8, 0), "bf16-mixed")])
+def test_auto_takes_the_half_precision_of_the_card(capability: tuple[int, int], precision: str) -> None:
+    assert fake_fabric("auto", capability).strategy.precision.precision == precision
