@@ -173,9 +173,11 @@ def our_step(case: Case, fabric: Fabric) -> tuple[Callable[[TrainingBatch], Any]
     if case.method == "none":
         objective = SupervisedObjective(student, PLAIN_TASK)
     else:
-        teacher.auxiliary_head = None
+        kind = method_class(case.method)
+        if not kind.needs_auxiliary_heads:
+            teacher.auxiliary_head = None
         fold_batchnorms(teacher)
-        method = method_class(case.method)(method_class(case.method).Params(), student, teacher, case.steps)
+        method = kind(kind.Params(), student, teacher, case.steps)
         objective = DistillationObjective(
             student, teacher, {case.method: method}, {case.method: WEIGHTS.get(case.method, 1.0)}, PLAIN_TASK
         )
