@@ -8,7 +8,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models.checkpoint import load_checkpoint, save_checkpoint
+from models.checkpoint import load_checkpoint, load_for_inference, save_checkpoint
 from models.errors import ModelError
 from tests.toy import toy_segmenter
 
@@ -50,3 +50,12 @@ def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
     save_file({"w": torch.zeros(1)}, tmp_path / "other.safetensors")
     with pytest.raises(ModelError, match="not a checkpoint in the form"):
         load_checkpoint(tmp_path / "other.safetensors")
+
+
+def test_reference_predictions_are_made_without_tf32(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    segmenter, design = toy_segmenter()
+    save_checkpoint(segmenter, design, {}, tmp_path / "x.safetensors")
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    load_for_inference(tmp_path / "x.safetensors", torch.get_num_threads())
+    assert not torch.backends.cudnn.allow_tf32
+    assert torch.get_float32_matmul_precision() == "highest"
