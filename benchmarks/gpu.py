@@ -72,7 +72,7 @@ def run(arguments: argparse.Namespace) -> None:
     arguments.out.mkdir(parents=True, exist_ok=True)
     for name in arguments.items:
         record = arguments.state / f"{name}.json"
-        if record.exists() and name not in arguments.again:
+        if name not in arguments.again and is_settled(record):
             print(f"{name}: done in an earlier slot", flush=True)
         else:
             budget = min(PATIENCE * ITEMS[name].seconds, deadline - time.monotonic())
@@ -85,6 +85,11 @@ def run(arguments: argparse.Namespace) -> None:
         done = run_slot([*ahead(params), *trainings(params)], profile, deadline - RESERVED_S)
         collect(profile, arguments.out)
         print("everything is trained and judged" if done else "trainings go on in the next slot", flush=True)
+
+
+def is_settled(record: Path) -> bool:
+    """Whether an item ended by itself in an earlier slot, well or not; one whose time was up has another try."""
+    return record.exists() and json.loads(record.read_text())["status"] != "out of time"
 
 
 def attempt(name: str, work: Callable[[], Result], seconds: float) -> Result:

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from benchmarks.determinism import train
-from benchmarks.gpu import attempt
+from benchmarks.gpu import attempt, is_settled
 from benchmarks.plain import PlainCWD, PlainGDD, PlainStep
 from benchmarks.slot import ahead, run_slot, table, trainings
 from benchmarks.train import Case, compared
@@ -132,6 +132,14 @@ def test_the_gpu_slot_runs_dry(tmp_path: Path) -> None:
     assert set(records["waits"]["result"]) == set(METHODS)
     assert (tmp_path / "out/artifacts/students/pspnet_r18/checkpoint.safetensors").is_file()
     assert second.stdout.count("done in an earlier slot") == len(items)
+
+
+def test_an_item_whose_time_was_up_has_another_try(tmp_path: Path) -> None:
+    record = tmp_path / "x.json"
+    assert not is_settled(record)
+    for work, seconds, settled in ((dict, 5, True), (lambda: 1 / 0, 5, True), (dict, 0, False)):
+        record.write_text(json.dumps(attempt("x", work, seconds)))  # type: ignore[reportArgumentType]
+        assert is_settled(record) == settled
 
 
 def test_an_item_that_fails_or_hangs_does_not_end_the_slot() -> None:
