@@ -107,84 +107,93 @@ class CIRKDMemory(Method):
         pixel, region = self.terms(student.head_features, teacher.head_features, labels, *self.select(labels))
         return pixel + self.params.region_share * region
 
-    def select(self, labels: CellLabels) -> tuple[Tensor, Tensor, list[Tensor]]:
-        """Draw columns of both queues to compare with, and an order of cells for each image and class that it has."""
+    def select(self, labels: CellLabels) -> tuple[Tensor, Tensor, Tensor]:
+        """Draw columns of both queues to compare with, and a rank for each cell: the highest of a class are kept."""
         device = labels.device
-        lengths = [len(members) for _, _, members in _classes_in(all_gather(labels))]
-        orders = [torch.randperm(length, device=device) for length in lengths]
-        if orders:  # every process keeps the same cells of all processes, so that their queues stay one
-            orders = list(broadcast_from_first(torch.cat(orders)).split(lengths))
+        # Every process keeps the same cells of all processes, so that their queues stay one.
+        ranks = broadcast_from_first(torch.rand(all_gather(labels).flatten(1).shape, device=device))
         return (
             torch.randperm(self.pixels.shape[1], device=device)[: self.params.pixel_contrast],
             torch.randperm(self.regions.shape[1], device=device)[: self.params.region_contrast],
-            orders,
+            ranks,
         )
 
     def terms(
         self, student: Maps, teacher: TeacherMaps, labels: CellLabels,
-        pixel_columns: Int64[Tensor, " p"], region_columns: Int64[Tensor, " r"], orders: list[Tensor],
+        pixel_columns: Int64[Tensor, " p"], region_columns: Int64[Tensor, " r"], ranks: Float[Tensor, "n cells"],
     ) -> tuple[Scalar, Scalar]:  # fmt: skip
         """Compute the terms of the cells and of the regions for what `select` drew; fills the queues."""
         direction = F.normalize(teacher.to(self.pixels.dtype), dim=1)
-        self._remember(all_gather(direction), all_gather(labels), orders)
-        labelled = labels.flatten() != IGNORE_INDEX
-        anchors = self.project(student).transpose(0, 1).flatten(1).T[labelled]
-        seen = direction.transpose(0, 1).flatten(1).T[labelled]
+        self._remember(all_gather(direction), all_gather(labels), ranks)
+        labelled = (labels.flatten() != IGNORE_INDEX).to(direction.dtype)  # as a factor: to select, the host would wait
+        anchors = self.project(student).transpose(0, 1).flatten(1).T
+        seen = direction.transpose(0, 1).flatten(1).T
+        cells = mean_over_processes(labelled.sum()).clamp(min=1)  # so that this is a share of the mean over all
         memories = self.pixels[:, pixel_columns], self.regions[:, region_columns]
-        pixel, region = (memory_divergence(anchors, seen, m.flatten(0, 1), self.params.temperature) for m in memories)
-        # A mean over this process's cells, as its share of the mean over those of all.
-        share = len(anchors) / mean_over_processes(anchors.new_tensor(float(len(anchors)))).clamp(min=1)
-        return share * pixel, share * region
+        totals = [
+            memory_divergence(anchors, seen, labelled, m.flatten(0, 1), self.params.temperature) for m in memories
+        ]
+        return totals[0] / cells, totals[1] / cells
 
     @torch.no_grad()
-    def _remember(self, direction: TeacherMaps, labels: CellLabels, orders: list[Tensor]) -> None:
-        flat = direction.flatten(2)
-        for (image, label, members), order in zip(_classes_in(labels), orders, strict=True):
-            chosen = order[: self.params.cells_per_class]
-            cells = flat[image][:, chosen if self.params.as_released else members[chosen]].T
-            mean = flat[image][:, members].mean(dim=1, keepdim=True).T
-            _push(self.regions[label], self.region_position[label], F.normalize(mean, dim=1))
-            _push(self.pixels[label], self.pixel_position[label], F.normalize(cells, dim=1))
+    def _remember(self, direction: TeacherMaps, labels: CellLabels, ranks: Float[Tensor, "n cells"]) -> None:
+        """Fill the queues image by image, all classes at a time and without a wait for how many cells they have."""
+        classes = torch.arange(len(self.pixels), device=labels.device)
+        has = labels.flatten(1)[:, None] == classes[:, None]  # n k cells
+        counts = has.sum(dim=2)
+        kept = min(self.params.cells_per_class, has.shape[2])
+        chosen = torch.where(has, ranks[:, None], -torch.inf).topk(kept, dim=2).indices
+        if self.params.as_released:  # the number of the cell among those of its class
+            chosen = has.cumsum(dim=2).gather(2, chosen).sub(1).clamp(min=0)
+        cells = direction.flatten(2).transpose(1, 2)  # n cells b
+        sums = has.to(cells.dtype) @ cells
+        for image, count in enumerate(counts):
+            _push(self.regions, self.region_position, F.normalize(sums[image], dim=1)[:, None], count.clamp(max=1))
+            _push(
+                self.pixels, self.pixel_position, F.normalize(cells[image][chosen[image]], dim=2), count.clamp(max=kept)
+            )
 
 
-def _classes_in(labels: CellLabels) -> list[tuple[int, int, Int64[Tensor, " members"]]]:
-    """Image, class and the class's cells, for every class of every image, in ascending order."""
-    return [
-        (image, label, (of_image == label).nonzero()[:, 0])
-        for image, of_image in enumerate(labels.flatten(1))
-        for label in of_image.unique().tolist()
-        if label != IGNORE_INDEX
-    ]
-
-
-def _push(queue: Float[Tensor, "length b"], position: Int64[Tensor, ""], rows: Float[Tensor, "new b"]) -> None:
-    """Write rows at the position; at the end of the queue they take its last places and the position starts over."""
-    end = min(int(position) + len(rows), len(queue))
-    queue[end - len(rows) : end] = rows
-    position.fill_(end if end < len(queue) else 0)
+def _push(
+    queues: Float[Tensor, "k length b"], position: Int64[Tensor, " k"], rows: Float[Tensor, "k r b"],
+    count: Int64[Tensor, " k"],
+) -> None:  # fmt: skip
+    """Write each class's first `count` rows at its position; at the end they take the last places and it is 0 again."""
+    length, number = queues.shape[1], torch.arange(rows.shape[1], device=rows.device)
+    end = (position + count).clamp(max=length)
+    places = ((end - count)[:, None] + number) % length
+    places = places[..., None].expand_as(rows)
+    wanted = (number < count[:, None])[..., None]
+    queues.scatter_(1, places, torch.where(wanted, rows, queues.gather(1, places)))
+    position.copy_(torch.where(end < length, end, 0))
 
 
 @at_least_float32
-def memory_divergence(student: Cells, teacher: Cells, memory: Float[Tensor, "m b"], temperature: float) -> Scalar:
-    """KL(teacher || student) between softmaxes over the similarities to the memory, averaged over the cells."""
+def memory_divergence(
+    student: Cells, teacher: Cells, weights: Float[Tensor, " cells"], memory: Float[Tensor, "m b"], temperature: float
+) -> Scalar:
+    """The weighted sum over cells of KL(teacher || student) between softmaxes over similarities to the memory."""
     directions = F.normalize(student, dim=1), F.normalize(teacher, dim=1)
-    return _DivergenceSum.apply(*directions, memory, temperature) / max(1, len(student))
+    return _DivergenceSum.apply(*directions, weights, memory, temperature)  # type: ignore[reportReturnType]
 
 
 class _DivergenceSum(torch.autograd.Function):
     """Some cells at a time, each with its gradient at once: the similarities of all would take tens of gigabytes."""
 
     @staticmethod
-    def forward(ctx: Any, student: Cells, teacher: Cells, memory: Tensor, temperature: float) -> Tensor:
+    def forward(
+        ctx: Any, student: Cells, teacher: Cells, weights: Tensor, memory: Tensor, temperature: float
+    ) -> Tensor:
         total, gradient = student.new_zeros(()), torch.empty_like(student)
-        parts = (cells.split(CELLS_AT_ONCE) for cells in (student, teacher, gradient))
-        for *directions, of_part in zip(*parts, strict=True):
+        parts = (cells.split(CELLS_AT_ONCE) for cells in (student, teacher, weights, gradient))
+        for *directions, weight, of_part in zip(*parts, strict=True):
             ours, theirs = (F.log_softmax(cells @ memory.T / temperature, dim=1) for cells in directions)
-            total += F.kl_div(ours, theirs, log_target=True, reduction="sum")
-            of_part.copy_((ours.exp() - theirs.exp()) @ memory / temperature)
+            probability = theirs.exp()
+            total += weight @ (probability * (theirs - ours)).sum(dim=1)
+            of_part.copy_(weight[:, None] * ((ours.exp() - probability) @ memory) / temperature)
         ctx.save_for_backward(gradient)
         return total
 
     @staticmethod
-    def backward(ctx: Any, of_total: Tensor) -> tuple[Tensor, None, None, None]:  # type: ignore[reportIncompatibleMethodOverride]
-        return of_total * ctx.saved_tensors[0], None, None, None
+    def backward(ctx: Any, of_total: Tensor) -> tuple[Tensor | None, ...]:  # type: ignore[reportIncompatibleMethodOverride]
+        return of_total * ctx.saved_tensors[0], None, None, None, None

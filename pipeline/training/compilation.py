@@ -1,67 +1,75 @@
-"""torch.compile for the networks of an objective, where it pays; else the reason why not."""
+"""torch.compile for an objective, where it pays; else the reason why not."""
 
 import time
 from collections.abc import Callable
 from statistics import median
 
 import torch
-from lightning.fabric import Fabric
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils._triton import has_triton
 
-from models.classifier import Classifier
-from models.segmenter import Segmenter
+from pipeline.data.crops import BatchShard, TrainingBatch
 from pipeline.params.training import TrainingParams
 from pipeline.training.device import wait_for
+from pipeline.training.dot import DOT
 from pipeline.training.processes import mean_over_processes
-from pipeline.training.step import BatchNormSnapshot
+from pipeline.training.step import Stepper
 
+FORMS = {"compiled": {}, "compiled into CUDA graphs": {"mode": "reduce-overhead"}}
 BACKEND = "inductor"
 TIMED = 5  # trials of each form
 
 
-def compile_networks(objective: nn.Module, training: TrainingParams, fabric: Fabric, images: int) -> str:
-    """Compile the objective's segmenters and classifiers in place, if the parameters and the machine say so.
+def compile_objective(stepper: Stepper, training: TrainingParams, shard: BatchShard) -> str:
+    """Compile networks and losses in place, if the parameters and the machine say so; return what was done.
 
-    A trial on empty images comes first: what cannot be compiled, or with `compile: auto` what is no faster then, stays
-    as it was. The trial, on so many images, leaves no trace in weights and running statistics. Returns what was done.
+    A trial of each form on an empty batch comes first: what cannot be compiled, or with `compile: auto` what is no
+    faster then, stays as it was. The trial leaves no trace in weights and running statistics.
     """
-    if reason := _against(training, fabric.device.type):
+    objective, device = stepper.objective, stepper.fabric.device
+    if reason := _against(training, device.type, stepper.optimizer):
         return f"not compiled: {reason}"
-    networks = [child for child in objective.children() if isinstance(child, Segmenter | Classifier)]
-    size = (images, 3, training.crop_height, training.crop_width)
-    image = torch.zeros(size, device=fabric.device).contiguous(memory_format=torch.channels_last)
-    norms = BatchNormSnapshot(objective)
-
-    def trial() -> None:
-        for network in networks:
-            with fabric.autocast(), torch.set_grad_enabled(network.training):
-                outputs = [maps.float().sum() for maps in network(image) if maps is not None]
-            if network.training:
-                torch.stack(outputs).sum().backward()
-
+    size = (shard.images, training.crop_height, training.crop_width)
+    image, labels = (torch.zeros(shape, dtype=torch.uint8) for shape in ((size[0], 3, *size[1:]), size))
+    batch = [TrainingBatch(image, labels, torch.ones(size[0], 4), [])] * shard.parts
+    before = [tensor.clone() for tensor in objective.buffers()]
+    calls, failed = {}, ""
+    # A graph's tensors are overwritten by its next call, which sums over parts and processes do not allow.
+    forms = list(FORMS) if device.type == "cuda" and shard.parts * shard.processes == 1 else ["compiled"]
     try:
-        eager = _seconds(trial, fabric.device)
-        for network in networks:
-            network.compile(dynamic=False, backend=BACKEND)
-        compiled = _seconds(trial, fabric.device)
-    except Exception as error:  # a compiler has no end of ways to fail, and none of them ends the training
-        _undo(networks)
-        return f"not compiled: {type(error).__name__}: {str(error).strip().splitlines()[0]}"
+        seconds = {"eager": _seconds(lambda: stepper.gradients(batch), device)}
+        for form in forms:
+            try:
+                objective.compile(dynamic=False, backend=BACKEND, **FORMS[form])
+                seconds[form] = _seconds(lambda: stepper.gradients(batch), device)
+                calls[form] = objective._compiled_call_impl  # how nn.Module.compile remembers; there is no public way
+            except Exception as error:  # a compiler has no end of ways to fail, and none of them ends the training
+                inner = getattr(error, "inner_exception", error)  # the compiler's own, where PyTorch wraps it
+                failed = failed or f"{type(inner).__name__}: {str(inner).strip().splitlines()[0]}"
     finally:
-        objective.zero_grad(set_to_none=True)
-        norms.restore_unless(torch.zeros((), dtype=torch.bool, device=fabric.device))
-    ratio = mean_over_processes(eager / compiled).item()  # so that all processes decide alike
+        objective._compiled_call_impl = None
+        stepper.optimizer.zero_grad(set_to_none=True)
+        for tensor, kept in zip(objective.buffers(), before, strict=True):
+            tensor.copy_(kept)
+    if not calls:
+        return f"not compiled: {failed}"
+    best = min(calls, key=seconds.__getitem__)
+    ratio = mean_over_processes(seconds["eager"] / seconds[best]).item()  # so that all processes decide alike
+    pays = training.compile == "always" or ratio > 1
+    if best != forms[-1] or not pays:
+        torch.compiler.reset()  # what a form keeps that is not taken: its graphs' memory
     times = f"{ratio:.2f} times as fast in a trial"
-    if training.compile == "auto" and ratio <= 1:
-        _undo(networks)
+    if not pays:
         return f"not compiled: it would be {times}"
-    return f"compiled: {times}"
+    objective._compiled_call_impl = calls[best]
+    return f"{best}: {times}"
 
 
-def _against(training: TrainingParams, kind: str) -> str:
+def _against(training: TrainingParams, kind: str, optimizer: torch.optim.Optimizer) -> str:
     if training.compile == "never":
         return "training.compile is never"
+    if isinstance(optimizer, DOT):
+        return "momentum_shift (DOT) differentiates one graph twice"
     if training.compile == "auto" and kind == "cpu":
         return "on a CPU it takes minutes and was slower where it was measured; training.compile: always tries it"
     if training.compile == "auto" and training.deterministic:
@@ -71,17 +79,12 @@ def _against(training: TrainingParams, kind: str) -> str:
     return ""
 
 
-def _seconds(trial: Callable[[], None], device: torch.device) -> Tensor:
-    """The median of some trials, after two that may compile."""
+def _seconds(trial: Callable[[], object], device: torch.device) -> Tensor:
+    """The median of some trials, after two that may compile and one that may record."""
     seconds = []
-    for _ in range(2 + TIMED):
+    for _ in range(3 + TIMED):
         start = time.perf_counter()
         trial()
         wait_for(device)
         seconds.append(time.perf_counter() - start)
-    return torch.tensor(median(seconds[2:]), device=device)
-
-
-def _undo(networks: list[Segmenter | Classifier]) -> None:
-    for network in networks:
-        network._compiled_call_impl = None  # how nn.Module.compile remembers; there is no public way back
+    return torch.tensor(median(seconds[3:]), device=device)

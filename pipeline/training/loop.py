@@ -13,7 +13,7 @@ from pipeline.data.crops import BatchShard, CropDataset, crop_batches, report_lo
 from pipeline.data.files import replacing
 from pipeline.errors import MachineError, TrainingError
 from pipeline.params.training import TrainingParams
-from pipeline.training.compilation import compile_networks
+from pipeline.training.compilation import compile_objective
 from pipeline.training.objective import Objective
 from pipeline.training.optimizer import make_optimizer, polynomial_rate
 from pipeline.training.processes import mean_over_processes, use_sync_batchnorm
@@ -46,7 +46,6 @@ def fit(
     if fabric.world_size > 1:
         use_sync_batchnorm(objective, fabric.device.type)
     objective.train()
-    fabric.print(f"{name}: {compile_networks(objective, training, fabric, shard.images)}")
     precision = fabric.strategy.precision
     scaled = bool(precision.state_dict())
     if scaled and momentum_shift:
@@ -59,6 +58,7 @@ def fit(
     if scale:
         precision.load_state_dict(scale)
     stepper = Stepper(fabric, objective, optimizer, guard, training.max_gradient_norm)
+    fabric.print(f"{name}: {compile_objective(stepper, training, shard)}")
     norms = BatchNormSnapshot(objective) if training.on_bad_loss == "skip" else None
     skipped = int(guard.refused)
     parts = crop_batches(crops, shard, start, iterations, training.workers)

@@ -92,16 +92,7 @@ class Stepper:
 
     def step(self, iteration: int, parts: Sequence[TrainingBatch]) -> tuple[list[Loss], Bool[Tensor, ""]]:
         """Apply the mean gradient of the parts, if it and every loss are good; return their losses, and if it was."""
-        self.optimizer.zero_grad(set_to_none=True)
-        losses, weights = [], []
-        for part in parts:
-            last = part is parts[-1]
-            with self.fabric.no_backward_sync(self.model, enabled=self.reduces_itself or not last):
-                loss = self.model(*part.on(self.fabric.device))
-                weight = self.guard.weight(loss.total)
-                self._differentiate(loss, weight / len(parts))
-            losses.append(loss.detached())
-            weights.append(weight)
+        losses, weights = self.gradients(parts)
         self.fabric.strategy.precision.unscale_gradients(self.optimizer)
         norm = self._clip_gradients()
         # The scale of fp16 is found by trial: a gradient that overflows there says nothing of the loss.
@@ -112,6 +103,20 @@ class Stepper:
         self.objective.advance()
         self.guard.record(iteration, torch.stack([loss.total for loss in losses]).mean(), good)
         return losses, good
+
+    def gradients(self, parts: Sequence[TrainingBatch]) -> tuple[list[Loss], list[Tensor]]:
+        """Leave the mean gradient of the parts in the parameters; return their losses, and NaN for each bad one."""
+        self.optimizer.zero_grad(set_to_none=True)
+        torch.compiler.cudagraph_mark_step_begin()  # nobody reads what an earlier step returned
+        losses, weights = [], []
+        for number, part in enumerate(parts, start=1):
+            with self.fabric.no_backward_sync(self.model, enabled=self.reduces_itself or number < len(parts)):
+                loss = self.model(*part.on(self.fabric.device))
+                weight = self.guard.weight(loss.total)
+                self._differentiate(loss, weight / len(parts))
+            losses.append(loss.detached())
+            weights.append(weight)
+        return losses, weights
 
     def _differentiate(self, loss: Loss, weight: Tensor) -> None:
         total = loss.total

@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from pipeline.data.classes import IGNORE_INDEX
 from pipeline.distillation.cirkd import CIRKDMemory, CIRKDMiniBatch, cross_image_divergence
 from pipeline.distillation.method import labels_at_cells
 from tests.distillation.agreement import Arrays, assert_agrees, assert_gradient, in_single_precision
@@ -27,7 +28,7 @@ def test_groups_are_compared_each_for_itself() -> None:
     assert whole.item() == pytest.approx(torch.stack(parts).sum().item() / 5, rel=1e-5)
 
 
-def _memory(vector: Vector, arrays: Arrays) -> tuple[CIRKDMemory, tuple[Tensor, Tensor, list[Tensor]]]:
+def _memory(vector: Vector, arrays: Arrays) -> tuple[CIRKDMemory, tuple[Tensor, Tensor, Tensor]]:
     hyper, student = vector.hyper, arrays["feat_s"]
     assert hyper["contrast_kd_temperature"] == 1.0
     network = channels(head=student.shape[1])
@@ -46,8 +47,15 @@ def _memory(vector: Vector, arrays: Arrays) -> tuple[CIRKDMemory, tuple[Tensor, 
     method.regions.copy_(arrays["segment_queue_before"])
     method.pixel_position.copy_(arrays["pixel_ptr_before"])
     method.region_position.copy_(arrays["segment_ptr_before"])
-    order = list(arrays["enqueue_perms"].split(arrays["enqueue_perm_lengths"].tolist()))
-    return method, (arrays["pixel_index"], arrays["region_index"], order)
+    labels = labels_at_cells(arrays["label"], *arrays["feat_t"].shape[-2:]).flatten(1)
+    ranks = torch.zeros(labels.shape, dtype=student.dtype)
+    orders = iter(arrays["enqueue_perms"].split(arrays["enqueue_perm_lengths"].tolist()))
+    for image, of_image in enumerate(labels):
+        for label in of_image.unique().tolist():
+            if label != IGNORE_INDEX:
+                order = next(orders)
+                ranks[image, (of_image == label).nonzero()[:, 0][order]] = -torch.arange(len(order)).to(ranks)
+    return method, (arrays["pixel_index"], arrays["region_index"], ranks)
 
 
 def _terms(vector: Vector, arrays: Arrays) -> tuple[CIRKDMemory, Tensor, Tensor]:
