@@ -53,7 +53,7 @@ def train(case: Case, deterministic: bool) -> dict[str, Any]:
     """Images per second, and what all weights came to."""
     torch.manual_seed(0)
     fabric = launch(1, "auto", deterministic)
-    step, objective = our_step(case, fabric)
+    step, objective, _ = our_step(case, fabric)
     batches = [random_batch(case) for _ in range(case.warm_up + case.steps)]
     seconds = []
     for batch in batches:

@@ -22,12 +22,14 @@ from benchmarks.record import begun
 from models.build import Design, build_segmenter
 from models.folding import fold_batchnorms
 from pipeline.data.augmentation import distort
-from pipeline.data.crops import TrainingBatch
+from pipeline.data.crops import BatchShard, TrainingBatch
 from pipeline.data.dataset import network_input
 from pipeline.data.files import write_json
 from pipeline.distillation.method import method_class
 from pipeline.distillation.objective import DistillationObjective
 from pipeline.measure.machine import peak_memory_bytes
+from pipeline.params.training import TrainingParams
+from pipeline.training.compilation import compile_objective
 from pipeline.training.device import best_device, launch, wait_for
 from pipeline.training.objective import SupervisedObjective, Task
 from pipeline.training.optimizer import make_optimizer
@@ -53,6 +55,7 @@ class Case:
     batch_size: int
     warm_up: int
     steps: int
+    compile: str = "never"  # as training.compile
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -66,6 +69,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--batch-size", type=int, default=16 if gpu else 8, help="images of one step")
     parser.add_argument("--warm-up", type=int, default=5 if gpu else 3, help="steps before the clock starts")
     parser.add_argument("--steps", type=int, default=30 if gpu else 5, help="timed steps of each case")
+    parser.add_argument("--compile", default="auto", choices=["auto", "always", "never"], help="as training.compile")
     parser.add_argument("--resume", action="store_true", help="keep the cases that --out has already")
     parser.add_argument("--out", type=Path, default=Path("reports/speed/train.json"), help="the record, JSON")
 
@@ -79,7 +83,8 @@ def run(arguments: argparse.Namespace) -> None:
         for method in arguments.methods:
             if (architecture, method) in known:
                 continue
-            sizes = {name: getattr(arguments, name) for name in ("teacher", "height", "width", "batch_size", "steps")}
+            names = ("teacher", "height", "width", "batch_size", "steps", "compile")
+            sizes = {name: getattr(arguments, name) for name in names}
             case = Case(form="plain", architecture=architecture, method=method, warm_up=arguments.warm_up, **sizes)
             plain, ours = (in_process(measure, replace(case, form=form)) for form in ("plain", "ours"))
             # A machine that others share is slower in one minute than in another: the best of all that was seen.
@@ -119,7 +124,11 @@ def measure(case: Case) -> dict[str, Any]:
     """Median time of a step, operations that it really does (two for a multiply-accumulate), and peak memory."""
     torch.manual_seed(0)
     device = best_device()
-    step = our_step(case, launch(1, "auto", False))[0] if case.form == "ours" else _plain(case, device)
+    objective, compiled = None, ""
+    if case.form == "ours":
+        step, objective, compiled = our_step(case, launch(1, "auto", False))
+    else:
+        step = _plain(case, device)
     batch = random_batch(case)
     if device.type == "cuda":
         batch = batch._replace(image=batch.image.pin_memory(), labels=batch.labels.pin_memory())
@@ -134,12 +143,15 @@ def measure(case: Case) -> dict[str, Any]:
         wait_for(device)
         seconds.append(time.perf_counter() - start)
     memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else peak_memory_bytes()
+    if objective is not None:
+        objective._compiled_call_impl = None  # operations are counted where PyTorch dispatches them
     with FlopCounterMode(display=False) as counter:
         step(batch)
     flops = counter.get_total_flops()
     typical = median(seconds)
     return {"seconds": seconds, "images_per_s": case.batch_size / typical, "peak_memory_bytes": memory,
-            "flops": flops, "flops_per_s": flops / typical, "matrix_flops_per_s": matrix_peak(5)["bf16"]}  # fmt: skip
+            "compiled": compiled, "flops": flops, "flops_per_s": flops / typical,
+            "matrix_flops_per_s": matrix_peak(5)["bf16"]}  # fmt: skip
 
 
 def matrix_peak(products: int) -> dict[str, float]:
@@ -167,8 +179,8 @@ def random_batch(case: Case) -> TrainingBatch:
     return TrainingBatch(images, labels, strengths, [""] * case.batch_size)
 
 
-def our_step(case: Case, fabric: Fabric) -> tuple[Callable[[TrainingBatch], Any], SupervisedObjective]:
-    """What trains a batch, as the loop does it, and the objective that is trained."""
+def our_step(case: Case, fabric: Fabric) -> tuple[Callable[[TrainingBatch], Any], SupervisedObjective, str]:
+    """What trains a batch, as the loop does it, the objective that is trained, and how it is compiled."""
     student, teacher = _networks(case)
     if case.method == "none":
         objective = SupervisedObjective(student, PLAIN_TASK)
@@ -182,7 +194,9 @@ def our_step(case: Case, fabric: Fabric) -> tuple[Callable[[TrainingBatch], Any]
             student, teacher, {case.method: method}, {case.method: WEIGHTS.get(case.method, 1.0)}, PLAIN_TASK
         )
     stepper = stepper_of(objective, fabric)
-    return lambda batch: stepper.step(0, [batch]), objective
+    training = replace(TrainingParams(), compile=case.compile, crop_height=case.height, crop_width=case.width)
+    compiled = compile_objective(stepper, training, BatchShard(case.batch_size))
+    return lambda batch: stepper.step(0, [batch]), objective, compiled
 
 
 def stepper_of(objective: SupervisedObjective, fabric: Fabric) -> Stepper:

@@ -43,14 +43,14 @@ def launch(devices: int | Literal["auto"], precision: str, deterministic: bool) 
         plugin = MixedPrecision("bf16-mixed", kind)
     elif resolved == "fp16":
         plugin = MixedPrecision("16-mixed", kind, torch.amp.GradScaler(kind))
+    if kind == "cuda":
+        torch.backends.cudnn.benchmark = not deterministic  # tries each convolution's kernels at its first call
+        torch.set_float32_matmul_precision("high")  # TF32, as convolutions have by default; for training only
     fabric = Fabric(accelerator=kind, devices=devices, num_nodes=nodes, strategy=strategy, plugins=plugin)
     fabric.launch()
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS has no such form
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
-    if kind == "cuda":
-        torch.backends.cudnn.benchmark = not deterministic  # tries each convolution's kernels at its first call
-        torch.set_float32_matmul_precision("high")  # TF32, as convolutions have by default; for training only
     if kind == "cpu" and sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         # Keep what a step frees: its large tensors otherwise come from the system anew each time, page by page.
         libc = ctypes.CDLL(None)

@@ -21,6 +21,7 @@ from pipeline.quantization.layer_choice import LayerSensitivity, choose_layers
 from pipeline.quantization.quantize import Inputs, quantize_run
 from pipeline.quantization.quantizer import Quantizer, open_quantized
 from pipeline.records.artifacts import LayerLoss
+from pipeline.training.device import launch
 from tests.toy import TOY_CLASSES, toy_pair, toy_training
 from tests.toy_run import EXPORT, HALF_BUDGET, NO_BUDGET, PARITY, write_toy_run
 
@@ -165,7 +166,7 @@ def toy_baseline(**changes: object) -> RunParams:
 
 def quantize_toy(folder: Path, out: Path, quantization: QuantizationParams, int8: BudgetParams) -> dict:
     inputs = Inputs(
-        name="toy", run=toy_baseline(), methods={}, training=toy_training(decoded_gib=0.0), code="",
+        name="toy", run=toy_baseline(), methods={}, training=toy_training(decoded_gib=0.0, devices=2), code="",
         quantization=quantization, parity=replace(PARITY, int8=int8), export=EXPORT, split="test",
         classes=folder / "classes.json", samples=folder / "samples.csv",
         statistics=folder / "statistics.json", teacher=folder / "none",
@@ -188,9 +189,16 @@ def test_within_budget_nothing_further_is_tried(folder: Path, tmp_path: Path) ->
     assert (tmp_path / "int8/calibration.csv").is_file()
 
 
-def test_over_budget_it_is_trained_on_and_then_rejected_with_the_layer(folder: Path, tmp_path: Path) -> None:
+def test_over_budget_it_is_trained_on_and_then_rejected_with_the_layer(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    launched = []
+    monkeypatch.setattr(
+        "pipeline.quantization.quantize.launch", lambda *asked: launched.append(asked) or launch(1, *asked[1:])
+    )
     tuned = replace(QUANTIZATION, max_float_layers=0, fine_tuning=FineTuningParams(iterations=2, learning_rate=1e-4))
     metrics = quantize_toy(folder, tmp_path, tuned, IMPOSSIBLE)
+    assert launched == [(1, "fp32", False)]  # further processes would repeat the stage, whatever training.devices says
     for graph in metrics["artifacts"]:
         assert graph["status"] == "rejected"
         assert ("first diverges at layer" in graph["reason"]) == (graph["runtimes"] != ["openvino"])
