@@ -285,7 +285,7 @@ def _case(form: str, method: str, **changes: Any) -> Case:
 
 ITEMS = {
     "facts": Item(30, facts),
-    "tests": Item(60, tests),
+    "tests": Item(120, tests),
     "waits": Item(40, waits),
     "against_cpu": Item(40, against_cpu),
     "speed": Item(180, speed),

@@ -11,7 +11,7 @@ from segdistill_runtime.targets import TARGETS
 
 Receiver = Annotated[str, AfterValidator(key_of(TARGETS))]
 Runtime = Annotated[str, AfterValidator(key_of(TORCH_RUNNERS | TARGETS))]
-# TensorRT for RTX 1.7 builds for no others. An engine for a Jetson (SM87, SM110) or a data centre's GPU (SM90, SM100) is
+# TensorRT for RTX 1.7 builds for no others. Engines for a Jetson (SM87, SM110) or a data centre's GPU (SM90, SM100) are
 # built there, by the bundle's rebuild_on_target.sh.
 ComputeCapability = Literal["SM75", "SM80", "SM86", "SM89", "SM120", "SM121"]
 

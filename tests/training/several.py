@@ -50,8 +50,14 @@ def without_chance(patch: pytest.MonkeyPatch) -> None:
 
     patch.setattr(torch, "randn_like", zeros)
     patch.setattr(torch, "rand_like", zeros)
+    patch.setattr(torch, "rand", lambda *size, device=None: _falling(torch.empty(*size, device=device)))
     patch.setattr(torch, "randint", lambda _high, size, device=None: torch.full(size, 300, device=device))
     patch.setattr(torch, "randperm", lambda length, device=None: torch.arange(length, device=device))
+
+
+def _falling(values: Tensor) -> Tensor:
+    """Different numbers in 0..1, in an order that every device sees."""
+    return torch.linspace(1, 0, values.numel(), device=values.device).reshape(values.shape)
 
 
 def _objective(method: str) -> SupervisedObjective:

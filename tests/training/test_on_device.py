@@ -47,12 +47,14 @@ def test_every_method_says_on_the_device_what_it_says_in_float64(name: str, monk
         assert (ours_ - theirs_).norm() <= 0.01 * theirs_.norm() + 1e-7
 
 
-PRECISIONS = ["fp32", "bf16", "fp16"] if DEVICE.type == "cuda" else ["fp32", "bf16"]
+FORMS = [("fp32", "never"), ("bf16", "never")]  # precision and torch.compile, which takes minutes on a CPU
+if DEVICE.type == "cuda":
+    FORMS += [("fp16", "never"), ("fp32", "always"), ("bf16", "always"), ("fp16", "always")]
 
 
-@pytest.mark.parametrize("precision", PRECISIONS)
-def test_a_distilled_toy_learns_in_every_precision(precision: str, tmp_path: Path) -> None:
-    training = toy_training(precision=precision)
+@pytest.mark.parametrize(("precision", "compiled"), FORMS)
+def test_a_distilled_toy_learns_in_every_form(precision: str, compiled: str, tmp_path: Path) -> None:
+    training = toy_training(precision=precision, compile=compiled)
     torch.manual_seed(0)
     teacher, student = toy_segmenter()[0], toy_segmenter()[0]
     chosen = {"gdd": build_method("gdd", {}, student, teacher, 30)}
