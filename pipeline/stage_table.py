@@ -25,6 +25,7 @@ from pipeline.params.training import NetworkParams
 from pipeline.params.tree import Params, load_params
 from pipeline.preparation import ADAPTERS
 from pipeline.runtime import TORCH_RUNNERS
+from segdistill_runtime.images import Resizing
 from segdistill_runtime.targets import TARGETS
 
 SCRIPTS = (
@@ -174,7 +175,7 @@ def shared_stages(params: Params) -> list[Stage]:
         _evaluate(params, "teacher", TEACHER, teacher.network, method=NO_TEACHER, weights={}, seed=teacher.seed),
         Stage(
             script="inspect",
-            settings=_sections(params, "inspection", "evaluation", "runs"),
+            settings={**_sections(params, "inspection", "evaluation", "runs"), "resizing": resizing_of(params)},
             code=(*_network_code(teacher.network), *TORCH),
             reads={"classes": CLASSES, "decisions": "data/curated/decisions.csv", "checkpoint": TEACHER_CHECKPOINT},
             also_reads=tuple(f"artifacts/evaluation/{name}" for name in ("teacher", *runs)),
@@ -210,7 +211,7 @@ def shared_stages(params: Params) -> list[Stage]:
 def run_stages(params: Params, name: str, run: RunParams) -> dict[str, Stage]:
     """Return the stages of one run by their scripts; imports its methods."""
     of_run, sections = partial(Stage, run=name), partial(_sections, params)
-    split, size = {"split": params.evaluation.split}, (params.export.height, params.export.width)
+    split, resizing = {"split": params.evaluation.split}, {"resizing": resizing_of(params)}
     network = _network_code(run.network)
     teacher_network = _network_code(params.teacher.network) if run.has_teacher else ()
     training_code = (*network, *teacher_network, *(METHODS[method] for method in run.distill))
@@ -270,7 +271,7 @@ def run_stages(params: Params, name: str, run: RunParams) -> dict[str, Stage]:
         ),
         of_run(
             script="engine",
-            settings={**sections("engine", "parity"), **split},
+            settings={**sections("engine", "parity"), **resizing, **split},
             code=RUNNERS,
             reads={**DATA, "predictions": predictions, **graphs, **metrics_of_graphs},
             writes={"out": made["engine"], "metrics": measured["engine"]},
@@ -278,7 +279,7 @@ def run_stages(params: Params, name: str, run: RunParams) -> dict[str, Stage]:
         ),
         of_run(
             script="benchmark",
-            settings={**sections("benchmark"), "size": size, "other_shapes": params.export.other_shapes, **split},
+            settings={**sections("benchmark"), **resizing, "other_shapes": params.export.other_shapes, **split},
             code=(*network, *RUNNERS),
             reads={"samples": SAMPLES, "checkpoint": checkpoint, **graphs, "engine": made["engine"]}
             | {**metrics_of_graphs, "engine_metrics": measured["engine"]},
@@ -286,7 +287,7 @@ def run_stages(params: Params, name: str, run: RunParams) -> dict[str, Stage]:
         ),
         of_run(
             script="release",
-            settings={"run": run, "size": size, **split, **sections("parity", "release")},
+            settings={"run": run, **resizing, **split, **sections("parity", "release")},
             code=RUNNERS,
             reads={**DATA, **graphs, "engines": made["engine"]},
             also_reads=(
@@ -301,15 +302,19 @@ def run_stages(params: Params, name: str, run: RunParams) -> dict[str, Stage]:
 
 
 def _evaluate(params: Params, name: str, folder: str, network: NetworkParams, **trained: Any) -> Stage:
-    size = (params.export.height, params.export.width)
     return Stage(
         script="evaluate",
         run=name,
-        settings={"evaluation": params.evaluation, "input_size": size, **trained},
+        settings={"evaluation": params.evaluation, "resizing": resizing_of(params), **trained},
         code=(*_network_code(network), *TORCH),
         reads={**DATA, "checkpoint": f"{folder}/checkpoint.safetensors"},
         writes={"out": f"artifacts/evaluation/{name}", "metrics": f"reports/metrics/evaluate/{name}.json"},
     )
+
+
+def resizing_of(params: Params) -> Resizing:
+    """Return how images become input of the exported graphs."""
+    return Resizing(params.export.height, params.export.width, params.export.resize)
 
 
 def _sections(params: Params, *names: str) -> dict[str, Any]:

@@ -15,7 +15,6 @@ import numpy as np
 from segdistill_runtime.contract import AGAIN, CONTRACT, Contract, RuntimeFile, read_contract
 from segdistill_runtime.engine_file import engines_folder, read_engine
 from segdistill_runtime.errors import FileRefused, InputRefused, NotAvailable
-from segdistill_runtime.images import resize, resize_labels
 from segdistill_runtime.runner import Runner
 from segdistill_runtime.targets import TARGETS
 from segdistill_runtime.targets.target import Reader, load_target, read_file
@@ -40,8 +39,7 @@ class Segmenter:
         """Return train ids, uint8 (h, w), of an image of any size, uint8 (h, w, 3) RGB."""
         if image.ndim != 3:
             raise InputRefused(f"an image has shape (h, w, 3), this has {image.shape}")
-        labels = self.labels(resize(image, self.contract.height, self.contract.width)[None])[0]
-        return resize_labels(labels, *image.shape[:2])
+        return self.contract.resizing.segment(self.labels, [image])[0]
 
 
 def open_bundle(path: Path, public_key: Path | None = None, runtime: str = AUTO, threads: int = 0) -> Segmenter:

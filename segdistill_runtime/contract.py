@@ -3,7 +3,9 @@
 import json
 from typing import Any, NamedTuple
 
+from segdistill_runtime import RESIZE_MODES
 from segdistill_runtime.errors import FileRefused, NotAvailable
+from segdistill_runtime.images import Resizing
 from segdistill_runtime.verify import from_json
 
 FORMAT = "segdistill-preprocessing-1"
@@ -54,6 +56,7 @@ class Contract(NamedTuple):
     run: str
     height: int  # pixels
     width: int
+    resize: str  # a key of RESIZE_MODES
     runtimes: list[RuntimeFile]  # the best file of each runtime, the fastest first
     others: list[LeftOut]
     golden: GoldenFiles
@@ -63,6 +66,10 @@ class Contract(NamedTuple):
     def shape(self) -> tuple[int, int, int, int]:
         """(batch, height, width, channels) of what goes in."""
         return 1, self.height, self.width, 3
+
+    @property
+    def resizing(self) -> Resizing:
+        return Resizing(self.height, self.width, self.resize)
 
     def why_not(self, runtime: str) -> str:
         """Say why nothing is released for a runtime."""
@@ -96,6 +103,8 @@ class Contract(NamedTuple):
             "normalization": "inside the graph: give raw pixel values 0..255",
             "orientation": "turn the image as its EXIF orientation says, before anything else",
             "resize": {
+                "mode": self.resize,
+                "size": RESIZE_MODES[self.resize],
                 "rule": "bilinear, half-pixel centers, no antialiasing",
                 "position": "pixel i of n lies at ((2 i + 1) m - n) / (2 n) in a row of m pixels, at least 0; "
                 "its neighbors are the whole numbers around it, at most m - 1",
@@ -114,9 +123,12 @@ def read_contract(data: bytes) -> Contract:
     """Read the bytes of preprocessing.json. They were verified: they are what somebody released, whoever that was."""
     try:
         content = json.loads(data)
-        contract = from_json(Contract, {name: content[name] for name in Contract._fields})
+        mode = from_json(dict[str, Any], content["resize"]).get("mode", "stretch")  # which was the only one
+        contract = from_json(Contract, {**{name: content[name] for name in Contract._fields}, "resize": mode})
         if (names := (content["input"], content["output"])) != (INPUT, OUTPUT):
             raise ValueError(f"input and output are {names}")
+        if contract.resize not in RESIZE_MODES:
+            raise ValueError(f"images are resized by {contract.resize}")
         if not (0 < contract.height <= MAX_SIDE and 0 < contract.width <= MAX_SIDE):
             raise ValueError(f"height and width are {contract.height} and {contract.width}")
         if missing := {"fp16", "int8"} - set(contract.min_speedup) or {"fp32"} - set(contract.golden.labels):

@@ -5,7 +5,9 @@ pillow.
 """
 
 import io
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, ImageOps
@@ -36,6 +38,52 @@ def decode(name: str, data: bytes) -> np.ndarray:
         raise FileRefused(f"{name} of this bundle cannot be read as an image: {error}") from error
 
 
+class Resizing(NamedTuple):
+    """How an image of any size becomes one of a graph's size, and labels of that size become labels of the image."""
+
+    height: int  # pixels, of the graph
+    width: int
+    mode: str  # of RESIZE_MODES
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """(height, width) of the graph."""
+        return self.height, self.width
+
+    def apply(self, image: np.ndarray) -> np.ndarray:
+        """Turn uint8 (h, w, 3) into uint8 (height, width, 3); an image of the graph's size is returned as it is."""
+        rows, columns = self._place(*image.shape[:2])
+        resized = resize(image, rows.stop - rows.start, columns.stop - columns.start)
+        if resized.shape[:2] == self.size:
+            return resized
+        padded = np.zeros((*self.size, 3), np.uint8)  # black, as training pads its crops
+        padded[rows, columns] = resized
+        return padded
+
+    def undo(self, labels: np.ndarray, height: int, width: int) -> np.ndarray:
+        """Turn labels (self.height, self.width) into those of the image of `height` x `width` that was resized."""
+        return resize_labels(labels[self._place(height, width)], height, width)
+
+    def segment(self, run: Callable[[np.ndarray], np.ndarray], images: Sequence[np.ndarray]) -> list[np.ndarray]:
+        """Return train ids, uint8 (h, w), of images of any sizes, uint8 (h, w, 3) RGB.
+
+        Args:
+            run: turns images of the graph's size, uint8 (n, H, W, 3), into train ids, uint8 (n, H, W).
+        """
+        labels = run(np.stack([self.apply(image) for image in images]))
+        return [self.undo(found, *image.shape[:2]) for found, image in zip(labels, images, strict=True)]
+
+    def _place(self, height: int, width: int) -> tuple[slice, slice]:
+        """Return the rows and columns of the graph's image that an image of `height` x `width` pixels fills."""
+        if self.mode == "stretch":
+            return slice(0, self.height), slice(0, self.width)
+        tall = height * self.width >= width * self.height  # it fills all rows
+        rows = self.height if tall else max(1, (2 * height * self.width + width) // (2 * width))
+        columns = self.width if not tall else max(1, (2 * width * self.height + height) // (2 * height))
+        top, left = (self.height - rows) // 2, (self.width - columns) // 2
+        return slice(top, top + rows), slice(left, left + columns)
+
+
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
     """Bilinear with half-pixel centers and without antialiasing, uint8 (h, w, 3) to uint8 (height, width, 3).
 
@@ -46,9 +94,8 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
         return image
     top, bottom, down = _neighbors(image.shape[0], height)
     left, right, across = _neighbors(image.shape[1], width)
-    pixels = image.astype(np.int64)
     down, across = down[:, None, None], across[None, :, None]
-    rows = pixels[top] * (2 * height - down) + pixels[bottom] * down
+    rows = image[top] * (2 * height - down) + image[bottom] * down  # int64, as the weights
     total = rows[:, left] * (2 * width - across) + rows[:, right] * across
     denominator = 4 * height * width
     return ((total + denominator // 2) // denominator).astype(np.uint8)
@@ -67,7 +114,9 @@ def _neighbors(source: int, target: int) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def resize_labels(labels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Nearest neighbor, uint8 (h, w) to uint8 (height, width): the source pixel that holds the target's center."""
+    """Nearest neighbor, (h, w) to (height, width) of any type: the source pixel that holds the target's center."""
+    if labels.shape == (height, width):
+        return labels
     down = (2 * np.arange(height, dtype=np.int64) + 1) * labels.shape[0] // (2 * height)
     across = (2 * np.arange(width, dtype=np.int64) + 1) * labels.shape[1] // (2 * width)
     return labels[down][:, across]

@@ -12,7 +12,7 @@ from pipeline.code_digest import ROOT
 from pipeline.dvc_file import check_dvc_file, dvc_file
 from pipeline.errors import ParamsError
 from pipeline.params.tree import Params, load_params
-from pipeline.stage_table import method_settings
+from pipeline.stage_table import method_settings, stage_table
 
 DEFAULT = ROOT / "params.yaml"
 PROFILES = [ROOT, *sorted(path.parent for path in (ROOT / "profiles").glob("*/params.yaml"))]
@@ -110,6 +110,7 @@ def test_the_default_has_each_student_as_baseline_and_distilled() -> None:
         ({"methods.kdd": {}}, "methods.kdd: .*did you mean 'kd'"),
         ({"teacher.network.weights": {"source": "file"}}, "teacher.network.weights: "),
         ({"export.opset": 17}, "export.opset: "),
+        ({"export.resize": "letterboxed"}, "export.resize: .*did you mean 'letterbox'"),
         ({"training.scale_min": 9.0}, "training: scale_min 9.0 is larger than scale_max"),
         ({"training.splits": []}, "training.splits: "),
         ({"training.splits": ["train", "train"]}, "training: splits: train, train"),
@@ -141,6 +142,12 @@ def test_the_default_has_each_student_as_baseline_and_distilled() -> None:
 def test_every_mistake_is_named_with_its_place(load: Load, changes: dict[str, Any], place: str) -> None:
     with pytest.raises(ParamsError, match=place):
         load(changes)
+
+
+def test_another_resizing_is_told_to_all_that_measures_and_nothing_that_trains(load: Load) -> None:
+    stretch, letterbox = (stage_table(load({"export.resize": mode})) for mode in ("stretch", "letterbox"))
+    told = {one.script for one, other in zip(stretch, letterbox, strict=True) if one.settings != other.settings}
+    assert told == {"evaluate", "export", "quantize", "engine", "benchmark", "release", "inspect"}
 
 
 @pytest.mark.parametrize(

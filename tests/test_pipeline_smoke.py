@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from PIL import Image
 from safetensors.torch import load_file
 
 from pipeline.curation.review import Remark, write_review
+from pipeline.data.images import read_image, read_mask
 from pipeline.data.samples import read_decisions, read_samples
 from tests.small_profile import environment, repro, run, write_small_profile
 from tests.toy import TOY_CLASSES, toy_pair
@@ -23,12 +25,12 @@ from tests.toy import TOY_CLASSES, toy_pair
 pytestmark = pytest.mark.smoke
 
 
-def write_own_dataset(source: Path) -> None:
-    """What a user brings: images/, masks/, classes.yaml."""
+def write_own_dataset(source: Path, sizes: Sequence[tuple[int, int]] = ((64, 96),)) -> None:
+    """What a user brings: images/, masks/, classes.yaml. Images have these sizes (height, width) in turn."""
     counts = {"train": 10, "val": 2, "test": 3}
     for split, count in counts.items():
         for index in range(count):
-            image, labels = toy_pair(sorted(counts).index(split) * 100 + index, height=64, width=96)
+            image, labels = toy_pair(sorted(counts).index(split) * 100 + index, *sizes[index % len(sizes)])
             for folder, array in (("images", image), ("masks", labels)):
                 (source / folder / split).mkdir(parents=True, exist_ok=True)
                 Image.fromarray(array).save(source / folder / split / f"{index}.png")
@@ -143,6 +145,29 @@ def test_a_dataset_without_splits_is_divided_by_whole_sequences(tmp_path: Path) 
     assert len(samples) == 14
     assert len({(s.sequence, s.split) for s in samples}) == len({s.sequence for s in samples}) == 7
     assert {s.split for s in samples} == {"train", "val", "test"}
+
+
+def test_images_of_mixed_sizes_go_all_the_way(tmp_path: Path) -> None:
+    """Landscape, portrait, smaller than a crop, larger than the graph; the bundle predicts what was evaluated."""
+    write_own_dataset(tmp_path / "own", [(64, 96), (120, 70), (40, 50), (150, 260)])
+    write_small_profile(
+        tmp_path, ["pspnet_r18"], dataset={"adapter": "folder", "source": "own"}, export={"resize": "letterbox"},
+        curation={"rules": {"leakage": {"policy": "warn"}}}, benchmark={"images": 3},
+    )  # fmt: skip
+    done = repro(tmp_path)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    exported = json.loads((tmp_path / "reports/metrics/export/pspnet_r18.json").read_text())
+    assert exported["artifacts"][0]["parity"]["pixel_agreement"] >= 0.9999
+    bundle = tmp_path / "artifacts/release/pspnet_r18"
+    assert json.loads((bundle / "preprocessing.json").read_text())["resize"]["mode"] == "letterbox"
+    for sample in read_samples(tmp_path / "data/curated/samples.csv", "test"):
+        command = [sys.executable, str(bundle / "predict.py"), str(tmp_path / sample.image), "--labels", "labels.png"]
+        assert run(command, tmp_path).returncode == 0
+        labels = read_mask(tmp_path / "labels.png")
+        evaluated = read_mask(tmp_path / f"artifacts/evaluation/pspnet_r18/predictions/{sample.id}.png")
+        assert labels.shape == read_image(tmp_path / sample.image).shape[:2]
+        assert (labels == evaluated).mean() > 0.9  # whichever precision ships
+    assert run([sys.executable, str(bundle / "self_test.py")], tmp_path).returncode == 0
 
 
 def test_a_changed_method_reruns_only_what_it_touches(profile: Path) -> None:

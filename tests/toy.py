@@ -74,11 +74,14 @@ def toy_statistics(names: Sequence[str], pixels: Mapping[str, list[int]]) -> Sta
     return Statistics(classes=list(names), splits=splits, policies={}, found={}, rejected={}, leakage=leakage)
 
 
-def write_toy_samples(folder: Path, count: int = 8) -> Path:
-    """Images, masks, classes.json, samples.csv, statistics.json; two samples are for validation, two for test."""
+def write_toy_samples(folder: Path, count: int = 8, sizes: Sequence[tuple[int, int]] = ((48, 64),)) -> Path:
+    """Images, masks, classes.json, samples.csv, statistics.json; two samples are for validation, two for test.
+
+    Images have these sizes (height, width) in turn.
+    """
     samples, pixels = [], np.zeros(len(TOY_CLASSES.names), dtype=np.int64)
     for index in range(count):
-        image, labels = toy_pair(index)
+        image, labels = toy_pair(index, *sizes[index % len(sizes)])
         split = {0: "val", 1: "val", 2: "test", 3: "test"}.get(index, "train")
         image_file, mask_file = folder / f"image_{index}.png", folder / f"mask_{index}.png"
         folder.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,6 @@
 """One student of the toy, as the stages before deployment leave it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -10,9 +11,11 @@ from pipeline.data.samples import read_samples
 from pipeline.measure.evaluate import predict
 from pipeline.params.deployment import BudgetParams, ExportParams, ParityParams, ShapeParams
 from pipeline.runtime.artifacts import open_artifact
+from segdistill_runtime.images import Resizing
 from tests.toy import toy_pair, toy_segmenter, write_toy_samples
 
 HEIGHT, WIDTH = 48, 64
+RESIZING = Resizing(HEIGHT, WIDTH, "stretch")
 RARE = torch.tensor([0.2, 1.0, 1.0])  # boxes and ponds are small
 NO_BUDGET = BudgetParams(
     min_pixel_agreement=0.0, min_boundary_agreement=0.0, max_miou_lost_points=100.0, max_class_lost_points=100.0
@@ -49,7 +52,9 @@ def train_toy(architecture: str, folder: Path, iterations: int) -> Path:
         optimizer.step()
     _settle_statistics(segmenter, images)
     folder.mkdir(parents=True, exist_ok=True)
-    save_checkpoint(segmenter.eval(), design, {"backbone_weights": "none"}, folder / "checkpoint.safetensors")
+    save_checkpoint(
+        segmenter.eval(), design, {"backbone_weights": "none", "precision": "fp32"}, folder / "checkpoint.safetensors"
+    )
     return folder / "checkpoint.safetensors"
 
 
@@ -63,10 +68,13 @@ def _settle_statistics(segmenter: Segmenter, images: torch.Tensor) -> None:
         segmenter(images)
 
 
-def write_toy_run(architecture: str, folder: Path, iterations: int = 15) -> Path:
+def write_toy_run(
+    architecture: str, folder: Path, iterations: int = 15, resizing: Resizing = RESIZING,
+    sizes: Sequence[tuple[int, int]] = (RESIZING.size,),
+) -> Path:  # fmt: skip
     """Checkpoint, samples, classes.json and predictions/ of the test split in one folder; returns it."""
     checkpoint = train_toy(architecture, folder, iterations)
-    samples = read_samples(write_toy_samples(folder, 16), "test")
+    samples = read_samples(write_toy_samples(folder, 16, sizes), "test")
     with open_artifact(checkpoint, 1) as runner:
-        predict(runner, samples, 4, folder / "predictions", "toy")
+        predict(runner, resizing, samples, 4, folder / "predictions", "toy")
     return folder

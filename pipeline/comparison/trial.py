@@ -146,8 +146,8 @@ def _files(paths: ComparisonPaths) -> dict[str, Any]:
 
 
 def _evaluation_inputs(trial: Trial, params: Params, split: Split) -> str:
-    code = run_stages(params, trial.name, trial.run)["evaluate"].code_digest
-    return short_hash([asdict(params.evaluation), split, [params.export.height, params.export.width], code])
+    stage = run_stages(params, trial.name, trial.run)["evaluate"]
+    return short_hash([asdict(params.evaluation), split, stage.settings["resizing"], stage.code_digest])
 
 
 def count_cost(objective: SupervisedObjective, height: int, width: int) -> Cost:

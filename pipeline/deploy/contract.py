@@ -15,7 +15,7 @@ from pipeline.records.artifacts import Artifact
 from pipeline.records.release import Decision
 from pipeline.runtime.artifacts import available_threads, open_artifact
 from segdistill_runtime.contract import Contract, GoldenFiles, LeftOut, RuntimeFile
-from segdistill_runtime.images import resize
+from segdistill_runtime.images import Resizing, resize
 
 IMAGE = "golden/image.png"
 FASTER = "it ships, but another file is faster on this runtime"
@@ -34,6 +34,7 @@ def write_golden(
         size: (H, W) of the graphs.
         graphs: file of each precision, fp32 among them.
     """
+    # Stretched whatever the contract says: labels of padding are no answer, so none are compared.
     image = resize(read_image(sample.image, sample.image_sha256), *size)
     with replacing(bundle / IMAGE) as temporary:
         Image.fromarray(image).save(temporary, format="PNG", optimize=True)
@@ -53,9 +54,9 @@ def write_golden(
 
 
 def release_contract(
-    run: str, size: tuple[int, int], decisions: Sequence[Decision], golden: GoldenFiles, speedup: Mapping[str, float]
+    run: str, resizing: Resizing, decisions: Sequence[Decision], golden: GoldenFiles, speedup: Mapping[str, float]
 ) -> Contract:
-    """Take from the decisions what a client has to know; `size` is (H, W) of the graphs."""
+    """Take from the decisions what a client has to know."""
     best = defaults(decisions)
     others = [
         LeftOut(d.runtime, d.precision, d.file, d.verdict, FASTER if d.verdict == "ships" else d.reason)
@@ -63,4 +64,4 @@ def release_contract(
         if d not in best
     ]
     runtimes = [RuntimeFile(d.runtime, d.precision, d.file, d.p50_ms) for d in best]
-    return Contract(run, *size, runtimes, others, golden, dict(speedup))
+    return Contract(run, *resizing, runtimes, others, golden, dict(speedup))

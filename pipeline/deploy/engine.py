@@ -23,11 +23,12 @@ from segdistill_runtime.engine_build import build_engine
 from segdistill_runtime.engine_file import write_engine
 from segdistill_runtime.engine_target import engine_targets
 from segdistill_runtime.errors import BuildFailed, NotAvailable
+from segdistill_runtime.images import Resizing
 from segdistill_runtime.targets.target import load_target
 
 
 def build_run_engines(
-    name: str, engine: EngineParams, parity: ParityParams, split: str, classes: Path, samples: Path,
+    name: str, engine: EngineParams, parity: ParityParams, split: str, resizing: Resizing, classes: Path, samples: Path,
     export: Path, quantize: Path, export_metrics: Path, quantize_metrics: Path, predictions: Path,
     scratch: Path, out: Path, metrics: Path,
 ) -> None:  # fmt: skip
@@ -59,7 +60,9 @@ def build_run_engines(
             if not built.reason:
                 try:
                     with open_artifact(out / built.file, available_threads()) as runner:
-                        found = measure_parity(runner, chosen, predictions, table, parity.boundary_pixels, title)
+                        found = measure_parity(
+                            runner, resizing, chosen, predictions, table, parity.boundary_pixels, title
+                        )
                         record = judge(built, found, budget)
                 except NotAvailable as error:
                     record = replace(built, reason=str(error))

@@ -19,11 +19,12 @@ from pipeline.deploy.onnx_export import export_graph
 from pipeline.deploy.onnx_rules import IR_VERSION
 from pipeline.deploy.parity_gate import judge, judge_on_other_runtimes
 from pipeline.errors import ArtifactError
-from pipeline.measure.parity import measure_parity, require_size
+from pipeline.measure.parity import measure_parity
 from pipeline.params.deployment import ExportParams, ParityParams
 from pipeline.records.artifacts import Activations, Export, Parity
 from pipeline.records.files import write_record
 from pipeline.runtime.artifacts import available_threads, open_artifact
+from segdistill_runtime.images import Resizing
 from segdistill_runtime.runner import InputShape, Runner
 
 DIVERGED_FULL, DIVERGED_HALF = 1e-3, 2e-2  # relative error of a layer's output that is more than rounding
@@ -42,7 +43,7 @@ def export_run(
         ArtifactError: labels or logits differ from PyTorch's by more than the parameters allow; names the layer.
     """
     chosen, table = read_samples(samples, split), ClassTable.load(classes)
-    require_size(chosen, export.height, export.width)
+    resizing = Resizing(export.height, export.width, export.resize)
     segmenter, design, _ = load_checkpoint(checkpoint)
 
     def write(graph: LabelsGraph | LogitsGraph, shape: InputShape, file: str) -> Path:
@@ -51,7 +52,8 @@ def export_run(
 
     def compared(runner: Runner) -> Parity:
         with runner:
-            return measure_parity(runner, chosen, predictions, table, parity.boundary_pixels, f"{name} {runner.name}")
+            title = f"{name} {runner.name}"
+            return measure_parity(runner, resizing, chosen, predictions, table, parity.boundary_pixels, title)
 
     shape, threads = InputShape(1, export.height, export.width), available_threads()
     scores = write(LogitsGraph(segmenter), shape, "logits.onnx")
@@ -60,7 +62,8 @@ def export_run(
     for other in export.other_shapes:
         shape = InputShape(other.batch, other.height, other.width)
         write(LabelsGraph(segmenter), shape, f"model_{shape}.onnx")
-    images = [read_image(sample.image, sample.image_sha256)[None] for sample in chosen[: export.logit_images]]
+    first = chosen[: export.logit_images]
+    images = [resizing.apply(read_image(sample.image, sample.image_sha256))[None] for sample in first]
     logits = largest_logit_difference(segmenter, scores, images)
     activations = largest_activation(full, images)
 

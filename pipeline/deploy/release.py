@@ -31,6 +31,7 @@ from pipeline.records.files import write_record
 from pipeline.records.release import Performance
 from pipeline.records.run import read_evaluation, read_run
 from segdistill_runtime.contract import CLASSES, CONTRACT
+from segdistill_runtime.images import Resizing
 from segdistill_runtime.precision_choice import PRECISIONS
 from segdistill_runtime.targets.target import all_targets, load_target
 from segdistill_runtime.verify import MANIFEST, SIGNATURE, verify
@@ -54,13 +55,13 @@ class Folders(NamedTuple):
 
 
 def package_release(
-    name: str, run: RunParams, size: tuple[int, int], split: str, parity: ParityParams, release: ReleaseParams,
+    name: str, run: RunParams, resizing: Resizing, split: str, parity: ParityParams, release: ReleaseParams,
     classes: Path, samples: Path, lock: Path, folders: Folders, signing_key: Path | None,
 ) -> None:  # fmt: skip
     """Decide what ships, build the bundle in a temporary folder, and rename it when it is complete and verified.
 
     Args:
-        size: (H, W) of the graphs that ship.
+        resizing: of the graphs that ship.
         split: the evaluation split, whose first image becomes the golden one.
         lock: dvc.lock, from which the card takes what produced the checkpoint.
         signing_key: PEM file of an Ed25519 private key; without one the bundle is unsigned.
@@ -72,7 +73,7 @@ def package_release(
     records, origin = read_run(folders.metrics, name), provenance(lock, name)
     baseline, teacher = (read_evaluation(folders.metrics, other) for other in (run.baseline, "teacher"))
     artifacts, engines, speedup = records.artifacts, records.engines.engines, vars(release.min_speedup)
-    everywhere = decide(artifacts, engines, records.benchmark.measurements, size, speedup)
+    everywhere = decide(artifacts, engines, records.benchmark.measurements, resizing.size, speedup)
     decisions = for_receivers(everywhere, release.runtimes, release.files)
     reasons = failed_gates(decisions, artifacts, release)
     table, contract, signed = ClassTable.load(classes), {}, signing_key is not None
@@ -91,8 +92,8 @@ def package_release(
             on_cpu += [each for each in shipped if "onnxruntime" in each.runtimes]
             on_cpu.sort(key=lambda each: PRECISIONS.index(each.precision))
             graphs = {each.precision: folders.graph(each) for each in on_cpu}
-            golden = write_golden(read_samples(samples, split)[0], size, graphs, shipped, parity, bundle)
-            contract = release_contract(name, size, decisions, golden, speedup).record()
+            golden = write_golden(read_samples(samples, split)[0], resizing.size, graphs, shipped, parity, bundle)
+            contract = release_contract(name, resizing, decisions, golden, speedup).record()
             write_json(bundle / CONTRACT, contract)
             if release.servers:
                 _write_servers(contract, table, bundle)

@@ -18,12 +18,14 @@ from pipeline.inspection.teacher import Teacher
 from pipeline.params.deployment import EvaluationParams, InspectionParams
 from pipeline.params.runs import RunParams
 from pipeline.runtime.artifacts import available_threads
+from segdistill_runtime.images import Resizing
 
 
 def inspect_dataset(
     inspection: InspectionParams,
     evaluation: EvaluationParams,
     runs: Mapping[str, RunParams],
+    resizing: Resizing,
     classes: Path,
     decisions: Path,
     checkpoint: Path,
@@ -40,7 +42,7 @@ def inspect_dataset(
     table = ClassTable.load(classes)
     decided = read_decisions(decisions)
     kept = [decision.sample for decision in decided if decision.decision == "keep"]
-    teacher = Teacher(checkpoint, table.names, available_threads())
+    teacher = Teacher(checkpoint, table.names, available_threads(), resizing)
 
     inspected = {decision.sample.id: _unmeasured(decision) for decision in decided}
     embeddings = []

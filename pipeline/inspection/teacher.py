@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Float, UInt8
+from jaxtyping import Float, Int64, UInt8
 from torch import Tensor
 
 from models.checkpoint import load_for_inference
@@ -15,6 +15,7 @@ from models.resize import bilinear
 from pipeline.data.dataset import evaluation_batches, network_input
 from pipeline.data.samples import Sample
 from pipeline.errors import ArtifactError
+from segdistill_runtime.images import Resizing
 
 
 class TeacherOutput(NamedTuple):
@@ -28,9 +29,9 @@ class TeacherOutput(NamedTuple):
 
 
 class Teacher:
-    """A checkpoint in float32, on the GPU where there is one."""
+    """A checkpoint in float32, on the GPU where there is one; it gets images as the exported graphs do."""
 
-    def __init__(self, checkpoint: Path, class_names: Sequence[str], threads: int):
+    def __init__(self, checkpoint: Path, class_names: Sequence[str], threads: int, resizing: Resizing):
         self.segmenter, design, self.device = load_for_inference(checkpoint, threads)
         if list(design.class_names) != list(class_names):
             raise ArtifactError(
@@ -38,6 +39,7 @@ class Teacher:
                 f"{', '.join(class_names)}. Run `dvc repro` to train it again"
             )
         self.segmenter.auxiliary_head = None
+        self.resizing = resizing
 
     def look_at(
         self, samples: Sequence[Sample], batch_size: int, labels_of: Callable[[Sample], np.ndarray]
@@ -51,25 +53,36 @@ class Teacher:
 
     @torch.inference_mode()
     def predict(self, images: UInt8[Tensor, "n 3 H W"], labels: Sequence[np.ndarray]) -> Iterator[TeacherOutput]:
-        """Predict for images of one size, of which `labels` are the train ids, uint8 (H, W).
+        """Predict for images of one size, of which `labels` are the train ids, uint8 (H, W); all maps have that size.
 
         The cells of all images pass through the network at once; what is as large as an image is made one by one.
         """
-        output = self.segmenter(network_input(images.to(self.device)))
+        height, width = self.resizing.size
+        resized = np.stack([self.resizing.apply(image) for image in images.permute(0, 2, 3, 1).numpy()])
+        numbers = np.arange(height * width).reshape(height, width)
+        source = torch.from_numpy(self.resizing.undo(numbers, *images.shape[-2:])).to(self.device)
+        output = self.segmenter(network_input(torch.from_numpy(resized).permute(0, 3, 1, 2).to(self.device)))
         for cells, features, of_image in zip(output.logits, output.head_features, labels, strict=True):
-            logits = bilinear(cells[None].float(), *images.shape[-2:])[0]
+            logits = bilinear(cells[None].float(), height, width)[0]
             embedding = F.normalize(features.float().mean(dim=(1, 2)), dim=0)
-            maps = (*pixel_maps(logits, torch.from_numpy(of_image).to(self.device)), relative_entropy(logits))
-            yield TeacherOutput(*(values.cpu().numpy() for values in (*maps, embedding)))
+            maps = pixel_maps(logits, torch.from_numpy(of_image).to(self.device), source)
+            entropy = relative_entropy(logits).flatten()[source]
+            yield TeacherOutput(*(values.cpu().numpy() for values in (*maps, entropy, embedding)))
 
 
-def pixel_maps(logits: Float[Tensor, "k H W"], labels: UInt8[Tensor, "H W"]) -> tuple[Tensor, Tensor, Tensor]:
-    """Return the most likely class of each pixel, its probability and that of the label."""
-    probabilities = logits.softmax(dim=0)
+def pixel_maps(
+    logits: Float[Tensor, "k h w"], labels: UInt8[Tensor, "H W"], source: Int64[Tensor, "H W"]
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Return the most likely class of each pixel of an image, its probability and that of the label.
+
+    Args:
+        source: number of each pixel's place in the logits, row by row.
+    """
+    probabilities = logits.softmax(dim=0).flatten(1)
     confidence, prediction = probabilities.max(dim=0)
     # An unlabelled pixel has no such probability; any stands in.
-    label_probability = probabilities.gather(0, labels.long().clamp(max=len(logits) - 1)[None])[0]
-    return prediction.to(torch.uint8), confidence, label_probability
+    label_probability = probabilities[labels.long().clamp(max=len(logits) - 1), source]
+    return prediction.to(torch.uint8)[source], confidence[source], label_probability
 
 
 def relative_entropy(logits: Float[Tensor, "k H W"]) -> Float[Tensor, "H W"]:

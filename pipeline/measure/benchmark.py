@@ -13,13 +13,14 @@ from pipeline.measure.worker import Ready, Round, Worker, open_case, time_bounda
 from pipeline.params.deployment import BenchmarkParams, ShapeParams
 from pipeline.records.benchmark import IMAGE_TO_LABELS, Benchmark, Latency, Measurement, Protocol
 from pipeline.records.files import write_record
+from segdistill_runtime.images import Resizing
 from segdistill_runtime.runner import InputShape
 
 
 def benchmark_run(
     name: str,
     benchmark: BenchmarkParams,
-    size: tuple[int, int],
+    resizing: Resizing,
     other_shapes: Sequence[ShapeParams],
     split: str,
     samples: Path,
@@ -29,11 +30,11 @@ def benchmark_run(
     """Measure all artifacts of a run on the runtimes of `benchmark`, as `benchmark_cases` does.
 
     Args:
-        size: (H, W) of the graphs that ship.
+        resizing: of the graphs that ship.
         other_shapes: of further fp32 graphs.
         files: of `find_cases`.
     """
-    cases = find_cases(InputShape(1, *size), other_shapes, benchmark.runtimes, **files)
+    cases = find_cases(InputShape(1, *resizing.size), resizing.mode, other_shapes, benchmark.runtimes, **files)
     benchmark_cases(name, benchmark, split, cases, samples, metrics)
 
 

@@ -8,6 +8,7 @@ from pipeline.params.deployment import ShapeParams
 from pipeline.records.artifacts import Engines, Export, Quantization
 from pipeline.records.files import read_record
 from pipeline.runtime import TORCH_RUNNERS
+from segdistill_runtime.images import Resizing
 from segdistill_runtime.runner import InputShape
 from segdistill_runtime.targets import TARGETS
 from segdistill_runtime.targets.target import all_targets, load_target
@@ -20,11 +21,16 @@ class BenchmarkCase(NamedTuple):
     precision: str
     path: Path
     shape: InputShape
+    resize: str  # a key of RESIZE_MODES
     missing: str = ""  # why there is no such file; empty where there is
+
+    @property
+    def resizing(self) -> Resizing:
+        return Resizing(self.shape.height, self.shape.width, self.resize)
 
 
 def find_cases(
-    shape: InputShape, other_shapes: Sequence[ShapeParams], runtimes: Sequence[str],
+    shape: InputShape, resize: str, other_shapes: Sequence[ShapeParams], runtimes: Sequence[str],
     *, checkpoint: Path, export: Path, quantize: Path, engine: Path,
     export_metrics: Path, quantize_metrics: Path, engine_metrics: Path,
 ) -> list[BenchmarkCase]:  # fmt: skip
@@ -32,6 +38,7 @@ def find_cases(
 
     Args:
         shape: of the graphs that ship.
+        resize: how images of other sizes are brought to a graph's.
         other_shapes: of further fp32 graphs.
         export, quantize, engine: folders that these stages left.
     """
@@ -45,14 +52,14 @@ def find_cases(
         other_shape = InputShape(other.batch, other.height, other.width)
         files.append((export / f"model_{other_shape}.onnx", "fp32", other_shape, _runtimes_of_graph(TARGETS)))
     cases = [
-        BenchmarkCase(runtime, precision, path, its_shape)
+        BenchmarkCase(runtime, precision, path, its_shape, resize)
         for path, precision, its_shape, runtimes_of_file in files
         for runtime in runtimes_of_file
     ]
     for built in read_record(Engines, engine_metrics, "engine").engines:
         missing = "" if built.status == "built" else built.reason or "it was not built"
         path = engine / (built.file or built.backend)
-        cases.append(BenchmarkCase(built.backend, built.precision, path, shape, missing))
+        cases.append(BenchmarkCase(built.backend, built.precision, path, shape, resize, missing))
     # In params.yaml both kinds of TensorRT are one.
     names = {name: load_target(name).decided_with for name in TARGETS}
     return [case for case in cases if names.get(case.runtime, case.runtime) in runtimes]

@@ -4,7 +4,6 @@ import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 from rich.progress import track
 
 from models.checkpoint import load_checkpoint
@@ -20,6 +19,7 @@ from pipeline.params.deployment import EvaluationParams
 from pipeline.records.evaluation import Evaluation
 from pipeline.records.files import write_record
 from pipeline.runtime.artifacts import available_threads, open_artifact
+from segdistill_runtime.images import Resizing
 from segdistill_runtime.runner import Runner
 
 
@@ -29,7 +29,7 @@ def evaluate_checkpoint(
     weights: Mapping[str, float],
     seed: int,
     evaluation: EvaluationParams,
-    input_size: tuple[int, int],
+    resizing: Resizing,
     classes: Path,
     samples: Path,
     checkpoint: Path,
@@ -41,12 +41,13 @@ def evaluate_checkpoint(
     Args:
         method: that the network learned by, `none` for a baseline and the teacher.
         weights: of each method's loss.
-        input_size: (H, W) at which multiply-accumulates are counted.
+        resizing: of the exported graphs: each image goes in as the deployed model gets it, and is judged at its own
+            size. Multiply-accumulates are counted at the graphs' size.
     """
     table = ClassTable.load(classes)
     chosen = read_samples(samples, evaluation.split)
     with open_artifact(checkpoint, available_threads()) as runner:
-        predict(runner, chosen, evaluation.batch_size, out / "predictions", name)
+        predict(runner, resizing, chosen, evaluation.batch_size, out / "predictions", name)
     confusion, per_image = score_predictions(chosen, out / "predictions", table)
 
     segmenter, design, recorded = load_checkpoint(checkpoint)
@@ -71,18 +72,20 @@ def evaluate_checkpoint(
         pixel_accuracy=confusion.pixel_accuracy(),
         iou_per_class={n: None if math.isnan(v) else float(v) for n, v in zip(table.names, iou, strict=True)},
         parameters=deployed_parameters(segmenter),
-        gmacs=multiply_accumulates(segmenter, *input_size) / 1e9,
-        input=list(input_size),
+        gmacs=multiply_accumulates(segmenter, *resizing.size) / 1e9,
+        input=list(resizing.size),
     )
     write_record(metrics, evaluation_record)
 
 
-def predict(runner: Runner, samples: Sequence[Sample], batch_size: int, out: Path, name: str) -> None:
-    """Write one 8-bit PNG of train ids for each sample, named by its id."""
+def predict(
+    runner: Runner, resizing: Resizing, samples: Sequence[Sample], batch_size: int, out: Path, name: str
+) -> None:
+    """Write one 8-bit PNG of train ids for each sample, of its image's size and named by its id."""
     batches = evaluation_batches(samples, batch_size)
     for batch in track(batches, f"{name}: predicting", total=math.ceil(len(samples) / batch_size)):
-        images = np.ascontiguousarray(batch.image.permute(0, 2, 3, 1).numpy())
-        for sample_id, prediction in zip(batch.ids, runner.run(images), strict=True):
+        predictions = resizing.segment(runner.run, list(batch.image.permute(0, 2, 3, 1).numpy()))
+        for sample_id, prediction in zip(batch.ids, predictions, strict=True):
             with replacing(out / f"{sample_id}.png") as temporary:
                 write_mask(temporary, prediction)
 

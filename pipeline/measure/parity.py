@@ -8,12 +8,12 @@ from rich.progress import track
 
 from pipeline.data.boundaries import near_boundary
 from pipeline.data.classes import ClassTable
-from pipeline.data.images import image_size, read_image, read_labels, read_mask
+from pipeline.data.images import read_image, read_labels, read_mask
 from pipeline.data.samples import Sample
-from pipeline.errors import ArtifactError
 from pipeline.measure.accuracy import ConfusionMatrix
 from pipeline.params.deployment import BudgetParams, ParityParams
 from pipeline.records.artifacts import Parity
+from segdistill_runtime.images import Resizing
 from segdistill_runtime.runner import Runner
 
 
@@ -55,21 +55,11 @@ class Agreement:
         )
 
 
-def require_size(samples: Sequence[Sample], height: int, width: int) -> None:
-    """Raise ArtifactError if an image has not the one size of the exported graphs."""
-    for sample in samples:
-        found = image_size(sample.image)[::-1]
-        if found != (height, width):
-            raise ArtifactError(
-                f"{sample.image} has {found[0]}x{found[1]} pixels, the exported graph takes {height}x{width}; "
-                f"set export.height and export.width in params.yaml to the size of the evaluation images"
-            )
-
-
 def measure_parity(
-    runner: Runner, samples: Sequence[Sample], predictions: Path, classes: ClassTable, boundary_pixels: int, title: str
-) -> Parity:
-    """Run an artifact over all samples and compare with the predictions that its source made.
+    runner: Runner, resizing: Resizing, samples: Sequence[Sample], predictions: Path, classes: ClassTable,
+    boundary_pixels: int, title: str,
+) -> Parity:  # fmt: skip
+    """Run an artifact over all samples, at their images' own sizes, and compare with what its source predicted.
 
     Args:
         predictions: folder of the source's, one PNG of train ids for each sample id.
@@ -77,7 +67,7 @@ def measure_parity(
     """
     agreement = Agreement(classes, boundary_pixels)
     for sample in track(samples, f"{title}: parity"):
-        prediction = runner.run(read_image(sample.image, sample.image_sha256)[None])[0]
+        prediction = resizing.segment(runner.run, [read_image(sample.image, sample.image_sha256)])[0]
         reference = read_mask(predictions / f"{sample.id}.png")
         agreement.add(sample.id, prediction, reference, read_labels(sample, classes))
     return agreement.parity(runner.name)

@@ -25,8 +25,8 @@ from pipeline.measure.machine import peak_memory_bytes
 from pipeline.records.benchmark import Protocol
 from pipeline.runtime.artifacts import open_artifact
 from segdistill_runtime.errors import NotAvailable, Refused
-from segdistill_runtime.images import resize
-from segdistill_runtime.runner import InputShape, Runner
+from segdistill_runtime.images import Resizing
+from segdistill_runtime.runner import Runner
 
 NODE_CALLS = 30
 SETTLE_S = 0.2
@@ -85,7 +85,7 @@ class Worker:
 def _opened(case: BenchmarkCase, protocol: Protocol, images: tuple[Path, ...]) -> tuple[Runner, dict[str, Call]]:
     """Load the artifact, once in each process, and warm it up."""
     runner = open_artifact(case.path, protocol.threads, case.runtime)
-    calls = calls_at_boundaries(runner, images, case.shape)
+    calls = calls_at_boundaries(runner, images, case.shape.batch, case.resizing)
     warm_up(calls["image_to_labels"], protocol)
     return runner, calls
 
@@ -101,8 +101,8 @@ def time_nodes(case: BenchmarkCase, protocol: Protocol, images: tuple[Path, ...]
     """Time the nodes of an ONNX file in ONNX Runtime: a NodeTime each."""
     from pipeline.measure.nodes import node_times  # a process that measures PyTorch must not carry ONNX Runtime
 
-    batch = batch_of([read_image(images[0])] * case.shape.batch, case.shape)
-    return node_times(case.path, protocol.threads, batch, NODE_CALLS)
+    image = case.resizing.apply(read_image(images[0]))
+    return node_times(case.path, protocol.threads, np.stack([image] * case.shape.batch), NODE_CALLS)
 
 
 def time_boundaries(case: BenchmarkCase, protocol: Protocol, images: tuple[Path, ...]) -> Round:
@@ -119,28 +119,23 @@ def time_boundaries(case: BenchmarkCase, protocol: Protocol, images: tuple[Path,
     return Round(seconds, round(peak_memory_bytes() / 2**20, 1))
 
 
-def calls_at_boundaries(runner: Runner, images: Sequence[Path], shape: InputShape) -> dict[str, Call]:
+def calls_at_boundaries(runner: Runner, images: Sequence[Path], batch_size: int, resizing: Resizing) -> dict[str, Call]:
     """Return a call for each boundary, from the narrowest to the widest. Images are taken over and over in their order.
 
     `device_compute`: the image lies where the device reads it, and the labels stay there. `with_copies`: from an array
-    of the graph's size on the host to labels on the host. `image_to_labels`: from decoded images of their own sizes.
-    `file_to_labels`: from files.
+    of the graph's size on the host to labels on the host. `image_to_labels`: from decoded images of their own sizes to
+    labels of these sizes. `file_to_labels`: the same from files.
     """
     decoded = [read_image(path) for path in images]
 
-    def batch(call: int, read: Callable[[int], np.ndarray]) -> np.ndarray:
-        return batch_of([read((call * shape.batch + k) % len(images)) for k in range(shape.batch)], shape)
+    def batch(call: int, read: Callable[[int], np.ndarray]) -> list[np.ndarray]:
+        return [read((call * batch_size + k) % len(images)) for k in range(batch_size)]
 
-    ready = [batch(i, decoded.__getitem__) for i in range(len(images))]
+    ready = [np.stack([*map(resizing.apply, batch(i, decoded.__getitem__))]) for i in range(len(images))]
     prepared = runner.prepared(ready[0])
     return {
         "device_compute": lambda _: prepared(),
         "with_copies": lambda i: runner.run(ready[i % len(ready)]),
-        "image_to_labels": lambda i: runner.run(batch(i, decoded.__getitem__)),
-        "file_to_labels": lambda i: runner.run(batch(i, lambda j: read_image(images[j]))),
+        "image_to_labels": lambda i: resizing.segment(runner.run, batch(i, decoded.__getitem__)),
+        "file_to_labels": lambda i: resizing.segment(runner.run, batch(i, lambda j: read_image(images[j]))),
     }
-
-
-def batch_of(images: list[np.ndarray], shape: InputShape) -> np.ndarray:
-    """Stack images to uint8 (n, H, W, 3); one of the right size is not resized."""
-    return np.stack([resize(image, shape.height, shape.width) for image in images])

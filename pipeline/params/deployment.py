@@ -7,10 +7,12 @@ from pydantic import AfterValidator, Field
 
 from pipeline.params.sections import Count, Fraction, Index, NonNegative, Positive, Precision, Split, key_of, section
 from pipeline.runtime import TORCH_RUNNERS
+from segdistill_runtime import RESIZE_MODES
 from segdistill_runtime.targets import TARGETS
 
 Receiver = Annotated[str, AfterValidator(key_of(TARGETS))]
 Runtime = Annotated[str, AfterValidator(key_of(TORCH_RUNNERS | TARGETS))]
+ResizeMode = Annotated[str, AfterValidator(key_of(RESIZE_MODES))]
 # TensorRT for RTX 1.7 builds for no others. Engines for a Jetson (SM87, SM110) or a data centre's GPU (SM90, SM100) are
 # built there, by the bundle's rebuild_on_target.sh.
 ComputeCapability = Literal["SM75", "SM80", "SM86", "SM89", "SM120", "SM121"]
@@ -41,6 +43,7 @@ class ShapeParams:
 class ExportParams:
     height: Count  # pixels; the exported graph has this one size
     width: Count  # pixels
+    resize: ResizeMode = "stretch"  # how images of other sizes are brought to it; letterbox keeps their aspect ratio
     opset: Annotated[int, Field(ge=18, le=20)] = 20
     max_nodes: Count = 200  # more mean that the exporter unrolled something
     other_shapes: list[ShapeParams] = Field(default_factory=list)  # further graphs, for stage benchmark only

@@ -14,27 +14,22 @@ from pipeline.errors import DatasetError
 CANDIDATES = 4  # decoded for each one that is chosen
 
 
-def choose_calibration(samples: Sequence[Sample], count: int, height: int, width: int) -> list[Sample]:
+def choose_calibration(samples: Sequence[Sample], count: int) -> list[Sample]:
     """Spread evenly over the list first and over brightness then; darkest and brightest of the first are among them.
 
     A range that is too wide costs a little resolution; one that is too narrow clips what it has not seen.
 
     Raises:
-        DatasetError: fewer images than asked for, or one of another size than the graph takes.
+        DatasetError: fewer images than asked for.
     """
     if len(samples) < count:
         raise DatasetError(
             f"{len(samples)} training images, quantization.calibration_images asks for {count}; lower it in params.yaml"
         )
-    brightness: dict[Sample, float] = {}
-    for sample in spread(samples, CANDIDATES * count):
-        image = read_image(sample.image, sample.image_sha256)
-        if image.shape[:2] != (height, width):
-            raise DatasetError(
-                f"{sample.image} has {image.shape[0]}x{image.shape[1]} pixels, the exported graph takes "
-                f"{height}x{width}: ranges of resized images would be others; give training images of that size"
-            )
-        brightness[sample] = float(image.mean())
+    brightness = {
+        sample: float(read_image(sample.image, sample.image_sha256).mean())
+        for sample in spread(samples, CANDIDATES * count)
+    }
     return spread(sorted(brightness, key=brightness.__getitem__), count)
 
 

@@ -4,6 +4,7 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 from rich.progress import track
 
 from pipeline.data.classes import ClassTable
@@ -14,21 +15,29 @@ from pipeline.params.deployment import BudgetParams
 from pipeline.quantization.quantizer import Quantizer, Target, open_quantized
 from pipeline.records.artifacts import LayerChoice, LayerLoss, Parity
 from pipeline.runtime.artifacts import available_threads, open_artifact
+from segdistill_runtime.images import Resizing
+from segdistill_runtime.runner import Runner
 
 
 class LayerSensitivity:
     """Measures quantized graphs on some labelled images, against the predictions of the float graph `source`."""
 
-    def __init__(self, samples: Sequence[Sample], classes: ClassTable, boundary_pixels: int, source: Path):
+    def __init__(
+        self, samples: Sequence[Sample], classes: ClassTable, boundary_pixels: int, source: Path, resizing: Resizing
+    ):
         self.samples, self.classes, self.boundary_pixels = samples, classes, boundary_pixels
+        self.resizing = resizing
         with open_artifact(source, available_threads()) as runner:
-            self.reference = [runner.run(read_image(sample.image, sample.image_sha256)[None])[0] for sample in samples]
+            self.reference = [self._prediction(runner, sample) for sample in samples]
+
+    def _prediction(self, runner: Runner, sample: Sample) -> np.ndarray:
+        return self.resizing.segment(runner.run, [read_image(sample.image, sample.image_sha256)])[0]
 
     def parity(self, graph: Path, target: Target) -> Parity:
         agreement = Agreement(self.classes, self.boundary_pixels)
         with open_quantized(graph, target) as runner:
             for sample, reference in zip(self.samples, self.reference, strict=True):
-                prediction = runner.run(read_image(sample.image, sample.image_sha256)[None])[0]
+                prediction = self._prediction(runner, sample)
                 agreement.add(sample.id, prediction, reference, read_labels(sample, self.classes))
             return agreement.parity(runner.name)
 

@@ -35,6 +35,7 @@ from pipeline.training.device import device_facts, launch
 from pipeline.training.loop import fit
 from pipeline.training.objective import Task, load_class_weights
 from pipeline.training.resume import scratch_folder, training_identity
+from segdistill_runtime.images import Resizing
 from segdistill_runtime.runner import InputShape, Runner
 
 FILES: dict[Target, str] = {"cpu": "model_int8.onnx", "tensorrt": "model_int8_tensorrt.onnx"}
@@ -87,11 +88,12 @@ def quantize_run(inputs: Inputs, out: Path, metrics: Path) -> None:
     """
     name, quantization, parity, export = inputs.name, inputs.quantization, inputs.parity, inputs.export
     table, train = ClassTable.load(inputs.classes), read_samples(inputs.samples, "train")
-    chosen = choose_calibration(train, quantization.calibration_images, export.height, export.width)
-    images = [read_image(sample.image, sample.image_sha256)[None] for sample in chosen]
+    resizing = Resizing(export.height, export.width, export.resize)
+    chosen = choose_calibration(train, quantization.calibration_images)
+    images = [resizing.apply(read_image(sample.image, sample.image_sha256))[None] for sample in chosen]
     write_calibration(out / "calibration.csv", chosen)
     judged = spread(read_samples(inputs.samples, quantization.judged_on), quantization.judged_images)
-    sensitivity = LayerSensitivity(judged, table, parity.boundary_pixels, inputs.graph)
+    sensitivity = LayerSensitivity(judged, table, parity.boundary_pixels, inputs.graph, resizing)
 
     scratch = inputs.scratch / "quantization" / name
     source = _prepare(inputs, inputs.graph, images, sensitivity, scratch / "trained")
@@ -111,7 +113,7 @@ def quantize_run(inputs: Inputs, out: Path, metrics: Path) -> None:
     def compared(runner: Runner) -> Parity:
         title = f"{name} int8 {runner.name}"
         with runner:
-            return measure_parity(runner, evaluated, inputs.predictions, table, parity.boundary_pixels, title)
+            return measure_parity(runner, resizing, evaluated, inputs.predictions, table, parity.boundary_pixels, title)
 
     for target, choice in source.choices.items():
         path = out / FILES[target]

@@ -34,6 +34,7 @@ from pipeline.records.artifacts import (
 from pipeline.records.benchmark import Benchmark, Measurement, Protocol
 from pipeline.records.evaluation import Evaluation
 from pipeline.records.files import write_record
+from segdistill_runtime.images import Resizing
 from tests.deploy.tiny_graphs import HEIGHT, WIDTH, _Images, tiny_image, write_tiny_graphs
 
 SOURCE = ROOT / "segdistill_runtime"
@@ -127,11 +128,11 @@ class Material(NamedTuple):
         """Overwrite keys of a stage's metrics."""
         write_json(self.metrics(stage), {**json.loads(self.metrics(stage).read_text()), **values})
 
-    def release(self, limits: ReleaseParams = NO_LIMITS, key: Path | None = None) -> Path:
+    def release(self, limits: ReleaseParams = NO_LIMITS, key: Path | None = None, resize: str = "stretch") -> Path:
         """The bundle of the run."""
         params = load_params(ROOT / "params.yaml")
         package_release(
-            RUN, params.run(RUN), SIZE, "test", params.parity, limits, self.root / "classes.json",
+            RUN, params.run(RUN), Resizing(*SIZE, resize), "test", params.parity, limits, self.root / "classes.json",
             self.root / "samples.csv", self.root / "dvc.lock", self.folders(), key,
         )  # fmt: skip
         return self.folders().out

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,19 +18,22 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
+from ruamel.yaml import YAML
 
 from pipeline.data.files import sha256, write_json
+from segdistill_runtime import RESIZE_MODES
 from segdistill_runtime.contract import Contract, read_contract
 from segdistill_runtime.engine_build import build_engine
 from segdistill_runtime.engine_file import description_path, write_engine
 from segdistill_runtime.errors import FileRefused, InputRefused
-from segdistill_runtime.images import read_image, resize, resize_labels
+from segdistill_runtime.images import Resizing, read_image, resize, resize_labels
 from segdistill_runtime.onnx_file import require_plain_graph
 from segdistill_runtime.runner import require_images
 from segdistill_runtime.targets.tensorrt_rtx import TensorRTForRTX
 from segdistill_runtime.verify import verify
-from tests.deploy.release_material import RUN, SIZE, SOURCE, picture, run_script, write_manifest
+from tests.deploy.release_material import RUN, SIZE, SOURCE, Material, picture, run_script, write_manifest
 
+MODES = list(RESIZE_MODES)
 HEADERS = "ONNXRUNTIME_HEADERS"
 """Environment variable: a folder with onnxruntime_cxx_api.h, for the C++ example. The library is the package's own."""
 
@@ -416,6 +420,83 @@ def test_labels_come_from_the_pixel_that_holds_the_center(sizes: tuple[int, int,
         assert found[row, column] == labels[int(center[0] + 1e-9), int(center[1] + 1e-9)]
 
 
+@given(
+    size=st.tuples(*[st.integers(1, 90)] * 2), graph=st.tuples(*[st.integers(1, 60)] * 2), mode=st.sampled_from(MODES)
+)
+def test_resizing_is_undone_exactly(size: tuple[int, int], graph: tuple[int, int], mode: str) -> None:
+    """Labels of an image, put where the image is, come back; of an image that was made smaller, the nearest ones."""
+    resizing = Resizing(*graph, mode)
+    filled = resizing.apply(np.full((*size, 3), 255, np.uint8))
+    assert filled.shape == (*graph, 3)
+    assert set(np.unique(filled)) <= {0, 255}
+    rows, columns = np.nonzero(filled[..., 0])
+    top, left, height, width = rows[0], columns[0], len(set(rows)), len(set(columns))
+    assert len(rows) == height * width
+    assert (2 * top + height - graph[0]) in (0, -1), "the middle, or half a pixel above"
+    assert (2 * left + width - graph[1]) in (0, -1)
+    if mode == "letterbox":
+        scale = min(graph[0] / size[0], graph[1] / size[1])
+        for side, original in ((height, size[0]), (width, size[1])):
+            assert side == 1 or abs(side - scale * original) <= 0.5 + 1e-9
+    assert height == graph[0] or width == graph[1]
+    labels = np.arange(size[0] * size[1]).reshape(size)
+    placed = np.full(graph, -1)
+    placed[top : top + height, left : left + width] = resize_labels(labels, height, width)
+    found = resizing.undo(placed, *size)
+    if height >= size[0] and width >= size[1]:
+        assert (found == labels).all()
+    down, across = np.abs(found // size[1] - labels // size[1]), np.abs(found % size[1] - labels % size[1])
+    assert (down <= size[0] / height).all()
+    assert (across <= size[1] / width).all()
+    assert (found >= 0).all(), "padding"
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_an_image_of_the_graph_s_size_stays_as_it_is(mode: str) -> None:
+    image = ramp(48, 64)
+    assert Resizing(48, 64, mode).apply(image) is image
+    assert Resizing(48, 64, mode).undo(image[..., 0], 48, 64).base is image
+
+
+def test_a_letterbox_is_centered_and_black() -> None:
+    tall = Resizing(4, 7, "letterbox").apply(np.full((8, 4, 3), 9, np.uint8))
+    assert tall[..., 0].tolist() == [[0, 0, 9, 9, 0, 0, 0]] * 4
+    wide = Resizing(4, 4, "letterbox").apply(np.full((1, 400, 3), 9, np.uint8))
+    assert wide[..., 0].tolist() == [[0] * 4, [9] * 4, [0] * 4, [0] * 4]
+
+
+@pytest.fixture(scope="session")
+def letterboxed(unreleased: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A bundle whose contract keeps the aspect ratio; not to be changed."""
+    root = tmp_path_factory.mktemp("letterboxed")
+    shutil.copytree(unreleased, root / "material")
+    return Material(root / "material").release(resize="letterbox")
+
+
+def test_a_bundle_resizes_as_its_contract_says(letterboxed: Path, tmp_path: Path) -> None:
+    contract = json.loads((letterboxed / "preprocessing.json").read_text())
+    assert (contract["resize"]["mode"], contract["height"], contract["width"]) == ("letterbox", *SIZE)
+    image = ramp(90, 31)
+    Image.fromarray(image).save(tmp_path / "tall.png")
+    done = run_script(letterboxed, "predict.py", tmp_path / "tall.png", "--labels", "labels.png", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    session = onnxruntime.InferenceSession(letterboxed / "model_int8.onnx", providers=["CPUExecutionProvider"])
+    resizing = Resizing(*SIZE, "letterbox")
+    (expected,) = resizing.segment(lambda images: np.asarray(session.run(None, {"image": images})[0]), [image])
+    assert (picture(tmp_path / "labels.png") == expected).all()
+    assert run_script(letterboxed, "self_test.py", cwd=tmp_path).returncode == 0
+    nodes = YAML(typ="safe").load((letterboxed / "isaac_ros/parameters.yaml").read_text())
+    assert nodes["resize_node"]["ros__parameters"]["keep_aspect_ratio"] is True
+
+
+def test_a_contract_without_a_mode_is_of_a_time_when_there_was_one(released: Path) -> None:
+    content = json.loads((released / "preprocessing.json").read_text())
+    assert content["resize"].pop("mode") == read_contract(json.dumps(content).encode()).resize == "stretch"
+    for wrong in ({"mode": "crop"}, {"mode": 1}, [], "stretch"):
+        with pytest.raises(FileRefused):
+            read_contract(json.dumps({**content, "resize": wrong}).encode())
+
+
 def _write_ppm(path: Path, image: np.ndarray) -> None:
     path.write_bytes(b"P6\n# a comment\n%d %d\n255\n" % (image.shape[1], image.shape[0]) + image.tobytes())
 
@@ -449,18 +530,22 @@ def example(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, s
 
 @pytest.mark.parametrize("size", [SIZE, (37, 51), (5, 90)])
 @pytest.mark.parametrize("model", ["model.onnx", "model_int8.onnx"])
+@pytest.mark.parametrize("mode", MODES)
 def test_the_cpp_example_gives_the_same_bytes(
-    example: tuple[Path, dict[str, str]], released: Path, tmp_path: Path, size: tuple[int, int], model: str
-) -> None:
+    example: tuple[Path, dict[str, str]], released: Path, letterboxed: Path, tmp_path: Path, size: tuple[int, int],
+    model: str, mode: str,
+) -> None:  # fmt: skip
+    bundle = {"stretch": released, "letterbox": letterboxed}[mode]
     image = ramp(*size)
     _write_ppm(tmp_path / "x.ppm", image)
     program, environment = example
-    command = [program, released / model, tmp_path / "x.ppm", tmp_path / "x.pgm", "1"]
+    command = [program, bundle / model, tmp_path / "x.ppm", tmp_path / "x.pgm", "1"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    session = onnxruntime.InferenceSession(released / model, providers=["CPUExecutionProvider"])
-    (labels,) = session.run(None, {"image": resize(image, *SIZE)[None]})
-    assert (picture(tmp_path / "x.pgm") == resize_labels(np.asarray(labels)[0], *size)).all()
+    session = onnxruntime.InferenceSession(bundle / model, providers=["CPUExecutionProvider"])
+    resizing = Resizing(*SIZE, mode)
+    (expected,) = resizing.segment(lambda images: np.asarray(session.run(None, {"image": images})[0]), [image])
+    assert (picture(tmp_path / "x.pgm") == expected).all()
 
 
 def test_the_cpp_example_refuses_bad_input_in_one_line(

@@ -25,6 +25,7 @@ from segdistill_runtime import engine_build
 from segdistill_runtime.engine_build import build_engine, held_types
 from segdistill_runtime.engine_file import description_path
 from segdistill_runtime.errors import BuildFailed
+from segdistill_runtime.images import Resizing
 from segdistill_runtime.targets.tensorrt import TensorRT
 from tests.deploy.tiny_graphs import FILES, write_tiny_graphs
 from tests.made_records import PARITY as PARITY_MADE
@@ -32,6 +33,7 @@ from tests.made_records import made_artifact, made_export, made_quantization
 from tests.toy import write_toy_samples
 
 PARITY = load_params(ROOT / "params.yaml").parity
+RESIZING = Resizing(48, 64, "stretch")
 CAPABILITIES = ["SM86", "SM89", "SM120"]
 
 
@@ -198,6 +200,7 @@ def test_the_stage_builds_from_files_alone(graphs: dict[str, Path], tmp_path: Pa
         EngineParams(compute_capabilities=["SM86"], precisions=["fp32", "fp16", "int8"]),
         PARITY,
         "test",
+        RESIZING,
         classes=tmp_path / "toy/classes.json",
         samples=samples,
         export=graphs["fp32"].parent,
@@ -226,7 +229,7 @@ def test_where_no_engine_is_asked_for_the_folder_is_there_and_empty(tmp_path: Pa
     samples = write_toy_samples(tmp_path / "toy", count=4)
     nothing = tmp_path / "none"
     build_run_engines(
-        "toy", EngineParams(compute_capabilities=["SM86"], precisions=[]), PARITY, "test",
+        "toy", EngineParams(compute_capabilities=["SM86"], precisions=[]), PARITY, "test", RESIZING,
         classes=tmp_path / "toy/classes.json", samples=samples, export=nothing, quantize=nothing,
         export_metrics=nothing, quantize_metrics=nothing, predictions=nothing, scratch=nothing, out=tmp_path / "out",
         metrics=tmp_path / "engine.json",

@@ -26,6 +26,7 @@ LIMITS = Contract(
     run="toy",
     height=HEIGHT,
     width=WIDTH,
+    resize="stretch",
     runtimes=[],
     others=[],
     golden=GoldenFiles(

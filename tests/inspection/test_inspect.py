@@ -19,11 +19,14 @@ from pipeline.inspection.records import InspectedSample, read_inspected
 from pipeline.measure.accuracy import ConfusionMatrix
 from pipeline.params.tree import load_params
 from pipeline.runtime.artifacts import open_artifact
+from segdistill_runtime.images import Resizing
 from tests.toy import TOY_CLASSES, toy_segmenter, write_toy_samples
 
 PARAMS = load_params(ROOT / "params.yaml")
 BASELINE, DISTILLED = "pspnet_r18", "pspnet_r18_gdd"
 RUNS = {name: PARAMS.runs[name] for name in (DISTILLED, BASELINE)}  # the baseline need not come first
+
+RESIZING = Resizing(48, 64, "letterbox")
 
 
 class Toy:
@@ -63,6 +66,7 @@ class Toy:
             replace(PARAMS.inspection, min_confidence=min_confidence, min_region_pixels=1),
             replace(PARAMS.evaluation, batch_size=3),
             RUNS,
+            RESIZING,
             classes=self.root / "data/classes.json",
             decisions=self.root / "data/decisions.csv",
             checkpoint=self.root / "teacher.safetensors",
@@ -112,7 +116,7 @@ def test_the_teachers_predictions_are_those_of_its_checkpoint(toy: Toy) -> None:
     with open_artifact(toy.root / "teacher.safetensors", 2) as runner:
         for sample in inspected.values():
             if sample.decision == "keep":
-                expected = runner.run(read_image(Path(sample.image))[None])[0]
+                (expected,) = RESIZING.segment(runner.run, [read_image(Path(sample.image))])
                 assert (read_mask(Path(sample.networks["teacher"].prediction)) == expected).mean() > 0.999
                 assert 0 < sample.hardness <= 1  # type: ignore[reportOptionalOperand]
 

@@ -9,7 +9,10 @@ from models.errors import ModelError
 from pipeline.data.classes import IGNORE_INDEX
 from pipeline.errors import ArtifactError
 from pipeline.inspection.teacher import Teacher, pixel_maps
+from segdistill_runtime.images import Resizing
 from tests.toy import TOY_CLASSES, toy_pair, toy_segmenter
+
+AS_IT_IS = Resizing(48, 64, "stretch")
 
 
 @pytest.fixture
@@ -24,7 +27,8 @@ def test_pixel_maps_are_those_of_the_softmax() -> None:
     logits = 2 * torch.randn(3, 4, 5)
     labels = torch.randint(0, 3, (4, 5)).to(torch.uint8)
     labels[0, 0] = IGNORE_INDEX
-    prediction, confidence, label_probability = (values.numpy() for values in pixel_maps(logits, labels))
+    places = torch.arange(20).view(4, 5)
+    prediction, confidence, label_probability = (values.numpy() for values in pixel_maps(logits, labels, places))
     assert prediction.dtype == np.uint8
     for y, x in np.ndindex(4, 5):
         odds = np.exp(logits[:, y, x].double().numpy())
@@ -37,7 +41,7 @@ def test_pixel_maps_are_those_of_the_softmax() -> None:
 
 def test_images_of_a_batch_are_predicted_as_each_alone(checkpoint: Path) -> None:
     pairs = [toy_pair(seed) for seed in range(3)]
-    teacher = Teacher(checkpoint, TOY_CLASSES.names, 2)
+    teacher = Teacher(checkpoint, TOY_CLASSES.names, 2, AS_IT_IS)
     images = torch.from_numpy(np.stack([image for image, _ in pairs])).permute(0, 3, 1, 2)
     labels = [of_image for _, of_image in pairs]
     together = list(teacher.predict(images, labels))
@@ -53,7 +57,7 @@ def test_images_of_a_batch_are_predicted_as_each_alone(checkpoint: Path) -> None
 def test_an_embedding_is_the_direction_of_the_mean_head_features(checkpoint: Path) -> None:
     image, labels = toy_pair(0)
     tensor = torch.from_numpy(image).permute(2, 0, 1)[None]
-    (output,) = Teacher(checkpoint, TOY_CLASSES.names, 2).predict(tensor, [labels])
+    (output,) = Teacher(checkpoint, TOY_CLASSES.names, 2, AS_IT_IS).predict(tensor, [labels])
     torch.manual_seed(0)
     segmenter = toy_segmenter()[0].eval()
     with torch.no_grad():
@@ -63,6 +67,6 @@ def test_an_embedding_is_the_direction_of_the_mean_head_features(checkpoint: Pat
 
 def test_a_teacher_must_know_these_classes(checkpoint: Path) -> None:
     with pytest.raises(ArtifactError, match=r"ground, box, pond; the dataset has a, b\. Run `dvc repro`"):
-        Teacher(checkpoint, ["a", "b"], 2)
+        Teacher(checkpoint, ["a", "b"], 2, AS_IT_IS)
     with pytest.raises(ModelError, match="dvc repro"):
-        Teacher(checkpoint.with_name("none"), TOY_CLASSES.names, 2)
+        Teacher(checkpoint.with_name("none"), TOY_CLASSES.names, 2, AS_IT_IS)

@@ -4,6 +4,7 @@ import json
 import os
 import signal
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +26,7 @@ from pipeline.records.artifacts import Engine, Engines
 from pipeline.records.benchmark import Protocol
 from pipeline.records.files import write_record
 from pipeline.runtime.artifacts import open_artifact
+from segdistill_runtime.images import Resizing
 from segdistill_runtime.runner import InputShape
 from tests.made_records import made_artifact, made_export, made_quantization
 from tests.toy import toy_pair, toy_segmenter, write_toy_samples
@@ -46,6 +48,7 @@ PROTOCOL = Protocol(
     images=1,
 )
 SHAPE = InputShape(1, 48, 64)
+a_case = partial(BenchmarkCase, shape=SHAPE, resize="letterbox")
 BOUNDARIES = ["device_compute", "with_copies", "image_to_labels", "file_to_labels"]
 KEYS = {
     "runtime", "precision", "file", "provider", "threads", "batch", "height", "width", "boundary", "status", "reason",
@@ -96,7 +99,7 @@ def _told(cases: list[BenchmarkCase]) -> list[tuple[str, str, str]]:
 
 def test_every_file_on_every_runtime_that_it_is_made_for(run_files: dict[str, Path]) -> None:
     everything = ["pytorch_eager", "pytorch_compiled", "onnxruntime", "onnxruntime_cuda", "openvino", "tensorrt"]
-    cases = find_cases(SHAPE, [ShapeParams(batch=2, height=32, width=48)], everything, **run_files)
+    cases = find_cases(SHAPE, "stretch", [ShapeParams(batch=2, height=32, width=48)], everything, **run_files)
     assert _told(cases) == [
         ("pytorch_eager", "fp32", "checkpoint.safetensors"),
         ("pytorch_compiled", "fp32", "checkpoint.safetensors"),
@@ -117,7 +120,7 @@ def test_every_file_on_every_runtime_that_it_is_made_for(run_files: dict[str, Pa
 
 
 def test_only_the_runtimes_that_were_asked_for(run_files: dict[str, Path]) -> None:
-    cases = find_cases(SHAPE, [], ["openvino"], **run_files)
+    cases = find_cases(SHAPE, "stretch", [], ["openvino"], **run_files)
     assert _told(cases) == [("openvino", "fp32", "model.onnx"), ("openvino", "int8", "model_int8.onnx")]
 
 
@@ -129,22 +132,23 @@ def test_metrics_that_do_not_list_files_are_refused(
         (tmp_path / "export.json").write_text(text)
     files = {**run_files, "export_metrics": tmp_path / "export.json"}
     with pytest.raises(ArtifactError, match=r"export\.json .*stage export writes"):
-        find_cases(SHAPE, [], ["onnxruntime"], **files)
+        find_cases(SHAPE, "stretch", [], ["onnxruntime"], **files)
 
 
 def test_all_boundaries_compute_the_same_labels(run_files: dict[str, Path], tmp_path: Path) -> None:
-    paths = []
+    paths, resizing = [], Resizing(32, 48, "letterbox")
     for seed in range(3):
         paths.append(tmp_path / f"{seed}.png")
         Image.fromarray(toy_pair(seed, 60, 80)[0]).save(paths[-1])  # larger than the graph
     with open_artifact(run_files["export"] / "model_2x32x48.onnx", 1) as runner:
-        calls = calls_at_boundaries(runner, paths, InputShape(2, 32, 48))
+        calls = calls_at_boundaries(runner, paths, 2, resizing)
         assert list(calls) == BOUNDARIES
         for i in range(4):
             labels = np.asarray(calls["with_copies"](i))
             assert labels.shape == (2, 32, 48)
-            assert (labels == calls["image_to_labels"](i)).all()
-            assert (labels == calls["file_to_labels"](i)).all()
+            restored = np.stack([resizing.undo(each, 60, 80) for each in labels])
+            assert (restored == calls["image_to_labels"](i)).all()
+            assert (restored == calls["file_to_labels"](i)).all()
         first = calls["device_compute"](0)
         assert (first.numpy() == calls["with_copies"](0)).all()  # type: ignore[attr-defined]
         assert (np.asarray(calls["with_copies"](0))[0] == np.asarray(calls["with_copies"](1))[1]).all(), "3 images"
@@ -153,14 +157,12 @@ def test_all_boundaries_compute_the_same_labels(run_files: dict[str, Path], tmp_
 def test_a_run_is_measured_at_every_boundary(run_files: dict[str, Path], samples: Path, tmp_path: Path) -> None:
     checkpoint, graph = run_files["checkpoint"], run_files["export"] / "model.onnx"
     cases = [
-        BenchmarkCase(runtime="pytorch_eager", precision="fp32", path=checkpoint, shape=SHAPE),
-        BenchmarkCase(runtime="onnxruntime", precision="fp32", path=graph, shape=SHAPE),
-        BenchmarkCase(
-            runtime="tensorrt", precision="fp16", path=tmp_path / "tensorrt", shape=SHAPE, missing="not installed"
-        ),
+        a_case(runtime="pytorch_eager", precision="fp32", path=checkpoint),
+        a_case(runtime="onnxruntime", precision="fp32", path=graph),
+        a_case(runtime="tensorrt", precision="fp16", path=tmp_path / "tensorrt", missing="not installed"),
     ]
     if not torch.cuda.is_available():
-        cases.append(BenchmarkCase(runtime="onnxruntime_cuda", precision="fp32", path=graph, shape=SHAPE))
+        cases.append(a_case(runtime="onnxruntime_cuda", precision="fp32", path=graph))
     benchmark_cases("toy", PROFILE, "test", cases, samples, tmp_path / "profile.json")
     record = json.loads((tmp_path / "profile.json").read_text())
     assert record["run"] == "toy"
@@ -191,7 +193,7 @@ def test_a_run_is_measured_at_every_boundary(run_files: dict[str, Path], samples
 
 def test_a_damaged_artifact_ends_the_stage_with_its_message(samples: Path, tmp_path: Path) -> None:
     (tmp_path / "model.onnx").write_bytes(b"rubbish")
-    case = BenchmarkCase(runtime="onnxruntime", precision="fp32", path=tmp_path / "model.onnx", shape=SHAPE)
+    case = a_case(runtime="onnxruntime", precision="fp32", path=tmp_path / "model.onnx")
     with pytest.raises(BenchmarkError, match=r"cannot be measured on onnxruntime: FileRefused: .* is no ONNX file"):
         benchmark_cases("toy", PROFILE, "test", [case], samples, tmp_path / "profile.json")
     assert not (tmp_path / "profile.json").exists()
@@ -199,7 +201,7 @@ def test_a_damaged_artifact_ends_the_stage_with_its_message(samples: Path, tmp_p
 
 def test_a_process_that_dies_is_named(run_files: dict[str, Path], samples: Path) -> None:
     images = [sample.image for sample in read_samples(samples, "test")]
-    case = BenchmarkCase(runtime="onnxruntime", precision="fp32", path=run_files["export"] / "model.onnx", shape=SHAPE)
+    case = a_case(runtime="onnxruntime", precision="fp32", path=run_files["export"] / "model.onnx")
     with Worker(case, PROTOCOL, images) as worker:
         assert worker.ask(open_case).unavailable == ""
         assert worker.ask(time_boundaries).seconds.keys() == set(BOUNDARIES)

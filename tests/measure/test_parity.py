@@ -7,10 +7,10 @@ import pytest
 
 from pipeline.data.images import write_mask
 from pipeline.data.samples import Sample, read_samples
-from pipeline.errors import ArtifactError
-from pipeline.measure.parity import Agreement, complaints, measure_parity, require_size
+from pipeline.measure.parity import Agreement, complaints, measure_parity
 from pipeline.params.deployment import BudgetParams
 from tests.toy import TOY_CLASSES, write_toy_samples
+from tests.toy_run import RESIZING
 
 BUDGET = BudgetParams(
     min_pixel_agreement=0.9, min_boundary_agreement=0.8, max_miou_lost_points=0.5, max_class_lost_points=1.0
@@ -91,11 +91,5 @@ def test_a_runner_is_compared_with_its_sources_predictions(tmp_path: Path) -> No
         def run(self, image: np.ndarray) -> np.ndarray:
             return np.zeros(image.shape[:3], np.uint8)
 
-    parity = measure_parity(Constant(), samples, tmp_path / "predictions", TOY_CLASSES, 2, "toy")  # type: ignore[arg-type]
+    parity = measure_parity(Constant(), RESIZING, samples, tmp_path / "predictions", TOY_CLASSES, 2, "toy")  # type: ignore[arg-type]
     assert (parity.runtime, parity.images, parity.pixel_agreement) == ("constant", 2, 1)
-
-
-def test_images_of_another_size_are_refused(tmp_path: Path) -> None:
-    samples = read_samples(write_toy_samples(tmp_path), "test")
-    with pytest.raises(ArtifactError, match=r"has 48x64 pixels, the exported graph takes 50x64; set export.height"):
-        require_size(samples, 50, 64)

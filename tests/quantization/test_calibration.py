@@ -27,23 +27,21 @@ def brightness(sample: Sample) -> float:
 
 
 def test_darkest_and_brightest_are_among_them(samples: list[Sample]) -> None:
-    chosen = choose_calibration(samples, 10, 8, 12)
+    chosen = choose_calibration(samples, 10)
     assert len({sample.id for sample in chosen}) == 10
     found = [brightness(sample) for sample in chosen]
     assert (min(found), max(found)) == (0, 39 * 6)
     assert np.diff(sorted(found)).max() <= 6 * 6  # nowhere a gap
-    assert chosen == choose_calibration(samples, 10, 8, 12)
+    assert chosen == choose_calibration(samples, 10)
 
 
 def test_all_of_them(samples: list[Sample]) -> None:
-    assert {s.id for s in choose_calibration(samples, 40, 8, 12)} == {s.id for s in samples}
+    assert {s.id for s in choose_calibration(samples, 40)} == {s.id for s in samples}
 
 
-def test_too_few_and_other_sizes_are_refused(samples: list[Sample]) -> None:
+def test_too_few_are_refused(samples: list[Sample]) -> None:
     with pytest.raises(DatasetError, match=r"40 training images, quantization.calibration_images asks for 41"):
-        choose_calibration(samples, 41, 8, 12)
-    with pytest.raises(DatasetError, match=r"has 8x12 pixels, the exported graph takes 16x24"):
-        choose_calibration(samples, 10, 16, 24)
+        choose_calibration(samples, 41)
 
 
 def test_the_list_names_images_and_their_bytes(samples: list[Sample], tmp_path: Path) -> None:

@@ -23,7 +23,7 @@ from pipeline.quantization.quantizer import Quantizer, open_quantized
 from pipeline.records.artifacts import LayerLoss
 from pipeline.training.device import launch
 from tests.toy import TOY_CLASSES, toy_pair, toy_training
-from tests.toy_run import EXPORT, HALF_BUDGET, NO_BUDGET, PARITY, write_toy_run
+from tests.toy_run import EXPORT, HALF_BUDGET, NO_BUDGET, PARITY, RESIZING, write_toy_run
 
 IMPOSSIBLE = BudgetParams(
     min_pixel_agreement=1.0, min_boundary_agreement=1.0, max_miou_lost_points=1e-9, max_class_lost_points=1e-9
@@ -114,15 +114,15 @@ def test_quantizing_twice_gives_the_same_bytes(quantizer: Quantizer, tmp_path: P
 
 
 def _sensitivity(folder: Path) -> LayerSensitivity:
-    return LayerSensitivity(read_samples(folder / "samples.csv", "val"), TOY_CLASSES, 2, folder / "export/model.onnx")
+    return LayerSensitivity(
+        read_samples(folder / "samples.csv", "val"), TOY_CLASSES, 2, folder / "export/model.onnx", RESIZING
+    )
 
 
 def test_dark_calibration_is_caught_by_the_sensitivity(folder: Path, tmp_path: Path) -> None:
     """Ranges of images six times too dark clip everything: the budget must not hold."""
     dark = [image // 6 for image in IMAGES]
-    sensitivity = LayerSensitivity(
-        read_samples(folder / "samples.csv", "val"), TOY_CLASSES, 2, folder / "export/model.onnx"
-    )
+    sensitivity = _sensitivity(folder)
     poor = Quantizer(folder / "export/model.onnx", dark, 100.0, tmp_path / "dark", 200)
     choice = choose_layers(poor, "cpu", sensitivity, HALF_BUDGET, 0, list)
     good = Quantizer(folder / "export/model.onnx", IMAGES, 100.0, tmp_path / "good", 200)
@@ -134,18 +134,14 @@ def test_dark_calibration_is_caught_by_the_sensitivity(folder: Path, tmp_path: P
 
 
 def test_layers_are_judged_one_by_one_dearest_first(folder: Path, quantizer: Quantizer) -> None:
-    sensitivity = LayerSensitivity(
-        read_samples(folder / "samples.csv", "val"), TOY_CLASSES, 2, folder / "export/model.onnx"
-    )
+    sensitivity = _sensitivity(folder)
     layers = sensitivity.of_layers(quantizer, "toy")
     assert {layer.name for layer in layers} == set(quantizer.layers)
     assert [layer.lost_points for layer in layers] == sorted((layer.lost_points for layer in layers), reverse=True)
 
 
 def test_layers_are_left_out_in_the_order_of_their_price(folder: Path, quantizer: Quantizer) -> None:
-    sensitivity = LayerSensitivity(
-        read_samples(folder / "samples.csv", "val"), TOY_CLASSES, 2, folder / "export/model.onnx"
-    )
+    sensitivity = _sensitivity(folder)
     asked: list[int] = []
 
     def dearest() -> list[LayerLoss]:

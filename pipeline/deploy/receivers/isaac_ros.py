@@ -40,9 +40,9 @@ def write(served: Served, bundle: Path) -> None:
 
 def parameters(contract: dict[str, Any], ensemble: str, colors: list[tuple[int, int, int]]) -> dict[str, Any]:
     """Return the parameters by node, in the layout of ROS 2's parameter files."""
-    height, width = contract["height"], contract["width"]
+    height, width, keeps = contract["height"], contract["width"], contract["resize"]["mode"] == "letterbox"
     nodes = {
-        "resize_node": {"output_width": width, "output_height": height, "keep_aspect_ratio": False},
+        "resize_node": {"output_width": width, "output_height": height, "keep_aspect_ratio": keeps},
         "image_format_converter_node": {"image_width": width, "image_height": height, "encoding_desired": "rgb8"},
         "image_to_tensor": {"scale": False, "tensor_name": PIXELS},
         "reshape_node": {

@@ -1,8 +1,8 @@
 // Segment one picture with a graph of this bundle: segment MODEL.onnx IMAGE.ppm LABELS.pgm [THREADS]
 //
 // Reads a binary PPM (P6, 8 bits) of any size and writes a binary PGM of train ids of the same size. It resizes as
-// preprocessing.json says, in whole numbers, so that it gives the same bytes as predict.py. Run `python verify.py`
-// before: this program opens what it is given.
+// preprocessing.json beside the graph says, in whole numbers, so that it gives the same bytes as predict.py. Run
+// `python verify.py` before: this program opens what it is given.
 
 #include <onnxruntime_cxx_api.h>
 
@@ -15,6 +15,8 @@
 #include <fstream>
 #include <iostream>
 #include <limits>
+#include <regex>
+#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -119,14 +121,63 @@ Picture resize_labels(const Picture& labels, std::int64_t height, std::int64_t w
   return result;
 }
 
-Picture segment(Ort::Session& session, const Picture& image) {
+// Whether images keep their aspect ratio, as preprocessing.json in the folder of the graph says.
+bool keeps_aspect_ratio(const std::string& graph) {
+  const std::string path = graph.substr(0, graph.find_last_of('/') + 1) + "preprocessing.json";
+  std::stringstream contract;
+  contract << std::ifstream(path).rdbuf();
+  const std::string text = contract.str();
+  std::smatch found;
+  const std::regex mode("\"mode\"\\s*:\\s*\"(stretch|letterbox)\"");
+  if (!std::regex_search(text, found, mode)) throw std::runtime_error(path + " does not say how images are resized");
+  return found[1] == "letterbox";
+}
+
+// Where an image of `height` x `width` pixels lies in one of the graph's size.
+struct Place {
+  std::int64_t top, left, height, width;
+
+  Place(const Picture& image, std::int64_t height, std::int64_t width, bool letterbox) : height(height), width(width) {
+    const auto rounded = [](std::int64_t a, std::int64_t b) { return std::max<std::int64_t>(1, (2 * a + b) / (2 * b)); };
+    if (letterbox && image.height * width >= image.width * height) {
+      this->width = rounded(image.width * height, image.height);
+    } else if (letterbox) {
+      this->height = rounded(image.height * width, image.width);
+    }
+    top = (height - this->height) / 2;
+    left = (width - this->width) / 2;
+  }
+};
+
+// Copy a picture into a black one of `height` x `width` pixels.
+Picture padded(const Picture& picture, const Place& place, std::int64_t height, std::int64_t width) {
+  Picture result{height, width, picture.channels, {}};
+  result.pixels.resize(static_cast<std::size_t>(height * width * picture.channels));
+  for (std::int64_t row = 0; row < picture.height; ++row) {
+    const std::int64_t first = ((place.top + row) * width + place.left) * picture.channels;
+    std::copy_n(picture.at(row, 0), picture.width * picture.channels, result.pixels.begin() + first);
+  }
+  return result;
+}
+
+// The part of the labels that is the image's.
+Picture cropped(const Picture& labels, const Place& place) {
+  Picture result{place.height, place.width, 1, {}};
+  for (std::int64_t row = place.top; row < place.top + place.height; ++row) {
+    result.pixels.insert(result.pixels.end(), labels.at(row, place.left), labels.at(row, place.left) + place.width);
+  }
+  return result;
+}
+
+Picture segment(Ort::Session& session, const Picture& image, const std::string& graph) {
   const auto info = session.GetInputTypeInfo(0);
   const auto tensor = info.GetTensorTypeAndShapeInfo();
   const std::vector<std::int64_t> shape = tensor.GetShape();
   const bool expected = session.GetInputCount() == 1 && shape.size() == 4 && shape[0] == 1 && shape[3] == 3 &&
                         tensor.GetElementType() == ONNX_TENSOR_ELEMENT_DATA_TYPE_UINT8;
   if (!expected || shape[1] < 1 || shape[2] < 1) throw std::runtime_error("the graph does not take uint8 (1, H, W, 3)");
-  Picture input = resize(image, shape[1], shape[2]);
+  const Place place(image, shape[1], shape[2], keeps_aspect_ratio(graph));
+  Picture input = padded(resize(image, place.height, place.width), place, shape[1], shape[2]);
 
   const auto memory = Ort::MemoryInfo::CreateCpu(OrtArenaAllocator, OrtMemTypeDefault);
   Ort::Value value = Ort::Value::CreateTensor<std::uint8_t>(memory, input.pixels.data(), input.pixels.size(),
@@ -138,7 +189,7 @@ Picture segment(Ort::Session& session, const Picture& image) {
   const auto results = session.Run(Ort::RunOptions{nullptr}, inputs.data(), &value, 1, outputs.data(), 1);
   const auto* labels = results.front().GetTensorData<std::uint8_t>();
   const Picture found{shape[1], shape[2], 1, {labels, labels + shape[1] * shape[2]}};
-  return resize_labels(found, image.height, image.width);
+  return resize_labels(cropped(found, place), image.height, image.width);
 }
 
 }  // namespace
@@ -154,7 +205,7 @@ int main(int argc, char** argv) {
     Ort::SessionOptions options;
     options.SetIntraOpNumThreads(argc == 5 ? std::atoi(argv[4]) : 0);  // 0: ONNX Runtime chooses
     Ort::Session session(environment, argv[1], options);
-    write_pgm(argv[3], segment(session, image));
+    write_pgm(argv[3], segment(session, image, argv[1]));
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';
     return 1;
