@@ -49,7 +49,7 @@ def _found(samples: Sequence[Sample], table: ClassTable, limits: Any, seed: int)
     for number, sample in enumerate(samples):
         if sample.mask is None:
             continue
-        image, mask = read_image(sample.image), read_mask(sample.mask)
+        image, mask = read_image(sample.image), read_mask(sample.mask, classes=table)
         side = max(mask.shape)
         angle = np.random.default_rng([seed, number]).uniform(0, 2 * np.pi)
         answers = []

@@ -12,5 +12,7 @@ HEADS = {
 BACKBONES = {
     "resnet18_v1c": "models.resnet:resnet18_v1c",
     "vit_*": "models.vit:vit",
+    "deit*": "models.vit:vit",
+    "eva*": "models.vit:vit",
     "*": "models.backbone:timm_cnn",
 }

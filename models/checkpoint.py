@@ -14,6 +14,7 @@ from models.build import Design, build_segmenter
 from models.errors import ModelError
 from models.resnet import plain_blocks
 from models.segmenter import Segmenter
+from segdistill_runtime.errors import lacks_memory
 
 FORMAT = "segdistill-3"
 FORMATS = (FORMAT, "segdistill-2")  # all that can be read: what a design of an older form lacks has its default
@@ -62,6 +63,8 @@ def load_checkpoint(path: Path) -> tuple[Segmenter, Design, dict[str, str]]:
             segmenter = build_segmenter(design)
         segmenter.load_state_dict(weights)
     except UNBUILDABLE as error:
+        if lacks_memory(error):
+            raise
         raise ModelError(f"{path}: it describes a network that cannot be built ({error!r})") from error
     return segmenter.eval(), design, facts
 

@@ -46,7 +46,9 @@ def load_classifier(backbone: str, path: Path) -> Classifier:
     """A trained classifier from a safetensors file in timm's names; ModelError if it holds none, or another one."""
     weights = read_weights(path)
     if missing := [name for name in ("fc.weight", "fc.bias") if name not in weights]:
-        raise ModelError(f"{path} has no {' and no '.join(missing)}: it holds a backbone, not a classifier")
+        raise ModelError(
+            f"{path} has no {' and no '.join(missing)}: it holds a backbone, not a classifier, or is no ResNet"
+        )
     weight, bias = weights["fc.weight"], weights["fc.bias"]
     classifier = new_classifier(backbone, max(1, bias.numel()))
     load_backbone_weights(classifier.backbone, path)

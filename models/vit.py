@@ -1,6 +1,5 @@
 """Plain vision transformers of timm (ViT, DINOv2, DINOv3) as backbones; their maps all have the stride of a patch."""
 
-from math import ceil
 from typing import Any
 
 from jaxtyping import Float
@@ -11,7 +10,6 @@ from torch import Tensor
 
 from models.backbone import Backbone, FeatureMap, timm_network
 from models.errors import ModelError
-from models.resize import bilinear
 
 MAPS = 4
 
@@ -19,11 +17,7 @@ MAPS = 4
 class ViT(Backbone):
     """Four maps from blocks that are spread evenly over the depth, each through the last LayerNorm (as DINOv2)."""
 
-    def forward(self, image: Float[Tensor, "n 3 H W"]) -> list[Tensor]:
-        patch = self.maps[-1].stride
-        height, width = (patch * ceil(side / patch) for side in image.shape[-2:])
-        if (height, width) != image.shape[-2:]:
-            image = bilinear(image, height, width)  # resized, not padded: every cell stays where it is in the image
+    def feature_maps(self, image: Float[Tensor, "n 3 H W"]) -> list[Tensor]:
         network: Any = self.network
         depth = len(network.blocks)
         taken = [depth * number // MAPS - 1 for number in range(1, MAPS + 1)]
@@ -41,4 +35,5 @@ def vit(name: str, output_stride: int, pretrained: bool) -> ViT:
     network.prune_intermediate_layers(len(network.blocks), prune_norm=False, prune_head=True)
     if network.pos_embed is not None:
         network.pos_embed.requires_grad_(False)  # its resampling has no gradient on a GPU that is the same in every run
-    return ViT(network, [FeatureMap(network.embed_dim, int(network.patch_embed.patch_size[0]))] * MAPS)
+    patch = int(network.patch_embed.patch_size[0])
+    return ViT(network, [FeatureMap(network.embed_dim, patch)] * MAPS, patch)

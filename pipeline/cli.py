@@ -2,16 +2,36 @@
 
 import ctypes
 import errno
+import re
 import signal
 import sys
 from collections.abc import Callable
 
 from models.errors import ModelError
 from pipeline.errors import SegdistillError
+from segdistill_runtime.errors import lacks_memory
 from segdistill_runtime.verify import Refused
 
+CROPS = "training.batch_size, training.crop_height or training.crop_width (or raise training.accumulate)"
+LOWER = {
+    "": "training.batch_size, training.crop_height, training.crop_width or evaluation.batch_size",
+    "curate": "curation.max_megapixels",
+    "pretrain": "pretraining.batch_size, pretraining.crop_height or pretraining.crop_width",
+    "teacher": CROPS,
+    "student": CROPS,
+    "evaluate": "evaluation.batch_size",
+    "inspect": "evaluation.batch_size",
+    "export": "export.height, export.width or export.other_shapes",
+    "quantize": "quantization.calibration_images or quantization.judged_images",
+    "benchmark": "export.height, export.width, export.other_shapes or benchmark.images",
+}
+"""What to lower where a stage runs out of memory, or a command (the empty name)."""
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 NO_ROOM = {errno.ENOSPC: "No space left", errno.EDQUOT: "The disk quota is used up", errno.EFBIG: "A file is too large"}
+NO_GPU = re.compile(
+    r"no kernel image|driver version is insufficient|no CUDA-capable device|no NVIDIA driver|busy or unavailable"
+)
+"""What CUDA says of a GPU that PyTorch finds and cannot use: too old for it, without its driver, or taken."""
 NO_RIGHT = {
     errno.EROFS: "The file system is read-only",
     errno.EACCES: "Permission denied",
@@ -25,10 +45,13 @@ def end_with_parent(how: signal.Signals = signal.SIGKILL) -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, how)
 
 
-def run_command(main: Callable[[], None]) -> None:
+def run_command(main: Callable[[], None], stage: str = "") -> None:
     """Run a command; a project error becomes one message and exit status 1.
 
     Anything else is a defect of ours and keeps its traceback, except what the machine did: Ctrl-C, no memory, no room.
+
+    Args:
+        stage: its name, by which the parameters to lower are known where memory runs out.
     """
     try:
         main()
@@ -36,12 +59,15 @@ def run_command(main: Callable[[], None]) -> None:
         sys.exit(f"\n{type(error).__name__}: {error}")
     except KeyboardInterrupt:
         sys.exit("\nInterrupted. Nothing half-written was kept; the same command goes on from the last checkpoint.")
-    except MemoryError:
-        sys.exit("\nOut of memory. Lower training.batch_size, the crop or evaluation.batch_size in params.yaml.")
-    except OSError as error:
-        where = error.filename or "a file"
-        if error.errno in NO_ROOM:
-            sys.exit(f"\n{NO_ROOM[error.errno]} writing {where}. Free some and run the same command again.")
-        if error.errno in NO_RIGHT:
-            sys.exit(f"\n{NO_RIGHT[error.errno]}: {where}. Make the folder writable and run the same command again.")
+    except Exception as error:
+        if lacks_memory(error):
+            of_gpu = "GPU " if "CUDA" in str(error) else ""
+            sys.exit(f"\nOut of {of_gpu}memory. In params.yaml lower {LOWER.get(stage, LOWER[''])}.")
+        if NO_GPU.search(said := str(error).partition("\n")[0]):
+            sys.exit(f"\nThe GPU cannot be used: {said}. Update its driver, or hide it with CUDA_VISIBLE_DEVICES=''.")
+        code, where = getattr(error, "errno", None), getattr(error, "filename", None) or "a file"
+        if code in NO_ROOM:
+            sys.exit(f"\n{NO_ROOM[code]} writing {where}. Free some and run the same command again.")
+        if code in NO_RIGHT:
+            sys.exit(f"\n{NO_RIGHT[code]}: {where}. Make the folder writable and run the same command again.")
         raise

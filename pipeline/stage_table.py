@@ -109,7 +109,7 @@ def run_stage(script: str, entry: Callable[..., None], description: str | None, 
     if script in OF_RUNS:
         parser.add_argument("run", help="a key of `runs` in params.yaml; for stage evaluate also `teacher`")
     run = vars(parser.parse_args()).get("run", "")
-    run_command(lambda: entry(**load_stage(script, run).arguments(groups)))
+    run_command(lambda: entry(**load_stage(script, run).arguments(groups)), script)
 
 
 def load_stage(script: str, run: str) -> Stage:

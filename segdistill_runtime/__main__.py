@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from segdistill_runtime.errors import lacks_memory
 from segdistill_runtime.verify import Refused
 
 COMMANDS = {
@@ -31,8 +32,12 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(f"{error}: pip install -r requirements.txt")
     except Refused as refusal:
         sys.exit(str(refusal))
-    except OSError as error:
-        sys.exit(f"{error.filename or 'a file'} cannot be read or written: {error.strerror}")
+    except Exception as error:
+        if lacks_memory(error):
+            sys.exit("Out of memory: free some, or take another --runtime")
+        if isinstance(error, OSError):
+            sys.exit(f"{error.filename or 'a file'} cannot be read or written: {error.strerror}")
+        raise
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ from segdistill_runtime.errors import NotAvailable
 NAMES = ("libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0", "libcudart.so")
 TO_DEVICE, TO_HOST = 1, 2  # cudaMemcpyKind
 DRIVERS = Path("/proc/driver/nvidia/version"), Path("/sys/module/nvgpu")  # of a PC and of a Jetson
+NO_DEVICE = "there is no CUDA device here: no NVIDIA driver is loaded"
 CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76  # cudaDeviceAttr
 
 
@@ -29,13 +30,13 @@ class CudaRuntime:
                 return
             except NotAvailable as error:
                 reasons.append(str(error))
+        if driver_is_missing():
+            raise NotAvailable(NO_DEVICE)
         if not reasons:
             raise NotAvailable(
                 f"no CUDA runtime library ({', '.join(NAMES)}) was found: install CUDA, or add its folder to "
                 f"LD_LIBRARY_PATH"
             )
-        if not any(driver.exists() for driver in DRIVERS):
-            raise NotAvailable("there is no CUDA device here: no NVIDIA driver is loaded")
         raise NotAvailable(f"{'; '.join(dict.fromkeys(reasons))}; the driver may be too old for this CUDA: update it")
 
     def capability(self) -> str:
@@ -70,6 +71,11 @@ class CudaRuntime:
         if status != 0:
             said = self.cudart.cudaGetErrorString(status)
             raise NotAvailable(f"{function} failed: {said.decode() if said else f'error {status}'}")
+
+
+def driver_is_missing() -> bool:
+    """Tell whether this is a Linux that cannot have a CUDA device; of other systems it is not known."""
+    return sys.platform == "linux" and not any(driver.exists() for driver in DRIVERS)
 
 
 def _libraries() -> Iterator[ctypes.CDLL]:

@@ -4,6 +4,7 @@ import argparse
 import errno
 import inspect
 import os
+import re
 import runpy
 import signal
 import subprocess
@@ -14,10 +15,11 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
+import torch
 
 from models.errors import ModelError
 from pipeline.__main__ import COMMANDS, IN_PROFILE, ROOT, main, overview, parser_of, profile_folder
-from pipeline.cli import run_command
+from pipeline.cli import LOWER, run_command
 from pipeline.errors import ParamsError, SegdistillError
 from pipeline.params.tree import load_params
 from pipeline.stage_table import SCRIPTS, stage_table
@@ -36,7 +38,9 @@ def test_a_project_error_is_one_message(error: Exception) -> None:
     ("error", "message"),
     [
         (KeyboardInterrupt(), "Interrupted"),
-        (MemoryError(), "Lower training.batch_size"),
+        (MemoryError(), "Out of memory. In params.yaml lower training.batch_size"),
+        (RuntimeError("CUDA error: no kernel image is available for execution on the device"), "GPU cannot be used"),
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), "Out of GPU memory"),
         (OSError(errno.ENOSPC, "", "x.bin"), "No space left writing x.bin"),
         (OSError(errno.EDQUOT, "", "x.bin"), "The disk quota is used up writing x.bin"),
         (OSError(errno.EROFS, "", "x.bin"), "The file system is read-only: x.bin. Make the folder writable"),
@@ -49,6 +53,16 @@ def test_what_the_machine_did_is_said(error: BaseException, message: str) -> Non
 
     with pytest.raises(SystemExit, match=message):
         run_command(main)
+
+
+def test_each_stage_that_may_need_much_memory_says_what_to_lower() -> None:
+    with pytest.raises(SystemExit, match=r"Out of memory. In params.yaml lower evaluation.batch_size"):
+        run_command(lambda: print(torch.empty(2**50)), "evaluate")
+    params = load_params(ROOT / "params.yaml")
+    words = [word for said in LOWER.values() for word in re.findall(r"[a-z]+\.[a-z_]+", said)]
+    for section, key in (word.split(".") for word in words):
+        assert hasattr(getattr(params, section), key), key
+    assert set(LOWER) <= {"", *SCRIPTS}
 
 
 def test_a_defect_of_ours_keeps_its_traceback() -> None:

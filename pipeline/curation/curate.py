@@ -97,6 +97,14 @@ def require_fitting_masks(samples: Sequence[Sample], measurements: Sequence[Meas
         file, first = labelled[0]
         problem = first.problems["mask"].sentence
         raise DatasetError(f"none of the {len(labelled)} masks can be used; the first, {file}: {problem}")
+    colored = [(file, m.problems["mask"]) for file, m in labelled if "mask" in m.problems]
+    colored = [(file, problem.sentence) for file, problem in colored if problem.kind == "colors"]
+    if 2 * len(colored) > len(labelled):
+        file, sentence = colored[0]
+        raise DatasetError(
+            f"{len(colored)} of {len(labelled)} masks have colors that the class table {classes.dataset!r} does not "
+            f"have; {file}: {sentence}. Add them to the table, as classes or as void_colors"
+        )
     pixels = np.sum(usable, axis=0)
     known = classes.known_raw_ids()
     of_class = classes.lookup() < len(classes.classes)

@@ -18,6 +18,7 @@ from pipeline.data.classes import ClassTable
 from pipeline.data.samples import Sample
 from pipeline.params.sections import Fraction, NonNegative
 
+LYING = (5, 6, 7, 8)  # orientations of EXIF that exchange width and height
 LOSSY = ("JPEG", "MPO", "JPEG2000", "AVIF", "HEIF")  # formats that change ids
 
 
@@ -87,9 +88,8 @@ unreadable_mask = _undecodable("the mask file is missing or not readable", UNREA
 truncated_image = _undecodable("the image file ends too early or is damaged", ["truncated"], ["image"])
 truncated_mask = _undecodable("the mask file ends too early or is damaged", ["truncated"], ["mask"])
 too_large = _undecodable("more pixels than `max_megapixels`; not decoded", ["too_large"])
-unusable_mode = _undecodable(
-    "an image of more than 8 bits a channel, a mask of other than one channel of 8 bits", ["mode"]
-)
+unusable_mode = _undecodable("more than 8 bits a channel, or a mask that holds neither ids nor colors", ["mode"])
+unknown_colors = _undecodable("a mask of colors, some of which the class table does not have", ["colors"], ["mask"])
 
 
 @rule("case", "image and mask differ in size", "drop", UNUSABLE)
@@ -97,7 +97,13 @@ def size_mismatch(case: Case) -> str | None:
     if not case.image or not case.mask or case.image.size == case.mask.size:
         return None
     (image_height, image_width), (mask_height, mask_width) = case.image.size, case.mask.size
-    return f"the image is {image_width} x {image_height} pixels, its mask {mask_width} x {mask_height}"
+    differ = f"the image is {image_width} x {image_height} pixels, its mask {mask_width} x {mask_height}"
+    if case.image.orientation in LYING and case.image.size == case.mask.size[::-1]:
+        return (
+            f"{differ}: the mask fits the image as EXIF orientation {case.image.orientation} asks to turn it, which is "
+            f"not done here. Save the image upright, without the tag"
+        )
+    return differ
 
 
 @rule("case", "ids that the class table does not know; `warn` counts them as void", "drop")

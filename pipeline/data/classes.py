@@ -11,8 +11,11 @@ from pydantic import Field, TypeAdapter, ValidationError
 from pipeline.data.files import write_json
 from pipeline.errors import DatasetError
 
+OPAQUE = 255  # of the fourth channel
+NAMED_COLORS = 3  # that a complaint names before it only counts them
 IGNORE_INDEX = 255  # train id of a pixel nobody labelled: it enters no loss and no metric
 Byte = Annotated[int, Field(ge=0, le=255)]
+Color = tuple[Byte, Byte, Byte]  # RGB
 
 
 @dataclass(frozen=True)
@@ -20,24 +23,27 @@ class LabelClass:
     """One class; its position in the table is its train id."""
 
     name: str
-    color: tuple[Byte, Byte, Byte]  # RGB
+    color: Color  # in pictures, and in masks of colors
     raw_ids: tuple[Byte, ...]  # ids in the data set's own mask files
 
 
 @dataclass(frozen=True)
 class ClassTable:
-    """Classes in train-id order, and the raw ids that mean "nobody labelled this"."""
+    """Classes in train-id order, and the raw ids and colors that mean "nobody labelled this"."""
 
     dataset: str
     classes: tuple[LabelClass, ...]
     void_raw_ids: tuple[Byte, ...]
+    void_colors: tuple[Color, ...] = ()  # only with a void raw id, for which they stand
 
     def __post_init__(self) -> None:
         table = f"class table of {self.dataset!r}"
         if not 2 <= len(self.classes) <= IGNORE_INDEX:
             raise DatasetError(f"{table}: {len(self.classes)} classes, allowed are 2 to {IGNORE_INDEX}")
         raw_ids = [i for c in self.classes for i in c.raw_ids] + list(self.void_raw_ids)
-        colors = [c.color for c in self.classes]
+        colors = [*(c.color for c in self.classes), *self.void_colors]
+        if self.void_colors and not self.void_raw_ids:
+            raise DatasetError(f"{table}: it has void colors and no void id for them to stand for; add one")
         for what, values in (("name", self.names), ("color", colors), ("raw id", raw_ids)):
             if repeated := sorted(str(value) for value, uses in Counter(values).items() if uses > 1):
                 used = f"{what} {', '.join(repeated)} is used more than once"
@@ -59,6 +65,27 @@ class ClassTable:
         known = self.lookup() != IGNORE_INDEX
         known[list(self.void_raw_ids)] = True
         return known
+
+    def raw_ids_by_color(self) -> dict[Color, int]:
+        """Return the raw id that each color of a mask of colors stands for."""
+        void = {color: raw_id for raw_id in self.void_raw_ids[:1] for color in self.void_colors}
+        return {c.color: c.raw_ids[0] for c in self.classes} | void
+
+    def to_raw_ids(self, colors: np.ndarray) -> np.ndarray:
+        """Translate colors, uint8 (H, W, 4) RGBA, into raw ids, uint8 (H, W); DatasetError names those it lacks."""
+        by_color = self.raw_ids_by_color()
+        table = np.array([(*color, OPAQUE) for color in by_color], dtype=np.uint8).view(np.uint32)[:, 0]
+        order, pixels = np.argsort(table), np.ascontiguousarray(colors).view(np.uint32)[..., 0]
+        places = order[np.searchsorted(table, pixels, sorter=order).clip(max=len(order) - 1)]
+        if (foreign := table[places] != pixels).any():
+            found, counts = np.unique(pixels[foreign], return_counts=True)
+            most = np.argsort(-counts, kind="stable")[:NAMED_COLORS]
+            named = [
+                f"{color if color[3] != OPAQUE else color[:3]} in {count} pixels"
+                for color, count in zip(found[most].view(np.uint8).reshape(-1, 4).tolist(), counts[most], strict=True)
+            ]
+            raise DatasetError(f"{len(found)} colors that the class table does not have: {', '.join(named)}")
+        return np.array(list(by_color.values()), dtype=np.uint8)[places]
 
     def to_train_ids(self, raw: np.ndarray) -> np.ndarray:
         """Translate raw ids, uint8 (H, W), into train ids; an id that is not in the table is as good as void."""

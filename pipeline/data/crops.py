@@ -1,6 +1,5 @@
 """Random crops without end, in batches: what a network is trained on."""
 
-import re
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -21,9 +20,8 @@ from pipeline.data.decoded import DecodedPairs
 from pipeline.data.samples import Sample
 from pipeline.errors import MachineError, SegdistillError, TrainingError
 from pipeline.params.training import TrainingParams
+from segdistill_runtime.errors import lacks_memory
 
-# What NumPy, OpenCV, PyTorch and the system say, each in its own way.
-NO_MEMORY = re.compile(r"MemoryError|OutOfMemory|Insufficient memory|[Cc]annot allocate memory|Errno 12\b")
 RAISED = "Caught "  # so PyTorch tells of an exception in a loader process
 
 
@@ -134,7 +132,7 @@ def report_lost_workers() -> Iterator[None]:
     except (RuntimeError, MemoryError, OSError, cv2.error) as error:
         if "DataLoader worker" not in str(error):
             raise
-        if NO_MEMORY.search(str(error)):
+        if lacks_memory(error):
             told = "has no memory for its next batch. Lower training.workers, training.batch_size or the crop"
         elif RAISED in str(error):  # a defect of ours
             raise

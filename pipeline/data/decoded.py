@@ -32,6 +32,7 @@ class DecodedPairs:
         self.folder = folder
         self.classes = classes
         self.names: dict[str, str] = {}
+        meaning = classes.lookup().tobytes() + str(classes.raw_ids_by_color()).encode()
         room = limit_bytes
         for sample in samples if room else ():
             width, height = image_size(sample.image)
@@ -43,7 +44,7 @@ class DecodedPairs:
                 raise ImageError(f"sample {sample.id} cannot be read: no file {sample.mask}")
             # Kept only where the list says of which bytes: what it was decoded from could not be known else.
             if sample.image_sha256 and (sample.mask_sha256 or not sample.mask):
-                listed = f"{sample.image_sha256} {sample.mask_sha256}".encode() + classes.lookup().tobytes()
+                listed = f"{sample.image_sha256} {sample.mask_sha256}".encode() + meaning
                 self.names[sample.id] = f"{sha256(listed).hexdigest()[:32]}.npy"
         self._make_room(room)
 

@@ -15,6 +15,7 @@ import torch
 from onnx import ModelProto
 
 from models.build import Design
+from models.errors import ModelError
 from models.export_wrappers import LabelsGraph, LogitsGraph
 from pipeline.data.files import replacing
 from pipeline.deploy.onnx_rules import ALLOWED_OPS, IR_VERSION, check_graph
@@ -50,10 +51,15 @@ def to_onnx(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-        program = torch.onnx.export(
-            graph, (image,), path, dynamo=True, opset_version=opset, external_data=False, verbose=False,
-            input_names=["image"], output_names=[output],
-        )  # fmt: skip
+        try:
+            program = torch.onnx.export(
+                graph, (image,), path, dynamo=True, opset_version=opset, external_data=False, verbose=False,
+                input_names=["image"], output_names=[output],
+            )  # fmt: skip
+        except torch.onnx.OnnxExporterError as error:
+            raise ModelError(
+                f"PyTorch cannot export this network to ONNX (opset {opset}); take another backbone, or a ResNet"
+            ) from error
     assert program is not None  # it is None for the exporter of old only
     return program
 

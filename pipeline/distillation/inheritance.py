@@ -15,15 +15,18 @@ def inherit_layers(student: Segmenter, teacher: Segmenter) -> float:
     """Copy the layers of the teacher's backbone that have name and shape of one of the student's, block by block.
 
     A block is inherited whole or not at all: the 3x3 convolution of a bottleneck has the shape of a basic block's and
-    means something else. A BatchNorm is inherited with the convolution that it follows.
+    means something else, and so has one with squeeze-and-excitation behind it that the student lacks. A BatchNorm is
+    inherited with the convolution that it follows.
 
     Returns the share of the student's parameters that were copied, 0..1; TrainingError if no block matches.
     """
     ours, theirs = _layers(student), _layers(teacher)
-    unlike = {_block(name) for name in ours if name not in theirs or _shapes(ours[name]) != _shapes(theirs[name])}
+    alike = {name for name in ours if name in theirs and _shapes(ours[name]) == _shapes(theirs[name])}
+    blocks = {_around(name)[-1] for name in ours}  # layer1.0, and layer1.0.downsample in it; layer1 has no layer itself
+    unlike = {block for name in (ours.keys() | theirs.keys()) - alike for block in _around(name)} & blocks
     copied, follows_copied = 0, False
     for name, layer in ours.items():
-        matches = _block(name) not in unlike
+        matches = unlike.isdisjoint(_around(name))
         if isinstance(layer, nn.Conv2d):
             follows_copied = matches
         if matches and follows_copied:
@@ -40,11 +43,14 @@ def inherit_layers(student: Segmenter, teacher: Segmenter) -> float:
 
 def _layers(network: Segmenter) -> dict[str, nn.Module]:
     """In the order of their definition: each BatchNorm after its convolution."""
-    return {n: part for n, part in network.backbone.named_modules() if isinstance(part, nn.Conv2d | nn.BatchNorm2d)}
+    layers = network.backbone.network.named_modules()
+    return {name: part for name, part in layers if isinstance(part, nn.Conv2d | nn.BatchNorm2d)}
 
 
-def _block(layer: str) -> str:
-    return layer.rpartition(".")[0]
+def _around(layer: str) -> list[str]:
+    """All that a layer lies in, the innermost last: layer1, layer1.0; the empty name for one of the stem."""
+    parts = layer.split(".")[:-1]
+    return [".".join(parts[:end]) for end in range(1, len(parts) + 1)] or [""]
 
 
 def _shapes(layer: nn.Module) -> dict[str, torch.Size]:

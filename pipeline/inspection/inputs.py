@@ -119,7 +119,7 @@ def _pixels(classes: ClassTable, sample: InspectedSample, shows: str, source: Pa
     if shows == "image":
         return read_image(source, sample.image_sha256)
     is_truth, count = shows == GROUND_TRUTH, len(classes.classes)
-    stored = read_mask(source, sample.mask_sha256 if is_truth else "")
+    stored = read_mask(source, sample.mask_sha256, classes) if is_truth else read_mask(source)
     if sample.size is not None and stored.shape != tuple(sample.size):
         found, wanted = ("x".join(map(str, size)) for size in (stored.shape, sample.size))
         raise ArtifactError(f"{source} has {found} pixels, its image {wanted}; drawn on it, it would be wrong")

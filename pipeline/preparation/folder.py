@@ -3,6 +3,7 @@
 import json
 import re
 import reprlib
+from dataclasses import field
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,7 +12,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.events import AliasEvent, CollectionEndEvent, CollectionStartEvent
 
-from pipeline.data.classes import Byte, ClassTable, LabelClass
+from pipeline.data.classes import Byte, ClassTable, Color, LabelClass
 from pipeline.data.samples import LABELLED_SPLITS, SPLITS, UNLABELLED
 from pipeline.errors import DatasetError
 from pipeline.params.dataset import DatasetParams
@@ -26,7 +27,8 @@ LAYOUT = (
 )
 
 CLASSES_SCHEMA = (
-    "It needs `classes`, a list of {name: road, color: [128, 64, 128], ids: [3]}, and `void`, a list of ids"
+    "It needs `classes`, a list of {name: road, color: [128, 64, 128], ids: [3]}, and `void`, a list of ids. "
+    "`void_colors`, a list of colors, is for masks of colors"
 )
 LARGEST = 128 * 1024  # bytes of classes.yaml; the longest table that is possible needs a fraction of that
 DEEPEST = 10  # lists within lists in classes.yaml; a table needs four
@@ -36,8 +38,8 @@ COMPLAINTS = 20  # of classes.yaml that are told at once
 @section
 class ClassEntry:
     name: Annotated[str, Field(min_length=1)]
-    color: tuple[Byte, Byte, Byte]  # RGB
-    ids: Annotated[list[Byte], Field(min_length=1)]  # raw ids in the masks
+    color: Color
+    ids: Annotated[list[Byte], Field(min_length=1)]  # raw ids in the masks, if these are not of colors
 
 
 @section
@@ -46,10 +48,11 @@ class ClassesFile:
 
     classes: list[ClassEntry]
     void: list[Byte]  # raw ids that mean "nobody labelled this"
+    void_colors: list[Color] = field(default_factory=list)  # the same in masks of colors
 
 
 class Folder:
-    """Images of any format that pillow reads, masks as 8-bit PNG of the same path."""
+    """Images of any format that pillow reads, masks of the same path as 8-bit PNG: ids, or colors of classes.yaml."""
 
     @section
     class Params:
@@ -117,7 +120,10 @@ def read_classes(path: Path) -> ClassTable:
         raise DatasetError(f"{path} is not plain YAML: {error}. {CLASSES_SCHEMA}") from error
     try:
         classes = tuple(LabelClass(c.name, c.color, tuple(c.ids)) for c in content.classes)
-        return ClassTable(path.parent.name or "folder", classes, tuple(content.void))
+        void = tuple(content.void)
+        if content.void_colors and not void:  # they stand for an id that no mask has
+            void = tuple(sorted(set(range(256)).difference(*(c.raw_ids for c in classes)))[-1:])
+        return ClassTable(path.parent.name or "folder", classes, void, tuple(content.void_colors))
     except DatasetError as error:
         raise DatasetError(f"{path}: {error}") from error
 

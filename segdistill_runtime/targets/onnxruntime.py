@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from segdistill_runtime.cuda import NO_DEVICE, driver_is_missing
 from segdistill_runtime.errors import FileRefused, NotAvailable
 from segdistill_runtime.onnx_file import require_plain_graph
 from segdistill_runtime.runner import Runner, input_shape
@@ -47,7 +48,8 @@ class OnnxRuntime(Target):
         except Exception as error:  # the runtime's own exceptions share no public base class
             said = str(error).strip().partition("\n")[0]
             if self.device == "gpu":
-                raise NotAvailable(f"{self.provider} cannot run {file} on this machine: {said}") from error
+                why = NO_DEVICE if driver_is_missing() else f"the GPU, its driver or a CUDA library fails ({said})"
+                raise NotAvailable(f"{self.provider} cannot run {file} on this machine: {why}") from error
             raise FileRefused(f"{file} is no ONNX file that ONNX Runtime can load: {said}") from error
         if session.get_providers()[0] != self.provider:  # one whose libraries do not load is dropped with a log line
             raise NotAvailable(f"{self.provider} cannot be used: one of its libraries or the device is missing")

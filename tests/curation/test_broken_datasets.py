@@ -161,7 +161,7 @@ FILES = [
     Kind("JPEG called .png", lambda r: disguise(r / IMAGE, "JPEG"), Warned("wrong_suffix", "is JPEG")),
     Kind("JPEG mask called .png", lambda r: disguise(r / MASK, "JPEG"), Dropped("lossy_mask", "as JPEG")),
     Kind("TIFF mask called .png", lambda r: disguise(r / MASK, "TIFF"), Warned("wrong_suffix", "is TIFF")),
-    Kind("WebP mask called .png", lambda r: disguise(r / MASK, "WEBP"), Dropped("unusable_mode", "RGB")),
+    Kind("WebP mask called .png", lambda r: disguise(r / MASK, "WEBP"), Dropped("unknown_colors", "colors")),
     Kind(
         "damaged AVIF",
         lambda r: (disguise(r / IMAGE, "AVIF"), rewrite(r / IMAGE, lambda c: c[:300] + b"\0" * 900)),
@@ -185,9 +185,14 @@ FILES = [
         Kind(
             f"{mode} mask",
             lambda r, mode=mode: redraw(r / MASK, lambda p: p.convert(mode)),
-            Dropped("unusable_mode", f"pixel format {mode};"),
+            Dropped(rule, said),
         )
-        for mode in ("RGBA", "LA", "1", "RGB")
+        for mode, rule, said in (
+            ("LA", "unusable_mode", "pixel format LA;"),
+            ("1", "unusable_mode", "pixel format 1;"),
+            ("RGB", "unknown_colors", "[1, 1, 1] in"),
+            ("RGBA", "unknown_colors", "[1, 1, 1] in"),
+        )
     ),
     *(
         Kind(

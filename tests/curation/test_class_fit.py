@@ -50,8 +50,18 @@ def test_masks_that_fit(samples: list[Sample]) -> None:
 def test_no_mask_is_usable(samples: list[Sample]) -> None:
     for mask in masks(samples):
         Image.open(mask).convert("RGB").save(mask)
-    with pytest.raises(DatasetError, match=r"none of the 4 masks can be used; the first.*0\.png.*RGB"):
+    with pytest.raises(DatasetError, match=r"none of the 4 masks can be used; the first.*0\.png: .* colors"):
         check(samples)
+
+
+def test_masks_of_colors_that_the_table_lacks_are_no_matter_for_rules(samples: list[Sample]) -> None:
+    """The file, the colors and their pixels are named; masks of the table's colors, or half of them, pass."""
+    for mask, color in zip(masks(samples), ((128, 64, 128), (1, 2, 3), (1, 2, 3), (1, 2, 3)), strict=True):
+        Image.new("RGB", (32, 24), color).save(mask)
+    with pytest.raises(DatasetError, match=r"3 of 4 masks have colors .*1\.png: .*\[1, 2, 3\] in 768 pixels"):
+        check(samples)
+    Image.new("RGB", (32, 24), (128, 64, 128)).save(masks(samples)[1])
+    check(samples)
 
 
 def test_no_pixel_belongs_to_a_class(samples: list[Sample]) -> None:

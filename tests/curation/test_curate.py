@@ -186,13 +186,13 @@ def test_every_rule_rejects_with_a_reason(prepared: Prepared) -> None:
     assert {name: rule for name, (rule, _) in rejected.items()} == {
         "bad_image": "unreadable_image",
         "bad_mask": "unreadable_mask",
-        "color_mask": "unusable_mode",
+        "color_mask": "unknown_colors",
         "small_mask": "size_mismatch",
         "foreign": "unknown_ids",
         "void": "nothing_labelled",
         "again": "exact_duplicate",
     }
-    assert "RGB" in rejected["color_mask"][1]
+    assert f"[0, 0, 0] in {PIXELS} pixels" in rejected["color_mask"][1]
     assert rejected["foreign"][1].startswith(f"{PIXELS // 2} pixels (50 %)")
     assert rejected["again"][1] == "same pixels and same mask as t0"
     assert prepared.statistics()["rejected"]["unreadable_mask"] == 1  # pyright: ignore

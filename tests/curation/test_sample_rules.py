@@ -43,6 +43,7 @@ def test_nor_to_an_unlabelled_image() -> None:
         ({"mask": Problem("too_large", "9 x 9 pixels")}, "too_large", "mask: 9 x 9 pixels"),
         ({"image": Problem("mode", "pixel format I;16")}, "unusable_mode", "image: pixel format I;16"),
         ({"mask": Problem("mode", "pixel format LA")}, "unusable_mode", "mask: pixel format LA"),
+        ({"mask": Problem("colors", "2 colors")}, "unknown_colors", "mask: 2 colors"),
         ({"mask": mask(size=(4, 4))}, "size_mismatch", "the image is 8 x 4 pixels, its mask 4 x 4"),
         ({"unknown": 4}, "unknown_ids", "4 pixels (12 %) hold an id that the table of 2 classes does not know"),
         ({"labelled": np.zeros(2, dtype=int)}, "nothing_labelled", "the whole mask is void"),
@@ -129,6 +130,17 @@ def test_a_finding_carries_the_policy_of_its_rule() -> None:
         ("mostly_void", "block"),
         ("single_class", "warn"),
     ]
+
+
+@pytest.mark.parametrize(
+    ("orientation", "size", "explains"), [(6, (8, 4), True), (5, (8, 4), True), (3, (8, 4), False), (6, (9, 4), False)]
+)
+def test_an_orientation_that_explains_another_size_is_named(
+    orientation: int, size: tuple[int, int], explains: bool
+) -> None:
+    found = reasons(image=image(orientation=orientation), mask=mask(size=size))
+    assert ("EXIF" in found["size_mismatch"]) == explains
+    assert "rotated" in found
 
 
 def test_a_case_sees_the_mask_through_the_class_table() -> None:

@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 
 from pipeline.code_digest import ROOT
+from pipeline.data.classes import ClassTable, LabelClass
 from pipeline.data.crops import BatchShard, CropDataset, crop_batches, crop_dataset, report_lost_workers
 from pipeline.data.dataset import evaluation_batches
 from pipeline.data.files import DiskFull, replacing, sha256, write_json, write_text
-from pipeline.data.images import ImageError, read_image, read_mask
+from pipeline.data.images import ImageError, read_image, read_mask, read_train_ids
 from pipeline.data.samples import Sample, read_samples, write_samples
 from pipeline.errors import DatasetError, MachineError
 from pipeline.params.tree import load_params
@@ -53,8 +54,29 @@ def test_sha256_is_the_usual_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["RGBA", "I;16", "RGB", "1"])
 def test_a_mask_is_one_channel_of_eight_bits(tmp_path: Path, mode: str) -> None:
     Image.new(mode, (4, 4)).save(tmp_path / "mask.png")
-    with pytest.raises(ImageError, match="one channel of 8 bits"):
+    with pytest.raises(ImageError, match="pixel format"):
         read_mask(tmp_path / "mask.png")
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_a_mask_of_colors_is_read_by_the_class_table(tmp_path: Path, mode: str) -> None:
+    a, b, void, void_too, path = (9, 8, 7), (7, 8, 9), (0, 0, 0), (255, 0, 255), tmp_path / "mask.png"
+    table = ClassTable("t", (LabelClass("a", a, (4, 5)), LabelClass("b", b, (0,))), (200, 9), (void, void_too))
+    colors = np.array([[a, b, void], [void_too, b, a]], dtype=np.uint8)
+    Image.fromarray(colors).convert(mode).save(path)
+    assert read_mask(path, classes=table).tolist() == [[4, 0, 200], [200, 0, 4]]
+    assert read_train_ids(path, table).tolist() == [[0, 1, 255], [255, 1, 0]]
+    colors[1] = (9, 9, 9), (1, 2, 3), (9, 9, 9)
+    Image.fromarray(colors).convert(mode).save(path)
+    expected = r"mask\.png has 2 colors .*: \[9, 9, 9\] in 2 pixels, \[1, 2, 3\] in 1 pixels"
+    with pytest.raises(ImageError, match=expected):
+        read_train_ids(path, table)
+
+
+def test_a_color_that_is_not_opaque_is_none_of_the_table(tmp_path: Path) -> None:
+    Image.new("RGBA", (2, 2), (90, 90, 90, 128)).save(tmp_path / "mask.png")
+    with pytest.raises(ImageError, match=r"\[90, 90, 90, 128\] in 4 pixels"):
+        read_train_ids(tmp_path / "mask.png", TOY_CLASSES)
 
 
 def test_palette_masks_give_their_indices(tmp_path: Path) -> None:

@@ -152,6 +152,7 @@ def test_cuda_without_a_gpu_is_an_error_and_no_silent_fallback(bundle: Path, tmp
     done = run_script(bundle, "predict.py", bundle / "golden/image.png", "--runtime", "onnxruntime_cuda", cwd=tmp_path)
     assert done.returncode == 1
     assert "CUDAExecutionProvider" in done.stderr.splitlines()[-1]
+    assert "no CUDA device here" in done.stderr
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.glob("*_overlay.png"))
 

@@ -47,6 +47,15 @@ def test_a_shorter_network_inherits_the_blocks_that_it_has() -> None:
     assert all(torch.equal(student.state_dict()[name], before[name]) for name in kept)
 
 
+def test_no_block_is_inherited_without_a_part_of_it() -> None:
+    """The convolutions of a SE-ResNet have names and shapes of a ResNet's; only the stem means the same in both."""
+    student, teacher = _segmenter("resnet50", 0), _segmenter("seresnet50", 1)
+    stem = [*student.backbone.network.conv1.parameters(), *student.backbone.network.bn1.parameters()]
+    assert inherit_layers(student, teacher) * sum(p.numel() for p in student.parameters()) == pytest.approx(
+        sum(p.numel() for p in stem)
+    )
+
+
 def test_the_head_stays_its_own() -> None:
     student, teacher = _segmenter("resnet10t", 0), _segmenter("resnet10t", 1)
     before = {name: tensor.clone() for name, tensor in student.head.state_dict().items()}

@@ -57,7 +57,7 @@ def test_an_image_of_any_size_is_resized_to_whole_patches(name: str, patch: int)
     [
         (TINY, 32, "has output stride 16, not 32; set output_stride: 16"),
         ("vit_small_r26_s32_224", 32, "no plain ViT; take"),
-        ("vit_relpos_small_patch16_224", 16, "cannot be a backbone"),
+        ("vit_relpos_small_patch16_224", 16, "gives no four feature maps"),
     ],
 )
 def test_what_is_no_plain_vit_is_refused(name: str, stride: int, message: str) -> None:

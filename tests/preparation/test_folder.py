@@ -34,6 +34,20 @@ def test_lists_splits_sequences_and_classes(folder_tree: Path) -> None:
     assert classes.void_raw_ids == (9,)
 
 
+def test_void_may_be_colors(folder_tree: Path) -> None:
+    """They stand for the first void id, or without one for an id that no class has."""
+    path = folder_tree / "classes.yaml"
+    path.write_text(text := path.read_text() + "void_colors: [[0, 0, 0], [255, 255, 255]]\n")
+    table = read(folder_tree).classes
+    assert table.void_colors == ((0, 0, 0), (255, 255, 255))
+    assert table.raw_ids_by_color()[255, 255, 255] == 9
+    path.write_text(text.replace("void: [9]", "void: []").replace("[2, 3]", "[2, 255]"))
+    assert read(folder_tree).classes.void_raw_ids == (254,)
+    path.write_text(text.replace("[0, 0, 0]", "[0, 0, 142]"))
+    with pytest.raises(DatasetError, match=r"color \(0, 0, 142\) is used more than once"):
+        read(folder_tree)
+
+
 def test_unlabelled_images_need_no_masks(folder_tree: Path) -> None:
     draw_image(folder_tree / "images/unlabelled/drive_9/0001.png", 7)
     sample = read(folder_tree).samples[-1]

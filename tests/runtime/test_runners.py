@@ -1,5 +1,7 @@
 """Every runtime of this machine does the same with the same image, and refuses what is no such image."""
 
+import hashlib
+import importlib.util
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,10 @@ import torch
 
 from pipeline.runtime.artifacts import open_artifact
 from pipeline.runtime.torch_runner import CompiledTorchRunner
+from segdistill_runtime.engine_file import Description, write_engine
 from segdistill_runtime.errors import FileRefused, InputRefused, NotAvailable
+from segdistill_runtime.targets import TARGETS
+from segdistill_runtime.targets.target import load_target
 from tests.toy import toy_pair
 
 RUNTIMES = {"pytorch_eager": "checkpoint.safetensors", "onnxruntime": "model.onnx", "openvino": "model.onnx"}
@@ -126,8 +131,28 @@ def test_a_provider_that_does_not_load_is_an_error_and_no_fall_back(files: Path)
             assert runner.provider == "CUDAExecutionProvider"
             runner.run(_images(1))
     else:
-        with pytest.raises(NotAvailable, match="CUDAExecutionProvider"):
+        with pytest.raises(NotAvailable, match=r"CUDAExecutionProvider cannot run .*: there is no CUDA device here"):
             open_artifact(files / "model.onnx", 1, "onnxruntime_cuda")
+
+
+@pytest.mark.parametrize("runtime", ["pytorch_eager", *TARGETS])
+def test_every_runtime_works_here_or_says_why_not(files: Path, tmp_path: Path, runtime: str) -> None:
+    artifact = files / RUNTIMES.get(runtime, "model.onnx")
+    if runtime in TARGETS and (target := load_target(runtime)).suffix == ".engine":
+        version = target.version() if importlib.util.find_spec(target.module) else "10.0.0"
+        digest = hashlib.sha256(b"plan").hexdigest()
+        description = Description(
+            precision="fp32", backend=runtime, version=version, compute_capabilities=["SM86"], source_file="model.onnx",
+            source_sha256=digest, engine_sha256=digest, bytes=4, builder={}, inputs=[], outputs=[], held_types={},
+            timing_cache={}, built_on={},
+        )  # fmt: skip
+        artifact = write_engine(tmp_path, b"plan", description)
+    try:
+        with open_artifact(artifact, 1, runtime) as runner:
+            assert runner.run(_images(1)).shape == (1, 48, 64)
+    except NotAvailable:
+        if runtime in ("pytorch_eager", "onnxruntime"):
+            raise
 
 
 def test_without_openvino_its_runner_says_so(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:

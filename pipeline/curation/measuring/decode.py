@@ -2,6 +2,7 @@
 
 import stat
 import struct
+from collections.abc import Collection
 from pathlib import Path
 from typing import NamedTuple
 
@@ -9,8 +10,10 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from pipeline.curation.measuring.record import Problem
+from pipeline.data.classes import ClassTable
 from pipeline.data.files import sha256
-from pipeline.data.images import READ_ERRORS, wrong_mode
+from pipeline.data.images import MASK_MODES, READ_ERRORS, stored_pixels, wrong_mode
+from pipeline.errors import DatasetError
 
 UPRIGHT = 1  # EXIF's orientation of a picture that needs no turning
 
@@ -22,21 +25,22 @@ class Decoded(NamedTuple):
     orientation: int
 
 
-def decode(path: Path, listed: str, max_megapixels: float, is_mask: bool) -> Decoded | Problem:
+def decode(path: Path, listed: str, max_megapixels: float, classes: ClassTable | None) -> Decoded | Problem:
     """The pixels of a picture as RGB, or the raw ids of a mask.
 
     Args:
+        classes: of a mask; None for an image.
         listed: SHA-256 that the file must have; empty: any. It is compared after decoding, because what is measured is
             kept under it: a file that was rewritten meanwhile is still another one then.
     """
-    found = _decode(path, max_megapixels, is_mask)
+    found = _decode(path, max_megapixels, classes)
     unreadable = isinstance(found, Problem) and found.kind == "unreadable"
     if listed and not unreadable and sha256(path) != listed:
         return Problem("changed", "changed since the dataset was prepared; run the prepare stage again")
     return found
 
 
-def _decode(path: Path, max_megapixels: float, is_mask: bool) -> Decoded | Problem:
+def _decode(path: Path, max_megapixels: float, classes: ClassTable | None) -> Decoded | Problem:
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):  # opening a pipe waits for somebody to write into it
@@ -44,7 +48,10 @@ def _decode(path: Path, max_megapixels: float, is_mask: bool) -> Decoded | Probl
         if not status.st_size:
             return Problem("unreadable", "the file is empty")
         with Image.open(path) as file:
-            return _header_problem(file, max_megapixels, is_mask) or _pixels(path, file, is_mask)
+            modes = MASK_MODES if classes else ()
+            return _header_problem(file, max_megapixels, modes) or _pixels(path, file, modes, classes)
+    except DatasetError as error:
+        return Problem("colors", str(error))
     except Image.DecompressionBombError as error:
         return Problem("too_large", f"the header claims more pixels than pillow decodes ({error})")
     except UnidentifiedImageError:
@@ -53,7 +60,7 @@ def _decode(path: Path, max_megapixels: float, is_mask: bool) -> Decoded | Probl
         return Problem("unreadable", getattr(error, "strerror", "") or f"not a picture that can be read ({error})")
 
 
-def _header_problem(file: Image.Image, max_megapixels: float, is_mask: bool) -> Problem | None:
+def _header_problem(file: Image.Image, max_megapixels: float, mask_modes: Collection[str]) -> Problem | None:
     """What the header says against decoding the rest: a small file can claim to hold any number of pixels."""
     width, height = file.size
     if file.format == "EPS":  # pillow would hand it to Ghostscript, where that is installed
@@ -62,22 +69,26 @@ def _header_problem(file: Image.Image, max_megapixels: float, is_mask: bool) -> 
         return Problem("too_large", f"{width} x {height} pixels are more than {max_megapixels} million")
     if file.format != "MPO" and getattr(file, "is_animated", False):  # a camera's MPO is a photograph with previews
         return Problem("mode", "an animation, or several pages or layers; save the one picture that is meant")
-    if complaint := wrong_mode(file, is_mask):
+    if complaint := wrong_mode(file, mask_modes):
         return Problem("mode", complaint)
     return None
 
 
-def _pixels(path: Path, file: Image.Image, is_mask: bool) -> Decoded | Problem:
+def _pixels(
+    path: Path, file: Image.Image, mask_modes: Collection[str], classes: ClassTable | None
+) -> Decoded | Problem:
     kind, original = file.format or "", file.mode
     orientation = _orientation(file)
     try:
         if kind == "PNG":  # pillow compares checksums only when asked: else a flipped bit is another picture
             with Image.open(path) as again:
                 again.verify()
-        pixels = np.array(file if is_mask else file.convert("RGB"))
+        pixels = stored_pixels(file, mask_modes)
     except READ_ERRORS as error:
         promised = f"the header promises {file.width} x {file.height} pixels of {kind}"
         return Problem("truncated", f"{promised}, the pixels cannot be read: {error}")
+    if classes and pixels.ndim == 3:
+        pixels = classes.to_raw_ids(pixels)
     return Decoded(pixels, kind, original, orientation)
 
 

@@ -17,6 +17,7 @@ from pipeline.data.classes import IGNORE_INDEX, ClassTable
 from pipeline.data.samples import Sample
 from pipeline.data.store import Store
 
+READING = ("boundaries", "classes", "images")  # modules of pipeline.data that decide what is measured
 AT_ONCE = 256  # samples that are measured before what is known of them is kept: a killed run loses no more
 
 
@@ -29,9 +30,10 @@ def measure_samples(
     same. Memory grows by about 6 KB for each sample.
     """
     data = Path(__file__).parents[2] / "data"
-    sources = [*sorted(Path(__file__).parent.glob("*.py")), data / "boundaries.py", data / "images.py"]
+    sources = [*sorted(Path(__file__).parent.glob("*.py")), *(data / f"{name}.py" for name in READING)]
     code = b"".join(path.read_bytes() for path in sources)
-    usual = sha256(f"{max_megapixels} {classes.known_raw_ids().tolist()} {np.__version__}".encode() + code).hexdigest()
+    table = f"{classes.known_raw_ids().tolist()} {classes.raw_ids_by_color()}"
+    usual = sha256(f"{max_megapixels} {table} {np.__version__}".encode() + code).hexdigest()
     keys = [_key(sample, usual) for sample in samples]
     # Ignored: pillow's warnings about large pictures and odd metadata. Here, because threads share the filter.
     with Store(store) as known, ThreadPoolExecutor(os.cpu_count()) as pool, warnings.catch_warnings(action="ignore"):
@@ -52,8 +54,8 @@ def measure_samples(
 
 def measure_sample(sample: Sample, classes: ClassTable, max_megapixels: float) -> Measurement:
     """Decode the files of a sample and measure them."""
-    image = decode(sample.image, sample.image_sha256, max_megapixels, is_mask=False)
-    mask = decode(sample.mask, sample.mask_sha256, max_megapixels, is_mask=True) if sample.mask else None
+    image = decode(sample.image, sample.image_sha256, max_megapixels, None)
+    mask = decode(sample.mask, sample.mask_sha256, max_megapixels, classes) if sample.mask else None
     pixels = image.pixels if isinstance(image, Decoded) else None
     return Measurement(
         measure_image(image) if isinstance(image, Decoded) else None,

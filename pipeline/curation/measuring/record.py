@@ -13,7 +13,7 @@ Counts = Annotated[np.ndarray, PlainValidator(lambda text: np.frombuffer(bytes.f
 class Problem(NamedTuple):
     """Why the pixels of a file cannot be had."""
 
-    kind: Literal["unreadable", "changed", "truncated", "too_large", "mode"]
+    kind: Literal["unreadable", "changed", "truncated", "too_large", "mode", "colors"]
     sentence: str  # without the file's name: the same bytes may lie elsewhere too
 
 
