@@ -244,7 +244,7 @@ def runtimes() -> Result:
     found: Result = {}
     with TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
-        export_graph(graph, design, InputShape(1, height, width), 18, 400, path)
+        export_graph(graph, design, InputShape(1, height, width), 18, path)
         for target in all_targets():
             try:
                 file = _engine(target, path) if isinstance(target, EngineTarget) else path

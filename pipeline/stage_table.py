@@ -10,6 +10,7 @@ from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -29,18 +30,21 @@ from segdistill_runtime.images import Resizing
 from segdistill_runtime.targets import TARGETS
 
 SCRIPTS = (
-    "prepare", "curate", "pretrain", "teacher",
+    "prepare", "curate", "preflight", "pretrain", "teacher",
     "student", "evaluate", "export", "quantize", "engine", "benchmark", "release",
     "inspect", "report",
 )  # fmt: skip
 """Modules in stages/, in the order in which they run."""
-OF_RUNS = SCRIPTS[4:11]
+OF_RUNS = SCRIPTS[5:12]
 """These run once for each run, and evaluate for the teacher too."""
 
 CLASSES, SAMPLES, STATISTICS = "data/prepared/classes.json", "data/curated/samples.csv", "data/curated/statistics.json"
 DATA = {"classes": CLASSES, "samples": SAMPLES}
 TEACHER, TEACHER_CHECKPOINT = "artifacts/teacher", "artifacts/teacher/checkpoint.safetensors"
 PRETRAINED = "artifacts/pretraining"
+PREFLIGHT = "artifacts/preflight.json"  # no training begins without it
+CHECKED = ("runs", "methods", "training", "pretraining", "evaluation", "export", "quantization")
+UNCHECKED = {"baseline", "iterations", "learning_rate", "seed"}  # of a run
 WHOLE = re.compile(r"artifacts/(teacher|pretraining|[^/]+/[^/]+)")
 """What DVC tracks of a file among the artifacts: the folder that a stage wrote it in."""
 KEPT_BY_GIT = ("reports/metrics/", "reports/releases/", "reports/summary.json")
@@ -57,7 +61,7 @@ class Stage:
     script: str  # one of SCRIPTS
     run: str = ""
     settings: Mapping[str, Any]  # all that it reads of params.yaml, by argument of its entry function
-    untracked: Mapping[str, set[str]] = field(default_factory=dict)  # keys in settings that change nothing here
+    untracked: Mapping[str, Any] = field(default_factory=dict)  # keys in settings that change nothing here
     code: tuple[str, ...] = ()  # entries of registries that it uses
     idle: tuple[str, ...] = ()  # modules that it imports, but does not use with these settings
     resumes: bool = False  # it goes on with what it finds in scratch, if that was begun by the same code
@@ -140,8 +144,10 @@ def shared_stages(params: Params) -> list[Stage]:
         code=(_backbone_code(pretraining.backbone), _backbone_code(pretraining.classifier.backbone)),
         resumes=True,
         reads=DATA,
+        also_reads=(PREFLIGHT,),
         writes={"out": PRETRAINED},
     )
+    networks = [teacher.network, *(run.network for run in runs.values())]
     made = ("students", "evaluation", "release")
     measured = ("evaluate", "export", "quantize", "engine", "benchmark")
     return [
@@ -161,6 +167,18 @@ def shared_stages(params: Params) -> list[Stage]:
             writes={"out": "data/curated", "report": "reports/curation.md", "pictures": "reports/curation"},
             places={"scratch": "scratch"},
         ),
+        Stage(
+            script="preflight",
+            settings={"teacher": as_run, **_sections(params, *CHECKED)},
+            untracked={"teacher": UNCHECKED, "runs": dict.fromkeys(runs, UNCHECKED)},
+            code=(
+                *chain(*map(_network_code, networks)),
+                *(METHODS[name] for run in runs.values() for name in run.distill),
+            ),
+            reads={**DATA, "statistics": STATISTICS},
+            writes={"out": PREFLIGHT},
+            places={"artifacts": "artifacts", "scratch": "scratch"},
+        ),
         *([pretrain] if pretraining.iterations else []),
         Stage(
             script="teacher",
@@ -170,6 +188,7 @@ def shared_stages(params: Params) -> list[Stage]:
             idle=_idle(as_run),
             resumes=True,
             reads={**DATA, "statistics": STATISTICS},
+            also_reads=(PREFLIGHT,),
             writes={"out": TEACHER},
         ),
         _evaluate(params, "teacher", TEACHER, teacher.network, method=NO_TEACHER, weights={}, seed=teacher.seed),
@@ -241,6 +260,7 @@ def run_stages(params: Params, name: str, run: RunParams) -> dict[str, Stage]:
                 "source": f"artifacts/{run.prune.source}/checkpoint.safetensors" if run.prune.prunes else "",
                 "pretrained": PRETRAINED if run.network.weights.source == "pretraining" else "",
             },
+            also_reads=(PREFLIGHT,),
             writes={"out": made["students"]},
         ),
         _evaluate(params, name, made["students"], run.network, method=run.method, weights=run.distill, seed=run.seed),

@@ -177,7 +177,7 @@ def test_a_changed_method_reruns_only_what_it_touches(profile: Path) -> None:
     plan = json.loads(run(["dvc", "status", "--json"], profile).stdout)
     (profile / "params.yaml").write_text(params)
     assert repro(profile, "resolve").returncode == 0
-    assert set(plan) == {"student-pspnet_r18_gdd", "quantize-pspnet_r18_gdd"}
+    assert set(plan) == {"preflight", "student-pspnet_r18_gdd", "quantize-pspnet_r18_gdd"}
 
 
 def test_a_comparison_trains_what_the_run_trained_and_ends_in_a_verdict(profile: Path) -> None:

@@ -30,7 +30,7 @@ PARITY = ParityParams(
     boundary_pixels=2, onnx_fp32=FULL_BUDGET, engine_fp32=FULL_BUDGET, fp16=HALF_BUDGET, int8=HALF_BUDGET
 )
 EXPORT = ExportParams(
-    height=HEIGHT, width=WIDTH, opset=20, max_nodes=200, logit_images=2, max_logit_difference=1e-3,
+    height=HEIGHT, width=WIDTH, opset=20, logit_images=2, max_logit_difference=1e-3,
     other_shapes=[ShapeParams(batch=2, height=32, width=80)],
 )  # fmt: skip
 

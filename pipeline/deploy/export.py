@@ -47,7 +47,7 @@ def export_run(
     segmenter, design, _ = load_checkpoint(checkpoint)
 
     def write(graph: LabelsGraph | LogitsGraph, shape: InputShape, file: str) -> Path:
-        export_graph(graph, design, shape, export.opset, export.max_nodes, out / file)
+        export_graph(graph, design, shape, export.opset, out / file)
         return out / file
 
     def compared(runner: Runner) -> Parity:

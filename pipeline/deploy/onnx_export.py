@@ -25,9 +25,7 @@ FOLDED_UP_TO = 2**26  # numbers
 SCOPES = "pkg.torch.onnx.name_scopes"
 
 
-def export_graph(
-    graph: LabelsGraph | LogitsGraph, design: Design, shape: InputShape, opset: int, max_nodes: int, path: Path
-) -> None:
+def export_graph(graph: LabelsGraph | LogitsGraph, design: Design, shape: InputShape, opset: int, path: Path) -> None:
     """Write one self-contained ONNX file for images of one shape.
 
     The output is called `labels` or `logits`; nodes have the names of their layers. The result passes `check_graph`.
@@ -41,7 +39,7 @@ def export_graph(
         described = {"design": asdict(design), "classes": design.class_names}
         onnx.helper.set_model_props(model, {f"segdistill.{key}": json.dumps(value) for key, value in described.items()})
         onnx.save(model, temporary)
-        check_graph(temporary, opset, max_nodes, ALLOWED_OPS)
+        check_graph(temporary, opset, ALLOWED_OPS)
 
 
 def to_onnx(

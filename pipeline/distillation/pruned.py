@@ -25,6 +25,11 @@ def pruned_network(
                 f"{source} has {name} {getattr(design, name)!r}, the pruned student {getattr(network, name)!r}; "
                 f"set the run's network.{name} to that of the network it is pruned from"
             )
+    return cut_out(trained, design, network, keep)
+
+
+def cut_out(trained: Segmenter, design: Design, network: NetworkParams, keep: float) -> tuple[Segmenter, Design]:
+    """Narrow `trained`, of this design, in place, and build the student from it; ModelError if it cannot be pruned."""
     keep_channels(trained, strongest_channels(trained, keep))
     scale, stride = network.input_scale, network.output_stride
     design = replace(design, input_scale=scale, output_stride=stride, channels=widths(trained))

@@ -45,7 +45,6 @@ class ExportParams:
     width: Count  # pixels
     resize: ResizeMode = "stretch"  # how images of other sizes are brought to it; letterbox keeps their aspect ratio
     opset: Annotated[int, Field(ge=18, le=20)] = 20
-    max_nodes: Count = 200  # more mean that the exporter unrolled something
     other_shapes: list[ShapeParams] = Field(default_factory=list)  # further graphs, for stage benchmark only
     logit_images: Count = 8  # images on which logits are compared
     max_logit_difference: Positive = 0.001
@@ -83,7 +82,7 @@ class FineTuningParams:
 
 @section
 class QuantizationParams:
-    calibration_images: Annotated[int, Field(ge=8)] = 64  # of train, dark and bright ones
+    calibration_images: Count = 64  # of train, dark and bright ones
     clip_percentile: Annotated[float, Field(gt=99, le=100)] = 100.0  # of the activations; 100: nothing is clipped
     judged_on: Literal["train", "val"] = "val"  # split on which layers are judged; never the evaluation split
     judged_images: Count = 32  # evenly spaced in the list

@@ -77,6 +77,13 @@ def _contradictions(params: Params) -> Iterator[str]:
     training, comparison, runs = params.training, params.comparison, params.runs
     if params.evaluation.split in training.splits:
         yield f"evaluation.split: {params.evaluation.split} is among training.splits; judge on another"
+    shares = training.accumulate * (1 if training.devices == "auto" else training.devices)
+    batches = {"training": training.batch_size}
+    if params.pretraining.iterations:
+        batches["pretraining"] = params.pretraining.batch_size
+    for place, size in batches.items():
+        if size % shares or size == training.accumulate:
+            yield f"{place}.batch_size {size} cannot be shared by {shares} parts (accumulate x devices) of 2 or more"
     recipe = runs.get(comparison.recipe)
     if comparison.recipe and (recipe is None or recipe.has_teacher or recipe.prune.prunes):
         yield f"comparison.recipe: {comparison.recipe!r} must name a run without a teacher that prunes nothing"

@@ -103,7 +103,7 @@ def quantize_run(inputs: Inputs, out: Path, metrics: Path) -> None:
         segmenter, design, _ = load_checkpoint(inputs.checkpoint)
         _fine_tune(inputs, segmenter, design, table, images)
         graph, shape = scratch / "fine_tuned" / "model.onnx", InputShape(1, export.height, export.width)
-        export_graph(LabelsGraph(segmenter), design, shape, export.opset, export.max_nodes, graph)
+        export_graph(LabelsGraph(segmenter), design, shape, export.opset, graph)
         tuned = _prepare(inputs, graph, images, sensitivity, graph.parent)
         source = min(source, tuned, key=lambda each: each.loss)
         fine_tuned = source is tuned
@@ -135,7 +135,7 @@ def _prepare(
 ) -> Source:
     """Measure ranges and choose the layers of both targets."""
     name, quantization, budget = inputs.name, inputs.quantization, inputs.parity.int8
-    quantizer = Quantizer(graph, images, quantization.clip_percentile, scratch, inputs.export.max_nodes)
+    quantizer = Quantizer(graph, images, quantization.clip_percentile, scratch)
     source = Source(quantizer, {}, [])
 
     def most_sensitive() -> Sequence[LayerLoss]:

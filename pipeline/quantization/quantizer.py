@@ -37,16 +37,13 @@ class Quantizer:
     Args:
         images: calibration images, each uint8 (1, H, W, 3).
         clip_percentile: of the activations of a tensor, 100 for all of them.
-        max_nodes: as for the export, not counting those that quantize.
     """
 
-    def __init__(
-        self, graph: Path, images: Sequence[np.ndarray], clip_percentile: float, scratch: Path, max_nodes: int
-    ):
+    def __init__(self, graph: Path, images: Sequence[np.ndarray], clip_percentile: float, scratch: Path):
         scratch.mkdir(parents=True, exist_ok=True)
         self.graph, self.ranges = scratch / "prepared.onnx", scratch / "ranges.json"
         self.ranges.unlink(missing_ok=True)  # of another graph or other images
-        self.images, self.clip_percentile, self.max_nodes = images, clip_percentile, max_nodes
+        self.images, self.clip_percentile = images, clip_percentile
         with room_for(self.graph):
             # Nothing is fused or renamed here: a layer must be found again by its name.
             quant_pre_process(graph, self.graph, skip_optimization=True, skip_symbolic_shape=True)
@@ -62,7 +59,7 @@ class Quantizer:
                 self._quantize(QuantType.QInt8, CONVOLUTIONS, float_layers, temporary, SYMMETRIC)
                 # Images, labels and the resizing of the scores stay as they are.
                 onnx.save(convert_float_to_float16(onnx.load(temporary), keep_io_types=True), temporary)
-            check_graph(temporary, self.opset, self.max_nodes, ALLOWED_OPS | QUANTIZING_OPS)
+            check_graph(temporary, self.opset, ALLOWED_OPS | QUANTIZING_OPS)
 
     def quantize_alone(self, layer: str, out: Path) -> None:
         """Write the graph with one layer in int8, as for CPUs, and everything else in floating point."""

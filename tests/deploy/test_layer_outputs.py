@@ -28,7 +28,7 @@ IMAGE = toy_pair(3)[0][None]
 def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("probing")
     segmenter, design, _ = load_checkpoint(train_toy("deeplabv3", folder, 2))
-    export_graph(LabelsGraph(segmenter), design, InputShape(1, HEIGHT, WIDTH), 20, 200, folder / "model.onnx")
+    export_graph(LabelsGraph(segmenter), design, InputShape(1, HEIGHT, WIDTH), 20, folder / "model.onnx")
     return folder / "model.onnx"
 
 

@@ -43,7 +43,7 @@ def graph(tmp_path_factory: pytest.TempPathFactory) -> Path:
     labels = LabelsGraph(segmenter)
     labels.segmenter.from_normalized = Ramp().forward  # type: ignore[method-assign]
     path = tmp_path_factory.mktemp("ramp") / "model.onnx"
-    export_graph(labels, TOY_DESIGN, InputShape(1, HEIGHT, WIDTH), 20, 200, path)
+    export_graph(labels, TOY_DESIGN, InputShape(1, HEIGHT, WIDTH), 20, path)
     image = torch.zeros(1, HEIGHT, WIDTH, 3, dtype=torch.uint8)
     assert (labels(image)[0].numpy() == expected_labels()).all()  # PyTorch itself
     return path

@@ -65,8 +65,8 @@ def run_files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     segmenter, design = toy_segmenter()
     save_checkpoint(segmenter, design, {}, root / "checkpoint.safetensors")
     segmenter, design, _ = load_checkpoint(root / "checkpoint.safetensors")
-    export_graph(LabelsGraph(segmenter), design, InputShape(1, 48, 64), 20, 200, root / "model.onnx")
-    export_graph(LabelsGraph(segmenter), design, InputShape(2, 32, 48), 20, 200, root / "model_2x32x48.onnx")
+    export_graph(LabelsGraph(segmenter), design, InputShape(1, 48, 64), 20, root / "model.onnx")
+    export_graph(LabelsGraph(segmenter), design, InputShape(2, 32, 48), 20, root / "model_2x32x48.onnx")
     write_record(
         root / "export.json",
         made_export([made_artifact("model.onnx", "fp32", ["onnxruntime", "openvino", "tensorrt"])]),

@@ -19,7 +19,7 @@ from pipeline.runtime.artifacts import open_artifact
 from segdistill_runtime.runner import InputShape
 from tests.toy import TOY_DESIGN, toy_pair
 
-OPSET, MAX_NODES = 20, 200
+OPSET = 20
 
 
 @pytest.mark.parametrize("scale", [0.25, 0.5, 0.66, 1.0])
@@ -60,8 +60,8 @@ def test_the_exported_graph_answers_at_image_size(architecture: str, scale: floa
     segmenter = build_segmenter(design).eval()
     shape = InputShape(1, 48, 64)
     logits, labels = tmp_path / "logits.onnx", tmp_path / "model.onnx"
-    export_graph(LogitsGraph(segmenter), design, shape, OPSET, MAX_NODES, logits)
-    export_graph(LabelsGraph(segmenter), design, shape, OPSET, MAX_NODES, labels)
+    export_graph(LogitsGraph(segmenter), design, shape, OPSET, logits)
+    export_graph(LabelsGraph(segmenter), design, shape, OPSET, labels)
     images = [toy_pair(seed)[0][None] for seed in range(3)]
     assert largest_logit_difference(segmenter, logits, images) < 1e-4
     with open_artifact(labels, 1) as runner, torch.inference_mode():

@@ -78,7 +78,7 @@ def test_a_teacher_on_it_learns_folds_and_exports(name: str, tmp_path: Path) -> 
     still = [name for name, weight in network.named_parameters() if weight.grad is None or not weight.grad.any()]
     assert still in (["backbone.network.pos_embed"], [])
     image = toy_pair(0)[0][None]
-    export_graph(LogitsGraph(network.eval()), DESIGN, InputShape(1, 48, 64), 20, 1000, tmp_path / "logits.onnx")
+    export_graph(LogitsGraph(network.eval()), DESIGN, InputShape(1, 48, 64), 20, tmp_path / "logits.onnx")
     assert largest_logit_difference(network, tmp_path / "logits.onnx", [image]) < 1e-4
     pixels = torch.from_numpy(image).permute(0, 3, 1, 2) / 255
     with torch.no_grad():

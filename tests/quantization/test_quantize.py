@@ -48,7 +48,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def quantizer(folder: Path, tmp_path: Path) -> Quantizer:
-    return Quantizer(folder / "export/model.onnx", IMAGES, 100.0, tmp_path / "scratch", 200)
+    return Quantizer(folder / "export/model.onnx", IMAGES, 100.0, tmp_path / "scratch")
 
 
 def zero_points(path: Path) -> set[int]:
@@ -123,9 +123,9 @@ def test_dark_calibration_is_caught_by_the_sensitivity(folder: Path, tmp_path: P
     """Ranges of images six times too dark clip everything: the budget must not hold."""
     dark = [image // 6 for image in IMAGES]
     sensitivity = _sensitivity(folder)
-    poor = Quantizer(folder / "export/model.onnx", dark, 100.0, tmp_path / "dark", 200)
+    poor = Quantizer(folder / "export/model.onnx", dark, 100.0, tmp_path / "dark")
     choice = choose_layers(poor, "cpu", sensitivity, HALF_BUDGET, 0, list)
-    good = Quantizer(folder / "export/model.onnx", IMAGES, 100.0, tmp_path / "good", 200)
+    good = Quantizer(folder / "export/model.onnx", IMAGES, 100.0, tmp_path / "good")
     assert (
         choice.parity.pixel_agreement
         < choose_layers(good, "cpu", sensitivity, HALF_BUDGET, 0, list).parity.pixel_agreement

@@ -20,6 +20,6 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Path:
     segmenter, design = toy_segmenter()
     save_checkpoint(segmenter, design, {}, folder / "checkpoint.safetensors")
     segmenter, design, _ = load_checkpoint(folder / "checkpoint.safetensors")
-    export_graph(LabelsGraph(segmenter), design, InputShape(1, 48, 64), 20, 200, folder / "model.onnx")
-    export_graph(LabelsGraph(segmenter), design, InputShape(2, 48, 64), 20, 200, folder / "pairs.onnx")
+    export_graph(LabelsGraph(segmenter), design, InputShape(1, 48, 64), 20, folder / "model.onnx")
+    export_graph(LabelsGraph(segmenter), design, InputShape(2, 48, 64), 20, folder / "pairs.onnx")
     return folder

@@ -112,7 +112,7 @@ def _with_small_scales(path: Path) -> None:
         for small in (norm.weight, norm.bias):
             small.div_(2000)
         following.weight.mul_(2000)
-    export_graph(LabelsGraph(segmenter), design, InputShape(1, 48, 64), 20, 200, path)
+    export_graph(LabelsGraph(segmenter), design, InputShape(1, 48, 64), 20, path)
 
 
 def test_biases_of_a_file_for_tensorrt_can_be_left_alone(tmp_path: Path) -> None:

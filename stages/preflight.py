@@ -1,0 +1,11 @@
+"""Stage preflight: refuse now what later stages would refuse after hours of training.
+
+reads   data/prepared/classes.json, data/curated (samples.csv, statistics.json), the files of weights, the free disk
+writes  artifacts/preflight.json
+"""
+
+from pipeline.preflight import Inputs, check_profile
+from pipeline.stage_table import run_stage
+
+if __name__ == "__main__":
+    run_stage("preflight", check_profile, __doc__, inputs=Inputs)
