@@ -161,7 +161,11 @@ def shared_stages(params: Params) -> list[Stage]:
         ),
         Stage(
             script="curate",
-            settings={"curation": params.curation, "source": Path(source)},
+            settings={
+                "curation": params.curation,
+                "training_splits": params.training.splits,
+                "source": Path(source),
+            },
             code=RULE_MODULES,
             reads={"prepared": "data/prepared", "review": "review.csv"},
             writes={"out": "data/curated", "report": "reports/curation.md", "pictures": "reports/curation"},

@@ -170,6 +170,24 @@ def test_images_of_mixed_sizes_go_all_the_way(tmp_path: Path) -> None:
     assert run([sys.executable, str(bundle / "self_test.py")], tmp_path).returncode == 0
 
 
+def test_a_class_without_a_pixel_stops_the_pipeline_unless_it_may_warn(tmp_path: Path) -> None:
+    write_own_dataset(tmp_path / "own")
+    table = tmp_path / "own/classes.yaml"
+    kiosk = "  - {name: kiosk, color: [7, 7, 7], ids: [7]}"
+    table.write_text(table.read_text().replace("void:", f"{kiosk}\nvoid:"))
+    rules = {"leakage": {"policy": "warn"}}
+    for policy in ("block", "warn"):
+        rules["untrained_class"] = {"policy": policy}
+        write_small_profile(
+            tmp_path, ["pspnet_r18"], dataset={"adapter": "folder", "source": "own"}, curation={"rules": rules}
+        )
+        done = repro(tmp_path, "curate")
+        assert (done.returncode == 0) == (policy == "warn"), done.stderr
+        said = done.stdout if policy == "warn" else done.stderr
+        assert "no pixel of class kiosk (ids 7)" in said
+        assert (tmp_path / "data/curated/samples.csv").exists() == (policy == "warn")
+
+
 def test_a_changed_method_reruns_only_what_it_touches(profile: Path) -> None:
     params = (profile / "params.yaml").read_text()
     (profile / "params.yaml").write_text(f"{params}methods: {{gdd: {{temperature: 3.0}}}}\n")

@@ -55,7 +55,7 @@ class CandidateResult:
     name: str
     teaching: TeachingParams
     miou: tuple[float, ...]  # 0..1
-    iou_per_class: tuple[dict[str, float | None], ...]  # 0..1; None for a class that neither occurs nor is predicted
+    iou_per_class: tuple[dict[str, float | None], ...]  # 0..1; None for a class without a label in the split
     seconds_per_iteration: tuple[float, ...]  # median of each training
     peak_memory_bytes: int  # largest of the seeds, whole process
     gpu_peak_memory_bytes: int | None

@@ -13,6 +13,7 @@ from pipeline.errors import ArtifactError
 from pipeline.params.runs import NO_TEACHER
 from pipeline.params.sections import Split
 from pipeline.params.tree import Params
+from pipeline.records.evaluation import miou_scope
 from pipeline.reporting.formatting import template_environment
 
 RESOURCES = ("templates",)
@@ -67,6 +68,7 @@ def write_verdict(trials: Sequence[Trial], params: Params, split: Split, paths: 
         gains=gains,
         rows=[(results[candidate], gains.get(candidate)) for candidate in (NO_TEACHER, *gains)],
         baseline=baseline,
+        scope=miou_scope(baseline.iou_per_class[0], split),
         shown=shown,
     )
     write_text(paths.reports / "README.md", page)

@@ -9,11 +9,11 @@ from pipeline.curation.findings import Findings, drops, examine
 from pipeline.curation.measuring.measure import measure_samples
 from pipeline.curation.measuring.record import Measurement
 from pipeline.curation.pictures import draw_pictures
-from pipeline.curation.report import blocking_messages, curation_report
+from pipeline.curation.report import blocking_messages, curation_report, warning_messages
 from pipeline.curation.review import Files, Remark, read_review, split_remarks
 from pipeline.curation.rule import Finding
 from pipeline.curation.sample_rules import case_of
-from pipeline.data.classes import ClassTable
+from pipeline.data.classes import ClassTable, id_list
 from pipeline.data.files import write_text
 from pipeline.data.samples import UNLABELLED, Decision, Sample, read_samples, write_decisions, write_samples
 from pipeline.errors import DatasetError
@@ -22,16 +22,17 @@ from pipeline.records.files import write_record
 
 
 def curate_dataset(
-    curation: CurationParams, source: Path, prepared: Path, review: Path, scratch: Path, out: Path, report: Path,
-    pictures: Path,
+    curation: CurationParams, training_splits: Sequence[str], source: Path, prepared: Path, review: Path,
+    scratch: Path, out: Path, report: Path, pictures: Path,
 ) -> None:  # fmt: skip
     """Decide which samples may be used.
 
     Writes `out`/decisions.csv (every sample with its decision and the reasons), `out`/statistics.json and, last,
     `out`/samples.csv with the samples to use. `report` (Markdown) and its `pictures` are written in any case, so that
-    a refused dataset can be examined.
+    a refused dataset can be examined. Warnings are printed too.
 
     Args:
+        training_splits: splits whose labels networks are trained on.
         source: folder of the dataset; a link that leads out of it is a finding.
         scratch: folder of the cache of measurements.
 
@@ -47,10 +48,12 @@ def curate_dataset(
     require_fitting_masks(samples, measurements, classes)
     roots = [source.resolve(), prepared.resolve()]
     cases = [case_of(s, m, classes, verdicts.get(s.id, ""), roots) for s, m in zip(samples, measurements, strict=True)]
-    findings = examine(cases, classes, curation.rules)
+    findings = examine(cases, classes, training_splits, curation.rules)
     blocking = blocking_messages(findings, report)
     drawn = draw_pictures(findings, classes, pictures)
     write_text(report, curation_report(findings, blocking, drawn, report))
+    for message in warning_messages(findings, report):
+        print(message)
     if blocking:
         raise DatasetError("\n".join(blocking))
     decided = decisions(findings)
@@ -110,16 +113,11 @@ def require_fitting_masks(samples: Sequence[Sample], measurements: Sequence[Meas
     of_class = classes.lookup() < len(classes.classes)
     foreign = sum(bool(mask[~known].any()) for mask in usable)
     ids = (
-        f"the masks hold {_id_list(pixels > 0)}; the class table {classes.dataset!r} knows "
-        f"{_id_list(of_class)} as classes and {_id_list(known & ~of_class)} as void. "
+        f"the masks hold {id_list(np.flatnonzero(pixels))}; the class table {classes.dataset!r} knows "
+        f"{id_list(np.flatnonzero(of_class))} as classes and {id_list(np.flatnonzero(known & ~of_class))} as void. "
         f"Correct the ids of the class table, or choose the adapter that goes with these masks (dataset.adapter)"
     )
     if not pixels[of_class].any():
         raise DatasetError(f"no pixel of {len(usable)} masks belongs to a class: {ids}")
     if 2 * foreign > len(usable):
         raise DatasetError(f"{foreign} of {len(usable)} masks hold ids outside the class table: {ids}")
-
-
-def _id_list(chosen: np.ndarray) -> str:
-    ids = np.flatnonzero(chosen).tolist()
-    return "ids " + ", ".join(map(str, ids[:40])) + (" ..." if len(ids) > 40 else "") if ids else "no id"

@@ -6,10 +6,13 @@ the same the pair. `examine` (findings.py) says what it passes to each.
 
 from collections.abc import Iterable, Mapping, Sequence
 
+import numpy as np
+
 from pipeline.curation.duplicates import Fingerprint, NearPair, SplitPair, near_copies
 from pipeline.curation.rule import ABOUT_DATASET, rule
+from pipeline.data.classes import ClassTable, id_list
 from pipeline.data.samples import UNLABELLED, Sample
-from pipeline.params.sections import Count, NonNegative, Positive
+from pipeline.params.sections import Count, Fraction, NonNegative, Positive
 from pipeline.records.curation import SplitStatistics
 
 Found = Iterable[tuple[Sample | None, str] | tuple[Sample, str, NearPair]]
@@ -53,6 +56,27 @@ def shared_sequence(split_pairs: Iterable[SplitPair], samples: Iterable[Sample])
     for sample in samples:
         if first := earlier.get((sample.split, sample.sequence)):
             yield sample, f"split {first} has frames of its sequence {sample.sequence} too"
+
+
+@rule("dataset", "a class of the table without a pixel to train on: no network can learn it", "block", ABOUT_DATASET)
+def untrained_class(trained_on: Mapping[str, np.ndarray], classes: ClassTable) -> Found:
+    """`trained_on` has the pixels of each raw id, int64 (256,), for each split to train on."""
+    pixels = np.sum(list(trained_on.values()), axis=0)
+    seen = f"the kept samples of {' and '.join(trained_on)}, whose masks hold {id_list(np.flatnonzero(pixels))}"
+    for each in classes.classes:
+        if pixels.any() and not pixels[list(each.raw_ids)].any():
+            wanted = f"class {each.name} ({id_list(each.raw_ids)})"
+            yield None, f"no pixel of {wanted} in {seen} (void: {id_list(classes.void_raw_ids)})"
+
+
+@rule("dataset", "an id of void on a large share of all pixels: is it a class?", "warn", ABOUT_DATASET)
+def frequent_void(pixels: np.ndarray, classes: ClassTable, *, above: Fraction = 0.2) -> Found:
+    """`pixels` has those of each raw id, int64 (256,)."""
+    for raw_id in classes.void_raw_ids:
+        share = pixels[raw_id] / max(1, pixels.sum())
+        if share > above:
+            covers = f"void id {raw_id} covers {100 * share:.0f} % of all pixels, which training and metrics leave out"
+            yield None, f"{covers}. If it is a class, list it under `ids` of that class"
 
 
 @rule("dataset", "a class that a split shows too rarely to be measured there", "warn", ABOUT_DATASET)

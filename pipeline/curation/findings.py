@@ -23,7 +23,7 @@ class Findings(NamedTuple):
     statistics: Statistics
 
 
-def examine(cases: Sequence[Case], classes: ClassTable, rules: Any) -> Findings:
+def examine(cases: Sequence[Case], classes: ClassTable, training_splits: Sequence[str], rules: Any) -> Findings:
     """Apply all rules; `rules` has an attribute with the parameters of each."""
     found = [finding for case in cases for finding in check_sample(case, rules)]
 
@@ -46,11 +46,15 @@ def examine(cases: Sequence[Case], classes: ClassTable, rules: Any) -> Findings:
     check("near_duplicate", fingerprints)
 
     left_out = drops(found)
-    splits = {
-        split: _split_statistics([case for case in members if case.sample.id not in left_out], len(classes.classes))
+    kept = {
+        split: [case for case in members if case.sample.id not in left_out]
         for split in SPLITS
         if (members := [case for case in cases if case.sample.split == split])
     }
+    splits = {split: _split_statistics(members, len(classes.classes)) for split, members in kept.items()}
+    raw_ids = {split: _raw_id_pixels(members) for split, members in kept.items()}
+    check("untrained_class", {split: raw_ids[split] for split in training_splits if split in raw_ids}, classes)
+    check("frequent_void", np.sum(list(raw_ids.values()), axis=0), classes)
     check("missing_class", splits, classes.names)
     check("class_imbalance", splits, classes.names)
     policies = {name: getattr(rules, name).policy for name in all_rules()}
@@ -93,6 +97,11 @@ def statistics(
             nearest=[NearestPair(a=n.earlier.id, b=n.later.id, distance=n.distance) for n in nearest[:NEAREST]],
         ),
     )
+
+
+def _raw_id_pixels(kept: Sequence[Case]) -> np.ndarray:
+    """Count the pixels of each raw id, int64 (256,)."""
+    return sum((case.mask.pixels for case in kept if case.mask), np.zeros(256, dtype=np.int64))
 
 
 def _split_statistics(kept: Sequence[Case], class_count: int) -> SplitStatistics:

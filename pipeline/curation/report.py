@@ -20,10 +20,7 @@ def blocking_messages(findings: Findings, report: Path) -> list[str]:
     blocking = [finding for finding in findings.found if finding.policy == "block"]
     messages = []
     for rule, found in _by_rule(blocking).items():
-        named = [f"{finding.sample.id}: {finding.reason}" if finding.sample else finding.reason for finding in found]
-        message = f"rule {rule} blocks: {'; '.join(named[:NAMED])}"
-        if len(found) > NAMED:
-            message += f" and {len(found) - NAMED} more in {report}"
+        message = f"rule {rule} blocks: {_named(found, report)}"
         if rule == "leakage":
             pairs = ", ".join(f"{splits} {count}" for splits, count in numbers.leakage.pairs.items() if count)
             affected = numbers.leakage.evaluation_samples_affected.items()
@@ -31,8 +28,8 @@ def blocking_messages(findings: Findings, report: Path) -> list[str]:
                 f". Accuracy would be measured on training data. Near-duplicate pairs: {pairs}; samples affected: "
                 f"{', '.join(f'{count} of {split}' for split, count in affected if count)}"
             )
-        key = f"curation.rules.{rule}.policy"
-        messages.append(f"{message}. Repair the dataset, or set {key} in params.yaml to drop or warn")
+        key, milder = f"curation.rules.{rule}.policy", " or ".join(all_rules()[rule].milder)
+        messages.append(f"{message}. Repair the dataset, or set {key} in params.yaml to {milder}")
     lost = drops(findings.found).values()
     for split in (split for split, kept in numbers.splits.items() if not kept.samples):
         of_split = [finding for finding in lost if finding.sample and finding.sample.split == split]
@@ -40,6 +37,12 @@ def blocking_messages(findings: Findings, report: Path) -> list[str]:
         first = f"The first, {of_split[0].sample and of_split[0].sample.image}: {of_split[0].reason}"
         messages.append(f"no sample of split {split} is left, all {len(of_split)} were rejected: {counts}. {first}")
     return messages
+
+
+def warning_messages(findings: Findings, report: Path) -> list[str]:
+    """Return a line for each rule that warns."""
+    warned = [finding for finding in findings.found if finding.policy == "warn"]
+    return [f"WARNING: {rule}: {_named(found, report)}" for rule, found in _by_rule(warned).items()]
 
 
 def curation_report(
@@ -63,6 +66,12 @@ def curation_report(
         "## Distances between splits\n\n" + _distances(findings),
     ]
     return "\n\n".join(sections) + "\n"
+
+
+def _named(found: Sequence[Finding], report: Path) -> str:
+    named = [f"{finding.sample.id}: {finding.reason}" if finding.sample else finding.reason for finding in found]
+    more = f" and {len(found) - NAMED} more in {report}" if len(found) > NAMED else ""
+    return "; ".join(named[:NAMED]) + more
 
 
 def _by_rule(found: Iterable[Finding]) -> dict[str, list[Finding]]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import field, make_dataclass
 from functools import cache
 from pkgutil import resolve_name
-from typing import Any, Literal, NamedTuple, get_type_hints
+from typing import Any, Literal, NamedTuple, get_args, get_type_hints
 
 from pipeline.curation import RULE_MODULES
 from pipeline.curation.duplicates import NearPair
@@ -42,6 +42,11 @@ class Rule(NamedTuple):
     meaning: str  # for the report
     Params: type[Any]  # its section in params.yaml, with defaults
     check: Check
+
+    @property
+    def milder(self) -> list[Policy]:
+        """The policies other than `block` that params.yaml may choose."""
+        return [policy for policy in get_args(get_type_hints(self.Params)["policy"]) if policy != "block"]
 
 
 def rule(subject: Subject, meaning: str, policy: Policy, policies: Any = Policy) -> Callable[[Check], Rule]:

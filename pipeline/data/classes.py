@@ -1,6 +1,7 @@
 """The class table: which ids a mask may hold, what they mean and how they are drawn."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated
@@ -14,8 +15,15 @@ from pipeline.errors import DatasetError
 OPAQUE = 255  # of the fourth channel
 NAMED_COLORS = 3  # that a complaint names before it only counts them
 IGNORE_INDEX = 255  # train id of a pixel nobody labelled: it enters no loss and no metric
+LISTED = 40  # raw ids that a message names
 Byte = Annotated[int, Field(ge=0, le=255)]
 Color = tuple[Byte, Byte, Byte]  # RGB
+
+
+def id_list(raw_ids: Iterable[int]) -> str:
+    """Name the first raw ids of a message."""
+    ids = list(raw_ids)
+    return "ids " + ", ".join(map(str, ids[:LISTED])) + (" ..." if len(ids) > LISTED else "") if ids else "no id"
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ def numerics(
     return Numerics(
         run=evaluation.name, status="rejected" if reasons else "released", reasons=reasons, split=evaluation.split,
         images=evaluation.images, reference_miou=evaluation.miou, reference_pixel_accuracy=evaluation.pixel_accuracy,
+        absent_classes=list(evaluation.predicted_absent),
         samples_sha256=sha256(samples), checkpoint_md5=[e["md5"] for e in origin if e["path"] == checkpoint],
         artifacts=records.artifacts, engines=records.engines.engines, decisions=decisions,
         quantization=Int8Recipe(**{field.name: getattr(quantization, field.name) for field in fields(Int8Recipe)}),

@@ -37,7 +37,10 @@ def render_card(
 def front_matter(run: RunParams, dataset: str, evaluation: Evaluation) -> str:
     """Write the YAML of the card's head."""
     tags = ["semantic-segmentation", run.network.architecture, run.network.backbone, "onnx"]
-    measured = (("mean_iou", "mIoU", evaluation.miou), ("accuracy", "pixel accuracy", evaluation.pixel_accuracy))
+    measured = (
+        ("mean_iou", f"mIoU{evaluation.miou_scope}", evaluation.miou),
+        ("accuracy", "pixel accuracy", evaluation.pixel_accuracy),
+    )
     result = {
         "task": {"type": "image-segmentation", "name": "Semantic segmentation"},
         "dataset": {"name": dataset, "type": dataset, "split": evaluation.split},

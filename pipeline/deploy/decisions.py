@@ -66,20 +66,26 @@ def for_receivers(decisions: Sequence[Decision], runtimes: Sequence[str], files:
     return chosen
 
 
-def failed_gates(decisions: Sequence[Decision], artifacts: Sequence[Artifact], release: ReleaseParams) -> list[str]:
-    """Return one sentence for each limit that the run does not keep; none if it may be released."""
+def failed_gates(
+    decisions: Sequence[Decision], artifacts: Sequence[Artifact], miou_scope: str, release: ReleaseParams
+) -> list[str]:
+    """Return one sentence for each limit that the run does not keep; none if it may be released.
+
+    `miou_scope` says over which classes the mIoU is, see Evaluation.
+    """
     ships = [decision for decision in decisions if decision.verdict == "ships"]
     if not ships:
         return ["nothing ships: no file within its budget was measured on any runtime"]
     failed = []
     worst = min(ships, key=lambda d: d.miou)
     if worst.miou < release.min_miou:
-        failed.append(f"mIoU {worst.miou:.4f} of {worst.file}, needed is {release.min_miou:g} (release.min_miou)")
+        found = f"mIoU{miou_scope} {worst.miou:.4f} of {worst.file}"
+        failed.append(f"{found}, needed is {release.min_miou:g} (release.min_miou)")
     worst = max(ships, key=lambda d: d.miou_lost_points)
     if worst.miou_lost_points > (most := release.max_miou_lost_points or inf):
         failed.append(
-            f"{worst.file} loses {worst.miou_lost_points:.3f} points of mIoU against the checkpoint, allowed are "
-            f"{most:g} (release.max_miou_lost_points)"
+            f"{worst.file} loses {worst.miou_lost_points:.3f} points of mIoU{miou_scope} against the checkpoint, "
+            f"allowed are {most:g} (release.max_miou_lost_points)"
         )
     fastest = defaults(decisions)[0]
     what = f"{fastest.file} with {fastest.runtime}"

@@ -75,7 +75,7 @@ def package_release(
     artifacts, engines, speedup = records.artifacts, records.engines.engines, vars(release.min_speedup)
     everywhere = decide(artifacts, engines, records.benchmark.measurements, resizing.size, speedup)
     decisions = for_receivers(everywhere, release.runtimes, release.files)
-    reasons = failed_gates(decisions, artifacts, release)
+    reasons = failed_gates(decisions, artifacts, records.evaluation.miou_scope, release)
     table, contract, signed = ClassTable.load(classes), {}, signing_key is not None
     with _replacing_folder(folders.out) as bundle:
         if not reasons:
@@ -119,8 +119,8 @@ def package_release(
     if reasons:
         print(f"{name} is REJECTED: {'; '.join(reasons)}")
     else:
-        best = defaults(decisions)[0]
-        print(f"{name} is released; fastest: {best.file} with {best.runtime}")
+        best, scope = defaults(decisions)[0], records.evaluation.miou_scope
+        print(f"{name} is released{'; mIoU' + scope if scope else ''}; fastest: {best.file} with {best.runtime}")
     if not signed:
         print(f"WARNING: {name} is NOT SIGNED: set SEGDISTILL_SIGNING_KEY to the path of a private key")
 

@@ -28,7 +28,7 @@ OUTSIDE_COLOR = "#ff00ff"
 MISTAKE_COLOR = "#ff7800"  # names stand on it in white
 
 QUALITIES = {
-    "miou": "mIoU on this sample, 0..1",
+    "miou": "mIoU on this sample, over the classes of its labels, 0..1",
     "pixel_accuracy": "share of labelled pixels predicted right",
     "boundary_error": "error near the borders of labelled regions, 0..1",
     "agreement": "share of pixels on which the teacher says the same",

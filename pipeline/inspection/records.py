@@ -30,7 +30,7 @@ class NetworkScores:
     """What one network made of one sample; None where nothing is labelled, or where it does not apply."""
 
     prediction: str  # path of the PNG of train ids
-    miou: float | None  # 0..1
+    miou: float | None  # 0..1, over the classes of the sample's labels
     pixel_accuracy: float | None  # 0..1
     boundary_error: float | None  # 0..1, see boundary_error
     agreement: float | None  # share of pixels on which the teacher says the same, 0..1; None for the teacher itself

@@ -22,16 +22,20 @@ class ConfusionMatrix:
             raise ValueError(f"train id {max(rows.max(), columns.max())} in a table of {classes} classes")
         self.counts += np.bincount(rows * classes + columns, minlength=classes**2).reshape(classes, classes)
 
+    @property
+    def labelled(self) -> np.ndarray:
+        """The classes that have a label, bool (k,): those of the mIoU of every network on these labels."""
+        return self.counts.sum(axis=1) > 0
+
     def iou_per_class(self) -> np.ndarray:
-        """Intersection over union, 0..1, float64 (k,); NaN for a class that is neither labelled nor predicted."""
+        """Intersection over union, 0..1, float64 (k,); NaN for a class without labels, whatever is predicted."""
         hits = np.diag(self.counts)
         union = self.counts.sum(axis=0) + self.counts.sum(axis=1) - hits
-        return np.divide(hits, union, out=np.full(len(hits), np.nan), where=union > 0)
+        return np.divide(hits, union, out=np.full(len(hits), np.nan), where=self.labelled)
 
     def miou(self) -> float:
-        """Mean IoU over the classes that occur, 0..1; NaN where nothing is labelled."""
-        iou = self.iou_per_class()
-        return float(np.nanmean(iou)) if np.isfinite(iou).any() else float("nan")
+        """Mean IoU over the labelled classes, 0..1; NaN where nothing is labelled."""
+        return float(self.iou_per_class()[self.labelled].mean()) if self.labelled.any() else float("nan")
 
     def pixel_accuracy(self) -> float:
         """Share of labelled pixels predicted right, 0..1; NaN where nothing is labelled."""

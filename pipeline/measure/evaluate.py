@@ -51,7 +51,7 @@ def evaluate_checkpoint(
     confusion, per_image = score_predictions(chosen, out / "predictions", table)
 
     segmenter, design, recorded = load_checkpoint(checkpoint)
-    iou = confusion.iou_per_class()
+    iou, predicted = confusion.iou_per_class(), confusion.counts.sum(axis=0)
     named = ([name, *counts] for name, counts in zip(table.names, confusion.counts.tolist(), strict=True))
     write_csv(out / "confusion.csv", [["label", *table.names], *named])
     write_csv(out / "per_image.csv", [["id", "miou", "pixel_accuracy"], *per_image])
@@ -71,11 +71,13 @@ def evaluate_checkpoint(
         miou=confusion.miou(),
         pixel_accuracy=confusion.pixel_accuracy(),
         iou_per_class={n: None if math.isnan(v) else float(v) for n, v in zip(table.names, iou, strict=True)},
+        predicted_absent={n: int(p) for n, p, v in zip(table.names, predicted, iou, strict=True) if math.isnan(v)},
         parameters=deployed_parameters(segmenter),
         gmacs=multiply_accumulates(segmenter, *resizing.size) / 1e9,
         input=list(resizing.size),
     )
     write_record(metrics, evaluation_record)
+    print(f"{name}: {100 * evaluation_record.miou:.2f} % mIoU{evaluation_record.miou_scope}")
 
 
 def predict(

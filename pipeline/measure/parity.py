@@ -38,8 +38,9 @@ class Agreement:
         self.theirs.add(labels, reference)
 
     def parity(self, runtime: str) -> Parity:
-        lost = 100 * (np.nan_to_num(self.theirs.iou_per_class()) - np.nan_to_num(self.ours.iou_per_class()))
-        worst_class, worst_image = int(lost.argmax()), min(self.of_images, key=self.of_images.__getitem__)
+        lost = 100 * (self.theirs.iou_per_class() - self.ours.iou_per_class())
+        worst_class = int(np.where(self.theirs.labelled, lost, -np.inf).argmax())
+        worst_image = min(self.of_images, key=self.of_images.__getitem__)
         return Parity(
             runtime=runtime,
             images=len(self.of_images),

@@ -30,13 +30,13 @@ def save_confusion(counts: np.ndarray, names: Sequence[str], path: Path) -> None
 
 
 def save_iou_bars(iou: np.ndarray, table: ClassTable, path: Path) -> None:
-    """One bar for each class in the class's color; a class that does not occur says so."""
+    """One bar for each class in the class's color; a class without labels says so."""
     figure = Figure(figsize=(7, 0.8 + 0.32 * len(table.classes)), layout="constrained")
     axes = figure.add_subplot()
     values = 100 * np.nan_to_num(iou)
     axes.barh(range(len(values)), values, color=[tuple(c / 255 for c in k.color) for k in table.classes])
     for row, value in enumerate(iou):
-        text = "does not occur" if np.isnan(value) else f"{100 * value:.1f}"
+        text = "no label" if np.isnan(value) else f"{100 * value:.1f}"
         axes.text(values[row] + 0.8, row, text, va="center", fontsize=9)
     axes.set_yticks(range(len(values)), table.names)
     axes.invert_yaxis()

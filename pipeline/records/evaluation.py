@@ -1,6 +1,10 @@
 """reports/metrics/evaluate/RUN.json: accuracy and size of a checkpoint."""
 
+from collections.abc import Mapping
+
 from pipeline.records.files import record
+
+NAMED = 3  # absent classes that a text names
 
 
 @record
@@ -19,7 +23,22 @@ class Evaluation:
     images: int
     miou: float  # 0..1
     pixel_accuracy: float  # 0..1
-    iou_per_class: dict[str, float | None]  # 0..1; None for a class that does not occur
+    iou_per_class: dict[str, float | None]  # 0..1; None for a class without a label in the split
+    predicted_absent: dict[str, int]  # each of those -> pixels predicted as it: errors of the class they belong to
     parameters: int
     gmacs: float  # of one image
     input: list[int]  # (H, W), also of the exported graphs
+
+    @property
+    def miou_scope(self) -> str:
+        return miou_scope(self.iou_per_class, self.split)
+
+
+def miou_scope(iou_per_class: Mapping[str, float | None], split: str) -> str:
+    """Say, to follow the word mIoU, over which classes it is, if not over all; else nothing."""
+    absent = [f"`{name}`" for name, iou in iou_per_class.items() if iou is None]
+    if not absent:
+        return ""
+    more = f" and {len(absent) - NAMED} more" if len(absent) > NAMED else ""
+    count = len(iou_per_class)
+    return f" (of {count - len(absent)} of {count} classes: no {', '.join(absent[:NAMED])}{more} in {split})"

@@ -56,6 +56,7 @@ class Numerics:
     images: int
     reference_miou: float  # of the checkpoint, 0..1
     reference_pixel_accuracy: float
+    absent_classes: list[str]  # without a label in the split; no mIoU counts them
     samples_sha256: str  # of the curated sample list
     checkpoint_md5: list[str]
     artifacts: list[Artifact]

@@ -29,7 +29,7 @@ def _summarize_run(run: Run) -> dict[str, Any]:
     engine = ("precision", "backend", "status", "executed", "reason", "bytes")
     return {
         "run": run.name,
-        **_pick(evaluation, "architecture", "method", "seed", "miou"),
+        **_pick(evaluation, "architecture", "method", "seed", "miou", "predicted_absent"),
         "baseline_miou": run.baseline_miou,
         "gain_points": run.gain_points,
         "pixel_accuracy": evaluation.pixel_accuracy,
@@ -56,7 +56,8 @@ def _pick(record: object, *names: str) -> dict[str, Any]:
 def headline(inputs: Inputs) -> str:
     """Write one sentence about the best student."""
     best = inputs.best
-    opening = f"{best.name} reaches {show.percent(best.evaluation.miou)} mIoU: {describe_gain(best)}"
+    reached = f"{show.percent(best.evaluation.miou)} mIoU{best.evaluation.miou_scope}"
+    opening = f"{best.name} reaches {reached}: {describe_gain(best)}"
     if not best.is_baseline:
         return f"{opening}."
     if not inputs.distilled:

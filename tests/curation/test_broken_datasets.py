@@ -471,6 +471,16 @@ LABELS = [
         lambda r: [relabel(mask, broken.with_foreign_id) for mask in all_masks(r)[:5]],
         Refused("5 of 8 masks hold ids outside the class table: the masks hold ids 1, 2, 3, 77; .*Correct the ids"),
     ),
+    Kind(
+        "masks of 0 and 255, where 255 is listed as void",
+        lambda r: (
+            [relabel(mask, lambda m: np.where(m == 3, 255, 0).astype(np.uint8)) for mask in all_masks(r)],
+            class_lines(LOW.replace("[1]", "[0]"), HIGH.replace("[3]", "[1]"), void="[255]")(r),
+        ),
+        Refused(
+            r"untrained_class blocks: no pixel of class high \(ids 1\) .*hold ids 0, 255 \(void: ids 255\).* to warn"
+        ),
+    ),
     Kind("all void", lambda r: relabel(r / MASK, np.zeros_like), Dropped("nothing_labelled", "void")),
     Kind(
         "all void everywhere",
@@ -639,6 +649,7 @@ def curate(curation: CurationParams, root: Path) -> list[Decision]:
     here = root.parent
     curate_dataset(
         curation,
+        training_splits=["train"],
         source=root,
         prepared=here / "prepared",
         review=here / "review.csv",

@@ -1,4 +1,5 @@
 import json
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,7 +45,10 @@ class Prepared:
     def mask_of(self, name: str) -> Path:
         return self.root / f"masks/{name}.png"
 
-    def curate(self, leakage: Policy, remarks: tuple[Remark, ...] = (), **rules: dict[str, object]) -> None:
+    def curate(
+        self, leakage: Policy, remarks: tuple[Remark, ...] = (), train_on: Sequence[str] = ("train",),
+        **rules: dict[str, object],
+    ) -> None:  # fmt: skip
         """With CamVid's rules, but for leakage and those given."""
         self.samples = [
             s._replace(image_sha256=_digest(s.image), mask_sha256=_digest(s.mask) if s.mask else "")
@@ -56,6 +60,7 @@ class Prepared:
         changed = {name: replace(getattr(CURATION.rules, name), **changes) for name, changes in rules.items()}
         curate_dataset(
             replace(CURATION, rules=replace(CURATION.rules, **changed)),
+            train_on,
             source=self.root,
             prepared=self.root / "prepared",
             review=self.root / "review.csv",
@@ -298,6 +303,36 @@ def test_any_rule_may_block_and_names_its_key(prepared: Prepared) -> None:
         prepared.curate("block", missing_class={"policy": "block"})
 
 
+def test_a_class_without_a_pixel_to_train_on_blocks_unless_it_may_warn(
+    prepared: Prepared, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("t0", "t1"):
+        draw_mask(prepared.mask_of(name), 0, 255)
+    with pytest.raises(DatasetError) as caught:
+        prepared.curate("block")
+    (line,) = str(caught.value).splitlines()
+    assert line.startswith("rule untrained_class blocks: no pixel of class rest (ids 1)")
+    assert line.endswith("set curation.rules.untrained_class.policy in params.yaml to warn")
+    assert "WARNING: frequent_void: void id 255 covers 38 %" in capsys.readouterr().out
+    prepared.curate("block", train_on=("train", "val"))
+    prepared.curate("block", untrained_class={"policy": "warn"})
+    assert prepared.kept() == ["t0", "t1", "v0", "e0"]
+
+
+def test_warnings_are_printed_one_line_for_each_rule(prepared: Prepared, capsys: pytest.CaptureFixture[str]) -> None:
+    for number in range(5):
+        prepared.add(f"void_{number}", "train", 20 + number, ids=(0, 255))
+    prepared.curate("block", frequent_void={"above": 0.99})
+    _, *warnings, last = capsys.readouterr().out.splitlines()  # the first is of the progress bar
+    found = prepared.statistics()["found"]
+    warned = [rule for rule, count in found.items() if count and getattr(CURATION.rules, rule).policy == "warn"]  # pyright: ignore
+    assert sorted(line.split(": ")[:2] for line in warnings) == sorted(["WARNING", rule] for rule in warned)
+    (single,) = (line for line in warnings if "single_class" in line)
+    assert single.count("void_") == 2  # e0 is the first of the three that are named
+    assert "and 3 more in" in single
+    assert last.startswith("kept ")
+
+
 def test_any_rule_may_drop(prepared: Prepared) -> None:
     prepared.add("e1", "test", 9)
     prepared.curate("block", single_class={"policy": "drop"}, shared_sequence={"policy": "drop"})
@@ -376,8 +411,8 @@ def _prepare_and_curate(dataset: DatasetParams, curation: CurationParams, root: 
     prepare_dataset(dataset, root / "scratch", root / "prepared")
     write_review(root / "review.csv", [])
     curate_dataset(
-        curation, Path(dataset.source), root / "prepared", root / "review.csv", root / "scratch", root / "curated",
-        root / "reports/curation.md", root / "reports/curation",
+        curation, ["train"], Path(dataset.source), root / "prepared", root / "review.csv", root / "scratch",
+        root / "curated", root / "reports/curation.md", root / "reports/curation",
     )  # fmt: skip
 
 

@@ -1,12 +1,17 @@
+import numpy as np
+
 from pipeline.curation.dataset_rules import (
     class_imbalance,
     exact_duplicate,
+    frequent_void,
     leakage,
     missing_class,
     near_duplicate,
     shared_sequence,
+    untrained_class,
 )
 from pipeline.curation.duplicates import compare_splits
+from pipeline.data.classes import ClassTable, LabelClass
 from pipeline.records.curation import SplitStatistics
 from tests.curation.measured import thumb
 
@@ -71,6 +76,38 @@ SPLITS = {
     ),
 }
 NAMES = ["road", "pole", "sign"]
+
+
+TABLE = ClassTable(
+    "toy", (LabelClass("road", (1, 1, 1), (0, 7)), LabelClass("pole", (2, 2, 2), (1,))), void_raw_ids=(254, 255)
+)
+
+
+def raw_ids(**pixels: int) -> np.ndarray:
+    counts = np.zeros(256, dtype=np.int64)
+    for raw_id, count in pixels.items():
+        counts[int(raw_id.removeprefix("id_"))] = count
+    return counts
+
+
+def test_a_class_must_have_a_pixel_to_train_on() -> None:
+    swallowed, complete = raw_ids(id_7=50, id_255=50), raw_ids(id_7=1, id_1=1)
+    ((sample, reason),) = untrained_class.check({"train": swallowed}, TABLE)
+    assert sample is None
+    assert "class pole (ids 1)" in reason
+    assert "hold ids 7, 255 (void: ids 254, 255)" in reason
+    assert list(untrained_class.check({"train": complete}, TABLE)) == []
+    assert list(untrained_class.check({"train": swallowed, "val": complete}, TABLE)) == []
+    assert list(untrained_class.check({"train": raw_ids()}, TABLE)) == []  # no sample is left, which is said already
+
+
+def test_an_id_of_void_on_much_of_the_masks_is_named() -> None:
+    ((sample, reason),) = frequent_void.check(raw_ids(id_0=60, id_254=15, id_255=25), TABLE)
+    assert sample is None
+    assert "void id 255 covers 25 %" in reason
+    assert len(list(frequent_void.check(raw_ids(id_0=60, id_254=15, id_255=25), TABLE, above=0.1))) == 2
+    assert list(frequent_void.check(raw_ids(id_0=80, id_255=20), TABLE)) == []
+    assert list(frequent_void.check(raw_ids(), TABLE)) == []
 
 
 def test_missing_classes_by_split() -> None:

@@ -219,7 +219,7 @@ def evaluation(run: str) -> Evaluation:
     return Evaluation(
         name=run, architecture="pspnet", backbone="tiny", backbone_weights="none", precision="fp32", method="gdd",
         weights={}, seed=0, split="test", images=2, miou=0.5, pixel_accuracy=0.8, iou_per_class={"a": 0.5, "b": None},
-        parameters=1000, gmacs=0.1, input=list(SIZE),
+        predicted_absent={"b": 7}, parameters=1000, gmacs=0.1, input=list(SIZE),
     )  # fmt: skip
 
 

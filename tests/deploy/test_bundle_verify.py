@@ -274,7 +274,7 @@ def test_a_rejected_run_is_not_run(material: Material, tmp_path: Path) -> None:
     shutil.copy(SOURCE / "verify.py", tmp_path / "verify.py")
     done = run_script(tmp_path, "verify.py", out, cwd=tmp_path)
     assert done.returncode == 1
-    assert f"{RUN} was REJECTED and holds no model: mIoU 0.5000" in done.stderr
+    assert f"{RUN} was REJECTED and holds no model: mIoU (of 1 of 2 classes: no `b` in test) 0.5000" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from pipeline.deploy.decisions import decide, defaults, failed_gates, for_receivers
 from pipeline.records.artifacts import Engine
+from pipeline.records.evaluation import miou_scope
 from pipeline.records.release import Decision
 from tests.deploy.release_material import FILES, NO_LIMITS, ON_OPENVINO, SIZE, TIMES, artifact, measured, on_openvino
 
@@ -171,8 +172,8 @@ def test_what_ships_is_within_budget_and_has_paid(times, over, speedup) -> None:
         assert times[2] * speedup <= min(rivals) * (1 + 1e-9)
 
 
-def gates(limits, artifacts=ARTIFACTS, times=TIMES) -> list[str]:
-    return failed_gates(list(decided(artifacts, times).values()), artifacts, limits)
+def gates(limits, artifacts=ARTIFACTS, times=TIMES, scope="") -> list[str]:
+    return failed_gates(list(decided(artifacts, times).values()), artifacts, scope, limits)
 
 
 def test_without_limits_everything_passes() -> None:
@@ -189,6 +190,14 @@ def test_each_failed_gate_is_one_reason_with_both_numbers() -> None:
         "p90 4.40 ms of model_int8.onnx with onnxruntime, allowed are 1 ms (release.max_p90_ms)",
         "model.onnx has 2.0 MiB, allowed are 1 MiB (release.max_mebibytes)",
     ]
+
+
+def test_a_gate_of_miou_says_over_which_classes_it_is() -> None:
+    limits = replace(NO_LIMITS, min_miou=0.51, max_miou_lost_points=0.1)
+    scope = miou_scope({"road": 0.5, "pole": None}, "test")
+    reasons = gates(limits, [artifact(file, 0.25 if "int8" in file else 0.0) for file in FILES], scope=scope)
+    assert len(reasons) == 2
+    assert all("mIoU (of 1 of 2 classes: no `pole` in test)" in reason for reason in reasons)
 
 
 def test_limits_hold_for_what_ships_alone() -> None:

@@ -28,6 +28,14 @@ def test_every_network_is_scored_by_the_labels() -> None:
     assert result["plain"].prediction == "plain/x.png"
 
 
+def test_every_network_has_the_classes_of_the_labels() -> None:
+    stray = RIGHT.copy()
+    stray[0, 0] = 2
+    predictions = {"teacher": (Path("x.png"), RIGHT), "stray": (Path("y.png"), stray)}
+    result = score_networks(predictions, LABELS, {"stray": "stray"}, classes=3, boundary_pixels=1)
+    assert result["stray"].miou == pytest.approx((3 / 4 + 1) / 2)
+
+
 def test_agreement_is_with_the_teacher_and_gain_over_the_baseline() -> None:
     result = scored(LABELS)
     assert (result["teacher"].agreement, result["teacher"].gain) == (None, None)

@@ -18,6 +18,10 @@ def _random(seed: int, classes: int) -> tuple[np.ndarray, np.ndarray]:
     return labels, random.integers(0, classes, size=labels.shape).astype(np.uint8)
 
 
+def _as_tensors(*arrays: np.ndarray) -> list[torch.Tensor]:
+    return [torch.from_numpy(array.astype(int)) for array in arrays]
+
+
 @settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), classes=st.integers(2, 20))
 def test_matches_its_definition(seed: int, classes: int) -> None:
@@ -29,7 +33,8 @@ def test_matches_its_definition(seed: int, classes: int) -> None:
     for train_id, iou in enumerate(matrix.iou_per_class()):
         union = (((labels == train_id) | (prediction == train_id)) & known).sum()
         hits = ((labels == train_id) & (prediction == train_id)).sum()
-        assert np.isnan(iou) if union == 0 else iou == pytest.approx(hits / union)
+        labelled = (labels == train_id).any()
+        assert iou == pytest.approx(hits / union) if labelled else np.isnan(iou)
     if known.any():
         assert matrix.pixel_accuracy() == pytest.approx((labels == prediction)[known].mean())
 
@@ -39,15 +44,29 @@ def test_agrees_with_torchmetrics() -> None:
     matrix = ConfusionMatrix(5)
     matrix.add(labels, prediction)
     theirs = MulticlassJaccardIndex(5, average="none", ignore_index=IGNORE_INDEX)
-    theirs.update(torch.from_numpy(prediction.astype(int)), torch.from_numpy(labels.astype(int)))
+    theirs.update(*_as_tensors(prediction, labels))
     assert matrix.iou_per_class() == pytest.approx(theirs.compute().numpy(), rel=1e-6)
+    macro = MulticlassJaccardIndex(5, average="macro", ignore_index=IGNORE_INDEX)
+    assert matrix.miou() == pytest.approx(macro(*_as_tensors(prediction, labels)).item(), rel=1e-6)
 
 
-def test_a_class_that_does_not_occur_is_left_out_of_the_mean() -> None:
-    matrix = ConfusionMatrix(3)
-    matrix.add(np.array([[0, 1]], np.uint8), np.array([[0, 1]], np.uint8))
-    assert np.isnan(matrix.iou_per_class()[2])
-    assert matrix.miou() == 1.0
+def test_the_classes_of_miou_are_those_of_the_labels_whatever_is_predicted() -> None:
+    """One pixel of an absent class costs its own class a pixel; torchmetrics adds a class of IoU 0."""
+    labels = np.repeat(np.array([[0, 1, 2, IGNORE_INDEX]], np.uint8), 25, axis=0)
+    prediction = labels % IGNORE_INDEX
+    clean, stray = ConfusionMatrix(4), ConfusionMatrix(4)
+    clean.add(labels, prediction)
+    prediction[0] = 3  # the last one is not labelled
+    stray.add(labels, prediction)
+    assert clean.miou() == 1.0
+    for matrix in (clean, stray):
+        assert matrix.labelled.tolist() == np.isfinite(matrix.iou_per_class()).tolist() == [True, True, True, False]
+    assert stray.miou() == pytest.approx(24 / 25)
+    per_class = MulticlassJaccardIndex(4, average="none", ignore_index=IGNORE_INDEX)
+    theirs = per_class(*_as_tensors(prediction, labels)).numpy()
+    assert stray.miou() == pytest.approx(theirs[:3].mean())
+    macro = MulticlassJaccardIndex(4, average="macro", ignore_index=IGNORE_INDEX)
+    assert macro(*_as_tensors(prediction, labels)).item() == pytest.approx(theirs.mean()) == 0.75 * stray.miou()
 
 
 def test_unlabelled_pixels_count_nothing() -> None:

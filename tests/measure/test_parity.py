@@ -44,10 +44,31 @@ def test_what_differs_is_counted() -> None:
     assert (parity.worst_image, parity.worst_agreement) == ("moved", pytest.approx(0.89))
     assert parity.boundary_agreement == pytest.approx(30 / 40)  # columns 4 and 5 of both; column 5 is wrong in one
     assert parity.reference_miou == 1
-    iou = [100 / 110, 89 / 100, 0.0]  # class 2 is nobody's label: predicting it is what counts
+    iou = [100 / 110, 89 / 100]  # class 2 is nobody's label: predicting it is an error of class 1
     assert parity.miou == pytest.approx(np.mean(iou))
     assert parity.worst_class == "box"
     assert parity.worst_class_lost_points == pytest.approx(11)
+
+
+def test_a_stray_pixel_of_an_absent_class_costs_a_pixel() -> None:
+    labels = np.zeros((100, 100), dtype=np.uint8)
+    labels[:, 50:] = 1
+    prediction = labels.copy()
+    prediction[0, 0] = 2
+    agreement = Agreement(TOY_CLASSES, 1)
+    agreement.add("a", prediction, labels, labels)
+    parity = agreement.parity("x")
+    assert parity.miou_lost_points == pytest.approx(100 * 1 / 5000 / 2)
+    assert (parity.worst_class, parity.worst_class_lost_points) == ("ground", pytest.approx(100 * 1 / 5000))
+
+
+def test_an_absent_class_is_never_the_one_that_loses_most() -> None:
+    labels = np.zeros((4, 4), dtype=np.uint8)
+    labels[:2] = 1
+    agreement = Agreement(TOY_CLASSES, 1)
+    agreement.add("a", labels, np.where(labels == 1, 2, 1).astype(np.uint8), labels)  # better than its source
+    assert agreement.parity("x").worst_class in ("ground", "box")
+    assert agreement.parity("x").worst_class_lost_points == -100
 
 
 def test_a_gain_is_no_loss() -> None:

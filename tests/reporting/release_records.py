@@ -85,7 +85,7 @@ def write_release(folders: Folders, name: str) -> None:
         min_speedup=SpeedupParams(fp16=1.05, int8=1.2), min_miou=0.0, max_miou_lost_points=None,
         max_p90_ms=4.0 if name == REJECTED else None, max_mebibytes=None,
     )  # fmt: skip
-    reasons = failed_gates(decisions, records.artifacts, limits)
+    reasons = failed_gates(decisions, records.artifacts, "", limits)
     bundle = folders.release / name
     samples = folders.curated / "samples.csv"
     write_yaml(bundle / "numerics.yaml", asdict(numerics(records, decisions, reasons, samples, [])))

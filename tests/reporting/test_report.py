@@ -74,7 +74,8 @@ def test_page_shows_what_the_stages_found(written: Path) -> None:
     page = (written / "index.html").read_text(encoding="utf-8").replace("\N{NARROW NO-BREAK SPACE}", " ")
     for text in (
         "Made-up streets",
-        "pspnet_r18_gdd reaches 54.7 % mIoU: a gain of 2.6 points",
+        "pspnet_r18_gdd reaches 54.7 % mIoU (of 10 of 11 classes: no `bicyclist` in test): a gain of 2.6 points",
+        "pspnet_r18_gdd 1 234",
         "One seed: not a verdict on the method",
         "\N{MINUS SIGN}0.6",
         "233 images, 11 classes",

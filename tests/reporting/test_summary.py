@@ -31,6 +31,7 @@ def test_numbers_are_those_of_the_stages(pristine: FakeProfile) -> None:
     assert run.pop("gain_points") == pytest.approx(-0.6)
     assert run == {
         "run": "deeplabv3_r18_gdd", "architecture": "deeplabv3", "method": "gdd", "seed": 0,
+        "predicted_absent": {"bicyclist": 1234},
         "miou": MIOU["deeplabv3_r18_gdd"], "baseline_miou": MIOU["deeplabv3_r18"],
         "pixel_accuracy": MIOU["deeplabv3_r18_gdd"] + 0.28, "params": 12_400_000, "gmacs": 6.21,
         "onnx_pixel_agreement": 0.99998, "onnx_miou": MIOU["deeplabv3_r18_gdd"] - LOST_POINTS["fp32"] / 100,
