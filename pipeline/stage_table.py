@@ -162,9 +162,9 @@ def shared_stages(params: Params) -> list[Stage]:
         Stage(
             script="curate",
             settings={
-                "curation": params.curation,
-                "training_splits": params.training.splits,
                 "source": Path(source),
+                "training_splits": params.training.splits,
+                **_sections(params, "curation"),
             },
             code=RULE_MODULES,
             reads={"prepared": "data/prepared", "review": "review.csv"},
