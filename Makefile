@@ -85,5 +85,5 @@ report: setup  ## where the report is, and whether it is up to date
 doctor: setup  ## check what this machine can do
 	@python -m pipeline doctor
 
-clean:  ## remove what stages and tests wrote (not .venv, not DVC's cache, not the App's database: tags may wait there)
-	rm -rf data artifacts $(filter-out scratch/inspect,$(wildcard scratch/*)) reports/index.html reports/pictures reports/curation reports/curation.md .pytest_cache .ruff_cache .hypothesis
+clean:  ## remove what stages and tests wrote (not .venv, not data/raw, not DVC's cache, not the App's database: tags may wait there)
+	rm -rf data/prepared data/curated artifacts $(filter-out scratch/inspect,$(wildcard scratch/*)) reports/index.html reports/pictures reports/curation reports/curation.md .pytest_cache .ruff_cache .hypothesis

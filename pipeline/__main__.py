@@ -100,8 +100,9 @@ def parser_of(name: str) -> tuple[argparse.ArgumentParser, ModuleType]:
     module = importlib.import_module(COMMANDS[name])
     parents = [PROFILE] if name in IN_PROFILE else []  # its help; main takes it from wherever it stands
     parser = argparse.ArgumentParser(
-        prog=f"python -m pipeline {name}", description=module.__doc__, formatter_class=HelpFormatter, parents=parents
-    )
+        prog=f"python -m pipeline {name}", description=module.__doc__, formatter_class=HelpFormatter, parents=parents,
+        allow_abbrev=False,
+    )  # fmt: skip
     if hasattr(module, "add_arguments"):
         module.add_arguments(parser)
     return parser, module

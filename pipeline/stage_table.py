@@ -161,11 +161,8 @@ def shared_stages(params: Params) -> list[Stage]:
         ),
         Stage(
             script="curate",
-            settings={
-                "source": Path(source),
-                "training_splits": params.training.splits,
-                **_sections(params, "curation"),
-            },
+            settings=_sections(params, "curation")
+            | {"source": Path(source), "training_splits": params.training.splits},
             code=RULE_MODULES,
             reads={"prepared": "data/prepared", "review": "review.csv"},
             writes={"out": "data/curated", "report": "reports/curation.md", "pictures": "reports/curation"},

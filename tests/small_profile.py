@@ -39,17 +39,17 @@ def write_small_profile(folder: Path, runs: list[str], /, **changes: Any) -> Non
     if not small["dataset"]:
         del params["dataset"]["options"]
     for section in (small, {"recipes": dict.fromkeys(params["recipes"], RUN)}, changes):
-        _merge(params, section)
+        merge(params, section)
     with (folder / "params.yaml").open("w") as file:
         yaml.dump(params, file)
     (folder / "dvc.yaml").write_text(dvc_file(folder))
     (folder / "review.csv").write_bytes((ROOT / "review.csv").read_bytes())
 
 
-def _merge(into: dict[str, Any], changes: dict[str, Any]) -> None:
+def merge(into: dict[str, Any], changes: dict[str, Any]) -> None:
     for key, value in changes.items():
         if isinstance(value, dict) and isinstance(into.get(key), dict):
-            _merge(into[key], value)
+            merge(into[key], value)
         else:
             into[key] = value
 

@@ -16,19 +16,7 @@ from pipeline.stage_table import method_settings, stage_table
 
 DEFAULT = ROOT / "params.yaml"
 PROFILES = [ROOT, *sorted(path.parent for path in (ROOT / "profiles").glob("*/params.yaml"))]
-OWN_DATA = """
-dataset: {adapter: folder, source: ../../my-data}
-teacher:
-  network: {architecture: pspnet, backbone: resnet50, weights: {source: timm}, head_channels: 512}
-training: {crop_height: 360, crop_width: 480}
-recipes:
-  pspnet_r18:
-    network: {architecture: pspnet, backbone: resnet18.tv_in1k, weights: {source: timm}}
-runs:
-  pspnet_r18: {recipe: pspnet_r18}
-  pspnet_r18_gdd: {recipe: pspnet_r18, distill: {gdd: 145.0}}
-export: {height: 360, width: 480}
-"""
+OWN_DATA = (ROOT / "profiles/own/params.yaml").read_text()
 PRUNED = {"recipe": "pspnet_r18", "prune": {"source": "students/pspnet_r18_gdd", "keep": 0.5}}
 PRETRAINING = {"iterations": 5, "classifier": {"file": "a", "sha256": "b"}}
 
@@ -214,7 +202,7 @@ def test_candidates_are_the_standard_ones_and_those_of_the_profile(load: Load) -
 
 def test_yaml_1_2_numbers(tmp_path: Path) -> None:
     path = tmp_path / "params.yaml"
-    path.write_text(OWN_DATA.replace("crop_width: 480}", "crop_width: 480, weight_decay: 5e-4}"))
+    path.write_text(OWN_DATA.replace("batch_size: 8}", "batch_size: 8, weight_decay: 5e-4}"))
     assert load_params(path).training.weight_decay == 5e-4
 
 
