@@ -38,7 +38,7 @@ lock: setup  ## resolve pyproject.toml anew into requirements.lock, with the lis
 
 demo: setup  ## the whole pipeline on the embedded dataset; the report is reports/index.html
 	@python -m pipeline recover
-	dvc repro
+	dvc --wait-for-lock repro
 	@echo "open $(CURDIR)/reports/index.html"
 
 test: lint unit smoke  ## everything that CI checks: lint, types, unit tests, the pipeline on a toy
@@ -62,7 +62,7 @@ camvid: PROFILE ?= camvid-cpu
 camvid: setup  ## real CamVid: make camvid CAMVID=<folder> [WEIGHTS=<resnet50.safetensors>] [PROFILE=camvid-cpu]
 	@python -m pipeline link-data --profile $(PROFILE) "$(CAMVID)" $(if $(WEIGHTS),--weights "$(WEIGHTS)")
 	@python -m pipeline recover --profile $(PROFILE)
-	cd profiles/$(PROFILE) && dvc repro
+	cd profiles/$(PROFILE) && dvc --wait-for-lock repro
 	@echo "open $(CURDIR)/profiles/$(PROFILE)/reports/index.html"
 
 inspect: setup  ## look at samples and predictions in FiftyOne: make inspect [PROFILE=camvid-cpu] [ARGS="--port 5152"]
@@ -80,7 +80,7 @@ predict: $(PREDICTOR)/.synced  ## segment one picture: make predict IMAGE=<file>
 	@$(PREDICTOR)/bin/python -m segdistill_runtime predict "$(IMAGE)" --bundle "$(MODEL)"
 
 report: setup  ## where the report is, and whether it is up to date
-	@dvc status report && echo "$(CURDIR)/reports/index.html"
+	@dvc --wait-for-lock status report && echo "$(CURDIR)/reports/index.html"
 
 doctor: setup  ## check what this machine can do
 	@python -m pipeline doctor

@@ -18,6 +18,7 @@ from models import BACKBONES, HEADS
 from pipeline.cli import run_command
 from pipeline.code_digest import closure, digest
 from pipeline.curation import RULE_MODULES
+from pipeline.data.samples import SOURCE
 from pipeline.distillation import METHODS
 from pipeline.errors import ParamsError
 from pipeline.params.runs import NO_TEACHER, RunParams
@@ -26,6 +27,7 @@ from pipeline.params.training import NetworkParams
 from pipeline.params.tree import Params, load_params
 from pipeline.preparation import ADAPTERS
 from pipeline.runtime import TORCH_RUNNERS
+from pipeline.training.finished import drop_known
 from segdistill_runtime.images import Resizing
 from segdistill_runtime.targets import TARGETS
 
@@ -41,10 +43,10 @@ OF_RUNS = SCRIPTS[5:12]
 CLASSES, SAMPLES, STATISTICS = "data/prepared/classes.json", "data/curated/samples.csv", "data/curated/statistics.json"
 DATA = {"classes": CLASSES, "samples": SAMPLES}
 TEACHER, TEACHER_CHECKPOINT = "artifacts/teacher", "artifacts/teacher/checkpoint.safetensors"
-PRETRAINED = "artifacts/pretraining"
 PREFLIGHT = "artifacts/preflight.json"  # no training begins without it
 CHECKED = ("runs", "methods", "training", "pretraining", "evaluation", "export", "quantization")
 UNCHECKED = {"baseline", "iterations", "learning_rate", "seed"}  # of a run
+PRETRAINED, SCRATCH = "artifacts/pretraining", Path("scratch")
 WHOLE = re.compile(r"artifacts/(teacher|pretraining|[^/]+/[^/]+)")
 """What DVC tracks of a file among the artifacts: the folder that a stage wrote it in."""
 KEPT_BY_GIT = ("reports/metrics/", "reports/releases/", "reports/summary.json")
@@ -86,7 +88,7 @@ class Stage:
             groups: records that hold several arguments, by their own argument; their fields are named like those.
         """
         name = {"name": self.run} if self.run else {}
-        state = {"code": self.code_digest, "scratch": Path("scratch")} if self.resumes else {}
+        state = {"code": self.code_digest, "scratch": SCRATCH} if self.resumes else {}
         paths = {argument: Path(path) for argument, path in {**self.reads, **self.writes, **self.places}.items()}
         found = {**name, **state, **self.settings, **paths}
         return {
@@ -113,6 +115,7 @@ def run_stage(script: str, entry: Callable[..., None], description: str | None, 
     if script in OF_RUNS:
         parser.add_argument("run", help="a key of `runs` in params.yaml; for stage evaluate also `teacher`")
     run = vars(parser.parse_args()).get("run", "")
+    drop_known(SCRATCH, Path("dvc.lock"))
     run_command(lambda: entry(**load_stage(script, run).arguments(groups)), script)
 
 
@@ -198,7 +201,7 @@ def shared_stages(params: Params) -> list[Stage]:
             settings={**_sections(params, "inspection", "evaluation", "runs"), "resizing": resizing_of(params)},
             code=(*_network_code(teacher.network), *TORCH),
             reads={"classes": CLASSES, "decisions": "data/curated/decisions.csv", "checkpoint": TEACHER_CHECKPOINT},
-            also_reads=tuple(f"artifacts/evaluation/{name}" for name in ("teacher", *runs)),
+            also_reads=(f"data/curated/{SOURCE}", *(f"artifacts/evaluation/{name}" for name in ("teacher", *runs))),
             writes={"out": "artifacts/inspection"},
             places={"evaluated": "artifacts/evaluation"},
         ),

@@ -236,7 +236,6 @@ def test_a_training_killed_hard_goes_on(profile: Path) -> None:
         done = repro(profile, "teacher")
         assert done.returncode == 0, done.stdout + done.stderr
         assert "teacher: resuming at iteration" in done.stdout + done.stderr
-        assert not list((profile / "scratch/teacher").glob("*/state.safetensors"))
     finally:
         (profile / "params.yaml").write_text(params)
 

@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline/comparison": TRAINING | MEASURING | {"pipeline/stage_table.py", "pipeline/cli.py", "pipeline/reporting"},
     "pipeline/stage_table.py": GROUND
     | {"pipeline/code_digest.py", "pipeline/distillation/method.py", "pipeline/cli.py"}
-    | {"segdistill_runtime/images.py"},
+    | {"segdistill_runtime/images.py", "pipeline/training/finished.py"},
     "pipeline/dvc_file.py": GROUND | {"pipeline/code_digest.py", "pipeline/stage_table.py"},
     "pipeline/cli.py": {"pipeline/errors.py", "models/errors.py", "segdistill_runtime"},
     "pipeline/versions": {"pipeline/errors.py", "segdistill_runtime"},
@@ -141,7 +141,7 @@ def test_files_are_short() -> None:
 
 
 LONGEST = {
-    "pipeline/stage_table.py": 370,
+    "pipeline/stage_table.py": 375,
     "pipeline/deploy/release.py": 300,
     "segdistill_runtime/verify.py": 300,
 }

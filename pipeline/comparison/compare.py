@@ -8,6 +8,7 @@ writes  artifacts/comparison/RECIPE/CANDIDATE_seed_N (kept, so that nothing is t
         reports/comparison/RECIPE/SPLIT
 """
 
+import json
 import multiprocessing
 import sys
 import time
@@ -15,6 +16,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from dataclasses import asdict
 from pathlib import Path
 from typing import get_args
 
@@ -86,7 +88,7 @@ def _run_all(waiting: Sequence[Trial], total: int, params: Params, split: Split,
     finished = total - len(waiting)
     if finished:
         print(f"{finished} of {total} trials are finished already", file=sys.stderr)
-    sent = TypeAdapter(Params).dump_json(params)  # the classes of curation's rules cannot be pickled
+    sent = json.dumps(asdict(params))  # the classes of curation's rules cannot be pickled
     context = multiprocessing.get_context("spawn")  # a fork would start with this process's memory
     begun = time.monotonic()
     for done, trial in enumerate(waiting):
@@ -106,5 +108,5 @@ def _run_all(waiting: Sequence[Trial], total: int, params: Params, split: Split,
                 ) from error
 
 
-def _run_in_process(trial: Trial, params: bytes, split: Split, paths: ComparisonPaths, log: Path) -> None:
+def _run_in_process(trial: Trial, params: str, split: Split, paths: ComparisonPaths, log: Path) -> None:
     run_trial(trial, TypeAdapter(Params).validate_json(params), split, paths, log)

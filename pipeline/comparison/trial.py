@@ -27,9 +27,10 @@ from pipeline.params.tree import Params
 from pipeline.records.files import read_record, record, write_record
 from pipeline.stage_table import run_stages
 from pipeline.training.device import best_device
+from pipeline.training.loop import STATE
 from pipeline.training.network import new_network
 from pipeline.training.objective import SupervisedObjective, Task
-from pipeline.training.resume import short_hash
+from pipeline.training.resume import has_ended, short_hash
 
 COUNTED_IMAGES = 2  # BatchNorm and cross-image methods need at least two
 
@@ -92,6 +93,9 @@ def run_trial(trial: Trial, params: Params, split: Split, paths: ComparisonPaths
 
 def _train(trial: Trial, params: Params, paths: ComparisonPaths) -> None:
     folder = paths.trials / trial.name
+    for state in (paths.scratch / trial.name).glob(f"*/{STATE}"):
+        if has_ended(state, trial.run.iterations):  # and killed before its record: nothing is left to measure
+            shutil.rmtree(state.parent)
     begun, joules_before = time.monotonic(), gpu_joules()
     one_device = replace(params, training=replace(params.training, devices=1))  # its time and memory are compared
     stage = run_stages(one_device, trial.name, trial.run)["student"]
@@ -120,6 +124,7 @@ def _train(trial: Trial, params: Params, paths: ComparisonPaths) -> None:
             machine=machine_record(),
         ),
     )
+    shutil.rmtree(paths.scratch / trial.name)
 
 
 def _is_trained(trial: Trial, params: Params, paths: ComparisonPaths) -> bool:

@@ -15,7 +15,15 @@ from pipeline.curation.rule import Finding
 from pipeline.curation.sample_rules import case_of
 from pipeline.data.classes import ClassTable, id_list
 from pipeline.data.files import write_text
-from pipeline.data.samples import UNLABELLED, Decision, Sample, read_samples, write_decisions, write_samples
+from pipeline.data.samples import (
+    UNLABELLED,
+    Decision,
+    Sample,
+    listed_source,
+    read_samples,
+    write_decisions,
+    write_samples,
+)
 from pipeline.errors import DatasetError
 from pipeline.params.dataset import CurationParams
 from pipeline.records.files import write_record
@@ -58,9 +66,10 @@ def curate_dataset(
         raise DatasetError("\n".join(blocking))
     decided = decisions(findings)
     kept = [decision.sample for decision in decided if decision.decision == "keep"]
-    write_decisions(out / "decisions.csv", decided)
+    listed = listed_source(prepared)
+    write_decisions(out / "decisions.csv", decided, listed)
     write_record(out / "statistics.json", findings.statistics)
-    write_samples(out / "samples.csv", kept)
+    write_samples(out / "samples.csv", kept, listed)
     print(f"kept {len(kept)} of {len(samples)} samples; {report} gives the reasons for the others")
 
 

@@ -1,19 +1,24 @@
-"""The sample list: one row for each (image, mask) pair, a CSV on disk."""
+"""The sample list: one row for each (image, mask) pair, a CSV on disk.
+
+Its paths are seen from the dataset's folder, and which that is stands in a file beside it. So a list stays as it is
+when its dataset moves, and no training that depends on it runs again.
+"""
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from pipeline.data.files import read_csv, write_csv
+from pipeline.data.files import read_csv, write_csv, write_text
 from pipeline.errors import DatasetError
 
 LABELLED_SPLITS = ("train", "val", "test")
 UNLABELLED = "unlabelled"  # images without masks: only a teacher can say something about them
 SPLITS = (*LABELLED_SPLITS, UNLABELLED)
+SOURCE = "source.txt"  # beside a list: the folder that its paths are seen from
 
 
 class Sample(NamedTuple):
-    """One image with its mask; paths are relative to the folder in which the stages run, or absolute."""
+    """One image with its mask; in memory, paths are relative to the folder in which the stages run, or absolute."""
 
     id: str  # unique in the list; also the file name of the predictions made for it
     split: str  # one of SPLITS
@@ -23,9 +28,11 @@ class Sample(NamedTuple):
     image_sha256: str  # of the file's bytes, so that a list changes with what it lists; empty if it cannot be read
     mask_sha256: str  # the same; empty without a mask
 
-    def cells(self) -> list[str]:
-        """Return the row in a file."""
-        return [cell.as_posix() if isinstance(cell, Path) else cell or "" for cell in self]
+    def cells(self, source: Path) -> list[str]:
+        """Return the row in a file; paths below `source` are seen from there."""
+        files = [cell for cell in self if isinstance(cell, Path)]
+        seen = {path: path.relative_to(source) if path.is_relative_to(source) else path for path in files}
+        return [seen[cell].as_posix() if isinstance(cell, Path) else cell or "" for cell in self]
 
 
 class Decision(NamedTuple):
@@ -39,15 +46,28 @@ class Decision(NamedTuple):
 
 DECISION_COLUMNS = (*Sample._fields, "decision", "rules", "reasons")
 BETWEEN_REASONS = " | "
+HINT = "run the prepare and curate stages to write it"
 
 
-def write_samples(path: Path, samples: Iterable[Sample]) -> None:
-    write_csv(path, [Sample._fields, *(sample.cells() for sample in samples)])
+def write_samples(path: Path, samples: Iterable[Sample], source: Path = Path()) -> None:
+    """Write a list, and beside it the folder `source`, which must hold all files of the list if it is another one."""
+    _write(path, Sample._fields, [(sample, ()) for sample in samples], source)
 
 
-def write_decisions(path: Path, decisions: Iterable[Decision]) -> None:
-    rows = [[*d.sample.cells(), d.decision, " ".join(d.rules), BETWEEN_REASONS.join(d.reasons)] for d in decisions]
-    write_csv(path, [DECISION_COLUMNS, *rows])
+def write_decisions(path: Path, decisions: Iterable[Decision], source: Path = Path()) -> None:
+    """Write a list with what curation says; `source` as of `write_samples`."""
+    rows = [(d.sample, (d.decision, " ".join(d.rules), BETWEEN_REASONS.join(d.reasons))) for d in decisions]
+    _write(path, DECISION_COLUMNS, rows, source)
+
+
+def listed_source(folder: Path) -> Path:
+    """Return the folder that the paths of the lists in `folder` are seen from."""
+    try:
+        return Path((folder / SOURCE).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return Path()  # the working directory
+    except (OSError, UnicodeDecodeError) as error:
+        raise DatasetError(f"cannot read {folder / SOURCE} ({error}); {HINT}") from error
 
 
 def read_decisions(path: Path) -> list[Decision]:
@@ -69,8 +89,15 @@ def read_samples(path: Path, *splits: str) -> list[Sample]:
 
 def _read(path: Path, columns: Sequence[str]) -> Iterator[tuple[Sample, list[str]]]:
     """Yield the sample of each row, and what stands behind it."""
-    for row in read_csv(path, columns, "run the prepare and curate stages to write it"):
+    source = listed_source(path.parent)
+    for row in read_csv(path, columns, HINT):
         name, split, sequence, image, mask, image_sha256, mask_sha256, *more = row
         if split not in SPLITS:
             raise DatasetError(f"{path}: unknown split {split}; known are {', '.join(SPLITS)}")
-        yield Sample(name, split, sequence, Path(image), Path(mask) if mask else None, image_sha256, mask_sha256), more
+        files = source / image, source / mask if mask else None
+        yield Sample(name, split, sequence, *files, image_sha256, mask_sha256), more
+
+
+def _write(path: Path, columns: Sequence[str], rows: Iterable[tuple[Sample, Sequence[str]]], source: Path) -> None:
+    write_text(path.with_name(SOURCE), source.as_posix())
+    write_csv(path, [columns, *([*sample.cells(source), *more] for sample, more in rows)])

@@ -21,6 +21,7 @@ from pipeline.distillation.unlabelled import choose_unlabelled
 from pipeline.params.runs import RunParams
 from pipeline.params.training import TrainingParams
 from pipeline.training.device import describe_precision, device_facts, launch
+from pipeline.training.finished import note_result
 from pipeline.training.loop import fit, write_curve
 from pipeline.training.network import new_network, pretrained_backbone, trained_network
 from pipeline.training.objective import SupervisedObjective, Task, load_class_weights
@@ -64,6 +65,7 @@ def train_student(
             write_curve(out / "training.csv", curve)
             with replacing(out / "checkpoint.safetensors") as temporary:
                 save_checkpoint(segmenter.cpu(), design, facts, temporary)
+            note_result(folder, out)
 
 
 def student_identity(
@@ -71,14 +73,15 @@ def student_identity(
     classes: Path, samples: Path, teacher: Path, source: Path, pretrained: Path,
 ) -> dict[str, Any]:  # fmt: skip
     """Return all that determines a student, but for the device that trains it: of files, those that the run uses."""
-    files = {"classes": classes, "samples": samples}
+    files = dict[str, Path]()
     if run.has_teacher:
         files["teacher"] = teacher
     if run.prune.prunes:
         files["source"] = source
     if run.network.weights.source == "pretraining":
         files["pretrained"] = pretrained_backbone(pretrained)
-    return training_identity(code, files, run=replace(run, baseline=""), methods=methods, training=training)
+    settings = {"run": replace(run, baseline=""), "methods": methods, "training": training}
+    return training_identity(code, classes, samples, files, **settings)
 
 
 def student_objective(

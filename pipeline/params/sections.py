@@ -25,6 +25,8 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Index = Annotated[int, Field(ge=0)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
+# A place: DVC and identities do not have it, results do not depend on it
+Untracked = Annotated[str, Field(exclude=True)]
 Split = Literal["train", "val", "test"]
 Precision = Literal["fp32", "fp16", "int8"]
 

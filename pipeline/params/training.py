@@ -5,13 +5,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from models import HEADS
-from pipeline.params.sections import Count, Fraction, Index, NonNegative, Positive, key_of, section
+from pipeline.params.sections import Count, Fraction, Index, NonNegative, Positive, Untracked, key_of, section
 
 
 @section
 class WeightsParams:
     source: Literal["none", "timm", "file", "pretraining"] = "none"  # pretraining: the backbone of stage pretrain
-    file: str = ""  # a safetensors file, for source `file`
+    file: Untracked = ""  # a safetensors file, for source `file`; may be moved: sha256 says which bytes
     sha256: str = ""  # of that file: checked before it is read
 
     @model_validator(mode="after")
@@ -80,7 +80,7 @@ class TrainingParams:
 @section
 class ClassifierParams:
     backbone: str = "resnet50"  # a timm name
-    file: str = ""  # safetensors with timm's names, `fc.weight` and `fc.bias` included
+    file: Untracked = ""  # safetensors with timm's names, `fc.weight` and `fc.bias` included; may be moved
     sha256: str = ""  # of that file: checked before it is read
 
 

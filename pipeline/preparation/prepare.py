@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from pipeline.data.samples import SPLITS, UNLABELLED, Sample, write_samples
+from pipeline.data.samples import SOURCE, SPLITS, UNLABELLED, Sample, write_samples
 from pipeline.errors import DatasetError
 from pipeline.params.dataset import DatasetParams, SplitParams
 from pipeline.preparation import ADAPTERS
@@ -17,13 +17,13 @@ from pipeline.preparation.pairs import complain
 
 
 def prepare_dataset(dataset: DatasetParams, scratch: Path, out: Path) -> None:
-    """Write `out`/classes.json and, last of all, `out`/samples.csv.
+    """Write `out`/classes.json, and last of all `out`/samples.csv.
 
     The list names every image and every mask with the digest of its bytes (kept in `scratch` from one time to the
     next): it is the one file by which later stages know that the dataset changed. Nothing is decoded here; what files
     hold is for `curate` to judge. Raises DatasetError if the dataset is not laid out as its adapter expects.
     """
-    for name in ("samples.csv", "classes.json"):  # the list first: without it nothing here looks finished
+    for name in ("samples.csv", SOURCE, "classes.json"):  # the list first: without it nothing here looks finished
         (out / name).unlink(missing_ok=True)
     if (out / "raw").exists():
         shutil.rmtree(out / "raw")
@@ -48,7 +48,8 @@ def prepare_dataset(dataset: DatasetParams, scratch: Path, out: Path) -> None:
     ]
     out.mkdir(parents=True, exist_ok=True)
     raw.classes.save(out / "classes.json")
-    write_samples(out / "samples.csv", samples)
+    source = Path(dataset.source)
+    write_samples(out / "samples.csv", samples, source if all(f.is_relative_to(source) for f in files) else Path())
     counts = Counter(sample.split for sample in samples)
     parts = ", ".join(f"{split} {counts[split]}" for split in SPLITS if counts[split])
     print(f"prepared {len(samples)} samples, {len(raw.classes.classes)} classes: {parts}")

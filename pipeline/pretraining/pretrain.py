@@ -24,6 +24,7 @@ from pipeline.distillation.method import align
 from pipeline.distillation.nfd import normalized_distance
 from pipeline.params.training import PretrainingParams, TrainingParams
 from pipeline.training.device import describe_precision, device_facts, launch
+from pipeline.training.finished import note_result
 from pipeline.training.loop import fit, write_curve
 from pipeline.training.network import PRETRAINED, check_weights
 from pipeline.training.objective import Loss, Objective
@@ -48,8 +49,7 @@ def pretrain(
     training = replace(training, image_scale=1.0, max_class_share=1.0, **crops_of)
     fabric = launch(training.devices, training.precision, training.deterministic)
     device = device_facts(training.precision, fabric.device.type)
-    files = {"classes": classes, "samples": samples}
-    identity = training_identity(code, files, pretraining=pretraining, training=training, **device)
+    identity = training_identity(code, classes, samples, {}, pretraining=pretraining, training=training, **device)
     images = read_samples(samples, *pretraining.images)
     source = pretraining.classifier
     check_weights(Path(source.file), source.sha256)
@@ -73,6 +73,7 @@ def pretrain(
             write_curve(out / "training.csv", curve)
             with replacing(out / PRETRAINED) as temporary:
                 save_backbone(student.cpu().backbone, facts, temporary)
+            note_result(folder, out)
 
 
 class ImitationObjective(Objective):

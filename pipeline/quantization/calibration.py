@@ -37,8 +37,8 @@ def write_calibration(path: Path, samples: Sequence[Sample]) -> None:
     """The list that the card names: which images, and what their bytes were."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
-        rows.writerow(["id", "image", "image_sha256"])
-        rows.writerows([sample.id, sample.image.as_posix(), sample.image_sha256] for sample in samples)
+        rows.writerow(["id", "image_sha256"])
+        rows.writerows([sample.id, sample.image_sha256] for sample in samples)
 
 
 def spread(samples: Sequence[Sample], count: int) -> list[Sample]:

@@ -32,6 +32,7 @@ from pipeline.quantization.quantizer import Quantizer, Target, open_quantized
 from pipeline.records.artifacts import Calibration, FineTuning, LayerChoice, LayerLoss, Parity, Quantization
 from pipeline.records.files import write_record
 from pipeline.training.device import device_facts, launch
+from pipeline.training.finished import note_result
 from pipeline.training.loop import fit
 from pipeline.training.objective import Task, load_class_weights
 from pipeline.training.resume import scratch_folder, training_identity
@@ -98,10 +99,10 @@ def quantize_run(inputs: Inputs, out: Path, metrics: Path) -> None:
     scratch = inputs.scratch / "quantization" / name
     source = _prepare(inputs, inputs.graph, images, sensitivity, scratch / "trained")
     over_budget, _ = source.loss
-    fine_tuned = over_budget and quantization.fine_tuning.iterations > 0
+    fine_tuned, state = over_budget and quantization.fine_tuning.iterations > 0, None
     if fine_tuned:
         segmenter, design, _ = load_checkpoint(inputs.checkpoint)
-        _fine_tune(inputs, segmenter, design, table, images)
+        state = _fine_tune(inputs, segmenter, design, table, images)
         graph, shape = scratch / "fine_tuned" / "model.onnx", InputShape(1, export.height, export.width)
         export_graph(LabelsGraph(segmenter), design, shape, export.opset, graph)
         tuned = _prepare(inputs, graph, images, sensitivity, graph.parent)
@@ -128,6 +129,8 @@ def quantize_run(inputs: Inputs, out: Path, metrics: Path) -> None:
         fine_tuning=FineTuning(**asdict(quantization.fine_tuning)) if fine_tuned else None, artifacts=artifacts,
     )  # fmt: skip
     write_record(metrics, record)
+    if state:
+        note_result(state, out)
 
 
 def _prepare(
@@ -161,18 +164,19 @@ def _prepare(
 
 def _fine_tune(
     inputs: Inputs, segmenter: Segmenter, design: Design, table: ClassTable, images: Sequence[np.ndarray]
-) -> None:
-    """Train on with rounding, in place, with the run's own losses; resumes after an interruption."""
+) -> Path:
+    """Train on with rounding, in place, with the run's own losses; return the folder of the last state."""
     run, tuning = inputs.run, inputs.quantization.fine_tuning
     # In bf16 it would round what int8 is to round. Several processes would repeat the whole stage.
     training = replace(inputs.training, precision="fp32", compile="never", devices=1)
     fabric = launch(training.devices, training.precision, training.deterministic)
-    files = {"checkpoint": inputs.checkpoint, "samples": inputs.samples}
+    files = {"checkpoint": inputs.checkpoint}
     if run.has_teacher:
         files["teacher"] = inputs.teacher
     identity = training_identity(
-        inputs.code, files, run=replace(run, baseline=""), methods=inputs.methods, training=training,
-        quantization=inputs.quantization, **device_facts(training.precision, fabric.device.type),
+        inputs.code, inputs.classes, inputs.samples, files, run=replace(run, baseline=""), methods=inputs.methods,
+        training=training, quantization=inputs.quantization,
+        **device_facts(training.precision, fabric.device.type),
     )  # fmt: skip
     task = Task.of(training, load_class_weights(inputs.statistics, table.names, training))
     samples = read_samples(inputs.samples, *training.splits)
@@ -184,3 +188,4 @@ def _fine_tune(
             name=f"{inputs.name} int8", iterations=tuning.iterations, learning_rate=tuning.learning_rate,
             momentum_shift=run.momentum_shift, scratch=folder,
         )  # fmt: skip
+    return folder

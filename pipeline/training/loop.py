@@ -18,7 +18,7 @@ from pipeline.training.objective import Objective
 from pipeline.training.optimizer import make_optimizer, polynomial_rate
 from pipeline.training.processes import mean_over_processes, use_sync_batchnorm
 from pipeline.training.progress import TrainingProgress
-from pipeline.training.resume import ResumeState, load_state, save_state
+from pipeline.training.resume import ResumeState, has_ended, load_state, save_state
 from pipeline.training.step import BatchNormSnapshot, LossGuard, Stepper
 
 Curve = list[dict[str, float]]
@@ -29,7 +29,7 @@ def fit(
     objective: Objective, crops: CropDataset, training: TrainingParams, fabric: Fabric, *,
     name: str, iterations: int, learning_rate: float, momentum_shift: float = 0.0, scratch: Path,
 ) -> Curve:  # fmt: skip
-    """Minimize the objective; resumes from `scratch` where a state lies there.
+    """Minimize the objective; resumes from `scratch` where a state lies there, and leaves the last one in it.
 
     There is no validation inside: the schedule is fixed, the last iteration is the result, `evaluate` judges it.
     All that is random in an iteration depends on the seed and on its number only, so a resumed training draws what the
@@ -58,7 +58,13 @@ def fit(
     if scale:
         precision.load_state_dict(scale)
     stepper = Stepper(fabric, objective, optimizer, guard, training.max_gradient_norm)
-    fabric.print(f"{name}: {compile_objective(stepper, training, shard)}")
+    if has_ended(scratch / STATE, iterations):
+        fabric.print(
+            f"{name}: all {iterations} iterations are done already, and dvc.lock has not their result: "
+            f"it is taken from {scratch} (remove that folder to train again)"
+        )
+    else:
+        fabric.print(f"{name}: {compile_objective(stepper, training, shard)}")
     norms = BatchNormSnapshot(objective) if training.on_bad_loss == "skip" else None
     skipped = int(guard.refused)
     parts = crop_batches(crops, shard, start, iterations, training.workers)
@@ -79,7 +85,7 @@ def fit(
 
             done = iteration + 1
             logs = done % training.log_every == 0 or done == iterations
-            saves = done % training.checkpoint_every == 0 and done < iterations
+            saves = done % training.checkpoint_every == 0 or done == iterations
             if logs or saves:  # nothing is read before, so that the device need not be waited for
                 skipped = _skipped(guard, training, crops, shard, name)
             if logs:

@@ -19,7 +19,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from pipeline.data.classes import ClassTable
 from pipeline.data.files import replacing, sha256, write_json
+from pipeline.data.samples import read_samples
 from pipeline.errors import TrainingError
 from pipeline.training.step import LossGuard
 
@@ -33,9 +35,20 @@ class ResumeState(NamedTuple):
     scale: dict[str, Any]  # state of the loss's scale in fp16; empty otherwise
 
 
-def training_identity(code: str, files: Mapping[str, Path], **settings: object) -> dict[str, Any]:
-    """Return all that determines what a training comes to, as plain values: code, files by their contents, settings."""
-    return {"code": code, **{name: sha256(path) for name, path in files.items()}, **to_jsonable_python(settings)}
+def training_identity(
+    code: str, classes: Path, samples: Path, files: Mapping[str, Path], **settings: object
+) -> dict[str, Any]:
+    """Return all that determines what a training comes to, as plain values, wherever its files lie.
+
+    Files count by their contents, samples by their ids, splits, digests and order.
+    """
+    table, listed = ClassTable.load(classes), read_samples(samples)
+    data = {
+        "classes": short_hash([table.names, table.lookup().tolist()]),
+        "samples": short_hash([[s.id, s.split, s.image_sha256, s.mask_sha256] for s in listed]),
+    }
+    contents = {name: sha256(path) for name, path in files.items()}
+    return {"code": code, **data, **contents, **to_jsonable_python(settings)}
 
 
 def short_hash(value: object) -> str:
@@ -44,7 +57,7 @@ def short_hash(value: object) -> str:
 
 @contextmanager
 def scratch_folder(parent: Path, name: str, identity: Mapping[str, Any], first: bool) -> Iterator[Path]:
-    """Give the folder of one training, locked while it runs and removed when it is finished.
+    """Give the folder of one training, locked while it runs; `pipeline.training.finished` removes it.
 
     States of the same name with another identity are stale: they are removed first, and a line says what changed. The
     training's `first` process does that; the others read only. TrainingError if another training holds the lock (DVC's
@@ -64,11 +77,10 @@ def scratch_folder(parent: Path, name: str, identity: Mapping[str, Any], first: 
             raise TrainingError(complaint) from error
         for other in (parent / name).iterdir():
             if other.is_dir() and other != folder:
-                print(f"{name}: an unfinished training is not resumed: {_changes(other, identity)}", flush=True)
+                print(f"{name}: an earlier training is not resumed: {_changes(other, identity)}", flush=True)
                 shutil.rmtree(other)
         write_json(folder / IDENTITY, dict(identity))
         yield folder
-        shutil.rmtree(folder)
 
 
 def _changes(folder: Path, identity: Mapping[str, Any]) -> str:
@@ -92,6 +104,15 @@ def save_state(
     header = {"state": json.dumps(state._asdict())}
     with replacing(path) as temporary:
         save_file({name: tensor.detach().contiguous().cpu() for name, tensor in tensors.items()}, temporary, header)
+
+
+def has_ended(path: Path, iterations: int) -> bool:
+    """Tell whether a state is that after the last iteration, without reading its tensors."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            return json.loads(file.metadata()["state"])["iteration"] == iterations
+    except (FileNotFoundError, SafetensorError):
+        return False
 
 
 def load_state(path: Path, objective: nn.Module, guard: LossGuard, optimizer: torch.optim.Optimizer) -> ResumeState:

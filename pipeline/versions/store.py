@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
 from dvc.exceptions import DvcException
+from dvc.lock import LockError
 from dvc.repo import Repo
 from dvc_data.hashfile.hash_info import HashInfo
 from dvc_data.hashfile.tree import Tree
@@ -109,6 +110,11 @@ def opened(repository: str | Path, revision: str = "") -> Iterator[Repo]:
     try:
         with Repo.open(str(repository), rev=revision) if revision else Repo(str(repository)) as repo:
             yield repo
+    except LockError as error:
+        raise MachineError(
+            f"another dvc command is at work in {repository}, whose profiles share one lock; "
+            f"run this again when it has ended ({error})"
+        ) from error
     except DvcException as error:
         raise ArtifactError(redacted(f"DVC cannot go on in {repository}: {error}")) from error
 

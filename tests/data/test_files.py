@@ -107,6 +107,19 @@ def test_a_sample_list_comes_back_as_it_was_written(tmp_path: Path) -> None:
         read_samples(tmp_path / "samples.csv", "val")
 
 
+def test_a_sample_list_does_not_say_where_its_dataset_lies(tmp_path: Path) -> None:
+    lists = []
+    for source in (Path("/mnt/one"), Path("../another")):
+        samples = [
+            Sample("a", "train", "a", source / "i/a.png", source / "m/a.png", "1", "2"),
+            Sample("b", "unlabelled", "b", source / "i/b.png", None, "3", ""),
+        ]
+        write_samples(tmp_path / "samples.csv", samples, source)
+        assert read_samples(tmp_path / "samples.csv") == samples
+        lists.append((tmp_path / "samples.csv").read_bytes())
+    assert lists[0] == lists[1]
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [

@@ -149,7 +149,7 @@ def write_material(root: Path) -> Material:
         per_channel=True, activation_type=QuantType.QUInt8, weight_type=QuantType.QInt8,
     )  # fmt: skip
     shutil.move(graphs["int8"], folders.quantize / graphs["int8"].name)
-    (folders.quantize / "calibration.csv").write_text("id,image,image_sha256\n")
+    (folders.quantize / "calibration.csv").write_text("id,image_sha256\n")
     _write_samples(root)
     stages = {
         stage: {"cmd": "x", "outs": [{"path": f"artifacts/{stage}", "md5": "0" * 32}]}

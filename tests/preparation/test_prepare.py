@@ -48,7 +48,7 @@ def test_writes_the_list_and_the_class_table(folder_tree: Path, tmp_path: Path) 
     assert samples[0].image == folder_tree / "images/train/drive_1/0001.jpg"
     assert samples[0].mask == folder_tree / "masks/train/drive_1/0001.png"  # where it lies, as it is
     assert ClassTable.load(out / "classes.json").names == ["ground", "rest"]
-    assert sorted(p.name for p in out.iterdir()) == ["classes.json", "samples.csv"]
+    assert sorted(p.name for p in out.iterdir()) == ["classes.json", "samples.csv", "source.txt"]
 
 
 def test_the_list_changes_with_the_bytes_of_every_file(folder_tree: Path, tmp_path: Path) -> None:
@@ -126,7 +126,7 @@ def test_what_an_earlier_run_drew_is_gone(camvid_tree: Path, tmp_path: Path) -> 
     prepare("streets", tmp_path, out)
     assert (out / "raw").is_dir()
     prepare("camvid", camvid_tree, out)
-    assert sorted(p.name for p in out.iterdir()) == ["classes.json", "samples.csv"]
+    assert sorted(p.name for p in out.iterdir()) == ["classes.json", "samples.csv", "source.txt"]
 
 
 def test_writes_the_same_bytes_again(camvid_tree: Path, tmp_path: Path) -> None:

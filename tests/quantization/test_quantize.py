@@ -22,6 +22,7 @@ from pipeline.quantization.quantize import Inputs, quantize_run
 from pipeline.quantization.quantizer import Quantizer, open_quantized
 from pipeline.records.artifacts import LayerLoss
 from pipeline.training.device import launch
+from pipeline.training.finished import dvc_name
 from tests.toy import TOY_CLASSES, toy_pair, toy_training
 from tests.toy_run import EXPORT, HALF_BUDGET, NO_BUDGET, PARITY, RESIZING, write_toy_run
 
@@ -198,7 +199,8 @@ def test_over_budget_it_is_trained_on_and_then_rejected_with_the_layer(
     for graph in metrics["artifacts"]:
         assert graph["status"] == "rejected"
         assert ("first diverges at layer" in graph["reason"]) == (graph["runtimes"] != ["openvino"])
-    assert not (tmp_path / "scratch/toy.int8").exists() or not list((tmp_path / "scratch/toy.int8").glob("*/*"))
+    (state,) = (tmp_path / "scratch/toy.int8").glob("*/result.txt")
+    assert dvc_name(tmp_path / "int8") in state.read_text()
 
 
 def test_judged_images_may_lose_a_share_of_the_points(

@@ -1,6 +1,7 @@
 """The loop: learns, resumes exactly, refuses to run twice, and stops on a loss that is no number."""
 
 import fcntl
+import json
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -15,19 +16,22 @@ from safetensors.torch import load_file
 from torch import nn
 
 from models.segmenter import Segmenter
+from pipeline.code_digest import ROOT
 from pipeline.data.crops import CropDataset, crop_dataset
-from pipeline.data.samples import read_samples
+from pipeline.data.samples import read_samples, write_samples
 from pipeline.distillation.gdd import GDD
 from pipeline.distillation.method import Method, NoParams
 from pipeline.distillation.objective import DistillationObjective
 from pipeline.errors import MachineError, TrainingError
-from pipeline.params.training import TrainingParams
+from pipeline.params.training import TrainingParams, WeightsParams
+from pipeline.params.tree import load_params
 from pipeline.training.device import device_facts, launch
+from pipeline.training.finished import drop_known, dvc_name, note_result
 from pipeline.training.loop import STATE, Curve, fit, write_curve
 from pipeline.training.objective import SupervisedObjective
 from pipeline.training.optimizer import polynomial_rate
 from pipeline.training.progress import TrainingProgress
-from pipeline.training.resume import scratch_folder, training_identity
+from pipeline.training.resume import has_ended, scratch_folder, training_identity
 from tests.distillation.outputs import build_method
 from tests.toy import TOY_CLASSES, TOY_TASK, toy_segmenter, toy_training, write_toy_samples
 
@@ -215,11 +219,11 @@ def test_crops_do_not_depend_on_order_or_workers(training: TrainingParams, crops
 def test_a_state_of_another_training_is_not_resumed_and_the_log_says_what_changed(
     training: TrainingParams, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    samples = write_toy_samples(tmp_path / "toy")
+    samples, classes = write_toy_samples(tmp_path / "toy"), tmp_path / "toy/classes.json"
 
     def identity(kind: str = "cpu", code: str = "a", **changes: object) -> dict:
         changed = replace(training, **changes)  # type: ignore[reportArgumentType]
-        return training_identity(code, {"samples": samples}, training=changed, **device_facts("fp32", kind))
+        return training_identity(code, classes, samples, {}, training=changed, **device_facts("fp32", kind))
 
     def unfinished(identity: dict) -> Path:
         with pytest.raises(RuntimeError), scratch_folder(tmp_path, "run", identity, True) as folder:
@@ -236,14 +240,54 @@ def test_a_state_of_another_training_is_not_resumed_and_the_log_says_what_change
     ):
         folder = unfinished(other)
         assert [path for path in folder.parent.iterdir() if path.is_dir()] == [folder]
-        assert f"run: an unfinished training is not resumed: {complaint}" in capsys.readouterr().out
-    with samples.open("a") as file:
-        file.write("\n")
+        assert f"run: an earlier training is not resumed: {complaint}" in capsys.readouterr().out
+    write_samples(samples, read_samples(samples)[::-1])
     unfinished(identity("cuda"))
     assert "changed since: samples" in capsys.readouterr().out
-    with scratch_folder(tmp_path, "run", identity(), True) as folder:
-        pass
+
+
+def test_an_identity_does_not_say_where_files_lie(training: TrainingParams, tmp_path: Path) -> None:
+    network = load_params(ROOT / "params.yaml").teacher.network
+
+    def identity(folder: Path, sha256: str = "5") -> dict:
+        samples = write_toy_samples(folder)
+        weights = WeightsParams(source="file", file=str(folder / "weights.safetensors"), sha256=sha256)
+        settings = {"run": replace(network, weights=weights), "training": training}
+        return training_identity("", folder / "classes.json", samples, {"teacher": samples.parent / "file"}, **settings)
+
+    for folder in (tmp_path / "one", tmp_path / "another"):
+        folder.mkdir()
+        (folder / "file").write_bytes(b"weights")
+    one, another = identity(tmp_path / "one"), identity(tmp_path / "another")
+    assert one == another
+    assert str(tmp_path) not in str(one)
+    assert one != identity(tmp_path / "one", sha256="6")
+
+
+def test_a_finished_training_stays_until_dvc_lock_has_its_output(
+    training: TrainingParams, crops: CropDataset, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scratch, lock, out = tmp_path / "scratch", tmp_path / "dvc.lock", tmp_path / "out"
+    with scratch_folder(scratch, "run", {}, True) as folder:
+        first, curve = _fit(training, crops, folder, iterations=4)
+    assert has_ended(folder / STATE, 4)
+    assert not has_ended(folder / STATE, 5)
+    write_curve(out / "training.csv", curve)
+    note_result(folder, out)
+    md5 = dvc_name(out)
+    stages = {"teacher": {"outs": [{"path": out.as_posix(), "md5": f"1{md5[1:]}"}, {"path": "report.json"}]},
+              "evaluate": {"deps": [{"path": out.as_posix(), "md5": md5}]}}  # fmt: skip
+    for content in ("", "stages:\n  teac", json.dumps({"stages": stages})):
+        lock.write_text(content)
+        drop_known(scratch, lock)
+        second, again = _fit(training, crops, folder, iterations=4)
+        assert again == curve  # and its speeds: nothing was trained
+        assert all(torch.equal(t, second.state_dict()[name]) for name, t in first.state_dict().items())
+    stages["teacher"]["outs"][0]["md5"] = md5
+    lock.write_text(json.dumps({"stages": stages}))
+    drop_known(scratch, lock)
     assert not folder.exists()
+    assert capsys.readouterr().out.count("toy: 4/4") == 1
 
 
 def test_progress_survives_a_failure(tmp_path: Path) -> None:
@@ -290,11 +334,20 @@ def test_half_precision_begins_and_resumes_with_its_loss_scale(
     """On a CPU, which PyTorch scales too: there is no state of a scale at first, and an empty one is refused."""
     monkeypatch.setattr("pipeline.training.optimizer.FlatSGD", torch.optim.SGD)  # as on a GPU
     curves = []
-    for _ in range(2):  # the second begins at the last checkpoint
+    for iterations in (3, 4):  # the second begins where the first ended
         plugin = MixedPrecision("16-mixed", "cpu", torch.amp.GradScaler("cpu"))
         fabric = Fabric(accelerator="cpu", devices=1, plugins=plugin)
         curves.append(
-            fit(_supervised(), crops, training, fabric, name="toy", iterations=4, learning_rate=0.01, scratch=tmp_path)
+            fit(
+                _supervised(),
+                crops,
+                training,
+                fabric,
+                name="toy",
+                iterations=iterations,
+                learning_rate=0.01,
+                scratch=tmp_path,
+            )
         )
-    assert [row["total"] for row in curves[0]] == [row["total"] for row in curves[1]]
+    assert [row["iteration"] for row in curves[1]] == [2, 3, 4]
     assert safe_open(tmp_path / STATE, framework="pt").metadata()["state"].count('"scale": {"scale"') == 1
