@@ -15,7 +15,7 @@ from tests.small_profile import RUN, SMALL, merge
 from tests.toy import TOY_CLASSES, toy_pair
 
 HEIGHT, WIDTH = 96, 128  # of the exported graph
-SIZES = ((HEIGHT, WIDTH),)  # of the images, in turn
+SIZES = ((HEIGHT, WIDTH), (WIDTH, HEIGHT), (150, 260), (70, 90))  # of the images, in turn
 IMAGES = {"train": 14, "val": 3, "test": 3}
 QUICK = {
     "teacher": SMALL["teacher"],
@@ -62,12 +62,12 @@ def write_own_images(folder: Path) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(pixels).save(path)
     entries = [f"  - {{name: {c.name}, color: {list(c.color)}, ids: {list(c.raw_ids)}}}" for c in TOY_CLASSES.classes]
-    (folder / "classes.yaml").write_text("\n".join(["classes:", *entries, "void: [255]", ""]))
+    (folder / "classes.yaml").write_text("\n".join(["classes:", *entries, "void: []", "void_colors: [[0, 0, 0]]", ""]))
 
 
 def stored(labels: np.ndarray) -> np.ndarray:
-    """Return what the masks hold: ids."""
-    return labels
+    """Return what the masks hold: the colors of the classes, black where nobody labelled."""
+    return TOY_CLASSES.palette()[labels]
 
 
 def set_quick_numbers(profile: Path) -> None:

@@ -18,7 +18,7 @@ TeacherMaps = Float[Tensor, "n b h w"]
 Cells = Float[Tensor, "cells b"]
 
 
-CELLS_AT_ONCE = 2048
+CELLS_AT_ONCE = 1024
 
 
 class CIRKDMiniBatch(Method):

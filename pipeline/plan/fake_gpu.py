@@ -40,7 +40,8 @@ def fake_fabric(precision: str, capability: tuple[int, int] = (9, 0), determinis
     with ExitStack() as stack:
         for name, answer in answers.items():
             stack.enter_context(patch.object(torch.cuda, name, lambda *_, answer=answer, **__: answer))
-        stack.enter_context(patch.object(torch.backends.cudnn, "benchmark", False))  # what `launch` sets for all
+        # What `launch` sets for the whole process is to hold for a real GPU only.
+        stack.callback(setattr, torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)
         stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
         return launch(1, precision, deterministic)
 

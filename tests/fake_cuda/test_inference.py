@@ -35,6 +35,8 @@ def test_inspection_runs_on_the_gpu() -> None:
         segmenter.to("cuda", memory_format=torch.channels_last)  # type: ignore[reportCallIssue]
         output = segmenter(network_input(torch.zeros(2, 3, 48, 64, dtype=torch.uint8, device="cuda")))
         logits = bilinear(output.logits[:1].float(), 48, 64)[0]
-        maps = (*pixel_maps(logits, torch.zeros(48, 64, dtype=torch.uint8, device="cuda")), relative_entropy(logits))
+        labels = torch.zeros(48, 64, dtype=torch.uint8, device="cuda")
+        source = torch.zeros(48, 64, dtype=torch.int64, device="cuda")
+        maps = (*pixel_maps(logits, labels, source), relative_entropy(logits))
     assert {(values.shape, values.device.type) for values in maps} == {((48, 64), "cuda")}
     assert not watch.waits
