@@ -175,7 +175,7 @@ def test_curation_is_timed_with_and_without_anything_new(tmp_path: Path) -> None
     record = _run("curation", tmp_path, "--images", "60", "--folder", str(tmp_path))
     (case,) = record["cases"]
     assert case["count"] == 60
-    assert case["files_dvc_keeps"] == 5  # class table and lists; no image, no mask
+    assert case["files_dvc_keeps"] == 7  # class table and lists, with where the dataset lies; no image, no mask
     assert 0 < case["nothing_changed_s"] < case["again_s"]
 
 

@@ -137,7 +137,7 @@ def test_every_mistake_is_named_with_its_place(load: Load, changes: dict[str, An
 def test_another_resizing_is_told_to_all_that_measures_and_nothing_that_trains(load: Load) -> None:
     stretch, letterbox = (stage_table(load({"export.resize": mode})) for mode in ("stretch", "letterbox"))
     told = {one.script for one, other in zip(stretch, letterbox, strict=True) if one.settings != other.settings}
-    assert told == {"evaluate", "export", "quantize", "engine", "benchmark", "release", "inspect"}
+    assert told == {"preflight", "evaluate", "export", "quantize", "engine", "benchmark", "release", "inspect"}
 
 
 @pytest.mark.parametrize(
