@@ -9,16 +9,18 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from models import heads
+from models.backbone import build_backbone
 from models.build import build_segmenter
 from models.checkpoint import save_checkpoint
 from models.errors import ModelError
 from pipeline import preflight
 from pipeline.code_digest import ROOT
 from pipeline.data.classes import ClassTable
-from pipeline.data.files import DiskFull, replacing
+from pipeline.data.files import DiskFull, replacing, sha256
 from pipeline.data.samples import read_samples, write_samples
 from pipeline.deploy.export import export_run
 from pipeline.deploy.signing import KEY_VARIABLE, sign
@@ -279,3 +281,23 @@ def test_dvc_says_all_of_it_before_the_teacher(tmp_path: Path) -> None:
         assert place in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "artifacts/teacher").exists()
+
+
+@pytest.mark.smoke
+def test_dvc_says_which_networks_and_weights_cannot_be_used(tmp_path: Path) -> None:
+    """One image size only, weights of another network, a pickle: one line of ours for each, and no other's words."""
+    save_file(build_backbone("seresnet18", 32).network.state_dict(), tmp_path / "another.safetensors")
+    torch.save({"weight": torch.zeros(1)}, tmp_path / "weights.pth")
+    networks: dict[str, dict[str, Any]] = {"swin": {"backbone": "swin_tiny_patch4_window7_224"}}
+    for name in ("another.safetensors", "weights.pth"):
+        weights = {"source": "file", "file": name, "sha256": sha256(tmp_path / name)}
+        networks[name.partition(".")[0]] = {"backbone": "resnet18", "weights": weights}
+    recipes = {name: {"network": {"architecture": "pspnet", **own}, "iterations": 1} for name, own in networks.items()}
+    write_small_profile(tmp_path, [], recipes=recipes, runs={name: {"recipe": name, "seed": 0} for name in recipes})
+    done = repro(tmp_path, "preflight")
+    assert done.returncode != 0
+    said = {line.partition(":")[0].strip(): line for line in done.stderr.splitlines() if "runs." in line}
+    assert said.keys() == {f"runs.{name}" for name in recipes}
+    assert "that it does not have" in said["runs.another"]
+    assert "safetensors" in said["runs.weights"]
+    assert "Traceback" not in done.stderr
