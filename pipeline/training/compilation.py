@@ -4,11 +4,13 @@ import time
 from collections.abc import Callable
 from statistics import median
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils._triton import has_triton
 
 from pipeline.data.crops import BatchShard, TrainingBatch
+from pipeline.data.dataset import stacked
 from pipeline.params.training import TrainingParams
 from pipeline.training.device import wait_for
 from pipeline.training.dot import DOT
@@ -29,9 +31,10 @@ def compile_objective(stepper: Stepper, training: TrainingParams, shard: BatchSh
     objective, device = stepper.objective, stepper.fabric.device
     if reason := _against(training, device.type, stepper.optimizer):
         return f"not compiled: {reason}"
-    size = (shard.images, training.crop_height, training.crop_width)
-    image, labels = (torch.zeros(shape, dtype=torch.uint8) for shape in ((size[0], 3, *size[1:]), size))
-    batch = [TrainingBatch(image, labels, torch.ones(size[0], 4), [])] * shard.parts
+    size = (training.crop_height, training.crop_width)
+    crop = np.zeros((*size, 3), np.uint8), np.zeros(size, np.uint8), np.ones(4, np.float32), ""
+    # Stacked as the loader does: what is compiled holds for these strides only.
+    batch = [TrainingBatch(*stacked([crop] * shard.images))] * shard.parts
     before = [tensor.clone() for tensor in objective.buffers()]
     calls, failed = {}, ""
     # A graph's tensors are overwritten by its next call, which sums over parts and processes do not allow.

@@ -3,11 +3,12 @@
 from dataclasses import replace
 from types import SimpleNamespace
 
+import numpy as np
 import pytest
 import torch
 
 from models.classifier import new_classifier
-from pipeline.data.crops import BatchShard, TrainingBatch
+from pipeline.data.crops import BatchShard, TrainingBatch, _collate
 from pipeline.distillation import METHODS
 from pipeline.params.training import PretrainingParams
 from pipeline.pretraining.pretrain import ImitationObjective
@@ -19,7 +20,7 @@ from pipeline.training.optimizer import make_optimizer
 from pipeline.training.step import LossGuard, Stepper
 from tests.distillation.outputs import build_method, random_labels, random_output
 from tests.fake_cuda.toy_fit import toy_objective
-from tests.toy import toy_segmenter, toy_training
+from tests.toy import toy_pair, toy_segmenter, toy_training
 
 TRAINING = toy_training(compile="always")
 SHARD = BatchShard(batch_size=2)
@@ -38,10 +39,10 @@ def stepper() -> Stepper:
 
 
 def _batch() -> TrainingBatch:
-    random = torch.Generator().manual_seed(1)
-    image, labels = (torch.randint(0, high, size, generator=random, dtype=torch.uint8)
-                     for high, size in ((256, (2, 3, 48, 64)), (3, (2, 48, 64))))  # fmt: skip
-    return TrainingBatch(image, labels, torch.tensor([[16.0, 1.2, 0.8, 9.0]] * 2), ["", ""])
+    """As a loader gives it."""
+    random = np.random.default_rng(1)
+    change = np.array([16.0, 1.2, 0.8, 9.0], np.float32)
+    return _collate([(*toy_pair(int(seed)), change, "") for seed in random.integers(100, size=2)])
 
 
 def _gradients(stepper: Stepper) -> dict[str, torch.Tensor]:
@@ -59,6 +60,7 @@ def test_what_is_compiled_has_the_same_gradients(stepper: Stepper, monkeypatch: 
     assert all(torch.equal(before[name], tensor) for name, tensor in stepper.objective.state_dict().items())
     assert all(parameter.grad is None for parameter in stepper.objective.parameters())
     compiled = _gradients(stepper)
+    assert torch._dynamo.utils.counters["stats"]["unique_graphs"] == 1  # the trial's serves what the loader gives
     stepper.objective.load_state_dict(before)
     stepper.objective._compiled_call_impl = None
     eager = _gradients(stepper)
