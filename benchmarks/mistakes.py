@@ -21,7 +21,6 @@ from pipeline.inspection.scores import find_mistakes, mistake_score
 from pipeline.inspection.teacher import Teacher
 from pipeline.params.tree import load_params
 from pipeline.runtime.artifacts import available_threads
-from pipeline.stage_table import resizing_of
 
 
 class Planted(NamedTuple):
@@ -55,9 +54,8 @@ def measure(split: str, count: int, seed: int) -> dict[str, Any]:
     planted = plant_some(labels, count, params.inspection.min_region_pixels, np.random.default_rng(seed))
     labels |= {sample_id: entry.labels for sample_id, entry in planted.items()}
 
-    teacher = Teacher(
-        Path("artifacts/teacher/checkpoint.safetensors"), table.names, available_threads(), resizing_of(params)
-    )
+    checkpoint = Path("artifacts/teacher/checkpoint.safetensors")
+    teacher = Teacher(checkpoint, table.names, available_threads(), params.export.resizing)
     scores: dict[str, float] = {}
     outputs = teacher.look_at(samples, params.evaluation.batch_size, lambda sample: labels[sample.id])
     for sample, of_image, output in outputs:

@@ -173,8 +173,9 @@ def matrix_peak(products: int) -> dict[str, float]:
 
 
 def random_batch(case: Case) -> TrainingBatch:
-    images = torch.randint(0, 256, (case.batch_size, 3, case.height, case.width), dtype=torch.uint8)
-    labels = torch.randint(0, len(CLASSES), (case.batch_size, case.height, case.width), dtype=torch.uint8)
+    size = (case.batch_size, case.height, case.width)
+    images = torch.randint(0, 256, (*size, 3), dtype=torch.uint8).permute(0, 3, 1, 2)  # as the loader stacks them
+    labels = torch.randint(0, len(CLASSES), size, dtype=torch.uint8)
     strengths = torch.tensor([16.0, 1.2, 0.8, 9.0]).repeat(case.batch_size, 1)  # as much work as any
     return TrainingBatch(images, labels, strengths, [""] * case.batch_size)
 

@@ -28,7 +28,6 @@ from pipeline.params.tree import Params, load_params
 from pipeline.preparation import ADAPTERS
 from pipeline.runtime import TORCH_RUNNERS
 from pipeline.training.finished import drop_known
-from segdistill_runtime.images import Resizing
 from segdistill_runtime.targets import TARGETS
 
 SCRIPTS = (
@@ -198,7 +197,7 @@ def shared_stages(params: Params) -> list[Stage]:
         _evaluate(params, "teacher", TEACHER, teacher.network, method=NO_TEACHER, weights={}, seed=teacher.seed),
         Stage(
             script="inspect",
-            settings={**_sections(params, "inspection", "evaluation", "runs"), "resizing": resizing_of(params)},
+            settings={**_sections(params, "inspection", "evaluation", "runs"), "resizing": params.export.resizing},
             code=(*_network_code(teacher.network), *TORCH),
             reads={"classes": CLASSES, "decisions": "data/curated/decisions.csv", "checkpoint": TEACHER_CHECKPOINT},
             also_reads=(f"data/curated/{SOURCE}", *(f"artifacts/evaluation/{name}" for name in ("teacher", *runs))),
@@ -234,7 +233,7 @@ def shared_stages(params: Params) -> list[Stage]:
 def run_stages(params: Params, name: str, run: RunParams) -> dict[str, Stage]:
     """Return the stages of one run by their scripts; imports its methods."""
     of_run, sections = partial(Stage, run=name), partial(_sections, params)
-    split, resizing = {"split": params.evaluation.split}, {"resizing": resizing_of(params)}
+    split, resizing = {"split": params.evaluation.split}, {"resizing": params.export.resizing}
     network = _network_code(run.network)
     teacher_network = _network_code(params.teacher.network) if run.has_teacher else ()
     training_code = (*network, *teacher_network, *(METHODS[method] for method in run.distill))
@@ -329,16 +328,11 @@ def _evaluate(params: Params, name: str, folder: str, network: NetworkParams, **
     return Stage(
         script="evaluate",
         run=name,
-        settings={"evaluation": params.evaluation, "resizing": resizing_of(params), **trained},
+        settings={"evaluation": params.evaluation, "resizing": params.export.resizing, **trained},
         code=(*_network_code(network), *TORCH),
         reads={**DATA, "checkpoint": f"{folder}/checkpoint.safetensors"},
         writes={"out": f"artifacts/evaluation/{name}", "metrics": f"reports/metrics/evaluate/{name}.json"},
     )
-
-
-def resizing_of(params: Params) -> Resizing:
-    """Return how images become input of the exported graphs."""
-    return Resizing(params.export.height, params.export.width, params.export.resize)
 
 
 def _sections(params: Params, *names: str) -> dict[str, Any]:

@@ -4,9 +4,9 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
 from PIL import Image
 from ruamel.yaml import YAML
 
@@ -50,24 +50,22 @@ def write_project(folder: Path) -> None:
     sh("git init --quiet --initial-branch main && git add --all && git commit --quiet --message 'A fork'", folder)
 
 
-def write_own_images(folder: Path) -> None:
-    """Draw a dataset in the layout of README.md."""
-    numbers = iter(range(sum(IMAGES.values())))
-    for split, count in IMAGES.items():
+def write_own_images(
+    folder: Path, counts: Mapping[str, int] = IMAGES, sizes: Sequence[tuple[int, int]] = SIZES, colors: bool = True
+) -> None:
+    """Draw a dataset in the layout of README.md; masks hold colors, black where nobody labelled, or ids."""
+    numbers = iter(range(sum(counts.values())))
+    for split, count in counts.items():
         for index in range(count):
             number = next(numbers)
-            image, labels = toy_pair(number, *SIZES[number % len(SIZES)])
-            for kind, pixels in (("images", image), ("masks", stored(labels))):
+            image, labels = toy_pair(number, *sizes[number % len(sizes)])
+            for kind, pixels in (("images", image), ("masks", TOY_CLASSES.palette()[labels] if colors else labels)):
                 path = folder / kind / split / f"{index}.png"
                 path.parent.mkdir(parents=True, exist_ok=True)
                 Image.fromarray(pixels).save(path)
     entries = [f"  - {{name: {c.name}, color: {list(c.color)}, ids: {list(c.raw_ids)}}}" for c in TOY_CLASSES.classes]
-    (folder / "classes.yaml").write_text("\n".join(["classes:", *entries, "void: []", "void_colors: [[0, 0, 0]]", ""]))
-
-
-def stored(labels: np.ndarray) -> np.ndarray:
-    """Return what the masks hold: the colors of the classes, black where nobody labelled."""
-    return TOY_CLASSES.palette()[labels]
+    void = ["void: []", "void_colors: [[0, 0, 0]]"] if colors else ["void: [255]"]
+    (folder / "classes.yaml").write_text("\n".join(["classes:", *entries, *void, ""]))
 
 
 def set_quick_numbers(profile: Path) -> None:

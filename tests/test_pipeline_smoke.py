@@ -13,32 +13,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from PIL import Image
 from safetensors.torch import load_file
 
 from pipeline.curation.review import Remark, write_review
 from pipeline.data.images import read_image, read_mask
 from pipeline.data.samples import read_decisions, read_samples
+from tests.fresh_project import write_own_images
 from tests.small_profile import environment, repro, run, write_small_profile
-from tests.toy import TOY_CLASSES, toy_pair
 
 pytestmark = pytest.mark.smoke
 
 
 def write_own_dataset(source: Path, sizes: Sequence[tuple[int, int]] = ((64, 96),)) -> None:
-    """What a user brings: images/, masks/, classes.yaml. Images have these sizes (height, width) in turn."""
-    counts = {"train": 10, "val": 2, "test": 3}
-    for split, count in counts.items():
-        for index in range(count):
-            image, labels = toy_pair(sorted(counts).index(split) * 100 + index, *sizes[index % len(sizes)])
-            for folder, array in (("images", image), ("masks", labels)):
-                (source / folder / split).mkdir(parents=True, exist_ok=True)
-                Image.fromarray(array).save(source / folder / split / f"{index}.png")
+    """What a user brings, a picture that is none among it."""
+    write_own_images(source, {"train": 10, "val": 2, "test": 3}, sizes, colors=False)
     (source / "images/train/4.png").write_bytes(b"no picture")
-    classes = "".join(
-        f"  - {{name: {c.name}, color: {list(c.color)}, ids: {list(c.raw_ids)}}}\n" for c in TOY_CLASSES.classes
-    )
-    (source / "classes.yaml").write_text(f"classes:\n{classes}void: [255]\n")
 
 
 @pytest.fixture(scope="module")

@@ -23,7 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "segdistill_runtime": set(),
     "pipeline/errors.py": set(),
     "pipeline/code_digest.py": set(),
-    "pipeline/params": {"pipeline/errors.py"},
+    "pipeline/params": {"pipeline/errors.py", "segdistill_runtime/images.py"},
     "pipeline/records": {"pipeline/errors.py", "pipeline/params", "pipeline/data/files.py", "segdistill_runtime"},
     "pipeline/data": {"pipeline/errors.py", "pipeline/params", RUNTIME_ERRORS},
     "pipeline/preparation": GROUND,
@@ -43,7 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline/comparison": TRAINING | MEASURING | {"pipeline/stage_table.py", "pipeline/cli.py", "pipeline/reporting"},
     "pipeline/stage_table.py": GROUND
     | {"pipeline/code_digest.py", "pipeline/distillation/method.py", "pipeline/cli.py"}
-    | {"segdistill_runtime/images.py", "pipeline/training/finished.py"},
+    | {"pipeline/training/finished.py"},
     "pipeline/dvc_file.py": GROUND | {"pipeline/code_digest.py", "pipeline/stage_table.py"},
     "pipeline/cli.py": {"pipeline/errors.py", "models/errors.py", "segdistill_runtime"},
     "pipeline/versions": {"pipeline/errors.py", "segdistill_runtime"},
@@ -141,7 +141,7 @@ def test_files_are_short() -> None:
 
 
 LONGEST = {
-    "pipeline/stage_table.py": 375,
+    "pipeline/stage_table.py": 370,
     "pipeline/deploy/release.py": 300,
     "segdistill_runtime/verify.py": 300,
 }

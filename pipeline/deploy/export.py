@@ -24,7 +24,6 @@ from pipeline.params.deployment import ExportParams, ParityParams
 from pipeline.records.artifacts import Activations, Export, Parity
 from pipeline.records.files import write_record
 from pipeline.runtime.artifacts import available_threads, open_artifact
-from segdistill_runtime.images import Resizing
 from segdistill_runtime.runner import InputShape, Runner
 
 DIVERGED_FULL, DIVERGED_HALF = 1e-3, 2e-2  # relative error of a layer's output that is more than rounding
@@ -43,7 +42,7 @@ def export_run(
         ArtifactError: labels or logits differ from PyTorch's by more than the parameters allow; names the layer.
     """
     chosen, table = read_samples(samples, split), ClassTable.load(classes)
-    resizing = Resizing(export.height, export.width, export.resize)
+    resizing = export.resizing
     segmenter, design, _ = load_checkpoint(checkpoint)
 
     def write(graph: LabelsGraph | LogitsGraph, shape: InputShape, file: str) -> Path:

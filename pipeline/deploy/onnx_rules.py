@@ -8,26 +8,13 @@ import onnx
 from pipeline.errors import ArtifactError
 
 IR_VERSION = 9  # the newest that three-year-old runtimes on robots still read
-ALLOWED_OPS = frozenset(
-    {"Add", "ArgMax", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Conv", "Div", "Elu", "Erf", "Exp"}
-    | {"Expand", "Gelu", "GlobalAveragePool", "HardSigmoid", "HardSwish", "InstanceNormalization", "LayerNormalization"}
-    | {"LeakyRelu", "MatMul", "MaxPool", "Mul", "Neg", "PRelu", "Pad", "Pow", "ReduceL2", "ReduceMean", "ReduceSum"}
-    | {
-        "Relu",
-        "Reshape",
-        "Resize",
-        "Sigmoid",
-        "Slice",
-        "Softmax",
-        "Softplus",
-        "Split",
-        "Sqrt",
-        "Squeeze",
-        "Sub",
-        "Tanh",
-    }
-    | {"Transpose", "Unsqueeze"}
-)
+ALLOWED_OPS = frozenset({
+    "Add", "ArgMax", "AveragePool", "BatchNormalization", "Cast", "Clip", "Concat", "Conv", "Div", "Elu", "Erf",
+    "Exp", "Expand", "Gelu", "GlobalAveragePool", "HardSigmoid", "HardSwish", "InstanceNormalization",
+    "LayerNormalization", "LeakyRelu", "MatMul", "MaxPool", "Mul", "Neg", "PRelu", "Pad", "Pow", "ReduceL2",
+    "ReduceMean", "ReduceSum", "Relu", "Reshape", "Resize", "Sigmoid", "Slice", "Softmax", "Softplus", "Split",
+    "Sqrt", "Squeeze", "Sub", "Tanh", "Transpose", "Unsqueeze",
+})  # fmt: skip
 """What segmenters are made of; anything else (shapes that are computed, branches, gathers) went astray."""
 QUANTIZING_OPS = frozenset({"QuantizeLinear", "DequantizeLinear"})
 

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, Field
 from pipeline.params.sections import Count, Fraction, Index, NonNegative, Positive, Precision, Split, key_of, section
 from pipeline.runtime import TORCH_RUNNERS
 from segdistill_runtime import RESIZE_MODES
+from segdistill_runtime.images import Resizing
 from segdistill_runtime.targets import TARGETS
 
 Receiver = Annotated[str, AfterValidator(key_of(TARGETS))]
@@ -48,6 +49,11 @@ class ExportParams:
     other_shapes: list[ShapeParams] = Field(default_factory=list)  # further graphs, for stage benchmark only
     logit_images: Count = 8  # images on which logits are compared
     max_logit_difference: Positive = 0.001
+
+    @property
+    def resizing(self) -> Resizing:
+        """How images become input of the exported graphs."""
+        return Resizing(self.height, self.width, self.resize)
 
 
 @section

@@ -36,7 +36,6 @@ from pipeline.training.finished import note_result
 from pipeline.training.loop import fit
 from pipeline.training.objective import Task, load_class_weights
 from pipeline.training.resume import scratch_folder, training_identity
-from segdistill_runtime.images import Resizing
 from segdistill_runtime.runner import InputShape, Runner
 
 FILES: dict[Target, str] = {"cpu": "model_int8.onnx", "tensorrt": "model_int8_tensorrt.onnx"}
@@ -89,7 +88,7 @@ def quantize_run(inputs: Inputs, out: Path, metrics: Path) -> None:
     """
     name, quantization, parity, export = inputs.name, inputs.quantization, inputs.parity, inputs.export
     table, train = ClassTable.load(inputs.classes), read_samples(inputs.samples, "train")
-    resizing = Resizing(export.height, export.width, export.resize)
+    resizing = export.resizing
     chosen = choose_calibration(train, quantization.calibration_images)
     images = [resizing.apply(read_image(sample.image, sample.image_sha256))[None] for sample in chosen]
     write_calibration(out / "calibration.csv", chosen)
