@@ -136,6 +136,7 @@ class CIRKDMemory(Method):
         return totals[0] / cells, totals[1] / cells
 
     @torch.no_grad()
+    @at_least_float32
     def _remember(self, direction: TeacherMaps, labels: CellLabels, ranks: Float[Tensor, "n cells"]) -> None:
         """Fill the queues image by image, all classes at a time and without a wait for how many cells they have."""
         classes = torch.arange(len(self.pixels), device=labels.device)

@@ -48,7 +48,8 @@ def compile_objective(stepper: Stepper, training: TrainingParams, shard: BatchSh
                 calls[form] = objective._compiled_call_impl  # how nn.Module.compile remembers; there is no public way
             except Exception as error:  # a compiler has no end of ways to fail, and none of them ends the training
                 inner = getattr(error, "inner_exception", error)  # the compiler's own, where PyTorch wraps it
-                failed = failed or f"{type(inner).__name__}: {str(inner).strip().splitlines()[0]}"
+                said = str(inner).strip().partition("\n")[0]  # may be empty
+                failed = failed or f"{type(inner).__name__}: {said}"
     finally:
         objective._compiled_call_impl = None
         stepper.optimizer.zero_grad(set_to_none=True)

@@ -100,6 +100,17 @@ def test_the_class_queue_holds_cells_of_the_class_unless_as_released(as_released
     assert torch.allclose(method.regions[1, 0], torch.tensor([0.0, 1.0]))
 
 
+def test_autocast_does_not_round_what_is_remembered() -> None:
+    methods = []
+    for enabled in (False, True):
+        torch.manual_seed(0)
+        methods.append(method := make(CIRKDMemory, teacher=channels(head=6), **SHORT))
+        labels, student, teacher = random_labels(3, 4), torch.randn(2, 4, 3, 4), torch.randn(2, 6, 3, 4)
+        with torch.autocast("cpu", torch.bfloat16, enabled=enabled):
+            method.terms(student, teacher, labels, *method.select(labels))
+    torch.testing.assert_close(methods[1].regions, methods[0].regions, rtol=0, atol=1e-6)
+
+
 def test_a_batch_without_labels_costs_nothing_and_keeps_the_queues() -> None:
     method = make(CIRKDMemory, teacher=channels(head=6), **SHORT)
     before = method.pixels.clone()
