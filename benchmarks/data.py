@@ -22,7 +22,8 @@ from pipeline.data.files import write_json
 from pipeline.data.samples import read_samples
 from pipeline.errors import DatasetError
 from pipeline.params.tree import Params, load_params
-from pipeline.training.device import launch, wait_for
+from pipeline.training.device import wait_for
+from pipeline.training.fabric import launch
 from pipeline.training.network import new_network
 from pipeline.training.objective import SupervisedObjective, Task
 from pipeline.training.step import Stepper

@@ -15,7 +15,8 @@ import torch
 from benchmarks.record import begun
 from benchmarks.train import Case, in_process, our_step, random_batch
 from pipeline.data.files import write_json
-from pipeline.training.device import launch, wait_for
+from pipeline.training.device import wait_for
+from pipeline.training.fabric import launch
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -35,7 +35,8 @@ from models.export_wrappers import LabelsGraph
 from pipeline.data.files import write_json
 from pipeline.distillation import METHODS
 from pipeline.params.tree import load_params
-from pipeline.training.device import best_device, launch
+from pipeline.training.device import best_device
+from pipeline.training.fabric import launch
 
 ROOT = Path(__file__).parents[1]
 ON_GPU = torch.cuda.is_available()

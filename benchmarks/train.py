@@ -14,7 +14,6 @@ from statistics import median
 from typing import Any
 
 import torch
-from lightning.fabric import Fabric
 from torch.utils.flop_counter import FlopCounterMode
 
 from benchmarks.plain import PlainCWD, PlainDiffKD, PlainGDD, PlainStep
@@ -30,7 +29,8 @@ from pipeline.distillation.objective import DistillationObjective
 from pipeline.measure.machine import peak_memory_bytes
 from pipeline.params.training import TrainingParams
 from pipeline.training.compilation import compile_objective
-from pipeline.training.device import best_device, launch, wait_for
+from pipeline.training.device import best_device, wait_for
+from pipeline.training.fabric import Fabric, launch
 from pipeline.training.objective import SupervisedObjective, Task
 from pipeline.training.optimizer import make_optimizer
 from pipeline.training.step import LossGuard, Stepper

@@ -14,5 +14,5 @@ BACKBONES = {
     "vit_*": "models.vit:vit",
     "deit*": "models.vit:vit",
     "eva*": "models.vit:vit",
-    "*": "models.backbone:timm_cnn",
+    "*": "models.timm_backbone:timm_cnn",
 }

@@ -11,7 +11,6 @@ from models import HEADS
 from models.backbone import build_backbone
 from models.errors import ModelError
 from models.heads import AuxiliaryHead
-from models.pruning import keep_channels
 from models.segmenter import Segmenter
 
 Width = Annotated[int, Field(ge=1, le=8192)]
@@ -53,5 +52,7 @@ def build_segmenter(design: Design, pretrained: bool = False) -> Segmenter:
     auxiliary_head = AuxiliaryHead(backbone.maps[-2].channels, design.auxiliary_channels, classes)
     segmenter = Segmenter(backbone, head, auxiliary_head, classes, design.input_scale)
     if design.channels:
+        from models.pruning import keep_channels  # imports timm
+
         keep_channels(segmenter, {space: torch.arange(width) for space, width in design.channels.items()})
     return segmenter

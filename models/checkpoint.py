@@ -12,7 +12,6 @@ from safetensors.torch import save_file
 from models.backbone import FACTS
 from models.build import Design, build_segmenter
 from models.errors import ModelError
-from models.resnet import plain_blocks
 from models.segmenter import Segmenter
 from segdistill_runtime.errors import lacks_memory
 
@@ -95,6 +94,8 @@ def _require_shapes(design: Design, found: dict[str, tuple[int, ...]]) -> None:
         raise ModelError(f"it describes a network that cannot be built ({error!r})") from error
     expected = {name: tuple(tensor.shape) for name, tensor in whole.state_dict().items()}
     if design.channels:
+        from models.resnet import plain_blocks  # imports timm
+
         plain_blocks(whole.backbone.network)
         expected, found = dict.fromkeys(expected, ()), dict.fromkeys(found, ())
     if wrong := sorted({name for name, _ in expected.items() ^ found.items()}):

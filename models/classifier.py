@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from models.backbone import Backbone, build_backbone, load_backbone_weights, read_weights
+from models.backbone import Backbone, build_backbone, read_weights
 from models.errors import ModelError
 from models.segmenter import IMAGENET_MEAN, IMAGENET_STD
 
@@ -51,6 +51,8 @@ def load_classifier(backbone: str, path: Path) -> Classifier:
         )
     weight, bias = weights["fc.weight"], weights["fc.bias"]
     classifier = new_classifier(backbone, max(1, bias.numel()))
+    from models.timm_backbone import load_backbone_weights
+
     load_backbone_weights(classifier.backbone, path)
     if weight.shape != classifier.fc.weight.shape or bias.shape != classifier.fc.bias.shape:
         raise ModelError(

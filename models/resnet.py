@@ -1,10 +1,12 @@
 """ResNets: mmseg's ResNet-18-V1c as a backbone, and the basic blocks that pruning can narrow."""
 
-from timm.models.resnet import BasicBlock
 from torch import nn
 
-from models.backbone import Backbone, timm_cnn
+from models.backbone import Backbone
 from models.errors import ModelError
+from models.timm_backbone import timm, timm_cnn
+
+BasicBlock = timm.models.resnet.BasicBlock
 
 
 def resnet18_v1c(name: str, output_stride: int, pretrained: bool) -> Backbone:

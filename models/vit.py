@@ -3,13 +3,14 @@
 from typing import Any
 
 from jaxtyping import Float
-from timm.layers.patch_embed import PatchEmbed
-from timm.models.eva import Eva
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor
 
-from models.backbone import Backbone, FeatureMap, timm_network
+from models.backbone import Backbone, FeatureMap
 from models.errors import ModelError
+from models.timm_backbone import timm, timm_network
+
+PatchEmbed = timm.layers.patch_embed.PatchEmbed
+PLAIN = (timm.models.VisionTransformer, timm.models.Eva)
 
 MAPS = 4
 
@@ -30,7 +31,7 @@ def vit(name: str, output_stride: int, pretrained: bool) -> ViT:
     Raises ModelError as `timm_network`, and for another network, such as one with convolutions before it.
     """
     network = timm_network(name, pretrained, num_classes=0, dynamic_img_size=True)
-    if not isinstance(network, VisionTransformer | Eva) or type(network.patch_embed) is not PatchEmbed:
+    if not isinstance(network, PLAIN) or type(network.patch_embed) is not PatchEmbed:
         raise ModelError(f"{name!r} is no plain ViT; take vit_small_patch16_dinov3, vit_small_patch14_dinov2, ...")
     network.prune_intermediate_layers(len(network.blocks), prune_norm=False, prune_head=True)
     if network.pos_embed is not None:

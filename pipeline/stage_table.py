@@ -122,7 +122,7 @@ def load_stage(script: str, run: str) -> Stage:
     """Return a stage of the profile in the working directory; raise ParamsError if it has no such run."""
     params = load_params()
     if script in OF_RUNS and run in params.runs:  # of the other runs it would import the methods too
-        return run_stages(params, run, params.runs[run])[script]
+        return run_stages(params, run, params.runs[run], script)[script]
     stages = {(stage.script, stage.run): stage for stage in shared_stages(params)}
     if (script, run) not in stages:
         hint = nearest(run, params.runs)
@@ -230,17 +230,19 @@ def shared_stages(params: Params) -> list[Stage]:
     ]
 
 
-def run_stages(params: Params, name: str, run: RunParams) -> dict[str, Stage]:
-    """Return the stages of one run by their scripts; imports its methods."""
+def run_stages(params: Params, name: str, run: RunParams, script: str = "") -> dict[str, Stage]:
+    """Return the stages of one run by their scripts; methods are imported only if one of these, or `script`, trains."""
     of_run, sections = partial(Stage, run=name), partial(_sections, params)
     split, resizing = {"split": params.evaluation.split}, {"resizing": params.export.resizing}
     network = _network_code(run.network)
     teacher_network = _network_code(params.teacher.network) if run.has_teacher else ()
     training_code = (*network, *teacher_network, *(METHODS[method] for method in run.distill))
     idle = _idle(run)
-    training = {"run": run, "methods": method_settings(params, run.distill), "training": params.training}
     teacher = TEACHER_CHECKPOINT if run.has_teacher else ""
     fine_tunes = bool(params.quantization.fine_tuning.iterations)
+    trains = script in ("", "student") or (script == "quantize" and fine_tunes)
+    methods = method_settings(params, run.distill) if trains else {}
+    training = {"run": run, "methods": methods, "training": params.training}
 
     made = {kind: f"artifacts/{kind}/{name}" for kind in ("students", "evaluation", *OF_RUNS)}
     measured = {script: f"reports/metrics/{script}/{name}.json" for script in OF_RUNS}

@@ -11,7 +11,8 @@ from segdistill_runtime.errors import NotAvailable
 
 NAMES = ("libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0", "libcudart.so")
 TO_DEVICE, TO_HOST = 1, 2  # cudaMemcpyKind
-DRIVERS = Path("/proc/driver/nvidia/version"), Path("/sys/module/nvgpu")  # of a PC and of a Jetson
+# Of a PC, a Jetson, and Linux in Windows.
+DRIVERS = Path("/proc/driver/nvidia/version"), Path("/sys/module/nvgpu"), Path("/dev/dxg")
 NO_DEVICE = "there is no CUDA device here: no NVIDIA driver is loaded"
 CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76  # cudaDeviceAttr
 

@@ -1,7 +1,7 @@
 """Stage evaluate: judge one checkpoint on whole images of the evaluation split.
 
 reads   the checkpoint of RUN (or of the teacher), data/prepared/classes.json, data/curated/samples.csv
-writes  artifacts/evaluation/RUN (predictions, confusion, per image, pictures), reports/metrics/evaluate/RUN.json
+writes  artifacts/evaluation/RUN (predictions, confusion, per image), reports/metrics/evaluate/RUN.json
 """
 
 from pipeline.measure.evaluate import evaluate_checkpoint

@@ -216,7 +216,7 @@ def test_a_bare_machine_gets_what_a_slot_imports() -> None:
         "torch",
         "torchvision",
         "timm",
-        "lightning",
+        "lightning",  # brings what lightning-fabric needs
         "onnx",
         "onnxruntime-gpu",
         "numpy",

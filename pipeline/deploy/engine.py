@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-import torch
-
 from pipeline.data.classes import ClassTable
 from pipeline.data.files import sha256
 from pipeline.data.samples import read_samples
 from pipeline.errors import ArtifactError
+from pipeline.measure.machine import first_gpu
 from pipeline.measure.parity import complaints, engine_budget, measure_parity
 from pipeline.params.deployment import BudgetParams, EngineParams, ParityParams
 from pipeline.records.artifacts import Artifact, Engine, Engines, Export, Parity, Quantization
@@ -97,8 +96,8 @@ def build_engines(
     Raises:
         ArtifactError: the builder refused the graph.
     """
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
-    here = ["SM{}{}".format(*torch.cuda.get_device_capability())] if gpu else []
+    gpu = first_gpu()
+    name, here = (gpu.name, [gpu.capability]) if gpu else (None, [])
     engines = []
     for target in engine_targets():
         gpus = list(compute_capabilities) if target.ahead_of_time else here
@@ -118,7 +117,7 @@ def build_engines(
         if not reason:
             graph = (folder / source.file).read_bytes()
             try:
-                plan, built = build_engine(target, source.file, graph, source.precision, gpus, gpu, scratch)
+                plan, built = build_engine(target, source.file, graph, source.precision, gpus, name, scratch)
             except BuildFailed as error:
                 raise ArtifactError(str(error)) from error
             file = write_engine(out, plan, built).name

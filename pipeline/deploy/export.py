@@ -18,6 +18,7 @@ from pipeline.deploy.layer_outputs import HALF_LIMIT, first_divergence, largest_
 from pipeline.deploy.onnx_export import export_graph
 from pipeline.deploy.onnx_rules import IR_VERSION
 from pipeline.deploy.parity_gate import judge, judge_on_other_runtimes
+from pipeline.deploy.torch_activations import activations_in_pytorch
 from pipeline.errors import ArtifactError
 from pipeline.measure.parity import measure_parity
 from pipeline.params.deployment import ExportParams, ParityParams
@@ -67,7 +68,8 @@ def export_run(
     activations = largest_activation(full, images)
 
     too_large = _out_of_range(activations, largest_activation(half, images))
-    diverges = partial(first_divergence, LabelsGraph(segmenter), full, images[0], DIVERGED_FULL)
+    source = partial(activations_in_pytorch, LabelsGraph(segmenter))
+    diverges = partial(first_divergence, source, full, images[0], DIVERGED_FULL)
     judged = judge(full, "fp32", compared(open_artifact(full, threads)), parity.onnx_fp32, diverges)
     diverges = partial(first_divergence, full, half, images[0], DIVERGED_HALF)
     artifacts = [

@@ -1,18 +1,14 @@
 """What happens inside a graph: the activations of every layer, how large they are, and where two graphs part."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import onnx
 import onnxruntime
-import torch
 from onnx import TensorProto
-from torch.fx import Interpreter, Node
 
-from models.export_wrappers import LabelsGraph
-from pipeline.deploy.onnx_export import to_onnx
 from pipeline.records.artifacts import Activations
 
 HALF_LIMIT = 65504 / 4  # the largest float16, with room for images that nobody has scanned
@@ -65,16 +61,18 @@ def largest_activation(graph: Path, images: Sequence[np.ndarray]) -> Activations
     return Activations(images=len(images), magnitude=largest, layer=layer, finite=finite, limit_of_fp16=HALF_LIMIT)
 
 
-def first_divergence(source: LabelsGraph | Path, graph: Path, image: np.ndarray, limit: float) -> Divergence:
+def first_divergence(
+    source: Path | Callable[[np.ndarray, int], dict[str, np.ndarray]], graph: Path, image: np.ndarray, limit: float
+) -> Divergence:
     """The first layer of `graph` whose relative error is above `limit`; the one with the largest where none is.
 
     Tensors that only one of the two knows are passed over.
+
+    Args:
+        source: another graph, or what gives the activations of an image in an opset, by the names of `graph`.
     """
     probe, worst = Probe(graph), Divergence("none", 0.0)
-    if isinstance(source, Path):
-        expected = Probe(source).activations(image)
-    else:
-        expected = activations_in_pytorch(source, image, probe.opset)
+    expected = Probe(source).activations(image) if isinstance(source, Path) else source(image, probe.opset)
     found = probe.activations(image)
     for tensor in found:
         values = found.get(f"{tensor}{ROUNDED}", found[tensor])
@@ -92,27 +90,3 @@ def relative_error(values: np.ndarray, reference: np.ndarray) -> float:
     difference = np.sqrt(np.mean((values.astype(np.float64) - reference) ** 2))
     scale = np.sqrt(np.mean(reference.astype(np.float64) ** 2))
     return float(difference / max(scale, np.finfo(np.float32).tiny)) if np.isfinite(difference) else float("inf")
-
-
-def activations_in_pytorch(graph: LabelsGraph, image: np.ndarray, opset: int) -> dict[str, np.ndarray]:
-    """What PyTorch computes in the traced graph that is exported, by the tensor names of the exported file."""
-    program = to_onnx(graph, torch.from_numpy(image), opset, "labels", None).exported_program
-    assert program is not None
-    recorder = _Recorder(program.module())  # type: ignore[reportArgumentType]
-    with torch.inference_mode():
-        recorder.run(torch.from_numpy(image))
-    return recorder.values
-
-
-class _Recorder(Interpreter):
-    """Keeps what every node of a traced graph computes."""
-
-    def __init__(self, module: torch.fx.GraphModule):
-        super().__init__(module)
-        self.values: dict[str, np.ndarray] = {}
-
-    def run_node(self, n: Node) -> object:
-        value = super().run_node(n)
-        if isinstance(value, torch.Tensor) and value.is_floating_point() and n.op == "call_function":
-            self.values[n.name] = value.float().numpy()
-        return value

@@ -20,7 +20,8 @@ from pipeline.distillation.pruned import pruned_network
 from pipeline.distillation.unlabelled import choose_unlabelled
 from pipeline.params.runs import RunParams
 from pipeline.params.training import TrainingParams
-from pipeline.training.device import describe_precision, device_facts, launch
+from pipeline.training.device import device_facts
+from pipeline.training.fabric import describe_precision, launch
 from pipeline.training.finished import note_result
 from pipeline.training.loop import fit, write_curve
 from pipeline.training.network import new_network, pretrained_backbone, trained_network

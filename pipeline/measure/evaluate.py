@@ -14,7 +14,6 @@ from pipeline.data.images import read_labels, read_mask, write_mask
 from pipeline.data.samples import Sample, read_samples
 from pipeline.measure.accuracy import ConfusionMatrix
 from pipeline.measure.cost import deployed_parameters, multiply_accumulates
-from pipeline.measure.pictures import save_confusion, save_iou_bars
 from pipeline.params.deployment import EvaluationParams
 from pipeline.records.evaluation import Evaluation
 from pipeline.records.files import write_record
@@ -36,7 +35,7 @@ def evaluate_checkpoint(
     out: Path,
     metrics: Path,
 ) -> None:
-    """Write predictions, confusion matrix, one row for each image and pictures into `out`, and `metrics` as JSON.
+    """Write predictions, confusion matrix and one row for each image into `out`, and `metrics` as JSON.
 
     Args:
         method: that the network learned by, `none` for a baseline and the teacher.
@@ -55,8 +54,6 @@ def evaluate_checkpoint(
     named = ([name, *counts] for name, counts in zip(table.names, confusion.counts.tolist(), strict=True))
     write_csv(out / "confusion.csv", [["label", *table.names], *named])
     write_csv(out / "per_image.csv", [["id", "miou", "pixel_accuracy"], *per_image])
-    save_confusion(confusion.counts, table.names, out / "confusion.png")
-    save_iou_bars(iou, table, out / "iou_per_class.png")
     evaluation_record = Evaluation(
         name=name,
         architecture=design.architecture,

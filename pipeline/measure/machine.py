@@ -4,9 +4,11 @@ import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import NamedTuple
 
 import pynvml
 
+from segdistill_runtime.cuda import driver_is_missing
 from segdistill_runtime.targets.target import all_targets
 
 TELLING_FLAGS = frozenset(
@@ -19,10 +21,14 @@ CPU_FOLDER = Path("/sys/devices/system/cpu")
 ISA_LIMIT = "ONEDNN_MAX_CPU_ISA"
 
 
+class Gpu(NamedTuple):
+    name: str
+    capability: str  # such as SM90
+
+
 def machine_record() -> dict[str, object]:
     """Processor, memory, GPU, settings and the versions that decide about speed; None where it is not known."""
-    import torch  # here, not above: a process that measures ONNX Runtime must not carry PyTorch's memory
-
+    gpu = first_gpu()
     return {
         "cpu": _cpu_info("model name") or platform.processor() or "unknown",
         "cpu_flags": " ".join(sorted(TELLING_FLAGS.intersection(_cpu_info("flags", "Features").split()))),  # x86, ARM
@@ -31,12 +37,23 @@ def machine_record() -> dict[str, object]:
         "turbo": _turbo(),
         "cores": len(os.sched_getaffinity(0)),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9, 1),
-        "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        "gpu": gpu.name if gpu else None,
         "os": platform.platform(aliased=True, terse=True),
         "python": platform.python_version(),
-        "torch": torch.__version__,
+        "torch": version("torch"),
         **{target.name: next(filter(None, map(_version, target.packages)), None) for target in all_targets()},
     }
+
+
+def first_gpu() -> Gpu | None:
+    """Ask PyTorch for the first CUDA device, which it imports only where there is a driver."""
+    if driver_is_missing():
+        return None
+    import torch
+
+    if not torch.cuda.is_available():
+        return None
+    return Gpu(torch.cuda.get_device_name(), "SM{}{}".format(*torch.cuda.get_device_capability()))
 
 
 def load_average() -> float:

@@ -14,7 +14,6 @@ from typing import Any, ClassVar
 from unittest.mock import patch
 
 import torch
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 from torch._subclasses import fake_tensor
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
@@ -22,7 +21,7 @@ from torch.fx.experimental.symbolic_shapes import ShapeEnv
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from models.resize import kept_weights
-from pipeline.training.device import launch
+from pipeline.training.fabric import Fabric, launch
 
 GIBIBYTE = 2**30
 ROOT = Path(__file__).parents[2]

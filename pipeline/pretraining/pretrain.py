@@ -23,7 +23,8 @@ from pipeline.distillation.kd import class_divergence
 from pipeline.distillation.method import align
 from pipeline.distillation.nfd import normalized_distance
 from pipeline.params.training import PretrainingParams, TrainingParams
-from pipeline.training.device import describe_precision, device_facts, launch
+from pipeline.training.device import device_facts
+from pipeline.training.fabric import describe_precision, launch
 from pipeline.training.finished import note_result
 from pipeline.training.loop import fit, write_curve
 from pipeline.training.network import PRETRAINED, check_weights

@@ -7,6 +7,8 @@ The loss is the run's own, its distillation included.
 
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,13 +17,59 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
-from models.export_wrappers import LARGEST_GREY
+from models.checkpoint import load_checkpoint
+from models.export_wrappers import LARGEST_GREY, LabelsGraph
 from models.folding import fold_batchnorms
 from models.segmenter import Segmenter
+from pipeline.data.classes import ClassTable
+from pipeline.data.crops import crop_dataset
+from pipeline.data.samples import read_samples
+from pipeline.deploy.onnx_export import export_graph
+from pipeline.distillation.student import student_objective
+from pipeline.quantization.inputs import Inputs
+from pipeline.training.device import device_facts
+from pipeline.training.fabric import launch
+from pipeline.training.loop import fit
+from pipeline.training.objective import Task, load_class_weights
+from pipeline.training.resume import scratch_folder, training_identity
+from segdistill_runtime.runner import InputShape
 
 LEVELS = 255  # steps of uint8 activations
 LARGEST = 127  # of symmetric int8 weights
 SMALLEST_RANGE = 1e-12  # of a channel or map that is never anything but 0
+
+
+def fine_tune(inputs: Inputs, table: ClassTable, images: Sequence[np.ndarray], graph: Path) -> Path:
+    """Train the checkpoint on with rounding and the run's own losses, and export it as `graph`.
+
+    Returns the folder of the training's last state. `images` are those of the calibration, uint8 (1, H, W, 3).
+    """
+    run, tuning, export = inputs.run, inputs.quantization.fine_tuning, inputs.export
+    segmenter, design, _ = load_checkpoint(inputs.checkpoint)
+    # In bf16 it would round what int8 is to round. Several processes would repeat the whole stage.
+    training = replace(inputs.training, precision="fp32", compile="never", devices=1)
+    fabric = launch(training.devices, training.precision, training.deterministic)
+    files = {"checkpoint": inputs.checkpoint}
+    if run.has_teacher:
+        files["teacher"] = inputs.teacher
+    identity = training_identity(
+        inputs.code, inputs.classes, inputs.samples, files, run=replace(run, baseline=""), methods=inputs.methods,
+        training=training, quantization=inputs.quantization,
+        **device_facts(training.precision, fabric.device.type),
+    )  # fmt: skip
+    task = Task.of(training, load_class_weights(inputs.statistics, table.names, training))
+    samples = read_samples(inputs.samples, *training.splits)
+    scratch = scratch_folder(inputs.scratch, f"{inputs.name}.int8", identity, fabric.is_global_zero)
+    with rounding(segmenter, images), scratch as folder:
+        fit(
+            student_objective(run, inputs.methods, task, segmenter, design.class_names, inputs.teacher),
+            crop_dataset(samples, table, training, run.seed, inputs.scratch), training, fabric,
+            name=f"{inputs.name} int8", iterations=tuning.iterations, learning_rate=tuning.learning_rate,
+            momentum_shift=run.momentum_shift, scratch=folder,
+        )  # fmt: skip
+    shape = InputShape(1, export.height, export.width)
+    export_graph(LabelsGraph(segmenter), design, shape, export.opset, graph)
+    return folder
 
 
 @contextmanager

@@ -1,68 +1,31 @@
 """int8 for one run: ranges from training images, layers chosen on validation images, judged on the evaluation split."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from models.build import Design
-from models.checkpoint import load_checkpoint
-from models.export_wrappers import LabelsGraph
-from models.segmenter import Segmenter
 from pipeline.data.classes import ClassTable
-from pipeline.data.crops import crop_dataset
 from pipeline.data.files import sha256
 from pipeline.data.images import read_image
 from pipeline.data.samples import read_samples
 from pipeline.deploy.layer_outputs import first_divergence
-from pipeline.deploy.onnx_export import export_graph
 from pipeline.deploy.parity_gate import judge, judge_on_other_runtimes
-from pipeline.distillation.student import student_objective
 from pipeline.measure.parity import measure_parity
-from pipeline.params.deployment import ExportParams, ParityParams, QuantizationParams
-from pipeline.params.runs import RunParams
-from pipeline.params.training import TrainingParams
 from pipeline.quantization.calibration import choose_calibration, spread, write_calibration
-from pipeline.quantization.fine_tuning import rounding
+from pipeline.quantization.inputs import Inputs
 from pipeline.quantization.layer_choice import LayerSensitivity, choose_layers
 from pipeline.quantization.quantizer import Quantizer, Target, open_quantized
 from pipeline.records.artifacts import Calibration, FineTuning, LayerChoice, LayerLoss, Parity, Quantization
 from pipeline.records.files import write_record
-from pipeline.training.device import device_facts, launch
 from pipeline.training.finished import note_result
-from pipeline.training.loop import fit
-from pipeline.training.objective import Task, load_class_weights
-from pipeline.training.resume import scratch_folder, training_identity
-from segdistill_runtime.runner import InputShape, Runner
+from segdistill_runtime.runner import Runner
 
 FILES: dict[Target, str] = {"cpu": "model_int8.onnx", "tensorrt": "model_int8_tensorrt.onnx"}
 DIVERGED = 0.3  # relative error of a layer's output that is more than the rounding to int8 of those before it
-
-
-@dataclass(frozen=True, kw_only=True)
-class Inputs:
-    """What stage quantize reads of one run: parameters, and the files that the stages before left."""
-
-    name: str
-    run: RunParams
-    methods: Mapping[str, Any]
-    training: TrainingParams
-    code: str  # digest of the code at work
-    quantization: QuantizationParams
-    parity: ParityParams
-    export: ExportParams
-    split: str  # that graphs are judged on
-    classes: Path
-    samples: Path
-    statistics: Path
-    teacher: Path
-    checkpoint: Path
-    graph: Path  # model.onnx
-    predictions: Path  # of the checkpoint on the evaluation split
-    scratch: Path
 
 
 class Source(NamedTuple):
@@ -86,9 +49,9 @@ def quantize_run(inputs: Inputs, out: Path, metrics: Path) -> None:
     is not reached, the student is trained on with rounding, if the parameters allow it, and all is done again with
     what became of it. A graph that is over its budget on the evaluation split is recorded as rejected.
     """
-    name, quantization, parity, export = inputs.name, inputs.quantization, inputs.parity, inputs.export
+    name, quantization, parity = inputs.name, inputs.quantization, inputs.parity
     table, train = ClassTable.load(inputs.classes), read_samples(inputs.samples, "train")
-    resizing = export.resizing
+    resizing = inputs.export.resizing
     chosen = choose_calibration(train, quantization.calibration_images)
     images = [resizing.apply(read_image(sample.image, sample.image_sha256))[None] for sample in chosen]
     write_calibration(out / "calibration.csv", chosen)
@@ -100,10 +63,10 @@ def quantize_run(inputs: Inputs, out: Path, metrics: Path) -> None:
     over_budget, _ = source.loss
     fine_tuned, state = over_budget and quantization.fine_tuning.iterations > 0, None
     if fine_tuned:
-        segmenter, design, _ = load_checkpoint(inputs.checkpoint)
-        state = _fine_tune(inputs, segmenter, design, table, images)
-        graph, shape = scratch / "fine_tuned" / "model.onnx", InputShape(1, export.height, export.width)
-        export_graph(LabelsGraph(segmenter), design, shape, export.opset, graph)
+        from pipeline.quantization.fine_tuning import fine_tune  # imports all that trains
+
+        graph = scratch / "fine_tuned" / "model.onnx"
+        state = fine_tune(inputs, table, images, graph)
         tuned = _prepare(inputs, graph, images, sensitivity, graph.parent)
         source = min(source, tuned, key=lambda each: each.loss)
         fine_tuned = source is tuned
@@ -159,32 +122,3 @@ def _prepare(
             flush=True,
         )
     return source
-
-
-def _fine_tune(
-    inputs: Inputs, segmenter: Segmenter, design: Design, table: ClassTable, images: Sequence[np.ndarray]
-) -> Path:
-    """Train on with rounding, in place, with the run's own losses; return the folder of the last state."""
-    run, tuning = inputs.run, inputs.quantization.fine_tuning
-    # In bf16 it would round what int8 is to round. Several processes would repeat the whole stage.
-    training = replace(inputs.training, precision="fp32", compile="never", devices=1)
-    fabric = launch(training.devices, training.precision, training.deterministic)
-    files = {"checkpoint": inputs.checkpoint}
-    if run.has_teacher:
-        files["teacher"] = inputs.teacher
-    identity = training_identity(
-        inputs.code, inputs.classes, inputs.samples, files, run=replace(run, baseline=""), methods=inputs.methods,
-        training=training, quantization=inputs.quantization,
-        **device_facts(training.precision, fabric.device.type),
-    )  # fmt: skip
-    task = Task.of(training, load_class_weights(inputs.statistics, table.names, training))
-    samples = read_samples(inputs.samples, *training.splits)
-    scratch = scratch_folder(inputs.scratch, f"{inputs.name}.int8", identity, fabric.is_global_zero)
-    with rounding(segmenter, images), scratch as folder:
-        fit(
-            student_objective(run, inputs.methods, task, segmenter, design.class_names, inputs.teacher),
-            crop_dataset(samples, table, training, run.seed, inputs.scratch), training, fabric,
-            name=f"{inputs.name} int8", iterations=tuning.iterations, learning_rate=tuning.learning_rate,
-            momentum_shift=run.momentum_shift, scratch=folder,
-        )  # fmt: skip
-    return folder

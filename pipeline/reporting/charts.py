@@ -46,6 +46,22 @@ def class_balance(statistics: Statistics) -> Chart:
 
 
 @in_style()
+def confusion(shares: np.ndarray, names: Sequence[str]) -> Chart:
+    """Draw the share of each label's pixels (k, k), rows are labels, that every class is predicted for."""
+    figure, (axes,) = canvas(1.5 + 0.5 * len(names), 1.1 + 0.4 * len(names))
+    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for row, column in zip(*np.nonzero(shares >= 0.01), strict=True):
+        color = "white" if shares[row, column] > 0.55 else INK
+        axes.text(column, row, f"{100 * shares[row, column]:.0f}", ha="center", va="center", fontsize=8, color=color)
+    axes.set_xticks(range(len(names)), names, rotation=45, ha="right")
+    axes.set_yticks(range(len(names)), names)
+    axes.set(xlabel="prediction", ylabel="label")
+    axes.set_title("share of the label's pixels, %")
+    axes.grid(visible=False)
+    return encode(figure)
+
+
+@in_style()
 def sample_map(samples: Iterable[InspectedSample]) -> Chart:
     """Draw a dot for each sample at its position in feature space, colored by split; the axes have no unit."""
     positions: dict[str, list[tuple[float, float]]] = {}

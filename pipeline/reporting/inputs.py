@@ -14,13 +14,12 @@ from pipeline.records.artifacts import Artifact
 from pipeline.records.benchmark import IMAGE_TO_LABELS
 from pipeline.records.curation import Statistics
 from pipeline.records.evaluation import Evaluation
-from pipeline.records.files import damaged, read_bytes, read_record
+from pipeline.records.files import damaged, read_record
 from pipeline.records.release import Decision, Manifest, Numerics
 from pipeline.records.run import RunRecords, read_evaluation, read_run
 from pipeline.reporting.pictures import Predictions
 from pipeline.reporting.tables import Curve, read_confusion, read_curve, read_image_scores
 
-PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 MOST_CONFUSED = 3
 
 
@@ -46,12 +45,16 @@ class Network:
     curve: Curve
     predictions: Predictions
     confusion: np.ndarray  # (k, k) pixel counts, rows are labels
-    confusion_picture: bytes  # PNG
+
+    @property
+    def confused(self) -> np.ndarray:
+        """Share of each label's pixels that every class is predicted for, 0..1, (k, k)."""
+        totals = self.confusion.sum(axis=1, keepdims=True)
+        return np.divide(self.confusion, totals, out=np.zeros(self.confusion.shape), where=totals > 0)
 
     def most_confused(self) -> list[tuple[str, str, float]]:
         """Return the largest shares (0..1, never 0) of a class's pixels taken for another: label, prediction, share."""
-        names, totals = list(self.evaluation.iou_per_class), self.confusion.sum(axis=1, keepdims=True)
-        shares = np.divide(self.confusion, totals, out=np.zeros(self.confusion.shape), where=totals > 0)
+        names, shares = list(self.evaluation.iou_per_class), self.confused
         np.fill_diagonal(shares, 0)
         largest = np.argsort(-shares, axis=None, kind="stable")[:MOST_CONFUSED]
         places = [divmod(int(place), len(names)) for place in largest]
@@ -205,14 +208,10 @@ def _load_network(name: str, stage: str, trained: Path, names: Sequence[str], fo
     evaluation, folder = read_evaluation(folders.metrics, name), folders.evaluation / name
     if list(evaluation.iou_per_class) != list(names):
         raise damaged(folders.metrics / "evaluate" / f"{name}.json", "evaluate", "made for another class table")
-    picture = read_bytes(folder / "confusion.png", "evaluate")
-    if not picture.startswith(PNG_SIGNATURE):
-        raise damaged(folder / "confusion.png", "evaluate", "not a PNG file")
     scores = read_image_scores(folder / "per_image.csv", "evaluate")
     return Network(
         evaluation=evaluation,
         curve=read_curve(trained / "training.csv", stage),
         predictions=Predictions(folder / "predictions", scores),
         confusion=read_confusion(folder / "confusion.csv", "evaluate", names),
-        confusion_picture=picture,
     )

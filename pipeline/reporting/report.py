@@ -34,7 +34,8 @@ def write_report(
         baseline: [inputs.teacher.evaluation, *(run.evaluation for run in family)]
         for baseline, family in inputs.families.items()
     }
-    curves = {name: network.curve for name, network in {TEACHER: inputs.teacher, **inputs.runs}.items()}
+    networks = {TEACHER: inputs.teacher, **inputs.runs}
+    curves = {name: network.curve for name, network in networks.items()}
     gains = {name: run.gain_points for name, run in inputs.runs.items() if run.gain_points is not None}
     quantizations = {name: run.quantization for name, run in inputs.runs.items()}
     files = deployment.pareto_points(inputs.runs.values())
@@ -53,13 +54,13 @@ def write_report(
     environment = template_environment(Path(__file__).parent / RESOURCES[0], autoescape=True)
     environment.filters["picture"] = lambda chart: _uri("image/svg+xml", chart.svg)
     environment.filters["panel"] = lambda panel: _uri(*encode_panel(panel))
-    environment.filters["png"] = lambda png: _uri("image/png", png)
     page = environment.get_template("page.html.j2").render(
         title=report.title,
         inputs=inputs,
         colors=colors,
         charts=drawn,
         per_class={baseline: charts.per_class({baseline: group}, colors) for baseline, group in compared.items()},
+        confusion={n: charts.confusion(network.confused, inputs.classes.names) for n, network in networks.items()},
         grids=grids,
         strips=sample_strips(inputs.inspected, baselines, inputs.classes, view_samples),
         headline=summary.headline(inputs),

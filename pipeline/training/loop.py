@@ -7,13 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from lightning.fabric import Fabric
 
 from pipeline.data.crops import BatchShard, CropDataset, crop_batches, report_lost_workers
 from pipeline.data.files import replacing
 from pipeline.errors import MachineError, TrainingError
 from pipeline.params.training import TrainingParams
 from pipeline.training.compilation import compile_objective
+from pipeline.training.fabric import Fabric
 from pipeline.training.objective import Objective
 from pipeline.training.optimizer import make_optimizer, polynomial_rate
 from pipeline.training.processes import mean_over_processes, use_sync_batchnorm

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from models.backbone import backbone_facts, load_backbone_weights
+from models.backbone import backbone_facts
 from models.build import Design, build_segmenter
 from models.checkpoint import load_checkpoint
 from models.segmenter import Segmenter
@@ -35,6 +35,8 @@ def new_network(
     torch.manual_seed(seed)
     segmenter = build_segmenter(design, pretrained=weights.source == "timm")
     if path is not None:
+        from models.timm_backbone import load_backbone_weights
+
         load_backbone_weights(segmenter.backbone, path)
     return segmenter, design, beginning
 

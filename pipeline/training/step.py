@@ -5,11 +5,11 @@ from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
-from lightning.fabric import Fabric
 from torch import Tensor, nn
 
 from pipeline.data.crops import TrainingBatch
 from pipeline.training.dot import DOT
+from pipeline.training.fabric import Fabric
 from pipeline.training.objective import Loss, Objective
 
 MEMORY = 0.98  # of the running mean: about fifty iterations
@@ -107,7 +107,8 @@ class Stepper:
     def gradients(self, parts: Sequence[TrainingBatch]) -> tuple[list[Loss], list[Tensor]]:
         """Leave the mean gradient of the parts in the parameters; return their losses, and NaN for each bad one."""
         self.optimizer.zero_grad(set_to_none=True)
-        torch.compiler.cudagraph_mark_step_begin()  # nobody reads what an earlier step returned
+        if self.fabric.device.type == "cuda":  # elsewhere it would only import the compiler: a second
+            torch.compiler.cudagraph_mark_step_begin()  # nobody reads what an earlier step returned
         losses, weights = [], []
         for number, part in enumerate(parts, start=1):
             with self.fabric.no_backward_sync(self.model, enabled=self.reduces_itself or number < len(parts)):

@@ -10,7 +10,7 @@ from pipeline.data.crops import TrainingBatch
 from pipeline.distillation import METHODS
 from pipeline.plan.fake_gpu import fake_gpu, keep_saved_tensors, run_backward
 from pipeline.plan.step_cost import CARDS, step_cost
-from pipeline.training.device import launch
+from pipeline.training.fabric import launch
 from pipeline.training.objective import SupervisedObjective
 from pipeline.training.step import LossGuard, Stepper
 from tests.fake_cuda.toy_fit import toy_objective

@@ -7,8 +7,9 @@ import timm
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.backbone import build_backbone, load_backbone_weights, save_backbone
+from models.backbone import build_backbone, save_backbone
 from models.errors import ModelError
+from models.timm_backbone import load_backbone_weights
 
 
 @pytest.mark.parametrize(

@@ -8,12 +8,13 @@ import timm
 import torch
 from safetensors.torch import save_file
 
-from models.backbone import build_backbone, load_backbone_weights
+from models.backbone import build_backbone
 from models.build import build_segmenter
 from models.errors import ModelError
 from models.export_wrappers import LogitsGraph
 from models.folding import fold_batchnorms
 from models.resize import bilinear
+from models.timm_backbone import load_backbone_weights
 from pipeline.deploy.export import largest_logit_difference
 from pipeline.deploy.onnx_export import export_graph
 from segdistill_runtime.runner import InputShape

@@ -21,7 +21,7 @@ from pipeline.quantization.layer_choice import LayerSensitivity, choose_layers
 from pipeline.quantization.quantize import Inputs, quantize_run
 from pipeline.quantization.quantizer import Quantizer, open_quantized
 from pipeline.records.artifacts import LayerLoss
-from pipeline.training.device import launch
+from pipeline.training.fabric import launch
 from pipeline.training.finished import dvc_name
 from tests.toy import TOY_CLASSES, toy_pair, toy_training
 from tests.toy_run import EXPORT, HALF_BUDGET, NO_BUDGET, PARITY, RESIZING, write_toy_run
@@ -191,7 +191,7 @@ def test_over_budget_it_is_trained_on_and_then_rejected_with_the_layer(
 ) -> None:
     launched = []
     monkeypatch.setattr(
-        "pipeline.quantization.quantize.launch", lambda *asked: launched.append(asked) or launch(1, *asked[1:])
+        "pipeline.quantization.fine_tuning.launch", lambda *asked: launched.append(asked) or launch(1, *asked[1:])
     )
     tuned = replace(QUANTIZATION, max_float_layers=0, fine_tuning=FineTuningParams(iterations=2, learning_rate=1e-4))
     metrics = quantize_toy(folder, tmp_path, tuned, IMPOSSIBLE)

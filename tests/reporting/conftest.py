@@ -200,7 +200,6 @@ def _write_judged(
         wrong = rng.random(mask.shape) > MIOU[name] + 0.3
         prediction = np.where(wrong | (mask == 255), rng.integers(0, 11, mask.shape), mask).astype(np.uint8)
         Image.fromarray(prediction).save(folder / "predictions" / f"{sample_id}.png")
-    Image.fromarray(np.full((300, 320, 3), 235, np.uint8)).save(folder / "confusion.png")
     trained = folders.students / name if run else folders.teacher
     header = ("iteration", "learning_rate", "total", "task", "auxiliary", "distill", "agreement", "iterations_per_s")
     rows = [_curve_row(i, run is not None and run.method != "none", rng) for i in range(10, 251 if run else 601, 10)]

@@ -153,7 +153,6 @@ def test_a_profile_without_distillation_or_latency_has_a_page(profile: FakeProfi
         ("artifacts/students/pspnet_r18/training.csv", "student"),
         ("artifacts/evaluation/teacher/per_image.csv", "evaluate"),
         ("artifacts/evaluation/pspnet_r18/confusion.csv", "evaluate"),
-        ("artifacts/evaluation/pspnet_r18/confusion.png", "evaluate"),
         ("reports/metrics/evaluate/teacher.json", "evaluate"),
         ("reports/metrics/export/pspnet_r18_gdd.json", "export"),
         ("reports/metrics/quantize/pspnet_r18.json", "quantize"),

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from lightning.fabric import Fabric
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
@@ -18,7 +17,7 @@ from pipeline.data.crops import crop_dataset
 from pipeline.data.dataset import network_input
 from pipeline.data.samples import read_samples
 from pipeline.distillation.objective import DistillationObjective
-from pipeline.training.device import launch
+from pipeline.training.fabric import Fabric, launch
 from pipeline.training.loop import Curve, fit
 from pipeline.training.objective import SupervisedObjective, Task
 from tests.distillation.outputs import build_method

@@ -14,7 +14,7 @@ from pipeline.params.training import PretrainingParams
 from pipeline.pretraining.pretrain import ImitationObjective
 from pipeline.training import compilation
 from pipeline.training.compilation import compile_objective
-from pipeline.training.device import launch
+from pipeline.training.fabric import launch
 from pipeline.training.objective import Objective
 from pipeline.training.optimizer import make_optimizer
 from pipeline.training.step import LossGuard, Stepper

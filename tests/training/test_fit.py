@@ -9,8 +9,7 @@ from typing import Self
 
 import pytest
 import torch
-from lightning.fabric import Fabric
-from lightning.fabric.plugins import MixedPrecision
+from lightning_fabric.plugins import MixedPrecision
 from safetensors import safe_open
 from safetensors.torch import load_file
 from torch import nn
@@ -25,7 +24,8 @@ from pipeline.distillation.objective import DistillationObjective
 from pipeline.errors import MachineError, TrainingError
 from pipeline.params.training import TrainingParams, WeightsParams
 from pipeline.params.tree import load_params
-from pipeline.training.device import device_facts, launch
+from pipeline.training.device import device_facts
+from pipeline.training.fabric import Fabric, launch
 from pipeline.training.finished import drop_known, dvc_name, note_result
 from pipeline.training.loop import STATE, Curve, fit, write_curve
 from pipeline.training.objective import SupervisedObjective

@@ -11,7 +11,7 @@ from pipeline.data.crops import crop_dataset
 from pipeline.data.samples import read_samples
 from pipeline.errors import TrainingError
 from pipeline.params.training import TrainingParams
-from pipeline.training.device import launch
+from pipeline.training.fabric import launch
 from pipeline.training.loop import fit
 from pipeline.training.objective import Loss, SupervisedObjective
 from pipeline.training.step import WARM_UP, LossGuard

@@ -10,7 +10,7 @@ from torch import Tensor
 from pipeline.data.crops import crop_dataset
 from pipeline.data.samples import read_samples
 from pipeline.errors import TrainingError
-from pipeline.training.device import launch
+from pipeline.training.fabric import launch
 from pipeline.training.loop import fit
 from pipeline.training.objective import Loss, SupervisedObjective
 from tests.toy import TOY_CLASSES, TOY_TASK, toy_segmenter, toy_training, write_toy_samples

@@ -12,7 +12,8 @@ from pipeline.data.crops import crop_dataset
 from pipeline.data.samples import read_samples
 from pipeline.distillation import METHODS
 from pipeline.distillation.objective import DistillationObjective
-from pipeline.training.device import best_device, launch
+from pipeline.training.device import best_device
+from pipeline.training.fabric import launch
 from pipeline.training.loop import fit
 from pipeline.training.objective import SupervisedObjective
 from tests.distillation.outputs import build_method, random_labels
