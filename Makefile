@@ -37,8 +37,7 @@ lock: setup  ## resolve pyproject.toml anew into requirements.lock, with the lis
 	python -m pipeline licenses
 
 demo: setup  ## the whole pipeline on the embedded dataset; the report is reports/index.html
-	@python -m pipeline recover
-	dvc --wait-for-lock repro
+	@python -m pipeline repro
 	@echo "open $(CURDIR)/reports/index.html"
 
 test: lint unit smoke  ## everything that CI checks: lint, types, unit tests, the pipeline on a toy
@@ -62,8 +61,7 @@ test-faults: setup  ## kills at 20 moments, full disks, hostile files for ten mi
 camvid: PROFILE ?= camvid-cpu
 camvid: setup  ## real CamVid: make camvid CAMVID=<folder> [WEIGHTS=<resnet50.safetensors>] [PROFILE=camvid-cpu]
 	@python -m pipeline link-data --profile $(PROFILE) "$(CAMVID)" $(if $(WEIGHTS),--weights "$(WEIGHTS)")
-	@python -m pipeline recover --profile $(PROFILE)
-	cd profiles/$(PROFILE) && dvc --wait-for-lock repro
+	@python -m pipeline repro --profile $(PROFILE)
 	@echo "open $(CURDIR)/profiles/$(PROFILE)/reports/index.html"
 
 inspect: setup  ## look at samples and predictions in FiftyOne: make inspect [PROFILE=camvid-cpu] [ARGS="--port 5152"]

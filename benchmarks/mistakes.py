@@ -20,7 +20,7 @@ from pipeline.data.samples import read_samples
 from pipeline.inspection.scores import find_mistakes, mistake_score
 from pipeline.inspection.teacher import Teacher
 from pipeline.params.tree import load_params
-from pipeline.runtime.artifacts import available_threads
+from pipeline.threads import available_threads
 
 
 class Planted(NamedTuple):

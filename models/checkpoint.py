@@ -1,7 +1,7 @@
 """Checkpoints: one safetensors file that says itself how to rebuild the network. No pickle, no teacher inside."""
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 
 import torch
@@ -47,8 +47,8 @@ def load_checkpoint(path: Path) -> tuple[Segmenter, Design, dict[str, str]]:
             saved = json.loads(header[form])
             design = TypeAdapter(Design).validate_json(json.dumps(saved["design"]))
             facts = FACTS.validate_python(saved["facts"])
-            _require_shapes(design, {name: tuple(file.get_slice(name).get_shape()) for name in names})
-            weights = {name: file.get_tensor(name) for name in names}
+            segmenter = _empty(design, {name: tuple(file.get_slice(name).get_shape()) for name in names})
+            weights = {name: file.get_tensor(name).clone() for name in names}  # else they were pages of the file
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     except (SafetensorError, OSError) as error:
@@ -58,9 +58,11 @@ def load_checkpoint(path: Path) -> tuple[Segmenter, Design, dict[str, str]]:
             f"{path} has a header that describes no network of ours ({error!r}); delete it and run dvc repro"
         ) from error
     try:
-        with torch.random.fork_rng(devices=[]):  # the random initialization that is overwritten must not move the seed
-            segmenter = build_segmenter(design)
-        segmenter.load_state_dict(weights)
+        segmenter.load_state_dict(weights, assign=True)
+        if any(tensor.is_meta for tensor in segmenter.buffers()):  # computed, and in no file: rotary embeddings
+            with torch.random.fork_rng(devices=[]):  # the initialization that is overwritten must not move the seed
+                segmenter = build_segmenter(design)
+            segmenter.load_state_dict(weights)
     except UNBUILDABLE as error:
         if lacks_memory(error):
             raise
@@ -82,23 +84,16 @@ def load_for_inference(path: Path, threads: int) -> tuple[Segmenter, Design, tor
     return segmenter.to(device, memory_format=torch.channels_last), design, device  # type: ignore[reportCallIssue]
 
 
-def _require_shapes(design: Design, found: dict[str, tuple[int, ...]]) -> None:
-    """Refuse a file whose tensors are not those of the network that it describes, before any memory is taken for it.
-
-    Of a pruned network, which is cut out of a whole one, only the names are compared, and it must be a small ResNet.
-    """
+def _empty(design: Design, found: dict[str, tuple[int, ...]]) -> Segmenter:
+    """Build a network without memory for its tensors, if the file's have their names and shapes; else ModelError."""
     try:
         with torch.device("meta"):
-            whole = build_segmenter(replace(design, channels={}))
+            segmenter = build_segmenter(design)
     except UNBUILDABLE as error:
         raise ModelError(f"it describes a network that cannot be built ({error!r})") from error
-    expected = {name: tuple(tensor.shape) for name, tensor in whole.state_dict().items()}
-    if design.channels:
-        from models.resnet import plain_blocks  # imports timm
-
-        plain_blocks(whole.backbone.network)
-        expected, found = dict.fromkeys(expected, ()), dict.fromkeys(found, ())
+    expected = {name: tuple(tensor.shape) for name, tensor in segmenter.state_dict().items()}
     if wrong := sorted({name for name, _ in expected.items() ^ found.items()}):
         raise ModelError(
             f"its tensors are not those of the network that it describes: {len(wrong)} differ, {', '.join(wrong[:3])}"
         )
+    return segmenter

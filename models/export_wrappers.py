@@ -16,12 +16,12 @@ class LogitsGraph(nn.Module):
     """Image to class scores at image size, from a copy of the segmenter without its auxiliary head.
 
     Of the normalization only the mean is subtracted here: the rest is in the weights of the first convolution, where
-    it costs nothing. Weights and maps are of `dtype`; the mean is subtracted in float32, scores are float32 as well.
+    it costs nothing.
     """
 
     mean: Tensor
 
-    def __init__(self, segmenter: Segmenter, dtype: torch.dtype = torch.float32):
+    def __init__(self, segmenter: Segmenter):
         super().__init__()
         self.segmenter = copy.deepcopy(segmenter).eval()
         self.segmenter.auxiliary_head = None
@@ -29,14 +29,13 @@ class LogitsGraph(nn.Module):
         first = next(part for part in self.segmenter.backbone.modules() if isinstance(part, nn.Conv2d))
         with torch.no_grad():
             first.weight.mul_(1 / (self.segmenter.std * LARGEST_GREY))
-        self.segmenter.to(dtype)
         self.eval()
 
     def forward(self, image: UInt8[Tensor, "n H W 3"]) -> Float[Tensor, "n k H W"]:
         # Cast before the permute: TensorRT refuses to transpose uint8. A whole row at once: ONNX Runtime is slow at
         # subtracting three numbers over and over (docs/log.md).
         row = self.mean.expand(image.shape[2], -1)
-        logits = self.segmenter.from_normalized((image.float() - row).permute(0, 3, 1, 2)).logits.float()
+        logits = self.segmenter.from_normalized((image.float() - row).permute(0, 3, 1, 2)).logits
         # ONNX Runtime multiplies matrices faster than it resizes (docs/log.md), and no runtime can resize otherwise.
         return bilinear_products(logits, image.shape[1], image.shape[2])
 

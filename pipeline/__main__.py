@@ -31,6 +31,7 @@ COMMANDS = {
     "publish": "pipeline.versions.publish",
     "fetch": "pipeline.versions.fetch",
     "check-store": "pipeline.versions.check_store",
+    "repro": "pipeline.repro",
     "recover": "pipeline.versions.recover",
     "signing-key": "pipeline.deploy.signing",
     "link-data": "pipeline.link_data",
@@ -50,8 +51,8 @@ COMMANDS = {
 """Each names a module with `run(arguments)`, and `add_arguments(parser)` if it takes any; its docstring is the help."""
 
 IN_PROFILE = {
-    "stages", "plan", "compare", "inspect", "compare-releases", "publish", "recover", "link-data", "bench data",
-    "bench mistakes", "bench shifts", "bench slot",
+    "stages", "plan", "repro", "compare", "inspect", "compare-releases", "publish", "recover", "link-data",
+    "bench data", "bench mistakes", "bench shifts", "bench slot",
 }  # fmt: skip
 """These read or write the files of a profile, so they take --profile."""
 PROFILE = argparse.ArgumentParser(add_help=False, allow_abbrev=False)

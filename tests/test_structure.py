@@ -15,7 +15,7 @@ from segdistill_runtime.targets import TARGETS
 SOURCES = sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
 
 RUNTIME_ERRORS = "segdistill_runtime/errors.py"  # which tells what every package says where memory runs out
-GROUND = {"pipeline/errors.py", "pipeline/params", "pipeline/records", "pipeline/data"}
+GROUND = {"pipeline/errors.py", "pipeline/params", "pipeline/records", "pipeline/data", "pipeline/threads.py"}
 TRAINING = GROUND | {"models", "pipeline/training", "pipeline/distillation"}
 MEASURING = GROUND | {"models", "segdistill_runtime", "pipeline/runtime", "pipeline/measure"}
 MAY_IMPORT: dict[str, set[str]] = {
@@ -23,6 +23,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "segdistill_runtime": set(),
     "pipeline/errors.py": set(),
     "pipeline/code_digest.py": set(),
+    "pipeline/threads.py": set(),
     "pipeline/params": {"pipeline/errors.py", "segdistill_runtime/images.py"},
     "pipeline/records": {"pipeline/errors.py", "pipeline/params", "pipeline/data/files.py", "segdistill_runtime"},
     "pipeline/data": {"pipeline/errors.py", "pipeline/params", RUNTIME_ERRORS},
@@ -45,6 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"pipeline/code_digest.py", "pipeline/distillation/method.py", "pipeline/cli.py"}
     | {"pipeline/training/finished.py"},
     "pipeline/dvc_file.py": GROUND | {"pipeline/code_digest.py", "pipeline/stage_table.py"},
+    "pipeline/repro.py": GROUND | {"pipeline/stage_table.py", "pipeline/versions"},
     "pipeline/cli.py": {"pipeline/errors.py", "models/errors.py", "segdistill_runtime"},
     "pipeline/versions": {"pipeline/errors.py", "segdistill_runtime"},
     "pipeline/compare_releases.py": {"pipeline/errors.py"},
@@ -60,7 +62,8 @@ comparisons need both. The runtime package knows nothing of the project; the pro
 
 DOORS: dict[str, set[str]] = {
     "timm": {"models/timm_backbone.py"},
-    "onnxruntime": {"segdistill_runtime", "pipeline/deploy/layer_outputs.py", "pipeline/quantization/quantizer.py"},
+    "onnxruntime": {"segdistill_runtime", "pipeline/quantization/quantizer.py"}
+    | {"pipeline/deploy/layer_outputs.py", "pipeline/deploy/onnx_export.py"},
     "onnx": {"pipeline/deploy", "pipeline/quantization/quantizer.py", "pipeline/doctor.py"},
     "onnxscript": {"pipeline/deploy/onnx_export.py"},
     "onnx_ir": {"pipeline/deploy/onnx_export.py"},

@@ -13,7 +13,8 @@ from pipeline.measure.parity import engine_budget
 from pipeline.params.deployment import ParityParams
 from pipeline.records.artifacts import Artifact
 from pipeline.records.release import Decision
-from pipeline.runtime.artifacts import available_threads, open_artifact
+from pipeline.runtime.artifacts import open_artifact
+from pipeline.threads import available_threads
 from segdistill_runtime.contract import Contract, GoldenFiles, LeftOut, RuntimeFile
 from segdistill_runtime.images import Resizing, resize
 

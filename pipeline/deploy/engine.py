@@ -17,7 +17,8 @@ from pipeline.measure.parity import complaints, engine_budget, measure_parity
 from pipeline.params.deployment import BudgetParams, EngineParams, ParityParams
 from pipeline.records.artifacts import Artifact, Engine, Engines, Export, Parity, Quantization
 from pipeline.records.files import read_record, write_record
-from pipeline.runtime.artifacts import available_threads, open_artifact
+from pipeline.runtime.artifacts import open_artifact
+from pipeline.threads import available_threads
 from segdistill_runtime.engine_build import build_engine
 from segdistill_runtime.engine_file import write_engine
 from segdistill_runtime.engine_target import engine_targets

@@ -15,7 +15,7 @@ from pipeline.data.classes import ClassTable
 from pipeline.data.images import read_image
 from pipeline.data.samples import read_samples
 from pipeline.deploy.layer_outputs import HALF_LIMIT, first_divergence, largest_activation
-from pipeline.deploy.onnx_export import export_graph
+from pipeline.deploy.onnx_export import export_graph, write_half, write_logits
 from pipeline.deploy.onnx_rules import IR_VERSION
 from pipeline.deploy.parity_gate import judge, judge_on_other_runtimes
 from pipeline.deploy.torch_activations import activations_in_pytorch
@@ -24,7 +24,8 @@ from pipeline.measure.parity import measure_parity
 from pipeline.params.deployment import ExportParams, ParityParams
 from pipeline.records.artifacts import Activations, Export, Parity
 from pipeline.records.files import write_record
-from pipeline.runtime.artifacts import available_threads, open_artifact
+from pipeline.runtime.artifacts import open_artifact
+from pipeline.threads import available_threads
 from segdistill_runtime.runner import InputShape, Runner
 
 DIVERGED_FULL, DIVERGED_HALF = 1e-3, 2e-2  # relative error of a layer's output that is more than rounding
@@ -46,22 +47,22 @@ def export_run(
     resizing = export.resizing
     segmenter, design, _ = load_checkpoint(checkpoint)
 
-    def write(graph: LabelsGraph | LogitsGraph, shape: InputShape, file: str) -> Path:
-        export_graph(graph, design, shape, export.opset, out / file)
-        return out / file
+    def write(shape: InputShape, file: str) -> None:
+        export_graph(LabelsGraph(segmenter), design, shape, export.opset, out / file)
 
     def compared(runner: Runner) -> Parity:
         with runner:
             title = f"{name} {runner.name}"
             return measure_parity(runner, resizing, chosen, predictions, table, parity.boundary_pixels, title)
 
-    shape, threads = InputShape(1, export.height, export.width), available_threads()
-    scores = write(LogitsGraph(segmenter), shape, "logits.onnx")
-    half = write(LabelsGraph(segmenter, torch.float16), shape, "model_fp16.onnx")
-    full = write(LabelsGraph(segmenter), shape, "model.onnx")
+    threads = available_threads()
+    full, half, scores = (out / file for file in ("model.onnx", "model_fp16.onnx", "logits.onnx"))
+    write(InputShape(1, export.height, export.width), full.name)
+    write_half(full, half)
+    write_logits(full, scores)
     for other in export.other_shapes:
         shape = InputShape(other.batch, other.height, other.width)
-        write(LabelsGraph(segmenter), shape, f"model_{shape}.onnx")
+        write(shape, f"model_{shape}.onnx")
     first = chosen[: export.logit_images]
     images = [resizing.apply(read_image(sample.image, sample.image_sha256))[None] for sample in first]
     logits = largest_logit_difference(segmenter, scores, images)

@@ -12,7 +12,7 @@ from onnx import TensorProto
 from pipeline.records.artifacts import Activations
 
 HALF_LIMIT = 65504 / 4  # the largest float16, with room for images that nobody has scanned
-OUTSIDE = "graph/"  # what is computed before and after the network, in float32 in any case
+OUTSIDE = "graph/"  # what is computed before and after the network
 ROUNDED = "_DequantizeLinear_Output"  # of a tensor that is rounded to int8, which does the work of a Relu before it too
 FLOATING = (TensorProto.FLOAT, TensorProto.FLOAT16)
 

@@ -13,10 +13,11 @@ import onnx_ir
 import onnxscript.optimizer
 import torch
 from onnx import ModelProto
+from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from models.build import Design
 from models.errors import ModelError
-from models.export_wrappers import LabelsGraph, LogitsGraph
+from models.export_wrappers import LabelsGraph
 from pipeline.data.files import replacing
 from pipeline.deploy.onnx_rules import ALLOWED_OPS, IR_VERSION, check_graph
 from segdistill_runtime.runner import InputShape
@@ -25,14 +26,13 @@ FOLDED_UP_TO = 2**26  # numbers
 SCOPES = "pkg.torch.onnx.name_scopes"
 
 
-def export_graph(graph: LabelsGraph | LogitsGraph, design: Design, shape: InputShape, opset: int, path: Path) -> None:
+def export_graph(graph: LabelsGraph, design: Design, shape: InputShape, opset: int, path: Path) -> None:
     """Write one self-contained ONNX file for images of one shape.
 
-    The output is called `labels` or `logits`; nodes have the names of their layers. The result passes `check_graph`.
+    Nodes have the names of their layers. The result passes `check_graph`.
     """
-    output = "labels" if isinstance(graph, LabelsGraph) else "logits"
     with replacing(path) as temporary:
-        to_onnx(graph, torch.zeros(*shape, 3, dtype=torch.uint8), opset, output, temporary)
+        to_onnx(graph, torch.zeros(*shape, 3, dtype=torch.uint8), opset, temporary)
         model = _folded(onnx.load(temporary))
         _name_by_layers(model)
         _clean(model)
@@ -42,9 +42,28 @@ def export_graph(graph: LabelsGraph | LogitsGraph, design: Design, shape: InputS
         check_graph(temporary, opset, ALLOWED_OPS)
 
 
-def to_onnx(
-    graph: torch.nn.Module, image: torch.Tensor, opset: int, output: str, path: Path | None
-) -> torch.onnx.ONNXProgram:
+def write_logits(labels: Path, path: Path) -> None:
+    """Write the graph of `labels` up to its class scores, float32 (n, k, H, W), which it calls `logits`."""
+    model = onnx.load(labels)
+    scores = next(node.input[0] for node in model.graph.node if node.op_type == "ArgMax")
+    cut = onnx.utils.Extractor(model).extract_model(["image"], [scores])
+    for node in cut.graph.node:
+        node.output[:] = ["logits" if name == scores else name for name in node.output]
+    cut.graph.output[0].name = "logits"
+    with replacing(path) as temporary:
+        onnx.save(cut, temporary)
+        check_graph(temporary, cut.opset_import[0].version, ALLOWED_OPS)
+
+
+def write_half(labels: Path, path: Path) -> None:
+    """Write the graph of `labels` with weights and maps in float16; images and labels stay as they are."""
+    model = convert_float_to_float16(onnx.load(labels), keep_io_types=True)
+    with replacing(path) as temporary:
+        onnx.save(model, temporary)
+        check_graph(temporary, model.opset_import[0].version, ALLOWED_OPS)
+
+
+def to_onnx(graph: LabelsGraph, image: torch.Tensor, opset: int, path: Path | None) -> torch.onnx.ONNXProgram:
     """PyTorch's exporter, without its notes to its own developers; tensors keep the names of the traced graph's."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -52,7 +71,7 @@ def to_onnx(
         try:
             program = torch.onnx.export(
                 graph, (image,), path, dynamo=True, opset_version=opset, external_data=False, verbose=False,
-                input_names=["image"], output_names=[output],
+                input_names=["image"], output_names=["labels"],
             )  # fmt: skip
         except torch.onnx.OnnxExporterError as error:
             raise ModelError(

@@ -9,7 +9,8 @@ from pipeline.measure.parity import complaints
 from pipeline.params.deployment import BudgetParams
 from pipeline.params.sections import Precision
 from pipeline.records.artifacts import Artifact, Parity
-from pipeline.runtime.artifacts import available_threads, open_artifact
+from pipeline.runtime.artifacts import open_artifact
+from pipeline.threads import available_threads
 from segdistill_runtime.errors import NotAvailable
 from segdistill_runtime.runner import Runner
 from segdistill_runtime.targets.target import runtimes_judged_by_onnxruntime, runtimes_judged_by_themselves

@@ -10,7 +10,7 @@ from pipeline.deploy.onnx_export import to_onnx
 
 def activations_in_pytorch(graph: LabelsGraph, image: np.ndarray, opset: int) -> dict[str, np.ndarray]:
     """What PyTorch computes in the traced graph that is exported, by the tensor names of the exported file."""
-    program = to_onnx(graph, torch.from_numpy(image), opset, "labels", None).exported_program
+    program = to_onnx(graph, torch.from_numpy(image), opset, None).exported_program
     assert program is not None
     recorder = _Recorder(program.module())  # type: ignore[reportArgumentType]
     with torch.inference_mode():

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,10 @@ from pipeline.training.finished import note_result
 from pipeline.training.loop import fit, write_curve
 from pipeline.training.network import new_network, pretrained_backbone, trained_network
 from pipeline.training.objective import SupervisedObjective, Task, load_class_weights
+from pipeline.training.preview import write_preview
 from pipeline.training.resume import scratch_folder, training_identity
+
+PREVIEW = "preview.png"
 
 
 def train_student(
@@ -54,11 +58,14 @@ def train_student(
         unlabelled = read_samples(samples, UNLABELLED)
         judge, _ = trained_network(teacher, design.class_names)
         train_samples += choose_unlabelled(unlabelled, judge, run.unlabelled_share, training.batch_size, fabric.device)
+    shown = next(iter([*read_samples(samples, "val"), *train_samples]))
     with scratch_folder(scratch, name, identity, fabric.is_global_zero) as folder:
+        fabric.print(f"{name}: {folder / PREVIEW} shows an image, its label and the prediction so far")
         curve = fit(
             objective, crop_dataset(train_samples, table, training, run.seed, scratch), training, fabric,
             name=name, iterations=run.iterations, learning_rate=run.learning_rate,
             momentum_shift=run.momentum_shift, scratch=folder,
+            on_save=partial(write_preview, segmenter, shown, table, folder / PREVIEW),
         )  # fmt: skip
         precision = describe_precision(training.precision, fabric)
         facts = {"backbone_weights": beginning, "method": run.method, "precision": precision}

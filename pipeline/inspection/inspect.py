@@ -17,7 +17,7 @@ from pipeline.inspection.scores import find_mistakes, hardness, mistake_score, p
 from pipeline.inspection.teacher import Teacher
 from pipeline.params.deployment import EvaluationParams, InspectionParams
 from pipeline.params.runs import RunParams
-from pipeline.runtime.artifacts import available_threads
+from pipeline.threads import available_threads
 from segdistill_runtime.images import Resizing
 
 

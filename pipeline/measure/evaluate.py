@@ -17,7 +17,8 @@ from pipeline.measure.cost import deployed_parameters, multiply_accumulates
 from pipeline.params.deployment import EvaluationParams
 from pipeline.records.evaluation import Evaluation
 from pipeline.records.files import write_record
-from pipeline.runtime.artifacts import available_threads, open_artifact
+from pipeline.runtime.artifacts import open_artifact
+from pipeline.threads import available_threads
 from segdistill_runtime.images import Resizing
 from segdistill_runtime.runner import Runner
 

@@ -14,7 +14,8 @@ from pipeline.measure.parity import Agreement, complaints
 from pipeline.params.deployment import BudgetParams
 from pipeline.quantization.quantizer import Quantizer, Target, open_quantized
 from pipeline.records.artifacts import LayerChoice, LayerLoss, Parity
-from pipeline.runtime.artifacts import available_threads, open_artifact
+from pipeline.runtime.artifacts import open_artifact
+from pipeline.threads import available_threads
 from segdistill_runtime.images import Resizing
 from segdistill_runtime.runner import Runner
 

@@ -17,7 +17,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from pipeline.data.files import replacing, room_for
 from pipeline.deploy.onnx_rules import ALLOWED_OPS, IR_VERSION, QUANTIZING_OPS, check_graph
-from pipeline.runtime.artifacts import available_threads
+from pipeline.threads import available_threads
 from segdistill_runtime.runner import Runner
 from segdistill_runtime.targets.onnxruntime import OnnxRuntime
 from segdistill_runtime.targets.target import read_file
@@ -57,7 +57,6 @@ class Quantizer:
                 self._quantize(QuantType.QUInt8, CPU_OPERATORS, float_layers, temporary, {})
             else:
                 self._quantize(QuantType.QInt8, CONVOLUTIONS, float_layers, temporary, SYMMETRIC)
-                # Images, labels and the resizing of the scores stay as they are.
                 onnx.save(convert_float_to_float16(onnx.load(temporary), keep_io_types=True), temporary)
             check_graph(temporary, self.opset, ALLOWED_OPS | QUANTIZING_OPS)
 

@@ -1,6 +1,5 @@
 """Open any artifact of the pipeline with one of the runtimes that can run it."""
 
-import os
 from pathlib import Path
 from pkgutil import resolve_name
 
@@ -9,11 +8,6 @@ from segdistill_runtime.engine_file import read_engine
 from segdistill_runtime.errors import FileRefused
 from segdistill_runtime.runner import Runner
 from segdistill_runtime.targets.target import all_targets, load_target, read_file
-
-
-def available_threads() -> int:
-    """Return the number of cores that this process may use, for work that is not timed."""
-    return len(os.sched_getaffinity(0))
 
 
 def open_artifact(artifact: Path, threads: int, runtime: str | None = None) -> Runner:

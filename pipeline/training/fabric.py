@@ -9,6 +9,7 @@ from typing import Literal
 import torch
 
 from pipeline.errors import MachineError
+from pipeline.threads import available_threads
 from pipeline.training.device import best_device, resolved_precision
 
 # Fabric looks at the version of torchmetrics where that is installed, and its import takes 2 s.
@@ -55,6 +56,8 @@ def launch(devices: int | Literal["auto"], precision: str, deterministic: bool) 
         torch.set_float32_matmul_precision("high")  # TF32, as convolutions have by default; for training only
     fabric = Fabric(accelerator=kind, devices=devices, num_nodes=nodes, strategy=strategy, plugins=plugin)
     fabric.launch()
+    if kind == "cpu":
+        torch.set_num_threads(max(1, available_threads() // fabric.world_size))
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS has no such form
     torch.use_deterministic_algorithms(deterministic, warn_only=True)

@@ -1,7 +1,7 @@
 """The only training loop."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import islice
 from pathlib import Path
 
@@ -28,6 +28,7 @@ STATE = "state.safetensors"
 def fit(
     objective: Objective, crops: CropDataset, training: TrainingParams, fabric: Fabric, *,
     name: str, iterations: int, learning_rate: float, momentum_shift: float = 0.0, scratch: Path,
+    on_save: Callable[[], None] = lambda: None,
 ) -> Curve:  # fmt: skip
     """Minimize the objective; resumes from `scratch` where a state lies there, and leaves the last one in it.
 
@@ -35,6 +36,9 @@ def fit(
     All that is random in an iteration depends on the seed and on its number only, so a resumed training draws what the
     uninterrupted one would have drawn. Returns one row every `log_every` iterations: iteration, learning_rate, total,
     each loss term, the objective's metrics, skipped (updates so far that were not applied), iterations_per_s.
+
+    Args:
+        on_save: called in the first process whenever the state is saved; must change nothing that is trained.
 
     Raises:
         TrainingError: a loss is NaN, infinite or a spike, and the parameters say to stop; or a loader process died.
@@ -97,6 +101,7 @@ def fit(
             if saves and fabric.is_global_zero:
                 state = ResumeState(done, curve, precision.state_dict())
                 save_state(scratch / STATE, objective, guard, optimizer, state)
+                on_save()
     if skipped:
         fabric.print(f"{name}: {skipped} of {iterations} updates were skipped, the first at {int(guard.first_refused)}")
     return curve

@@ -1,0 +1,83 @@
+"""Run `dvc repro` with the teacher and the runs side by side: what does not need each other shares the cores.
+
+DVC itself runs one stage after the other. Here each run up to its engines is a `dvc repro` of its own, `--jobs` of them
+at a time. What is timed (stage benchmark) and all that follows runs alone at the end.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from graphlib import TopologicalSorter
+from pathlib import Path
+
+from pipeline.params.tree import load_params
+from pipeline.stage_table import Stage, stage_table
+from pipeline.threads import available_threads
+from pipeline.versions.recover import recover
+
+DVC = ("dvc", "--wait-for-lock")
+FIRST = "preflight"  # it and all before it run alone
+ALONE = ("benchmark", "release", "inspect", "report")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--jobs", type=int, default=2, help="how many dvc commands at a time; they divide the cores")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    for sentence in recover(Path.cwd()):
+        print(sentence, flush=True)
+    try:
+        if _changed():
+            _dvc("repro", FIRST)
+            _side_by_side(stage_table(load_params()), arguments.jobs)
+        _dvc("repro")
+    except subprocess.CalledProcessError as error:
+        sys.exit(error.returncode)  # dvc has said why
+
+
+def groups_of(table: Sequence[Stage]) -> tuple[dict[str, list[str]], dict[str, set[str]]]:
+    """Return the stages, in their order, of each group that may run beside others; and the groups that each needs."""
+    begun = [stage.name for stage in table].index(FIRST) + 1
+    groups: dict[str, list[Stage]] = {}
+    for stage in table[begun:]:
+        if stage.script not in ALONE:
+            groups.setdefault(stage.run or stage.script, []).append(stage)
+    group_of = {out: group for group, stages in groups.items() for stage in stages for out in stage.outs}
+    needs = {
+        group: {group_of[path] for stage in stages for path in stage.deps if path in group_of} - {group}
+        for group, stages in groups.items()
+    }
+    return {group: [stage.name for stage in stages] for group, stages in groups.items()}, needs
+
+
+def _side_by_side(table: Sequence[Stage], jobs: int) -> None:
+    """Bring each group up to date as soon as those are that it needs; after a failure none is begun."""
+    groups, needs = groups_of(table)
+    waiting, running = TopologicalSorter(needs), dict[Future[None], str]()
+    waiting.prepare()
+    # The caller's own number goes first.
+    shared = {"OMP_NUM_THREADS": str(max(1, available_threads() // jobs)), **os.environ}
+    with ThreadPoolExecutor(jobs) as pool:
+        try:
+            while waiting.is_active():
+                for group in waiting.get_ready():
+                    # Each stage alone: what comes before is up to date, and in use by the others.
+                    running[pool.submit(_dvc, "repro", "--single-item", *groups[group], environment=shared)] = group
+                for done in wait(running, return_when=FIRST_COMPLETED).done:
+                    waiting.done(running.pop(done))
+                    done.result()
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+
+
+def _changed() -> bool:
+    return subprocess.run([*DVC, "status", "--quiet"], check=False).returncode != 0
+
+
+def _dvc(*words: str, environment: Mapping[str, str] | None = None) -> None:
+    subprocess.run([*DVC, *words], env=environment, stdin=subprocess.DEVNULL, check=True)
