@@ -32,7 +32,8 @@ def test_a_group_waits_for_what_it_learns_from() -> None:
     params = load_params()
     baseline = params.runs["pspnet_r18"]
     pruned = replace(baseline, prune=PruneParams(source="students/pspnet_r18_gdd", keep=0.5))
-    _, needs = groups_of(stage_table(replace(params, runs={**params.runs, "pruned": pruned})))
+    params.runs["pruned"] = pruned
+    _, needs = groups_of(stage_table(params))
     assert needs == {
         "teacher": set(),
         "pspnet_r18": set(),
