@@ -76,7 +76,7 @@ def _side_by_side(table: Sequence[Stage], jobs: int) -> None:
 
 
 def _changed() -> bool:
-    return subprocess.run([*DVC, "status", "--quiet"], check=False).returncode != 0
+    return not Path("dvc.lock").exists() or subprocess.run([*DVC, "status", "--quiet"], check=False).returncode != 0
 
 
 def _dvc(*words: str, environment: Mapping[str, str] | None = None) -> None:
