@@ -1,6 +1,7 @@
 """One street for one sequence: laid out at random, then painted frame by frame as a camera drives through it."""
 
 import math
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import cv2
@@ -45,8 +46,8 @@ class Ground:
 class Thing(NamedTuple):
     z: float  # meters along the street, in frame 0
     parts: list[Part]
-    speed: float  # meters a frame
-    layer: int  # painted after lower ones: 0 houses, 1 trees in gardens, 2 fences, 3 what stands before them
+    speed: float = 0.0  # meters a frame
+    layer: int = 3  # painted after lower ones: 0 houses, 1 trees in gardens, 2 fences, 3 what stands before them
 
 
 class Street:
@@ -65,23 +66,18 @@ class Street:
         self.focal, self.horizon, self.center = rng.uniform((1.0, 0.42, 0.35), (1.25, 0.54, 0.65))  # in picture sizes
         self.camera_x = self.side * self.ground.lane / 2 + rng.uniform(-0.3, 0.3)
         self.skyline = skyline(rng, _FAR)
-        self.things = list[Thing]()
-        self._put_traffic(rng)
-        self._put_roadsides(rng)
+        self.things = [*self._traffic(rng), *self._roadsides(rng)]
 
-    def _put(self, z: float, parts: list[Part], speed: float = 0.0, layer: int = 3) -> None:
-        self.things.append(Thing(z, parts, speed, layer))
-
-    def _put_traffic(self, rng: np.random.Generator) -> None:
+    def _traffic(self, rng: np.random.Generator) -> Iterator[Thing]:
         """Parked cars where the road is wide enough, oncoming ones, often one ahead, as fast as the camera; people."""
         lane, curb, front, side = self.ground.lane, self.ground.curb, self.ground.front, self.side
         for edge in (-1, 1) if curb - lane > 1 else ():
-            for z in np.arange(0, PERIOD, 6.0)[rng.random(10) < 0.4]:
-                self._put(z, car(rng, edge * (curb - 1.05), edge * side, self.camera_x))
+            for z in np.flatnonzero(rng.random(10) < 0.4) * 6.0:
+                yield Thing(z, car(rng, edge * (curb - 1.05), edge * side, self.camera_x))
         for z, _ in _plots(rng, 10, 30):
-            self._put(z, car(rng, -side * lane / 2, -1, self.camera_x), -1.0)
+            yield Thing(z, car(rng, -side * lane / 2, -1, self.camera_x), -1.0)
         if rng.random() < 0.7:
-            self._put(self.start + rng.uniform(8, 18), car(rng, side * lane / 2, 1, self.camera_x), self.speed)
+            yield Thing(self.start + rng.uniform(8, 18), car(rng, side * lane / 2, 1, self.camera_x), self.speed)
         for label, least, most, inner, outer, speed in (
             (Label.PEDESTRIAN, 20, 26, curb + 0.9, front - 0.5, 0.1),
             (Label.PEDESTRIAN, 1, 4, 0.0, lane, 0.0),  # who cross the road
@@ -89,40 +85,37 @@ class Street:
         ):
             for z in rng.uniform(0, PERIOD, int(rng.integers(least, most))):
                 edge = int(rng.choice([-1, 1]))
-                parts = person(rng, edge * rng.uniform(inner, outer), rng.uniform(0.6, 1), label)
-                self._put(z, parts, edge * side * speed)
+                yield Thing(z, person(rng, edge * rng.uniform(inner, outer), label), edge * side * speed)
 
-    def _put_roadsides(self, rng: np.random.Generator) -> None:
+    def _roadsides(self, rng: np.random.Generator) -> Iterator[Thing]:
         """On both sides houses, trees, fences before gardens, lamps, signs, dustbins."""
         curb, front = self.ground.curb, self.ground.front
         for side in (-1, 1):
             garden = rng.uniform(2.5, 5)  # meters before the houses
             for z, length in _plots(rng, 8, 14):
-                self._put(z, house(rng, side * (front + garden), length - rng.choice([0, 2.5])), layer=0)
-                self._put(z + 2, tree(rng, side * (front + 1.4)), layer=1)
+                yield Thing(z, house(rng, side * (front + garden), length - rng.choice([0, 2.5])), layer=0)
+                yield Thing(z + 2, tree(rng, side * (front + 1.4)), layer=1)
             for z, length in _plots(rng, 8, 16):
-                self._put(z, fence(side * front, length - rng.uniform(1, 3)), layer=2)
+                yield Thing(z, fence(side * front, length - rng.uniform(1, 3)), layer=2)
             for z, length in _plots(rng, 12, 16):
-                self._put(z, lamp(side * (curb + 0.5)))
-                self._put(z + length * rng.uniform(0.3, 0.7), sign(rng, side * (curb + 0.6)))
+                yield Thing(z, lamp(side * (curb + 0.5)))
+                yield Thing(z + length * rng.uniform(0.3, 0.7), sign(rng, side * (curb + 0.6)))
             dustbin = Part(upright(SQUARE * (0.35, 0.5), side * (front - 0.5), 0.5), (40, 60, 50), Label.VOID)
-            for z in rng.uniform(0, PERIOD, 2):
-                self._put(z, [dustbin])
+            yield from (Thing(z, [dustbin]) for z in rng.uniform(0, PERIOD, 2))
 
     def frame(self, number: int, height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
         """Draw a frame: image (height, width, 3) uint8 RGB and mask (height, width) uint8 of raw ids."""
         rows, columns = height * SUPERSAMPLING, width * SUPERSAMPLING
         horizon = self.horizon + 0.008 * math.sin(1.7 * number + self.start)  # the camera nods a little
         camera = Camera(self.focal * columns, horizon * rows, self.center * columns, 1.6, self.camera_x)
-        canvas = Canvas(camera, rows, columns)
-        camera_z = self.start + self.speed * number
-        things = [(t, (t.z + t.speed * number - camera_z - _FAR) % PERIOD + _FAR - PERIOD) for t in self.things]
+        canvas, camera_z = Canvas(camera, rows, columns), self.start + self.speed * number
         sky = cv2.resize(self.sky, (columns, int(camera.horizon) + 2), interpolation=cv2.INTER_CUBIC)
         canvas.image[: len(sky)], canvas.mask[: len(sky)] = np.clip(sky, 0, 255), Label.SKY
         for part in self.skyline:
             canvas.paint(part)
         self.ground.paint(canvas, camera_z)
-        for thing, z in sorted(things, key=lambda pair: (pair[0].layer, -pair[1])):
+        places = ((t.z + t.speed * number - camera_z - _FAR) % PERIOD + _FAR - PERIOD for t in self.things)
+        for z, thing in sorted(zip(places, self.things, strict=True), key=lambda pair: (pair[1].layer, -pair[0])):
             for part in thing.parts:
                 canvas.paint(part, z)
         picture = cv2.resize(canvas.image, (width, height), interpolation=cv2.INTER_AREA) * self.exposure

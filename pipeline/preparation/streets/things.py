@@ -116,9 +116,9 @@ def car(rng: np.random.Generator, x: float, heading: int, camera_x: float) -> li
     return [Part(shadow, _DARK, Label.ROAD), *(Part(points[None], color, Label.CAR) for points, color in shapes)]
 
 
-def person(rng: np.random.Generator, x: float, sideways: float, label: Label) -> list[Part]:
-    """A pedestrian or a cyclist; `sideways` is 0 for one who is seen from behind or in front, 1 from the side."""
-    height, light = rng.uniform(1.6, 2.0), rng.uniform(0.75, 1.15)
+def person(rng: np.random.Generator, x: float, label: Label) -> list[Part]:
+    """A pedestrian or a cyclist, seen more or less from the side."""
+    sideways, height, light = rng.uniform((0.6, 1.65, 0.8), (1, 2.05, 1.15))
     return [
         Part(upright(np.array(points) * (sideways, 1), x, unit=height), light * color, label, width * height)
         for color, points, width in _LIMBS[label]
