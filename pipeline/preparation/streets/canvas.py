@@ -56,10 +56,10 @@ class Canvas:
         pixels = np.clip(self.camera.project(points), -2e4, 2e4)  # the rasterizer's numbers would overflow beyond
         # A pixel's center is at 0.5 for the camera and at 0 for the rasterizer.
         corners = list(np.rint((pixels - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32))
-        thickness = round(part.width * self.camera.focal / max(float(points[..., 2].mean()), NEAR))
+        distance = max(float(points[..., 2].mean()), NEAR)
+        thickness = max(SUPERSAMPLING, round(part.width * self.camera.focal / distance))
         for picture, value in ((self.image, np.clip(part.color, 0, 255).tolist()), (self.mask, [part.label])):
             if part.width:
-                thickness = max(SUPERSAMPLING, thickness)
                 cv2.polylines(picture, corners, False, value, thickness, shift=_SUBPIXEL_BITS)
             else:
                 cv2.fillPoly(picture, corners, value, shift=_SUBPIXEL_BITS)
