@@ -74,8 +74,8 @@ def test_the_default_has_each_student_as_baseline_and_distilled() -> None:
     [
         ({"training.batch_sise": 8}, "training.batch_sise: unknown key; did you mean 'batch_size'"),
         ({"training.batch_size": "8"}, "training.batch_size: "),
-        ({"training.accumulate": 3}, "training.batch_size 8 cannot be shared by 3"),
-        ({"training.accumulate": 8}, "training.batch_size 8 cannot be shared by 8"),
+        ({"training.accumulate": 3}, "training.batch_size 4 cannot be shared by 3"),
+        ({"training.accumulate": 8}, "training.batch_size 4 cannot be shared by 8"),
         ({"export.height": DELETE}, "export.height: missing"),
         ({"teacher.network.architecture": "pspnett"}, "teacher.network.architecture: .*did you mean 'pspnet'"),
         ({"training.image_scale": 0.5}, "network.input_scale 1 is larger than training.image_scale 0.5"),

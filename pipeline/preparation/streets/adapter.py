@@ -22,13 +22,13 @@ class Streets:
     class Params:
         """How many streets are drawn, and how large."""
 
-        height: Annotated[int, Field(ge=64)] = 128  # pixels; few, so that two CPU cores train in minutes
-        width: Annotated[int, Field(ge=64)] = 192  # pixels
+        height: Annotated[int, Field(ge=64)] = 96  # pixels; few, so that two CPU cores train in minutes
+        width: Annotated[int, Field(ge=64)] = 160  # pixels
         train_sequences: Count = 24
-        val_sequences: Count = 4
+        val_sequences: Count = 6
         test_sequences: Count = 8
-        unlabelled_sequences: Index = 6  # drawn without masks
-        frames_per_sequence: Count = 8
+        unlabelled_sequences: Index = 4  # drawn without masks
+        frames_per_sequence: Count = 5
         broken_items: bool = True  # add a sample for each kind of defect, so that curation has work
 
     @staticmethod

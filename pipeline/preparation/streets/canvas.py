@@ -1,6 +1,5 @@
 """A picture and its mask, painted together from far to near, and the flat shapes that are painted."""
 
-import math
 from enum import IntEnum
 from typing import Any, NamedTuple
 
@@ -41,16 +40,12 @@ class Camera(NamedTuple):
 
 
 class Canvas:
-    """RGB `image` (H, W, 3) and raw ids `mask` (H, W), both uint8 and SUPERSAMPLING times the final size.
+    """RGB `image` (H, W, 3) and raw ids `mask` (H, W), both uint8 and SUPERSAMPLING times the final size."""
 
-    Whatever is painted fades into `haze_color`: 63 % of it after `haze_distance` meters.
-    """
-
-    def __init__(self, camera: Camera, height: int, width: int, haze_color: np.ndarray, haze_distance: float):
+    def __init__(self, camera: Camera, height: int, width: int):
         self.camera = camera
         self.image = np.zeros((height, width, 3), np.uint8)
         self.mask = np.full((height, width), Label.VOID, np.uint8)
-        self.haze_color, self.haze_distance = haze_color, haze_distance
 
     def paint(self, part: Part, z: float = 0.0) -> None:
         """Paint a part of a thing that is `z` meters ahead; edges that come closer than NEAR must lie along an axis."""
@@ -62,11 +57,9 @@ class Canvas:
         # A pixel's center is at 0.5 for the camera and at 0 for the rasterizer.
         corners = list(np.rint((pixels - 0.5) * 2**_SUBPIXEL_BITS).astype(np.int32))
         distance = max(float(points[..., 2].mean()), NEAR)
-        clear = math.exp(-distance / self.haze_distance)
-        color = (clear * np.asarray(part.color) + (1 - clear) * self.haze_color).tolist()
-        for picture, value in ((self.image, color), (self.mask, [part.label])):
+        thickness = max(SUPERSAMPLING, round(part.width * self.camera.focal / distance))
+        for picture, value in ((self.image, np.clip(part.color, 0, 255).tolist()), (self.mask, [part.label])):
             if part.width:
-                thickness = max(SUPERSAMPLING, round(part.width * self.camera.focal / distance))
                 cv2.polylines(picture, corners, False, value, thickness, shift=_SUBPIXEL_BITS)
             else:
                 cv2.fillPoly(picture, corners, value, shift=_SUBPIXEL_BITS)
