@@ -54,20 +54,22 @@ class LayerSensitivity:
 
 def choose_layers(
     quantizer: Quantizer, target: Target, sensitivity: LayerSensitivity, budget: BudgetParams,
-    max_float_layers: int, most_sensitive: Callable[[], Sequence[LayerLoss]],
+    max_float_layers: int, most_sensitive: Callable[[], Sequence[LayerLoss]], graph: Path,
 ) -> LayerChoice:  # fmt: skip
-    """Keep one more layer in floating point until the graph is within its budget; else return what loses least.
+    """Keep one more layer in floating point until `graph`, which is written, is within its budget.
 
-    `most_sensitive` lists layers, largest loss first; it is called only if quantizing everything is over budget.
+    If none is, that is the one that loses least. `most_sensitive` lists layers, largest loss first; it is called only
+    if quantizing everything is over budget.
     """
     tried: list[LayerChoice] = []
-    with tempfile.TemporaryDirectory() as folder:
-        graph = Path(folder) / "candidate.onnx"
-        for count in range(max_float_layers + 1):
-            kept = [layer.name for layer in most_sensitive()[:count]] if count else []
-            quantizer.quantize(target, kept, graph)
-            parity = sensitivity.parity(graph, target)
-            tried.append(LayerChoice(float_layers=kept, within_budget=not complaints(parity, budget), parity=parity))
-            if tried[-1].within_budget:
-                return tried[-1]
-    return min(tried, key=lambda choice: choice.parity.miou_lost_points)
+    for count in range(max_float_layers + 1):
+        kept = [layer.name for layer in most_sensitive()[:count]] if count else []
+        quantizer.quantize(target, kept, graph)
+        parity = sensitivity.parity(graph, target)
+        tried.append(LayerChoice(float_layers=kept, within_budget=not complaints(parity, budget), parity=parity))
+        if tried[-1].within_budget:
+            return tried[-1]
+    best = min(tried, key=lambda choice: choice.parity.miou_lost_points)
+    if best is not tried[-1]:
+        quantizer.quantize(target, best.float_layers, graph)
+    return best

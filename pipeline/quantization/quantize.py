@@ -1,5 +1,6 @@
 """int8 for one run: ranges from training images, layers chosen on validation images, judged on the evaluation split."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from functools import partial
@@ -9,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from pipeline.data.classes import ClassTable
-from pipeline.data.files import sha256
+from pipeline.data.files import replacing, sha256
 from pipeline.data.images import read_image
 from pipeline.data.samples import read_samples
 from pipeline.deploy.layer_outputs import first_divergence
@@ -34,6 +35,10 @@ class Source(NamedTuple):
     quantizer: Quantizer
     choices: dict[Target, LayerChoice]
     layers: list[LayerLoss]  # judged one by one; none if that was not needed
+
+    def graph(self, target: Target) -> Path:
+        """The file that was chosen."""
+        return self.quantizer.graph.with_name(FILES[target])
 
     @property
     def loss(self) -> tuple[bool, float]:
@@ -78,9 +83,10 @@ def quantize_run(inputs: Inputs, out: Path, metrics: Path) -> None:
         with runner:
             return measure_parity(runner, resizing, evaluated, inputs.predictions, table, parity.boundary_pixels, title)
 
-    for target, choice in source.choices.items():
+    for target in source.choices:
         path = out / FILES[target]
-        source.quantizer.quantize(target, choice.float_layers, path)
+        with replacing(path) as temporary:
+            shutil.copyfile(source.graph(target), temporary)
         diverges = partial(first_divergence, source.quantizer.graph, path, images[0], DIVERGED)
         artifacts.append(judge(path, "int8", compared(open_quantized(path, target)), parity.int8, diverges))
     artifacts += judge_on_other_runtimes(out / FILES["cpu"], "int8", compared, parity.int8)
@@ -113,7 +119,9 @@ def _prepare(
     points, of_class = share * budget.max_miou_lost_points, share * budget.max_class_lost_points
     stricter = replace(budget, max_miou_lost_points=points, max_class_lost_points=of_class)
     for target in FILES:
-        choice = choose_layers(quantizer, target, sensitivity, stricter, quantization.max_float_layers, most_sensitive)
+        graph = source.graph(target)
+        most = quantization.max_float_layers
+        choice = choose_layers(quantizer, target, sensitivity, stricter, most, most_sensitive, graph)
         source.choices[target] = choice
         print(
             f"{name} int8 for {target}: {choice.parity.miou_lost_points:+.3f} points lost on the judged images, "

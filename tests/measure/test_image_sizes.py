@@ -90,7 +90,7 @@ def test_layers_are_calibrated_and_judged_on_images_as_they_are_deployed(
     sensitivity = LayerSensitivity(read_samples(folder / "samples.csv", "val"), TOY_CLASSES, 2, graph, resizing)
     assert [reference.shape for reference in sensitivity.reference] == list(SIZES)
     quantizer = Quantizer(graph, images, QuantizationParams().clip_percentile, tmp_path)
-    choice = choose_layers(quantizer, "cpu", sensitivity, HALF_BUDGET, 0, list)
+    choice = choose_layers(quantizer, "cpu", sensitivity, HALF_BUDGET, 0, list, tmp_path / "int8.onnx")
     assert (choice.parity.images, choice.parity.reference_miou > 0.4) == (len(SIZES), True)
     assert choice.parity.pixel_agreement > 0.9
 

@@ -125,12 +125,10 @@ def test_dark_calibration_is_caught_by_the_sensitivity(folder: Path, tmp_path: P
     dark = [image // 6 for image in IMAGES]
     sensitivity = _sensitivity(folder)
     poor = Quantizer(folder / "export/model.onnx", dark, 100.0, tmp_path / "dark")
-    choice = choose_layers(poor, "cpu", sensitivity, HALF_BUDGET, 0, list)
+    choice = choose_layers(poor, "cpu", sensitivity, HALF_BUDGET, 0, list, tmp_path / "poor.onnx")
     good = Quantizer(folder / "export/model.onnx", IMAGES, 100.0, tmp_path / "good")
-    assert (
-        choice.parity.pixel_agreement
-        < choose_layers(good, "cpu", sensitivity, HALF_BUDGET, 0, list).parity.pixel_agreement
-    )
+    better = choose_layers(good, "cpu", sensitivity, HALF_BUDGET, 0, list, tmp_path / "good.onnx")
+    assert choice.parity.pixel_agreement < better.parity.pixel_agreement
     assert not choice.within_budget
 
 
@@ -141,7 +139,7 @@ def test_layers_are_judged_one_by_one_dearest_first(folder: Path, quantizer: Qua
     assert [layer.lost_points for layer in layers] == sorted((layer.lost_points for layer in layers), reverse=True)
 
 
-def test_layers_are_left_out_in_the_order_of_their_price(folder: Path, quantizer: Quantizer) -> None:
+def test_layers_are_left_out_in_the_order_of_their_price(folder: Path, quantizer: Quantizer, tmp_path: Path) -> None:
     sensitivity = _sensitivity(folder)
     asked: list[int] = []
 
@@ -149,12 +147,15 @@ def test_layers_are_left_out_in_the_order_of_their_price(folder: Path, quantizer
         asked.append(1)
         return [LayerLoss(name=name, lost_points=1.0) for name in reversed(quantizer.layers)]
 
-    within = choose_layers(quantizer, "cpu", sensitivity, NO_BUDGET, 3, dearest)
+    within = choose_layers(quantizer, "cpu", sensitivity, NO_BUDGET, 3, dearest, tmp_path / "within.onnx")
     assert (within.float_layers, within.within_budget, asked) == ([], True, [])
-    beyond = choose_layers(quantizer, "cpu", sensitivity, IMPOSSIBLE, 2, dearest)
+    beyond = choose_layers(quantizer, "cpu", sensitivity, IMPOSSIBLE, 2, dearest, tmp_path / "beyond.onnx")
     assert not beyond.within_budget
     assert len(asked) == 2
     assert beyond.float_layers in ([], [quantizer.layers[-1]], list(quantizer.layers[:-3:-1]))
+    for choice, graph in ((within, "within.onnx"), (beyond, "beyond.onnx")):
+        quantizer.quantize("cpu", choice.float_layers, tmp_path / "again.onnx")
+        assert (tmp_path / graph).read_bytes() == (tmp_path / "again.onnx").read_bytes()
 
 
 def toy_baseline(**changes: object) -> RunParams:
