@@ -17,6 +17,7 @@ from pipeline.params.tree import load_params
 from pipeline.stage_table import Stage, stage_table
 from pipeline.threads import available_threads
 from pipeline.versions.recover import recover
+from segdistill_runtime.cuda import driver_is_missing
 
 DVC = ("dvc", "--wait-for-lock")
 FIRST = "preflight"  # it and all before it run alone
@@ -24,7 +25,9 @@ ALONE = ("benchmark", "release", "inspect", "report")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--jobs", type=int, default=2, help="how many dvc commands at a time; they divide the cores")
+    default = 2 if driver_is_missing() else 1
+    told = "how many dvc commands at a time; they divide the cores, and would share a GPU"
+    parser.add_argument("--jobs", type=int, default=default, help=f"{told} (default: 2, with an NVIDIA driver 1)")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -76,7 +79,9 @@ def _side_by_side(table: Sequence[Stage], jobs: int) -> None:
 
 
 def _changed() -> bool:
-    return not Path("dvc.lock").exists() or subprocess.run([*DVC, "status", "--quiet"], check=False).returncode != 0
+    """Ask about this profile only: without a target, DVC looks at all."""
+    asked = [*DVC, "status", "--quiet", "dvc.yaml"]
+    return not Path("dvc.lock").exists() or subprocess.run(asked, check=False).returncode != 0
 
 
 def _dvc(*words: str, environment: Mapping[str, str] | None = None) -> None:

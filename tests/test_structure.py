@@ -46,7 +46,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     | {"pipeline/code_digest.py", "pipeline/distillation/method.py", "pipeline/cli.py"}
     | {"pipeline/training/finished.py"},
     "pipeline/dvc_file.py": GROUND | {"pipeline/code_digest.py", "pipeline/stage_table.py"},
-    "pipeline/repro.py": GROUND | {"pipeline/stage_table.py", "pipeline/versions"},
+    "pipeline/repro.py": GROUND | {"pipeline/stage_table.py", "pipeline/versions", "segdistill_runtime/cuda.py"},
     "pipeline/cli.py": {"pipeline/errors.py", "models/errors.py", "segdistill_runtime"},
     "pipeline/versions": {"pipeline/errors.py", "segdistill_runtime"},
     "pipeline/compare_releases.py": {"pipeline/errors.py"},
