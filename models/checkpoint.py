@@ -12,6 +12,7 @@ from safetensors.torch import save_file
 from models.backbone import FACTS
 from models.build import Design, build_segmenter
 from models.errors import ModelError
+from models.meta import without_memory
 from models.segmenter import Segmenter
 from segdistill_runtime.errors import lacks_memory
 
@@ -87,7 +88,7 @@ def load_for_inference(path: Path, threads: int) -> tuple[Segmenter, Design, tor
 def _empty(design: Design, found: dict[str, tuple[int, ...]]) -> Segmenter:
     """Build a network without memory for its tensors, if the file's have their names and shapes; else ModelError."""
     try:
-        with torch.device("meta"):
+        with without_memory():
             segmenter = build_segmenter(design)
     except UNBUILDABLE as error:
         raise ModelError(f"it describes a network that cannot be built ({error!r})") from error

@@ -13,6 +13,7 @@ from torch import nn
 
 from models.backbone import ADVICE, Backbone, FeatureMap, read_weights
 from models.errors import ModelError
+from models.meta import without_memory
 from segdistill_runtime.errors import lacks_memory
 
 
@@ -54,6 +55,8 @@ def timm_cnn(name: str, output_stride: int, pretrained: bool, **options: Any) ->
         network = timm_network(name, pretrained, **options)  # which has no such option, but one stride
     info: Any = network.feature_info
     maps = [FeatureMap(*facts) for facts in zip(info.channels(), info.reduction(), strict=True)]
+    if timm.models.is_model_in_modules(name, ["resnet"]):  # which work on images of any size
+        return Backbone(network, maps)
     expected = [(1, channels, 64 // stride, 96 // stride) for channels, stride in maps]
     failure = None
     for multiple in (1, maps[-1].stride):  # HRNet adds up maps, whose sizes differ for other images than these
@@ -101,7 +104,7 @@ def load_backbone_weights(backbone: Backbone, path: Path) -> None:
     It may hold what timm's own network has beyond the maps: a last norm, a classifier of any number of classes.
     """
     weights, network = read_weights(path), cast("Any", backbone.network)  # any network of timm
-    with torch.device("meta"):
+    with without_memory():
         whole: Any = timm.create_model(network.pretrained_cfg["architecture"])
     names = {_plain(name): name for name in (*network.state_dict(), *whole.state_dict(), *weights)}
     given, own, known = (

@@ -16,6 +16,7 @@ from models.build import build_segmenter
 from models.classifier import load_classifier, new_classifier
 from models.errors import ModelError
 from models.export_wrappers import LabelsGraph
+from models.meta import without_memory
 from models.segmenter import Segmenter
 from pipeline.data.classes import ClassTable
 from pipeline.data.files import write_json
@@ -159,7 +160,7 @@ def _build(inputs: Inputs, table: ClassTable, complaints: list[Complaint]) -> di
             found: list[Complaint] = []
             with _noted(found, place):
                 segmenter = known[repr(network)] = new_network(network, table, run.seed)[0]
-                with torch.device("meta"):
+                with without_memory():
                     meta = build_segmenter(design_of(network, tuple(table.names)))
                     for height, width in sizes:
                         multiply_accumulates(meta, height, width)
