@@ -1,7 +1,7 @@
 """Run `dvc repro` with the teacher and the runs side by side: what does not need each other shares the cores.
 
 DVC itself runs one stage after the other. Here each run up to its engines is a `dvc repro` of its own, `--jobs` of them
-at a time. What is timed (stage benchmark) and all that follows runs alone at the end.
+at a time, and so is each release. What is timed (stage benchmark) runs alone in between.
 """
 
 import argparse
@@ -21,7 +21,9 @@ from segdistill_runtime.cuda import driver_is_missing
 
 DVC = ("dvc", "--wait-for-lock")
 FIRST = "preflight"  # it and all before it run alone
-ALONE = ("benchmark", "release", "inspect", "report")
+TIMED = "benchmark"
+SIDE_BY_SIDE = (("pretrain", "teacher", "student", "evaluate", "export", "quantize", "engine"), ("release", "inspect"))
+"""Scripts whose stages may run beside those of other runs: before what is timed, and after it."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -35,20 +37,22 @@ def run(arguments: argparse.Namespace) -> None:
         print(sentence, flush=True)
     try:
         if _changed():
+            table = stage_table(load_params())
+            before, after = (groups_of([s for s in table if s.script in scripts]) for scripts in SIDE_BY_SIDE)
             _dvc("repro", FIRST)
-            _side_by_side(stage_table(load_params()), arguments.jobs)
+            _side_by_side(*before, arguments.jobs)
+            _dvc("repro", "--single-item", *(stage.name for stage in table if stage.script == TIMED))
+            _side_by_side(*after, arguments.jobs)
         _dvc("repro")
     except subprocess.CalledProcessError as error:
         sys.exit(error.returncode)  # dvc has said why
 
 
-def groups_of(table: Sequence[Stage]) -> tuple[dict[str, list[str]], dict[str, set[str]]]:
-    """Return the stages, in their order, of each group that may run beside others; and the groups that each needs."""
-    begun = [stage.name for stage in table].index(FIRST) + 1
+def groups_of(stages: Sequence[Stage]) -> tuple[dict[str, list[str]], dict[str, set[str]]]:
+    """Return the stages, in their order, of each run; and the runs that each needs. What is of no run is its own."""
     groups: dict[str, list[Stage]] = {}
-    for stage in table[begun:]:
-        if stage.script not in ALONE:
-            groups.setdefault(stage.run or stage.script, []).append(stage)
+    for stage in stages:
+        groups.setdefault(stage.run or stage.script, []).append(stage)
     group_of = {out: group for group, stages in groups.items() for stage in stages for out in stage.outs}
     needs = {
         group: {group_of[path] for stage in stages for path in stage.deps if path in group_of} - {group}
@@ -57,9 +61,8 @@ def groups_of(table: Sequence[Stage]) -> tuple[dict[str, list[str]], dict[str, s
     return {group: [stage.name for stage in stages] for group, stages in groups.items()}, needs
 
 
-def _side_by_side(table: Sequence[Stage], jobs: int) -> None:
+def _side_by_side(groups: Mapping[str, Sequence[str]], needs: Mapping[str, set[str]], jobs: int) -> None:
     """Bring each group up to date as soon as those are that it needs; after a failure none is begun."""
-    groups, needs = groups_of(table)
     waiting, running = TopologicalSorter(needs), dict[Future[None], str]()
     waiting.prepare()
     # The caller's own number goes first.

@@ -18,7 +18,7 @@ BUDGETS = {
     "resolve": set(),
     "prepare": set(),
     "curate": {"cv2"},
-    "preflight": NETWORK | {"timm", "onnx", "onnxscript"},
+    "preflight": NETWORK | {"timm"},
     "pretrain": TRAINING,
     "teacher": TRAINING,
     "student": TRAINING,

@@ -172,7 +172,7 @@ CASES = {
 
 @pytest.fixture
 def no_export(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preflight, "export_graph", lambda *_: None)
+    monkeypatch.setattr("pipeline.deploy.onnx_export.export_graph", lambda *_: None)
 
 
 def places(inputs: Inputs, tmp_path: Path) -> list[str]:

@@ -1,31 +1,36 @@
 """`python -m pipeline repro`: which stages may run side by side."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from itertools import chain
+
+import pytest
 
 from pipeline.params.runs import PruneParams
-from pipeline.params.tree import load_params
-from pipeline.repro import ALONE, FIRST, groups_of
-from pipeline.stage_table import SCRIPTS, stage_table
+from pipeline.params.tree import Params, load_params
+from pipeline.repro import FIRST, SIDE_BY_SIDE, TIMED, groups_of
+from pipeline.stage_table import SCRIPTS, Stage, stage_table
 
 
-def test_every_stage_after_preflight_is_in_one_group_or_runs_alone() -> None:
-    table = stage_table(load_params())
-    groups, _ = groups_of(table)
-    grouped = [name for names in groups.values() for name in names]
-    begun = SCRIPTS[SCRIPTS.index(FIRST) + 1 :]
-    assert sorted(grouped) == sorted(s.name for s in table if s.script in begun and s.script not in ALONE)
-    assert len(grouped) == len(set(grouped))
+def _stages(scripts: Sequence[str], params: Params) -> list[Stage]:
+    return [stage for stage in stage_table(params) if stage.script in scripts]
 
 
-def test_within_a_group_each_stage_follows_what_it_reads() -> None:
-    table = stage_table(load_params())
-    groups, _ = groups_of(table)
-    made = {out: stage.name for stage in table for out in stage.outs}
-    stages = {stage.name: stage for stage in table}
+def test_every_script_runs_once_and_in_order() -> None:
+    before, after = SIDE_BY_SIDE
+    first = SCRIPTS[: SCRIPTS.index(FIRST) + 1]
+    assert [*first, *before, TIMED, *after, "report"] == [*SCRIPTS]
+
+
+@pytest.mark.parametrize("scripts", SIDE_BY_SIDE)
+def test_within_a_group_each_stage_follows_what_it_reads(scripts: Sequence[str]) -> None:
+    stages = _stages(scripts, load_params())
+    groups, _ = groups_of(stages)
+    assert sorted(chain(*groups.values())) == sorted(stage.name for stage in stages)
+    made, named = {out: stage.name for stage in stages for out in stage.outs}, {stage.name: stage for stage in stages}
     for names in groups.values():
         for place, name in enumerate(names):
-            inside = {made[path] for path in stages[name].deps if path in made} & set(names)
-            assert inside <= set(names[:place])
+            assert {made[path] for path in named[name].deps if path in made} & set(names) <= set(names[:place])
 
 
 def test_a_group_waits_for_what_it_learns_from() -> None:
@@ -33,7 +38,7 @@ def test_a_group_waits_for_what_it_learns_from() -> None:
     baseline = params.runs["pspnet_r18"]
     pruned = replace(baseline, prune=PruneParams(source="students/pspnet_r18_gdd", keep=0.5))
     params.runs["pruned"] = pruned
-    _, needs = groups_of(stage_table(params))
+    _, needs = groups_of(_stages(SIDE_BY_SIDE[0], params))
     assert needs == {
         "teacher": set(),
         "pspnet_r18": set(),
