@@ -1,7 +1,7 @@
 """Run `dvc repro` with the teacher and the runs side by side: what does not need each other shares the cores.
 
-DVC itself runs one stage after the other. Here each run up to its engines is a `dvc repro` of its own, `--jobs` of them
-at a time, and so is each release. What is timed (stage benchmark) runs alone in between.
+DVC itself runs one stage after the other. Here a run's training is a `dvc repro` of its own, and so is what makes
+its engines, `--jobs` of them at a time. What is timed (stage benchmark) runs alone in between.
 """
 
 import argparse
@@ -22,7 +22,8 @@ from segdistill_runtime.cuda import driver_is_missing
 DVC = ("dvc", "--wait-for-lock")
 FIRST = "preflight"  # it and all before it run alone
 TIMED = "benchmark"
-SIDE_BY_SIDE = (("pretrain", "teacher", "student", "evaluate", "export", "quantize", "engine"), ("release", "inspect"))
+LEARNS = ("pretrain", "teacher", "student", "evaluate")
+SIDE_BY_SIDE = ((*LEARNS, "export", "quantize", "engine"), ("release", "inspect"))
 """Scripts whose stages may run beside those of other runs: before what is timed, and after it."""
 
 
@@ -49,10 +50,14 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def groups_of(stages: Sequence[Stage]) -> tuple[dict[str, list[str]], dict[str, set[str]]]:
-    """Return the stages, in their order, of each run; and the runs that each needs. What is of no run is its own."""
+    """Return the stages, in their order, of each group; and the groups that each needs.
+
+    A run is two: what learns is wanted by other runs, what deploys it is not. What is of no run is a group of its own.
+    """
     groups: dict[str, list[Stage]] = {}
     for stage in stages:
-        groups.setdefault(stage.run or stage.script, []).append(stage)
+        deploys = "" if stage.script in LEARNS else " deployed"
+        groups.setdefault(f"{stage.run or stage.script}{deploys}", []).append(stage)
     group_of = {out: group for group, stages in groups.items() for stage in stages for out in stage.outs}
     needs = {
         group: {group_of[path] for stage in stages for path in stage.deps if path in group_of} - {group}

@@ -46,4 +46,5 @@ def test_a_group_waits_for_what_it_learns_from() -> None:
         "pspnet_r18_gdd": {"teacher"},
         "deeplabv3_r18_gdd": {"teacher"},
         "pruned": {"pspnet_r18_gdd"},
+        **{f"{name} deployed": {name} for name in params.runs},
     }
