@@ -23,7 +23,7 @@ DVC = ("dvc", "--wait-for-lock")
 FIRST = "preflight"  # it and all before it run alone
 TIMED = "benchmark"
 LEARNS = ("pretrain", "teacher", "student", "evaluate")
-SIDE_BY_SIDE = ((*LEARNS, "export", "quantize", "engine"), ("release", "inspect"))
+SIDE_BY_SIDE = ((*LEARNS, "inspect", "export", "quantize", "engine"), ("release",))
 """Scripts whose stages may run beside those of other runs: before what is timed, and after it."""
 
 
