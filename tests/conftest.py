@@ -13,6 +13,7 @@ settings.register_profile("noisy_machine", deadline=None)  # time is for benchma
 settings.load_profile("noisy_machine")
 
 VECTORS = Path(__file__).parent / "vectors"
+TOGETHER = ("tests/faults", "tests/reporting")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -38,7 +39,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.hookimpl(optionalhook=True)  # the GPU machine has no pytest-xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """By files, as --dist loadfile does; and all faults with one worker, because they share a costly fixture."""
+    """By files, as --dist loadfile does; and whole folders whose files share a costly fixture."""
     if config.getoption("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
@@ -46,7 +47,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ByCostlyFixture(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
-            return "tests/faults" if file.startswith("tests/faults/") else file
+            return next((folder for folder in TOGETHER if file.startswith(f"{folder}/")), file)
 
     return ByCostlyFixture(config, log)
 

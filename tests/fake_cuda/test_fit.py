@@ -11,10 +11,16 @@ from tests.fake_cuda.toy_fit import fit_on_fake_gpu
 
 WAITS = {"pipeline/training/loop.py", "pipeline/training/step.py"}
 """The loop reads values where it logs; in fp16 the scale of the gradients is read in every step."""
+AT_ONCE = ("none", "gdd", "diffkd")
+"""Methods that `make test` tries in all precisions; the others in one of them."""
+PAIRS = [
+    pytest.param(method, precision, marks=() if precision == "bf16" or method in AT_ONCE else pytest.mark.slow)
+    for method in ("none", *METHODS)
+    for precision in ("bf16", "fp16", "fp32")
+]
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
-@pytest.mark.parametrize("method", ["none", *METHODS])
+@pytest.mark.parametrize(("method", "precision"), PAIRS)
 def test_every_method_trains_in_every_precision_and_does_not_wait(method: str, precision: str, tmp_path: Path) -> None:
     curve, watch = fit_on_fake_gpu(method, precision, tmp_path)
     assert [row["iteration"] for row in curve] == [2]

@@ -28,7 +28,7 @@ from tests.toy_run import EXPORT, HALF_BUDGET, NO_BUDGET, PARITY, RESIZING, writ
 SIZES = ((40, 30), (90, 60), (48, 64), (70, 130), (150, 40))
 
 
-@pytest.fixture(scope="module", params=["stretch", "letterbox"])
+@pytest.fixture(scope="module", params=[pytest.param("stretch", marks=pytest.mark.slow), "letterbox"])
 def resizing(request: pytest.FixtureRequest) -> Resizing:
     return RESIZING._replace(mode=request.param)
 

@@ -23,13 +23,6 @@ def _write(profile: FakeProfile) -> None:
     write_report(profile.report, profile.runs, "test", 2, profile.folders, profile.out)
 
 
-@pytest.fixture(scope="module")
-def written(pristine: FakeProfile, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("reports")
-    write_report(pristine.report, pristine.runs, "test", 2, pristine.folders, out)
-    return out
-
-
 class _Tags(HTMLParser):
     VOID = frozenset({"meta", "link", "img", "br", "path", "rect"})
 
