@@ -75,6 +75,7 @@ def test_a_row_says_how_many_times_as_fast() -> None:
     assert (row["ratio"], row["memory_ratio"], row["share_of_peak"]) == (2.5, 0.25, 0.5)
 
 
+@pytest.mark.slow
 def test_a_slot_ends_in_time_and_the_next_one_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_small_profile(tmp_path, ["pspnet_r18"])
     params = load_params(tmp_path / "params.yaml")
@@ -215,6 +216,7 @@ def test_a_training_is_told_from_another() -> None:
     assert digests[0] == digests[1] != other
 
 
+@pytest.mark.slow
 def test_a_bare_machine_gets_what_a_slot_imports() -> None:
     there = {
         "torch",

@@ -220,6 +220,7 @@ def test_a_disk_that_will_be_full_is_refused(inputs: Inputs, tmp_path: Path, mon
     assert [place.split()[0] for place in places(inputs, tmp_path)] == ["disk"]
 
 
+@pytest.mark.slow
 def test_a_graph_that_export_refuses_is_refused(
     inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,6 +90,7 @@ def test_a_new_teacher_is_a_new_trial(params: Params, paths: ComparisonPaths) ->
     assert not is_finished(trial, params, "val", paths)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("trials")
 def test_a_comparison_resumes_and_leaves_its_verdict(
     params: Params, paths: ComparisonPaths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -43,7 +43,7 @@ def export_toy(folder: Path, export: ExportParams = EXPORT, **changes: object) -
     return json.loads((folder / "metrics.json").read_text())
 
 
-@pytest.fixture(scope="module", params=["pspnet", "deeplabv3"])
+@pytest.fixture(scope="module", params=["pspnet", pytest.param("deeplabv3", marks=pytest.mark.slow)])
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_toy_run(request.param, tmp_path_factory.mktemp(request.param))
     export_toy(folder)
@@ -152,6 +152,7 @@ def test_other_shapes_are_the_same_network(exported: Path) -> None:
         assert (runner.run(images) == found).mean() > 0.999
 
 
+@pytest.mark.slow
 def test_activations_beyond_float16_reject_that_graph_alone(tmp_path: Path) -> None:
     folder = write_toy_run("pspnet", tmp_path, iterations=1)
     segmenter, design, facts = load_checkpoint(folder / "checkpoint.safetensors")
@@ -179,6 +180,7 @@ def test_a_checkpoint_that_the_file_does_not_follow_blocks_and_names_the_layer(t
         export_toy(folder, ONE_SHAPE)
 
 
+@pytest.mark.slow
 def test_logits_that_differ_block(tmp_path: Path) -> None:
     folder = write_toy_run("pspnet", tmp_path, iterations=1)
     with pytest.raises(ArtifactError, match=r"logits\.onnx differs from PyTorch by .*max_logit_difference"):

@@ -79,6 +79,7 @@ def test_profiles_have_databases_of_their_own_which_end_with_them(tmp_path: Path
     again.end()
 
 
+@pytest.mark.slow
 def test_a_running_database_is_shared_on_demand_only(tmp_path: Path) -> None:
     first = Client(tmp_path, "first")
     shared = Client(tmp_path, "shared", share=True)

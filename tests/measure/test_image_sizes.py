@@ -25,10 +25,11 @@ from segdistill_runtime.images import Resizing
 from tests.toy import TOY_CLASSES
 from tests.toy_run import EXPORT, HALF_BUDGET, NO_BUDGET, PARITY, RESIZING, write_toy_run
 
+pytestmark = pytest.mark.slow
 SIZES = ((40, 30), (90, 60), (48, 64), (70, 130), (150, 40))
 
 
-@pytest.fixture(scope="module", params=[pytest.param("stretch", marks=pytest.mark.slow), "letterbox"])
+@pytest.fixture(scope="module", params=["stretch", "letterbox"])
 def resizing(request: pytest.FixtureRequest) -> Resizing:
     return RESIZING._replace(mode=request.param)
 
