@@ -47,8 +47,8 @@ lint: setup
 	pyright --pythonpath .venv/bin/python
 
 # One thread for each worker: two workers with two threads on two cores wait for each other (441 s instead of 106 s).
-# Whole files for each, so that what a file trains once is not trained twice.
-PYTEST = OMP_NUM_THREADS=1 python -m pytest -n $(TEST_WORKERS) --dist loadfile $(PYTEST_FLAGS)
+# Whole files for each, so that what a file trains once is not trained twice; in the order of tests/conftest.py.
+PYTEST = OMP_NUM_THREADS=1 python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
 
 test: lint  ## what to run at every change, 6 minutes: lint, types, tests, one small pipeline
 	$(PYTEST) -m "not slow and not faults"

@@ -14,6 +14,10 @@ settings.load_profile("noisy_machine")
 
 VECTORS = Path(__file__).parent / "vectors"
 TOGETHER = ("tests/faults", "tests/reporting")
+LONG = (
+    "tests/faults/", "tests/test_benchmarks.py", "tests/test_fewer_operations.py", "tests/test_newcomer.py",
+    "tests/test_own_dataset.py", "tests/test_pipeline_smoke.py", "tests/test_reruns.py", "tests/versions/",
+)  # fmt: skip
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -35,6 +39,11 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     folders = [VECTORS, *map(Path, metafunc.config.getoption("vectors"))]
     chosen = [vector for folder in folders for vector in read_vectors(folder) if vector.name.startswith(marker.args)]
     metafunc.parametrize("vector", chosen, ids=[f"{vector.folder.name}/{vector.name}" for vector in chosen])
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes minutes, so that the last worker does not end long after the others."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
 
 
 @pytest.hookimpl(optionalhook=True)  # the GPU machine has no pytest-xdist

@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,6 +17,12 @@ pytestmark = pytest.mark.smoke
 RUN = "pspnet_r18"
 SIZES = [(64, 96), (120, 70), (40, 50), (150, 260)]
 """Landscape, portrait, smaller than a crop, larger than the graph."""
+QUICK: dict[str, Any] = {
+    "engine": {"precisions": []},
+    "benchmark": {"images": 3, "runtimes": ["onnxruntime"]},
+    "release": {"runtimes": ["onnxruntime"]},
+}
+"""One runtime: tests/test_pipeline_smoke.py has them all."""
 
 
 @pytest.fixture(scope="module")
@@ -25,7 +32,7 @@ def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_own_dataset(folder / "own", SIZES)
     write_small_profile(
         folder, [RUN], dataset={"adapter": "folder", "source": "own"}, export={"resize": "letterbox"},
-        curation={"rules": {"leakage": {"policy": "warn"}}}, benchmark={"images": 3},
+        curation={"rules": {"leakage": {"policy": "warn"}}}, **QUICK,
     )  # fmt: skip
     done = repro(folder)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]

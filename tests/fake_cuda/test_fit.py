@@ -41,7 +41,9 @@ def test_dot_waits_once_in_a_step(method: str, tmp_path: Path) -> None:
     assert sum(count for (_, place), count in watch.waits.items() if "dot.py" in place) == 2
 
 
-@pytest.mark.parametrize("method", ["none", "gdd", "cwd", "diffkd"])
+@pytest.mark.parametrize(
+    "method", ["none", "gdd", *(pytest.param(m, marks=pytest.mark.slow) for m in ("cwd", "diffkd"))]
+)
 def test_a_deterministic_training_does_not_wait_either(method: str, tmp_path: Path) -> None:
     try:
         _, watch = fit_on_fake_gpu(method, "bf16", tmp_path, deterministic=True)

@@ -105,6 +105,7 @@ def test_pictures_are_files_too(written: Path) -> None:
             assert picture.width > 400
 
 
+@pytest.mark.slow
 def test_same_inputs_give_the_same_bytes(pristine: FakeProfile, written: Path, tmp_path: Path) -> None:
     write_report(pristine.report, pristine.runs, "test", 2, pristine.folders, tmp_path)
     first, second = ({p.name: p.read_bytes() for p in out.rglob("*") if p.is_file()} for out in (written, tmp_path))
