@@ -71,16 +71,19 @@ def test_every_stage_has_a_budget() -> None:
     assert set(BUDGETS) == {"resolve", *SCRIPTS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stage", BUDGETS)
 def test_a_stage_imports_no_more_than_its_budget(stage: str, of_stages: dict[str, set[str]]) -> None:
     assert of_stages[stage] <= BUDGETS[stage]
 
 
+@pytest.mark.slow
 def test_building_a_network_does_not_import_the_compiler() -> None:
     built = 'from models.backbone import build_backbone\nbuild_backbone("resnet18_v1c", 16)'
     assert _imported(built) == {"torch", "timm"}
 
 
+@pytest.mark.slow
 def test_what_torchvision_asks_of_the_compiler_is_there_when_it_asks() -> None:
     call = "torchvision.ops.roi_align(torch.rand(1, 3, 8, 8), [torch.tensor([[0, 0, 4, 4.0]])], 2)"
     assert "torch" in _imported(f"import torch, models.timm_backbone, torchvision\n{call}")

@@ -167,6 +167,7 @@ def test_activations_beyond_float16_reject_that_graph_alone(tmp_path: Path) -> N
     assert "head.fuse" in half["reason"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_the_file_does_not_follow_blocks_and_names_the_layer(tmp_path: Path) -> None:
     """The predictions are another network's: every layer computes something else."""
     folder = write_toy_run("pspnet", tmp_path)

@@ -54,7 +54,7 @@ def test_half_the_scale_is_a_quarter_of_the_work() -> None:
     ("architecture", "scale", "stride"),
     [
         ("pspnet", 0.5, 16),
-        ("deeplabv3", 0.66, 8),
+        pytest.param("deeplabv3", 0.66, 8, marks=pytest.mark.slow),
         *(pytest.param(name, scale, 32, marks=pytest.mark.slow) for name in HEADS for scale in (1.0, 0.5)),
     ],
 )
