@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import settings
 
 from tests.vectors.reading import read_vectors
@@ -12,12 +13,25 @@ from tests.vectors.reading import read_vectors
 settings.register_profile("noisy_machine", deadline=None)  # time is for benchmarks, not for tests
 settings.load_profile("noisy_machine")
 
+THREADS = torch.get_num_threads()  # OMP_NUM_THREADS
 VECTORS = Path(__file__).parent / "vectors"
 TOGETHER = ("tests/faults", "tests/reporting")
 LONG = (
     "tests/faults/", "tests/test_benchmarks.py", "tests/test_fewer_operations.py", "tests/test_newcomer.py",
     "tests/test_own_dataset.py", "tests/test_pipeline_smoke.py", "tests/test_reruns.py", "tests/versions/",
 )  # fmt: skip
+
+
+def pytest_configure() -> None:
+    """Give each worker of pytest-xdist a core of its own; whatever asks how many there are then takes one thread."""
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+
+
+def pytest_runtest_call() -> None:
+    """Take back the threads that an earlier test asked for: on busy cores two take five times as long as one."""
+    torch.set_num_threads(THREADS)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
