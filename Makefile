@@ -15,7 +15,7 @@ STAGES_IMPORT := torch torchvision timm sympy networkx numpy lightning_fabric on
 WANTED := import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 13) else "segdistill needs Python 3.11 or 3.12: make PYTHON=python3.11 setup")
 COMPILE = uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
 
-.PHONY: help setup lock demo test lint unit smoke test-faults camvid inspect inspect-apply predict report doctor clean
+.PHONY: help setup lock demo test test-all lint test-faults camvid inspect inspect-apply predict report doctor clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
@@ -43,22 +43,22 @@ demo: setup  ## the whole pipeline on the embedded dataset; the report is report
 	@python -m pipeline repro
 	@echo "open $(CURDIR)/reports/index.html"
 
-test: lint unit smoke  ## everything that CI checks: lint, types, unit tests, the pipeline on a toy
-
 lint: setup
 	ruff check .
 	ruff format --check .
 	pyright --pythonpath .venv/bin/python
 
 # One thread for each worker: two workers with two threads on two cores wait for each other (441 s instead of 106 s).
-# Whole files for each, so that what a file trains once is not trained twice.
-unit: setup
-	OMP_NUM_THREADS=1 python -m pytest -m "not smoke and not faults" -n $(TEST_WORKERS) --dist loadfile $(PYTEST_FLAGS)
+# Whole files for each, so that what a file trains once is not trained twice; in the order of tests/conftest.py.
+PYTEST = OMP_NUM_THREADS=1 python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
 
-smoke: setup
-	OMP_NUM_THREADS=1 python -m pytest -m smoke -n $(TEST_WORKERS) --dist loadfile $(PYTEST_FLAGS)
+test: lint  ## what to run at every change, 6 minutes: lint, types, tests, one small pipeline
+	$(PYTEST) -m "not slow and not faults"
 
-test-faults: setup  ## kills at 20 moments, full disks, hostile files for ten minutes: what CI runs in short
+test-all: setup  ## the slow tests, which `make test` leaves out, 19 minutes: pipelines, benchmarks, faults in short
+	$(PYTEST) -m slow
+
+test-faults: setup  ## kills at 20 moments, full disks, hostile files for ten minutes: what test-all runs in short
 	python -m pytest -m faults -s tests/faults $(PYTEST_FLAGS)
 
 camvid: PROFILE ?= camvid-cpu

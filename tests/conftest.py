@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import settings
 
 from tests.vectors.reading import read_vectors
@@ -12,7 +13,25 @@ from tests.vectors.reading import read_vectors
 settings.register_profile("noisy_machine", deadline=None)  # time is for benchmarks, not for tests
 settings.load_profile("noisy_machine")
 
+THREADS = torch.get_num_threads()  # OMP_NUM_THREADS
 VECTORS = Path(__file__).parent / "vectors"
+TOGETHER = ("tests/faults", "tests/reporting")
+LONG = (
+    "tests/faults/", "tests/test_benchmarks.py", "tests/test_fewer_operations.py", "tests/test_newcomer.py",
+    "tests/test_own_dataset.py", "tests/test_pipeline_smoke.py", "tests/test_reruns.py", "tests/versions/",
+)  # fmt: skip
+
+
+def pytest_configure() -> None:
+    """Give each worker of pytest-xdist a core of its own; whatever asks how many there are then takes one thread."""
+    if worker := os.environ.get("PYTEST_XDIST_WORKER"):
+        cores = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {cores[int(worker.removeprefix("gw")) % len(cores)]})
+
+
+def pytest_runtest_call() -> None:
+    """Take back the threads that an earlier test asked for: on busy cores two take five times as long as one."""
+    torch.set_num_threads(THREADS)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -36,9 +55,14 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     metafunc.parametrize("vector", chosen, ids=[f"{vector.folder.name}/{vector.name}" for vector in chosen])
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with what takes minutes, so that the last worker does not end long after the others."""
+    items.sort(key=lambda item: not item.nodeid.startswith(LONG))
+
+
 @pytest.hookimpl(optionalhook=True)  # the GPU machine has no pytest-xdist
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
-    """By files, as --dist loadfile does; and all faults with one worker, because they share a costly fixture."""
+    """By files, as --dist loadfile does; and whole folders whose files share a costly fixture."""
     if config.getoption("dist") != "loadfile":
         return None
     from xdist.scheduler import LoadFileScheduling
@@ -46,7 +70,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
     class ByCostlyFixture(LoadFileScheduling):
         def _split_scope(self, nodeid: str) -> str:
             file = super()._split_scope(nodeid)
-            return "tests/faults" if file.startswith("tests/faults/") else file
+            return next((folder for folder in TOGETHER if file.startswith(f"{folder}/")), file)
 
     return ByCostlyFixture(config, log)
 

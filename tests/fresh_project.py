@@ -24,7 +24,7 @@ QUICK = {
     "export": {"height": HEIGHT, "width": WIDTH, "logit_images": 2},
     "quantization": {**SMALL["quantization"], "max_float_layers": 0, "fine_tuning": {"iterations": 0}},
     "engine": {"precisions": []},
-    "benchmark": {**SMALL["benchmark"], "runtimes": ["onnxruntime"], "calls": 20, "rounds": 1},
+    "benchmark": {**SMALL["benchmark"], "runtimes": ["onnxruntime"], "rounds": 1},
     "release": {"runtimes": ["onnxruntime"]},
 }
 """What a newcomer sets for these images, and what makes each stage short."""
@@ -66,6 +66,12 @@ def write_own_images(
     entries = [f"  - {{name: {c.name}, color: {list(c.color)}, ids: {list(c.raw_ids)}}}" for c in TOY_CLASSES.classes]
     void = ["void: []", "void_colors: [[0, 0, 0]]"] if colors else ["void: [255]"]
     (folder / "classes.yaml").write_text("\n".join(["classes:", *entries, *void, ""]))
+
+
+def write_own_dataset(source: Path, sizes: Sequence[tuple[int, int]] = ((64, 96),)) -> None:
+    """A small one, in which one file is no picture."""
+    write_own_images(source, {"train": 10, "val": 2, "test": 3}, sizes, colors=False)
+    (source / "images/train/4.png").write_bytes(b"no picture")
 
 
 def set_quick_numbers(profile: Path) -> None:

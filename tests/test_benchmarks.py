@@ -75,7 +75,8 @@ def test_a_row_says_how_many_times_as_fast() -> None:
     assert (row["ratio"], row["memory_ratio"], row["share_of_peak"]) == (2.5, 0.25, 0.5)
 
 
-def test_a_slot_ends_in_time_and_the_next_one_goes_on(tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_a_slot_ends_in_time_and_the_next_one_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_small_profile(tmp_path, ["pspnet_r18"])
     params = load_params(tmp_path / "params.yaml")
     assert [*ahead(params), *trainings(params)] == [
@@ -83,17 +84,16 @@ def test_a_slot_ends_in_time_and_the_next_one_goes_on(tmp_path: Path) -> None:
         ("stages.student", "pspnet_r18"), ("stages.evaluate", "pspnet_r18"),
     ]  # fmt: skip
     marks = tmp_path / "scratch/slots"
-    begun = time.monotonic()
-    assert not run_slot(ahead(params), tmp_path, begun + 0.5)
-    assert time.monotonic() - begun < 5
+    assert not run_slot(ahead(params), tmp_path, time.monotonic() + 0.5)
     assert not list(marks.iterdir())
+    assert not (tmp_path / "data/prepared/samples.csv").exists()  # it was killed before it was done
     assert run_slot(ahead(params)[:1], tmp_path, time.monotonic() + 120)
     assert (tmp_path / "data/prepared/samples.csv").is_file()
-    begun = time.monotonic()
-    assert run_slot(ahead(params)[:1], tmp_path, begun + 120)
-    assert time.monotonic() - begun < 1  # nothing is started again
+    monkeypatch.setattr("benchmarks.slot.subprocess.Popen", None)  # nothing is started again
+    assert run_slot(ahead(params)[:1], tmp_path, time.monotonic() + 120)
 
 
+@pytest.mark.slow
 def test_a_slot_trains_the_table(tmp_path: Path) -> None:
     write_small_profile(tmp_path, ["pspnet_r18"])
     command = [
@@ -115,7 +115,7 @@ def test_a_slot_trains_the_table(tmp_path: Path) -> None:
     assert {"README.md", "comparison.json", "gains.png"} <= {file.name for file in report.iterdir()}
 
 
-@pytest.mark.smoke
+@pytest.mark.slow
 def test_the_gpu_slot_runs_dry(tmp_path: Path) -> None:
     """All items but the tests, which this suite runs itself; then the trainings of a profile, and nothing twice."""
     profile = tmp_path / "profile"
@@ -154,6 +154,7 @@ def test_the_table_has_every_baseline() -> None:
     ]
 
 
+@pytest.mark.slow
 def test_growth_runs_the_stages_themselves(tmp_path: Path) -> None:
     record = _run("growth", tmp_path, "--images", "100", "300", "--doublings", "-1")
     assert [row["count"] for row in record["images"]] == [100, 300]
@@ -163,6 +164,7 @@ def test_growth_runs_the_stages_themselves(tmp_path: Path) -> None:
             assert 20e6 < row[stage]["peak_memory_bytes"] < 1e9
 
 
+@pytest.mark.slow
 def test_a_bundle_is_timed_as_its_receiver_runs_it(tmp_path: Path) -> None:
     bundle = write_material(tmp_path / "profile").release()
     record = _run("bundle", tmp_path, str(bundle), "--python", sys.executable, "--repeats", "2")
@@ -171,6 +173,7 @@ def test_a_bundle_is_timed_as_its_receiver_runs_it(tmp_path: Path) -> None:
     assert all(0 < s < 60 for s in (*record["predict_s"], *record["self_test_s"]))
 
 
+@pytest.mark.slow
 def test_curation_is_timed_with_and_without_anything_new(tmp_path: Path) -> None:
     record = _run("curation", tmp_path, "--images", "60", "--folder", str(tmp_path))
     (case,) = record["cases"]
@@ -179,6 +182,7 @@ def test_curation_is_timed_with_and_without_anything_new(tmp_path: Path) -> None
     assert 0 < case["nothing_changed_s"] < case["again_s"]
 
 
+@pytest.mark.slow
 def test_moved_masks_are_found_and_others_are_not(tmp_path: Path) -> None:
     write_small_profile(tmp_path, ["pspnet_r18"])
     samples = write_toy_samples(tmp_path / "data/curated", count=12)
@@ -191,6 +195,7 @@ def test_moved_masks_are_found_and_others_are_not(tmp_path: Path) -> None:
     assert found[0.06] >= 6
 
 
+@pytest.mark.slow
 def test_the_loader_is_timed_beside_the_step(tmp_path: Path) -> None:
     write_small_profile(tmp_path, ["pspnet_r18"])
     samples = write_toy_samples(tmp_path / "data/curated")
@@ -211,6 +216,7 @@ def test_a_training_is_told_from_another() -> None:
     assert digests[0] == digests[1] != other
 
 
+@pytest.mark.slow
 def test_a_bare_machine_gets_what_a_slot_imports() -> None:
     there = {
         "torch",

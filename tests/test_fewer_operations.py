@@ -10,7 +10,7 @@ from models.checkpoint import load_checkpoint
 from models.pruning import widths
 from tests.small_profile import repro, write_small_profile
 
-pytestmark = pytest.mark.smoke
+pytestmark = [pytest.mark.smoke, pytest.mark.slow]
 
 BIG, SMALL = "pspnet_r18_gdd", "pruned_small"
 

@@ -9,10 +9,10 @@ from safetensors.torch import save_file
 
 from models.backbone import build_backbone
 from pipeline.data.files import sha256
+from tests.fresh_project import write_own_dataset
 from tests.small_profile import repro, run, write_small_profile
-from tests.test_pipeline_smoke import write_own_dataset
 
-pytestmark = pytest.mark.smoke
+pytestmark = [pytest.mark.smoke, pytest.mark.slow]
 TRAINED = ("checkpoint.safetensors", "training.csv")  # the second says how fast it was: no two are alike
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.documented import PAGES, blocks
 from tests.fresh_project import IMAGES, set_quick_numbers, sh, write_own_images, write_project
 
-pytestmark = pytest.mark.smoke
+pytestmark = [pytest.mark.smoke, pytest.mark.slow]
 BLOCKS = [block for page in PAGES for block in blocks(page) if block.runnable]
 
 

@@ -1,44 +1,33 @@
-"""The whole pipeline through the real command line: on a dataset of one's own, killed, broken and repeated."""
+"""The embedded default in small, with all its runs, through the real command line: complete, killed, repeated."""
 
 import json
 import os
-import random
-import shutil
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
+from random import Random
 
 import pytest
 import torch
 from safetensors.torch import load_file
 
+from pipeline.code_digest import ROOT
 from pipeline.curation.review import Remark, write_review
-from pipeline.data.images import read_image, read_mask
-from pipeline.data.samples import read_decisions, read_samples
-from tests.fresh_project import write_own_images
+from pipeline.data.samples import read_samples
+from pipeline.params.tree import load_params
 from tests.small_profile import environment, repro, run, write_small_profile
 
-pytestmark = pytest.mark.smoke
-
-
-def write_own_dataset(source: Path, sizes: Sequence[tuple[int, int]] = ((64, 96),)) -> None:
-    """What a user brings, a picture that is none among it."""
-    write_own_images(source, {"train": 10, "val": 2, "test": 3}, sizes, colors=False)
-    (source / "images/train/4.png").write_bytes(b"no picture")
+pytestmark = [pytest.mark.smoke, pytest.mark.slow]
+RUNS = load_params(ROOT / "params.yaml").runs
 
 
 @pytest.fixture(scope="module")
 def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A profile on a user's own dataset after one complete `dvc repro`."""
+    """The profile after one complete `dvc repro`."""
     folder = tmp_path_factory.mktemp("profile")
-    write_own_dataset(folder / "own")
-    write_small_profile(
-        folder, ["pspnet_r18", "pspnet_r18_gdd"], dataset={"adapter": "folder", "source": "own"},
-        curation={"rules": {"leakage": {"policy": "warn"}}},
-    )  # fmt: skip
+    write_small_profile(folder, list(RUNS))
     done = repro(folder)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return folder
@@ -48,9 +37,9 @@ def test_every_number_of_the_summary_is_there(profile: Path) -> None:
     summary = json.loads((profile / "reports/summary.json").read_text())
     assert 0 <= summary["teacher"]["miou"] <= 1
     runs = {entry["run"]: entry for entry in summary["runs"]}
-    assert set(runs) == {"pspnet_r18", "pspnet_r18_gdd"}
-    for entry in runs.values():
-        assert entry["baseline_miou"] == runs["pspnet_r18"]["miou"]
+    assert list(runs) == list(RUNS)
+    for name, entry in runs.items():
+        assert entry["baseline_miou"] == runs[RUNS[name].baseline]["miou"]
         assert entry["onnx_pixel_agreement"] >= 0.9999
         assert abs(entry["onnx_miou"] - entry["miou"]) < 1e-4
         assert entry["latency_p50_ms"] > 0
@@ -60,27 +49,16 @@ def test_every_number_of_the_summary_is_there(profile: Path) -> None:
         assert all(engine["status"] == "built" or engine["reason"] for engine in entry["engines"])
 
 
-def test_the_broken_image_was_rejected_with_its_reason(profile: Path) -> None:
-    decisions = {d.sample.id: d for d in read_decisions(profile / "data/curated/decisions.csv")}
-    broken = decisions.pop("train_4")
-    assert (broken.decision, broken.rules[0]) == ("drop", "unreadable_image")
-    assert {decision.decision for decision in decisions.values()} == {"keep"}
-    assert "train_4" not in (profile / "data/curated/samples.csv").read_text()
-
-
-def test_the_report_opens_offline(profile: Path) -> None:
-    page = (profile / "reports/index.html").read_text()
-    assert "pspnet_r18_gdd" in page
-    assert 'src="http' not in page
-    assert 'href="http' not in page
-
-
-def test_the_bundles_predict(profile: Path, tmp_path: Path) -> None:
-    bundle = profile / "artifacts/release/pspnet_r18_gdd"
-    image = profile / "own/images/test/0.png"
-    done = run([sys.executable, str(bundle / "predict.py"), str(image)], tmp_path)
-    assert done.returncode == 0, done.stderr
-    assert (tmp_path / "0_overlay.png").is_file()
+@pytest.mark.parametrize("name", RUNS)
+def test_a_bundle_predicts_and_tests_itself_in_a_python_that_sees_no_project(
+    profile: Path, tmp_path: Path, name: str
+) -> None:
+    bundle = profile / "artifacts/release" / name
+    image = next((profile / "data/prepared/raw/images").glob("test_s*.png"))
+    for command in (["predict.py", str(image)], ["self_test.py"]):
+        done = run([sys.executable, "-I", str(bundle / command[0]), *command[1:]], tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / f"{image.stem}_overlay.png").is_file()
     assert "training-only" not in (bundle / "card.md").read_text()
     assert '"name": "onnxruntime"' in (bundle / "sbom.cdx.json").read_text()
 
@@ -114,69 +92,6 @@ def test_what_was_reviewed_is_left_out_until_it_is_taken_back(profile: Path) -> 
     assert curated.read_bytes() == before
 
 
-def test_a_dataset_without_splits_is_divided_by_whole_sequences(tmp_path: Path) -> None:
-    write_own_dataset(tmp_path / "own")
-    for kind in ("images", "masks"):
-        for number, file in enumerate(sorted((tmp_path / "own" / kind).glob("*/[!4].png"))):
-            folder = tmp_path / "own" / kind / f"drive_{number // 2}"
-            folder.mkdir(exist_ok=True)
-            file.rename(folder / f"{number}.png")
-        for split in ("train", "val", "test"):
-            shutil.rmtree(tmp_path / "own" / kind / split)
-    split = {"by": "sequences", "val_share": 0.2, "test_share": 0.3, "seed": 1}
-    write_small_profile(
-        tmp_path, ["pspnet_r18"], dataset={"adapter": "folder", "source": "own", "split": split},
-        curation={"rules": {"leakage": {"policy": "warn"}}},
-    )  # fmt: skip
-    done = repro(tmp_path, "curate")
-    assert done.returncode == 0, done.stderr
-    samples = read_samples(tmp_path / "data/curated/samples.csv")
-    assert len(samples) == 14
-    assert len({(s.sequence, s.split) for s in samples}) == len({s.sequence for s in samples}) == 7
-    assert {s.split for s in samples} == {"train", "val", "test"}
-
-
-def test_images_of_mixed_sizes_go_all_the_way(tmp_path: Path) -> None:
-    """Landscape, portrait, smaller than a crop, larger than the graph; the bundle predicts what was evaluated."""
-    write_own_dataset(tmp_path / "own", [(64, 96), (120, 70), (40, 50), (150, 260)])
-    write_small_profile(
-        tmp_path, ["pspnet_r18"], dataset={"adapter": "folder", "source": "own"}, export={"resize": "letterbox"},
-        curation={"rules": {"leakage": {"policy": "warn"}}}, benchmark={"images": 3},
-    )  # fmt: skip
-    done = repro(tmp_path)
-    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    exported = json.loads((tmp_path / "reports/metrics/export/pspnet_r18.json").read_text())
-    assert exported["artifacts"][0]["parity"]["pixel_agreement"] >= 0.9999
-    bundle = tmp_path / "artifacts/release/pspnet_r18"
-    assert json.loads((bundle / "preprocessing.json").read_text())["resize"]["mode"] == "letterbox"
-    for sample in read_samples(tmp_path / "data/curated/samples.csv", "test"):
-        command = [sys.executable, str(bundle / "predict.py"), str(tmp_path / sample.image), "--labels", "labels.png"]
-        assert run(command, tmp_path).returncode == 0
-        labels = read_mask(tmp_path / "labels.png")
-        evaluated = read_mask(tmp_path / f"artifacts/evaluation/pspnet_r18/predictions/{sample.id}.png")
-        assert labels.shape == read_image(tmp_path / sample.image).shape[:2]
-        assert (labels == evaluated).mean() > 0.9  # whichever precision ships
-    assert run([sys.executable, str(bundle / "self_test.py")], tmp_path).returncode == 0
-
-
-def test_a_class_without_a_pixel_stops_the_pipeline_unless_it_may_warn(tmp_path: Path) -> None:
-    write_own_dataset(tmp_path / "own")
-    table = tmp_path / "own/classes.yaml"
-    kiosk = "  - {name: kiosk, color: [7, 7, 7], ids: [7]}"
-    table.write_text(table.read_text().replace("void:", f"{kiosk}\nvoid:"))
-    rules = {"leakage": {"policy": "warn"}}
-    for policy in ("block", "warn"):
-        rules["untrained_class"] = {"policy": policy}
-        write_small_profile(
-            tmp_path, ["pspnet_r18"], dataset={"adapter": "folder", "source": "own"}, curation={"rules": rules}
-        )
-        done = repro(tmp_path, "curate")
-        assert (done.returncode == 0) == (policy == "warn"), done.stderr
-        said = done.stdout if policy == "warn" else done.stderr
-        assert "no pixel of class kiosk (ids 7)" in said
-        assert (tmp_path / "data/curated/samples.csv").exists() == (policy == "warn")
-
-
 def test_a_changed_method_reruns_only_what_it_touches(profile: Path) -> None:
     params = (profile / "params.yaml").read_text()
     (profile / "params.yaml").write_text(f"{params}methods: {{gdd: {{temperature: 3.0}}}}\n")
@@ -184,7 +99,8 @@ def test_a_changed_method_reruns_only_what_it_touches(profile: Path) -> None:
     plan = json.loads(run(["dvc", "status", "--json"], profile).stdout)
     (profile / "params.yaml").write_text(params)
     assert repro(profile, "resolve").returncode == 0
-    assert set(plan) == {"preflight", "student-pspnet_r18_gdd", "quantize-pspnet_r18_gdd"}
+    distilled = [name for name, run in RUNS.items() if run.distill]
+    assert set(plan) == {"preflight", *(f"{stage}-{name}" for stage in ("student", "quantize") for name in distilled)}
 
 
 def test_a_comparison_trains_what_the_run_trained_and_ends_in_a_verdict(profile: Path) -> None:
@@ -237,13 +153,12 @@ def test_a_killed_training_ends_in_the_same_bytes(profile: Path, tmp_path: Path)
     for name in ("whole", "cut"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "params.yaml").write_text(params)
-        for folder in ("data", "own"):
-            (tmp_path / name / folder).symlink_to(profile / folder)
+        (tmp_path / name / "data").symlink_to(profile / "data")
         (tmp_path / name / "artifacts").mkdir()
         (tmp_path / name / "artifacts/teacher").symlink_to(profile / "artifacts/teacher")
     whole, cut = (tmp_path / name for name in ("whole", "cut"))
     assert run(command, whole).returncode == 0
-    seen = 0
+    seen, random = 0, Random(0)
     for _ in range(2):
         trainer = subprocess.Popen(
             command, cwd=cut, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
@@ -270,8 +185,6 @@ def _last_change(folder: Path) -> float:
 @pytest.mark.parametrize(
     ("stage", "change", "message"),
     [
-        (["prepare"], ("adapter: folder", "adapter: camvid"), "DatasetError: no folder own/train"),
-        (["prepare"], ("source: own", "source: nowhere"), "DatasetError: no folder nowhere"),
         (["teacher"], ("scale_max: 1.5", "scale_maks: 1.5"), "unknown key; did you mean 'scale_max'"),
         (["teacher"], ("backbone: resnet10t", "backbone: resnet10x"), "ModelError: timm knows no backbone 'resnet10x'"),
         (["student", "nobody"], ("", ""), "ParamsError: stage student has no run 'nobody'"),
@@ -281,13 +194,10 @@ def _last_change(folder: Path) -> float:
 def test_bad_input_ends_in_one_message(
     profile: Path, tmp_path: Path, stage: list[str], change: tuple[str, str], message: str
 ) -> None:
-    for name in ("own", "data"):
-        (tmp_path / name).symlink_to(profile / name)
+    (tmp_path / "data").symlink_to(profile / "data")
     text = (profile / "params.yaml").read_text()
     assert change[0] in text
     (tmp_path / "params.yaml").write_text(text.replace(*change) if change[0] else text)
-    if stage == ["prepare"]:
-        (tmp_path / "data").unlink()
     done = run([sys.executable, "-m", f"stages.{stage[0]}", *stage[1:]], tmp_path)
     assert done.returncode == 1
     assert message in done.stderr

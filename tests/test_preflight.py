@@ -220,6 +220,7 @@ def test_a_disk_that_will_be_full_is_refused(inputs: Inputs, tmp_path: Path, mon
     assert [place.split()[0] for place in places(inputs, tmp_path)] == ["disk"]
 
 
+@pytest.mark.slow
 def test_a_graph_that_export_refuses_is_refused(
     inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -267,6 +268,7 @@ def test_weights_of_what_was_trained_may_be_gone(inputs: Inputs, tmp_path: Path)
 
 
 @pytest.mark.smoke
+@pytest.mark.slow
 def test_dvc_says_all_of_it_before_the_teacher(tmp_path: Path) -> None:
     weights = {"source": "file", "file": "nowhere.safetensors", "sha256": ANOTHER_HASH}
     write_small_profile(
@@ -284,6 +286,7 @@ def test_dvc_says_all_of_it_before_the_teacher(tmp_path: Path) -> None:
 
 
 @pytest.mark.smoke
+@pytest.mark.slow
 def test_dvc_says_which_networks_and_weights_cannot_be_used(tmp_path: Path) -> None:
     """One image size only, weights of another network, a pickle: one line of ours for each, and no other's words."""
     save_file(build_backbone("seresnet18", 32).network.state_dict(), tmp_path / "another.safetensors")

@@ -52,6 +52,7 @@ def test_each_is_what_was_released_and_passes_its_own_test(bundle: Path, tmp_pat
     assert "passed in" in done.stdout
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
 def test_make_predict_segments_a_picture(bundle: Path, tmp_path: Path) -> None:
     picture = tmp_path / "street.jpg"
@@ -68,6 +69,7 @@ def test_make_predict_segments_a_picture(bundle: Path, tmp_path: Path) -> None:
         written.unlink(missing_ok=True)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif("SEGDISTILL_CAMVID" not in os.environ, reason="SEGDISTILL_CAMVID names no folder with CamVid")
 @pytest.mark.parametrize("bundle", BUNDLES, ids=lambda path: path.name)
 def test_it_knows_a_street_when_it_sees_one(bundle: Path, tmp_path: Path) -> None:

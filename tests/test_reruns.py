@@ -19,7 +19,7 @@ from pipeline.params.tree import load_params
 from pipeline.stage_table import stage_table
 from tests.small_profile import environment
 
-pytestmark = pytest.mark.smoke
+pytestmark = [pytest.mark.smoke, pytest.mark.slow]
 RUNS = {"kd": "  pspnet_r18_kd: {recipe: pspnet_r18, distill: {kd: 1.0}, seed: 0}\n"}
 
 

@@ -11,14 +11,18 @@ from tests.toy import write_toy_samples
 @pytest.fixture
 def paths(tmp_path: Path) -> ComparisonPaths:
     """Samples are there; the teacher is not."""
-    samples = write_toy_samples(tmp_path / "data")
+    return paths_in(tmp_path)
+
+
+def paths_in(folder: Path) -> ComparisonPaths:
+    samples = write_toy_samples(folder / "data")
     return ComparisonPaths(
-        classes=tmp_path / "data/classes.json",
+        classes=folder / "data/classes.json",
         samples=samples,
-        statistics=tmp_path / "data/statistics.json",
-        teacher=tmp_path / "teacher.safetensors",
-        pretrained=tmp_path / "none",
-        scratch=tmp_path / "scratch",
-        trials=tmp_path / "trials",
-        reports=tmp_path / "reports",
+        statistics=folder / "data/statistics.json",
+        teacher=folder / "teacher.safetensors",
+        pretrained=folder / "none",
+        scratch=folder / "scratch",
+        trials=folder / "trials",
+        reports=folder / "reports",
     )

@@ -1,7 +1,9 @@
 """A comparison on a toy: what is trained again, what is not, and what it leaves."""
 
 import json
+import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -14,6 +16,7 @@ from pipeline.comparison.plan import ComparisonPaths, plan_trials
 from pipeline.comparison.trial import is_finished, run_trial
 from pipeline.errors import ArtifactError, ParamsError, TrainingError
 from pipeline.params.tree import Params, load_params
+from tests.comparison.conftest import paths_in
 from tests.toy import toy_segmenter
 
 
@@ -26,11 +29,28 @@ def params() -> Params:
     return replace(default, runs={"pspnet_r18": replace(run, network=network, iterations=4)}, training=training)
 
 
-@pytest.fixture(autouse=True)
-def teacher(paths: ComparisonPaths) -> None:
+@pytest.fixture(scope="module")
+def finished(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A teacher, and trials of seed 0 that learned from it; not to be changed."""
+    folder = tmp_path_factory.mktemp("finished")
+    paths = paths_in(folder)
     segmenter, design = toy_segmenter()
     facts = {"backbone_weights": "none", "method": "none", "precision": "fp32"}
     save_checkpoint(segmenter, design, facts, paths.teacher)
+    for trial in plan_trials(params, ["gdd", "kd"], 1):
+        run_trial(trial, params, "val", paths, paths.trials / "log")
+    return folder
+
+
+@pytest.fixture(autouse=True)
+def teacher(finished: Path, paths: ComparisonPaths) -> None:
+    shutil.copy(finished / paths.teacher.name, paths.teacher)
+
+
+@pytest.fixture
+def trials(finished: Path, paths: ComparisonPaths) -> None:
+    """Copies of those trials, for the same samples at another place."""
+    shutil.copytree(finished / paths.trials.name, paths.trials)
 
 
 def test_only_what_has_changed_is_done_again(
@@ -61,24 +81,25 @@ def test_only_what_has_changed_is_done_again(
             assert is_finished(trial, params, "val", paths) != matters
 
 
+@pytest.mark.usefixtures("trials")
 def test_a_new_teacher_is_a_new_trial(params: Params, paths: ComparisonPaths) -> None:
     trial = plan_trials(params, ["kd"], 1)[1]
-    run_trial(trial, params, "val", paths, paths.trials / "log")
+    assert is_finished(trial, params, "val", paths)
     segmenter, design, facts = load_checkpoint(paths.teacher)
     save_checkpoint(segmenter, design, {**facts, "method": "another"}, paths.teacher)
     assert not is_finished(trial, params, "val", paths)
 
 
+@pytest.mark.slow
+@pytest.mark.usefixtures("trials")
 def test_a_comparison_resumes_and_leaves_its_verdict(
     params: Params, paths: ComparisonPaths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    first, *_ = plan_trials(params, ["kd"], 2)
-    run_trial(first, params, "val", paths, paths.trials / "log")
     compare(params, ["kd"], 2, "val", paths)
-    assert "1 of 4 trials are finished already" in capsys.readouterr().err
+    assert "2 of 4 trials are finished already" in capsys.readouterr().err
 
     record = json.loads((paths.reports / "comparison.json").read_text())
-    assert set(record["candidates"]) == {"kd"}
+    assert set(record["candidates"]) == {"kd"}  # of gdd there are not all seeds
     entry = record["candidates"]["kd"]
     assert len(entry["miou"]) == len(entry["gain"]["differences"]) == 2
     assert entry["gain"]["low"] <= entry["gain"]["mean"] <= entry["gain"]["high"]
@@ -108,10 +129,8 @@ def test_a_comparison_resumes_and_leaves_its_verdict(
         compare(params, ["kd"], 2, "val", paths)
 
 
+@pytest.mark.usefixtures("trials")
 def test_a_candidate_that_was_finished_earlier_stays_on_the_page(params: Params, paths: ComparisonPaths) -> None:
-    for trial in plan_trials(params, ["gdd", "kd"], 1):
-        run_trial(trial, params, "val", paths, paths.trials / "log")
-
     def shown() -> set[str]:
         return set(json.loads((paths.reports / "comparison.json").read_text())["candidates"])
 

@@ -391,6 +391,7 @@ def test_finds_all_that_is_planted_in_the_streets_and_nothing_else(tmp_path: Pat
     }
 
 
+@pytest.mark.slow
 def test_the_real_camvid(camvid: Path, tmp_path: Path) -> None:
     """Nothing is left out; one mask of the test split is that of another frame, and the splits share sequences."""
     profile = load_params(ROOT / "profiles/camvid/params.yaml")

@@ -31,6 +31,8 @@ from segdistill_runtime.runner import InputShape
 from tests.toy import TOY_CLASSES, TOY_DESIGN, toy_segmenter
 from tests.toy_run import EXPORT, NO_BUDGET, PARITY, WIDTH, write_toy_run
 
+ONE_SHAPE = replace(EXPORT, other_shapes=[])
+
 
 def export_toy(folder: Path, export: ExportParams = EXPORT, **changes: object) -> dict:
     """Run the stage's function on a toy run's folder; returns the metrics."""
@@ -41,7 +43,7 @@ def export_toy(folder: Path, export: ExportParams = EXPORT, **changes: object) -
     return json.loads((folder / "metrics.json").read_text())
 
 
-@pytest.fixture(scope="module", params=["pspnet", "deeplabv3"])
+@pytest.fixture(scope="module", params=["pspnet", pytest.param("deeplabv3", marks=pytest.mark.slow)])
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = write_toy_run(request.param, tmp_path_factory.mktemp(request.param))
     export_toy(folder)
@@ -150,6 +152,7 @@ def test_other_shapes_are_the_same_network(exported: Path) -> None:
         assert (runner.run(images) == found).mean() > 0.999
 
 
+@pytest.mark.slow
 def test_activations_beyond_float16_reject_that_graph_alone(tmp_path: Path) -> None:
     folder = write_toy_run("pspnet", tmp_path, iterations=1)
     segmenter, design, facts = load_checkpoint(folder / "checkpoint.safetensors")
@@ -157,13 +160,14 @@ def test_activations_beyond_float16_reject_that_graph_alone(tmp_path: Path) -> N
         segmenter.head.fuse[1].weight.mul_(1e7)  # type: ignore[index]: a BatchNorm's scale, undone by the classifier
         segmenter.classifier.weight.div_(1e7)
     save_checkpoint(segmenter, design, facts, folder / "checkpoint.safetensors")
-    full, half, _ = export_toy(folder, fp16=NO_BUDGET, onnx_fp32=NO_BUDGET)["artifacts"]
+    full, half, _ = export_toy(folder, ONE_SHAPE, fp16=NO_BUDGET, onnx_fp32=NO_BUDGET)["artifacts"]
     assert full["status"] == "accepted"
     assert half["status"] == "rejected"
     assert "float16" in half["reason"]
     assert "head.fuse" in half["reason"]
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_the_file_does_not_follow_blocks_and_names_the_layer(tmp_path: Path) -> None:
     """The predictions are another network's: every layer computes something else."""
     folder = write_toy_run("pspnet", tmp_path)
@@ -174,13 +178,14 @@ def test_a_checkpoint_that_the_file_does_not_follow_blocks_and_names_the_layer(t
     with pytest.raises(
         ArtifactError, match=r"model\.onnx does not do what the checkpoint does: .* first diverges at layer"
     ):
-        export_toy(folder)
+        export_toy(folder, ONE_SHAPE)
 
 
-def test_logits_that_differ_block(exported: Path, tmp_path: Path) -> None:
+@pytest.mark.slow
+def test_logits_that_differ_block(tmp_path: Path) -> None:
     folder = write_toy_run("pspnet", tmp_path, iterations=1)
     with pytest.raises(ArtifactError, match=r"logits\.onnx differs from PyTorch by .*max_logit_difference"):
-        export_toy(folder, replace(EXPORT, max_logit_difference=1e-12))
+        export_toy(folder, replace(ONE_SHAPE, max_logit_difference=1e-12))
 
 
 def test_a_graph_astray_is_refused(exported: Path, tmp_path: Path) -> None:
@@ -208,7 +213,7 @@ def pool_in_a_loop(maps: Tensor, bins: int) -> Tensor:
     return torch.cat(rows, dim=2)
 
 
-@pytest.mark.parametrize("pool", [pool_in_a_loop, F.adaptive_avg_pool2d])
+@pytest.mark.parametrize("pool", [pytest.param(pool_in_a_loop, marks=pytest.mark.slow), F.adaptive_avg_pool2d])
 def test_an_exploded_graph_is_refused_and_leaves_nothing(
     pool: Callable[[Tensor, int], Tensor], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -220,7 +225,7 @@ def test_an_exploded_graph_is_refused_and_leaves_nothing(
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.smoke
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backbone", "nodes"), [("efficientnet_b0", 200), ("resnet101", 200), ("regnety_004", 200), ("convnext_atto", 150)]
 )

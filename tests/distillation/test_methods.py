@@ -89,6 +89,7 @@ def test_a_new_method_is_one_file_and_one_line(tmp_path: Path, monkeypatch: pyte
     assert through == set(documented) - {"stages/student.py", "pipeline/data/crops.py", "pipeline/distillation/gdd.py"}
 
 
+@pytest.mark.slow
 def test_a_baseline_imports_no_method() -> None:
     ask = (
         "import sys, stages.student; print([name for name in sys.modules if name.startswith('pipeline.distillation')])"

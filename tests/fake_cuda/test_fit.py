@@ -11,10 +11,16 @@ from tests.fake_cuda.toy_fit import fit_on_fake_gpu
 
 WAITS = {"pipeline/training/loop.py", "pipeline/training/step.py"}
 """The loop reads values where it logs; in fp16 the scale of the gradients is read in every step."""
+AT_ONCE = ("none", "gdd")
+"""Methods that `make test` tries; the others differ in their loss alone, which tests/training/test_on_device.py has."""
+PAIRS = [
+    pytest.param(method, precision, marks=() if method in AT_ONCE else pytest.mark.slow)
+    for method in ("none", *METHODS)
+    for precision in ("bf16", "fp16", "fp32")
+]
 
 
-@pytest.mark.parametrize("precision", ["bf16", "fp16", "fp32"])
-@pytest.mark.parametrize("method", ["none", *METHODS])
+@pytest.mark.parametrize(("method", "precision"), PAIRS)
 def test_every_method_trains_in_every_precision_and_does_not_wait(method: str, precision: str, tmp_path: Path) -> None:
     curve, watch = fit_on_fake_gpu(method, precision, tmp_path)
     assert [row["iteration"] for row in curve] == [2]
@@ -35,7 +41,9 @@ def test_dot_waits_once_in_a_step(method: str, tmp_path: Path) -> None:
     assert sum(count for (_, place), count in watch.waits.items() if "dot.py" in place) == 2
 
 
-@pytest.mark.parametrize("method", ["none", "gdd", "cwd", "diffkd"])
+@pytest.mark.parametrize(
+    "method", ["none", "gdd", *(pytest.param(m, marks=pytest.mark.slow) for m in ("cwd", "diffkd"))]
+)
 def test_a_deterministic_training_does_not_wait_either(method: str, tmp_path: Path) -> None:
     try:
         _, watch = fit_on_fake_gpu(method, "bf16", tmp_path, deterministic=True)

@@ -13,7 +13,11 @@ from pipeline.plan.step_cost import CARDS, fits
 
 @pytest.mark.parametrize(
     ("profile", "classes", "method", "most_gib"),
-    [("camvid", 11, "gdd", 3.1), ("camvid", 11, "cirkd_memory", 4.6), ("cityscapes", 19, "cirkd_memory", 5.5)],
+    [
+        ("camvid", 11, "gdd", 3.1),
+        pytest.param("camvid", 11, "cirkd_memory", 4.6, marks=pytest.mark.slow),
+        pytest.param("cityscapes", 19, "cirkd_memory", 5.5, marks=pytest.mark.slow),
+    ],
 )
 def test_a_step_needs_no_more_memory(profile: str, classes: int, method: str, most_gib: float) -> None:
     params = load_params(ROOT / f"profiles/{profile}/params.yaml")

@@ -74,7 +74,7 @@ def stage(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize(
     ("change", "of"),
     [
-        pytest.param(*case, marks=[pytest.mark.faults, *([pytest.mark.smoke] if case == IN_SHORT else [])])
+        pytest.param(*case, marks=[pytest.mark.faults, *([pytest.mark.slow] if case == IN_SHORT else [])])
         for case in product(CHANGES, ("image", "mask"))
     ],
 )

@@ -46,7 +46,7 @@ def profile(whole: Path) -> Iterator[Path]:
     shutil.rmtree(folder)
 
 
-@pytest.mark.smoke
+@pytest.mark.slow
 @pytest.mark.faults
 def test_a_training_does_not_follow_the_clock(profile: Path, whole: Path, backwards: dict[str, str]) -> None:
     """Nor the dates of what it reads: the dataset is of tomorrow, and the pairs that were decoded before are older."""

@@ -65,7 +65,7 @@ def profile(disk: Disk, whole: Path) -> Iterator[Path]:
 
 @pytest.mark.parametrize(
     "stage",
-    [pytest.param(s, marks=[pytest.mark.faults, *([pytest.mark.smoke] if s in IN_SHORT else [])]) for s in STAGES],
+    [pytest.param(s, marks=[pytest.mark.faults, *([pytest.mark.slow] if s in IN_SHORT else [])]) for s in STAGES],
 )
 def test_a_full_disk_loses_nothing(disk: Disk, profile: Path, whole: Path, stage: str) -> None:
     written = _remove_outputs(profile, stage)

@@ -43,7 +43,7 @@ def test_variants_are_a_function_of_the_seed() -> None:
 @pytest.mark.parametrize(
     "options",
     [
-        pytest.param(["--executions", "40"], id="short", marks=pytest.mark.smoke),
+        pytest.param(["--executions", "40"], id="short", marks=pytest.mark.slow),
         pytest.param(["--seconds", "300", "--seed", "1"], id="variants", marks=pytest.mark.faults),
         pytest.param(["--seconds", "300", "--guided"], id="guided", marks=pytest.mark.faults),
     ],

@@ -77,7 +77,7 @@ def inspected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Inspe
         os.kill(pid, signal.SIGKILL)
 
 
-@pytest.mark.smoke
+@pytest.mark.slow
 @pytest.mark.faults
 def test_nobody_else_is_listened_to_and_a_killed_database_is_told(inspected: Inspected) -> None:
     process = inspected.serving()

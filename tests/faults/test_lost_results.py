@@ -38,7 +38,7 @@ def profile(curated: Path) -> Iterator[Path]:
 
 
 @pytest.mark.parametrize(
-    "way", [pytest.param(w, marks=[pytest.mark.faults, *([pytest.mark.smoke] if w == "locked" else [])]) for w in WAYS]
+    "way", [pytest.param(w, marks=[pytest.mark.faults, *([pytest.mark.slow] if w == "locked" else [])]) for w in WAYS]
 )
 def test_a_finished_training_is_not_lost(profile: Path, way: str) -> None:
     with _dvc(profile) as process:

@@ -9,7 +9,7 @@ from tests.faults.disturbed import WITHOUT_NETWORK, killed, may_lose_network, sc
 from tests.small_profile import environment, repro, run, write_small_profile
 
 
-@pytest.mark.smoke
+@pytest.mark.slow
 def test_nothing_is_asked_of_a_network(whole: Path) -> None:
     """The reference ran all stages where not even 127.0.0.1 answers; the same for what comes after them."""
     if not may_lose_network():

@@ -88,7 +88,7 @@ def site(server: Server, template: Path, tmp_path: Path) -> Iterator[Site]:
 
 IN_SHORT = ("killed", MODEL_BYTES // 2)
 CASES = [
-    pytest.param(way, after, marks=[pytest.mark.faults, *([pytest.mark.smoke] if (way, after) == IN_SHORT else [])])
+    pytest.param(way, after, marks=[pytest.mark.faults, *([pytest.mark.slow] if (way, after) == IN_SHORT else [])])
     for way in ("killed", "errors", "cut", "silent")
     for after in MOMENTS
 ]

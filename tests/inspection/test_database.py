@@ -58,6 +58,7 @@ def answers(uri: str) -> bool:
     return True
 
 
+@pytest.mark.slow
 def test_profiles_have_databases_of_their_own_which_end_with_them(tmp_path: Path) -> None:
     first, second = Client(tmp_path / "a", "of_a"), Client(tmp_path / "b", "of_b")
     assert (first.datasets, second.datasets) == (["of_a"], ["of_b"])
@@ -78,6 +79,7 @@ def test_profiles_have_databases_of_their_own_which_end_with_them(tmp_path: Path
     again.end()
 
 
+@pytest.mark.slow
 def test_a_running_database_is_shared_on_demand_only(tmp_path: Path) -> None:
     first = Client(tmp_path, "first")
     shared = Client(tmp_path, "shared", share=True)

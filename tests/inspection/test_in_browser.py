@@ -127,6 +127,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningApp]:
     running.process.wait()
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(CHROMIUM is None, reason="no `chromium` on the PATH (apt-get install chromium)")
 def test_the_app_in_a_browser(running: RunningApp, tmp_path: Path) -> None:
     with sync_playwright() as playwright:
@@ -153,6 +154,7 @@ def test_the_app_in_a_browser(running: RunningApp, tmp_path: Path) -> None:
     assert not [url for url in asked if "analytics" in url or "tagmanager" in url]
 
 
+@pytest.mark.slow
 def test_the_way_back_while_it_runs_and_after_it_has_ended(running: RunningApp) -> None:
     second = running.run("open", "--address", "127.0.0.1", "--port", str(free_port()))
     assert second.returncode == 1

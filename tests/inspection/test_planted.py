@@ -50,6 +50,7 @@ def test_equals_share_the_worst_place() -> None:
     assert ranks_of(["a", "b", "d"], {"a": 0.5, "b": 0.0, "c": 0.9, "d": 0.0}) == {"a": 2, "b": 4, "d": 4}
 
 
+@pytest.mark.slow
 def test_the_benchmark_runs(tmp_path: Path) -> None:
     write_small_profile(tmp_path, ["pspnet_r18"])
     samples = write_toy_samples(tmp_path / "data/curated")

@@ -154,6 +154,7 @@ def test_all_boundaries_compute_the_same_labels(run_files: dict[str, Path], tmp_
         assert (np.asarray(calls["with_copies"](0))[0] == np.asarray(calls["with_copies"](1))[1]).all(), "3 images"
 
 
+@pytest.mark.slow
 def test_a_run_is_measured_at_every_boundary(run_files: dict[str, Path], samples: Path, tmp_path: Path) -> None:
     checkpoint, graph = run_files["checkpoint"], run_files["export"] / "model.onnx"
     cases = [

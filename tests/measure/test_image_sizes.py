@@ -25,6 +25,7 @@ from segdistill_runtime.images import Resizing
 from tests.toy import TOY_CLASSES
 from tests.toy_run import EXPORT, HALF_BUDGET, NO_BUDGET, PARITY, RESIZING, write_toy_run
 
+pytestmark = pytest.mark.slow
 SIZES = ((40, 30), (90, 60), (48, 64), (70, 130), (150, 40))
 
 

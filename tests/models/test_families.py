@@ -1,7 +1,7 @@
 """Every kind of network that timm has is a backbone for images of any size, or is refused in our words.
 
-A test run takes the families of which timm has a `test_*` network, and those whose members were once met as a
-traceback, here or below; `make test-faults` takes one small member of every family.
+`make test` takes the families of which timm has a `test_*` network, `make test-all` those whose members were once met
+as a traceback, here or below; `make test-faults` takes one small member of every family.
 """
 
 from dataclasses import replace
@@ -65,7 +65,9 @@ def fit_or_refuse(name: str) -> list[int]:
     return working
 
 
-@pytest.mark.parametrize("name", [*timm.list_models("test_*"), *MET])
+@pytest.mark.parametrize(
+    "name", [*timm.list_models("test_*"), *(pytest.param(name, marks=pytest.mark.slow) for name in MET)]
+)
 def test_a_family_works_or_is_refused(name: str) -> None:
     fit_or_refuse(name)
 

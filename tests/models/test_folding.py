@@ -11,7 +11,9 @@ from tests.toy import toy_segmenter
 
 
 @pytest.mark.parametrize("architecture", HEADS)
-@pytest.mark.parametrize("backbone", ["resnet18_v1c", "resnet50", "mobilenetv3_small_050"])
+@pytest.mark.parametrize(
+    "backbone", ["resnet18_v1c", pytest.param("resnet50", marks=pytest.mark.slow), "mobilenetv3_small_050"]
+)
 @pytest.mark.parametrize("deterministic", [False, True])
 def test_folding_changes_nothing_but_the_norms(architecture: str, backbone: str, deterministic: bool) -> None:
     torch.use_deterministic_algorithms(deterministic)

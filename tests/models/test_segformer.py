@@ -47,6 +47,7 @@ def test_any_backbone_may_stand_under_it(backbone: str, stride: Literal[8, 32]) 
     assert build_segmenter(design).eval()(torch.rand(1, 3, 64, 96)).logits.shape[2:] == (16, 24)
 
 
+@pytest.mark.slow
 def test_a_transformer_under_it_exports(tmp_path: Path) -> None:
     design = replace(TOY_DESIGN, architecture="segformer", backbone="pvt_v2_b0", output_stride=32)
     network, path = build_segmenter(design).eval(), tmp_path / "logits.onnx"

@@ -187,6 +187,7 @@ def test_within_budget_nothing_further_is_tried(folder: Path, tmp_path: Path) ->
     assert (tmp_path / "int8/calibration.csv").is_file()
 
 
+@pytest.mark.slow
 def test_over_budget_it_is_trained_on_and_then_rejected_with_the_layer(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

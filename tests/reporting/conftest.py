@@ -19,6 +19,7 @@ from pipeline.params.deployment import ReportParams
 from pipeline.params.runs import PruneParams, RunParams
 from pipeline.params.training import NetworkParams, WeightsParams
 from pipeline.reporting.inputs import Folders
+from pipeline.reporting.report import write_report
 from tests.reporting.release_records import write_deployed
 
 CLASSES = {
@@ -70,6 +71,14 @@ def pristine(tmp_path_factory: pytest.TempPathFactory) -> FakeProfile:
         write_deployed(folders, name, MIOU[name])
     _write_inspected(folders, runs, rng)
     return FakeProfile(root, folders, ReportParams(title="Made-up streets", examples=1), runs)
+
+
+@pytest.fixture(scope="session")
+def written(pristine: FakeProfile, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Its report; for tests that change nothing in it."""
+    out = tmp_path_factory.mktemp("reports")
+    write_report(pristine.report, pristine.runs, "test", 2, pristine.folders, out)
+    return out
 
 
 @pytest.fixture

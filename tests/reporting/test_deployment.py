@@ -118,9 +118,8 @@ def test_an_export_without_a_full_graph_is_refused(profile: FakeProfile) -> None
         load(profile.runs, "test", profile.folders)
 
 
-def test_a_reason_is_told_once(pristine: FakeProfile, tmp_path: Path) -> None:
-    write_report(pristine.report, pristine.runs, "test", 1, pristine.folders, tmp_path)
-    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+def test_a_reason_is_told_once(written: Path) -> None:
+    page = (written / "index.html").read_text(encoding="utf-8")
     reasons = [f'id="reason-{number}">{reason}<' for number, reason in enumerate((NO_GPU, NO_TENSORRT), start=1)]
     assert [page.count(reason) for reason in reasons] == [1, 1]
     marked = [re.findall(r"#reason-(\d)", line) for line in page.splitlines() if "#reason-" in line]
@@ -203,19 +202,19 @@ def test_layers_are_drawn_for_runs_whose_layers_were_measured(inputs: Inputs) ->
     assert layer_costs({JUDGED: gained}, colors)
 
 
-def test_the_latency_tile_is_about_what_ships(profile: FakeProfile) -> None:
-    assert _tiles(profile)[2] == (
+def test_the_latency_tile_is_about_what_ships(written: Path, profile: FakeProfile) -> None:
+    assert _tiles(written)[2] == (
         "Latency, int8 on OpenVINO",
         "3.08 ms",
         "the fastest file that ships; 7.0 times as fast as PyTorch eager; p50, image to labels, 2 threads, Made-up CPU",
     )
     path = profile.folders.release / JUDGED / "manifest.json"
     path.write_text(path.read_text().replace('"released"', '"rejected"'))
-    assert _tiles(profile)[2] == ("Latency", "n/a", "no file of pspnet_r18_gdd ships")
+    assert _tiles(_written(profile))[2] == ("Latency", "n/a", "no file of pspnet_r18_gdd ships")
 
 
-def test_the_other_tiles_compare_the_best_student(profile: FakeProfile) -> None:
-    quality, gain, _, size = _tiles(profile)
+def test_the_other_tiles_compare_the_best_student(written: Path, profile: FakeProfile) -> None:
+    quality, gain, _, size = _tiles(written)
     assert quality == ("Best student, mIoU", "54.7 %", "pspnet_r18_gdd; teacher 63.1 %; 6 test images")
     detail = "against pspnet_r18 (52.1 %), the same student without a teacher"
     assert gain == ("From distillation", "+2.6 points", detail)
@@ -227,12 +226,20 @@ def test_the_other_tiles_compare_the_best_student(profile: FakeProfile) -> None:
         path,
         [replace(s, networks={n: of for n, of in s.networks.items() if n in known}) for s in read_inspected(path)],
     )
-    assert _tiles(profile._replace(runs=alone))[1] == ("From distillation", "n/a", "the best student is a baseline")
+    assert _tiles(_written(profile._replace(runs=alone)))[1] == (
+        "From distillation",
+        "n/a",
+        "the best student is a baseline",
+    )
 
 
-def _tiles(profile: FakeProfile) -> list[tuple[str, ...]]:
-    """Label, value and detail of each tile on the page."""
+def _written(profile: FakeProfile) -> Path:
     write_report(profile.report, profile.runs, "test", 1, profile.folders, profile.out)
-    page = (profile.out / "index.html").read_text(encoding="utf-8").replace("\N{NARROW NO-BREAK SPACE}", " ")
+    return profile.out
+
+
+def _tiles(report: Path) -> list[tuple[str, ...]]:
+    """Label, value and detail of each tile on the page."""
+    page = (report / "index.html").read_text(encoding="utf-8").replace("\N{NARROW NO-BREAK SPACE}", " ")
     spans = re.findall(r'<span class="tile-\w+">(.*?)</span>', page, re.DOTALL)
     return [tuple(span.strip() for span in spans[start : start + 3]) for start in range(0, len(spans), 3)]

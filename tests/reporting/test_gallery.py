@@ -16,7 +16,6 @@ from pipeline.inspection.views import members
 from pipeline.reporting.gallery import THUMBNAIL_WIDTH, SampleStrip, _outlined, sample_strips
 from pipeline.reporting.inputs import load
 from pipeline.reporting.pictures import Panel
-from pipeline.reporting.report import write_report
 from tests.reporting.conftest import CLASSES, NAMES, FakeProfile
 
 COLORS = np.array(list(CLASSES.values()), np.uint8)
@@ -126,9 +125,8 @@ def test_an_outline_shrinks_with_its_picture() -> None:
     assert (framed[19:31, 20:40] == 128).all()
 
 
-def test_the_page_has_all_of_it(pristine: FakeProfile, tmp_path: Path) -> None:
-    write_report(pristine.report, pristine.runs, "test", 2, pristine.folders, tmp_path)
-    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+def test_the_page_has_all_of_it(written: Path) -> None:
+    page = (written / "index.html").read_text(encoding="utf-8")
     for text in ("Inspection", "likely mislabelled", "label: car, teacher: road", "no picture at all",
                  "no readable image", "2 of 3 samples", "pspnet_r18_gdd: most gained"):  # fmt: skip
         assert text in page, text

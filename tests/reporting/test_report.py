@@ -23,13 +23,6 @@ def _write(profile: FakeProfile) -> None:
     write_report(profile.report, profile.runs, "test", 2, profile.folders, profile.out)
 
 
-@pytest.fixture(scope="module")
-def written(pristine: FakeProfile, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    out = tmp_path_factory.mktemp("reports")
-    write_report(pristine.report, pristine.runs, "test", 2, pristine.folders, out)
-    return out
-
-
 class _Tags(HTMLParser):
     VOID = frozenset({"meta", "link", "img", "br", "path", "rect"})
 
@@ -112,6 +105,7 @@ def test_pictures_are_files_too(written: Path) -> None:
             assert picture.width > 400
 
 
+@pytest.mark.slow
 def test_same_inputs_give_the_same_bytes(pristine: FakeProfile, written: Path, tmp_path: Path) -> None:
     write_report(pristine.report, pristine.runs, "test", 2, pristine.folders, tmp_path)
     first, second = ({p.name: p.read_bytes() for p in out.rglob("*") if p.is_file()} for out in (written, tmp_path))

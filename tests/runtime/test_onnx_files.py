@@ -115,6 +115,7 @@ def _with_small_scales(path: Path) -> None:
     export_graph(LabelsGraph(segmenter), design, InputShape(1, 48, 64), 20, path)
 
 
+@pytest.mark.slow
 def test_biases_of_a_file_for_tensorrt_can_be_left_alone(tmp_path: Path) -> None:
     """The scale of a quantized bias is the product of two scales, and here float16 does not hold it."""
     _with_small_scales(tmp_path / "model.onnx")

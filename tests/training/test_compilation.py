@@ -51,6 +51,7 @@ def _gradients(stepper: Stepper) -> dict[str, torch.Tensor]:
     return {name: p.grad.clone() for name, p in stepper.objective.named_parameters() if p.grad is not None}
 
 
+@pytest.mark.slow
 def test_what_is_compiled_has_the_same_gradients(stepper: Stepper, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compilation, "BACKEND", "aot_eager")  # traced and differentiated, not translated
     before = {name: tensor.clone() for name, tensor in stepper.objective.state_dict().items()}
@@ -70,6 +71,7 @@ def test_what_is_compiled_has_the_same_gradients(stepper: Stepper, monkeypatch: 
         torch.testing.assert_close(compiled[name], gradient, rtol=1e-4, atol=1e-5 * largest)
 
 
+@pytest.mark.slow
 def test_a_pretraining_is_compiled_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compilation, "BACKEND", "aot_eager")
     student, teacher = new_classifier("resnet10t", 3), new_classifier("resnet10t", 3)

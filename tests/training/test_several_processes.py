@@ -35,6 +35,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
     return outs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_two_processes_train_what_one_does(method: str, trained: dict[int, Path]) -> None:
     alone, together = (json.loads((trained[n] / f"{method}.json").read_text()) for n in (1, 2))

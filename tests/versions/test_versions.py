@@ -75,6 +75,7 @@ def test_what_is_published_is_what_is_fetched(project: Project, tmp_path: Path) 
     assert contents(tmp_path / "other") == original
 
 
+@pytest.mark.slow
 def test_what_was_uploaded_is_loaded_again_and_verified(project: Project) -> None:
     publish_good(project)
     assert project.downloads() >= 6
@@ -95,6 +96,7 @@ def test_what_arrives_damaged_is_named_and_gets_no_version(project: Project, mon
     assert project.tags() == []
 
 
+@pytest.mark.slow
 def test_what_the_remote_has_lost_is_pushed_again_without_its_list(project: Project) -> None:
     """DVC believes that a remote with the list of a folder has all of its files."""
     publish_good(project)
@@ -124,6 +126,7 @@ def test_a_folder_is_a_remote_too(project: Project, tmp_path: Path) -> None:
     assert not list(tmp_path.glob("*again*"))
 
 
+@pytest.mark.slow
 def test_a_profile_has_versions_of_its_own(project: Project, tmp_path: Path) -> None:
     publish_good(project)
     done = publish_good(project, folder=PROFILE)
@@ -137,6 +140,7 @@ def test_a_profile_has_versions_of_its_own(project: Project, tmp_path: Path) -> 
     assert contents(tmp_path / "x") == contents(tmp_path / "tiny")
 
 
+@pytest.mark.slow
 def test_old_versions_stay(project: Project, tmp_path: Path) -> None:
     publish_good(project)
     old = contents(project.bundle)
@@ -182,6 +186,7 @@ def test_paths_out_of_the_bundle_are_none_of_it(file: str) -> None:
     assert stays_inside("golden/mask.png")
 
 
+@pytest.mark.slow
 def test_a_version_is_given_once_and_a_commit_has_one(project: Project) -> None:
     publish_good(project)
     with pytest.raises(ParamsError, match=r"good@v1\.0\.0 exists already.*newest: v1\.0\.0"):
@@ -335,6 +340,7 @@ def test_a_damaged_object_in_the_cache_is_named_and_not_pushed(project: Project)
     publish_good(project)
 
 
+@pytest.mark.slow
 def test_a_damaged_object_that_the_remote_has_already_stops_the_version(project: Project) -> None:
     publish_good(project)
     run("git", "tag", "--delete", "good@v1.0.0", folder=project.root)
@@ -345,6 +351,7 @@ def test_a_damaged_object_that_the_remote_has_already_stops_the_version(project:
     assert project.tags() == []
 
 
+@pytest.mark.slow
 def test_a_damaged_object_in_the_remote_is_named_on_the_way_back(project: Project, tmp_path: Path) -> None:
     publish_good(project)
     names = listed(project)
@@ -367,6 +374,7 @@ def test_a_damaged_list_is_not_believed(project: Project, tmp_path: Path) -> Non
     assert not list(tmp_path.glob("*got*"))
 
 
+@pytest.mark.slow
 def test_an_unreachable_remote_is_one_message(project: Project, tmp_path: Path) -> None:
     publish_good(project)
     commit_all_with(project, "endpointurl = http://127.0.0.1:9")  # nothing listens at the discard port
