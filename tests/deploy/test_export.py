@@ -25,6 +25,7 @@ from pipeline.deploy.onnx_export import export_graph
 from pipeline.deploy.onnx_rules import ALLOWED_OPS, check_graph
 from pipeline.errors import ArtifactError
 from pipeline.params.deployment import ExportParams
+from pipeline.preflight import TESTED_BACKBONES, TESTED_HEADS
 from pipeline.runtime.artifacts import open_artifact
 from segdistill_runtime.errors import FileRefused
 from segdistill_runtime.runner import InputShape
@@ -234,6 +235,20 @@ def test_a_deep_network_has_many_nodes_and_exports(backbone: str, nodes: int, tm
     graph = LabelsGraph(build_segmenter(design))
     export_graph(graph, design, InputShape(1, 48, 64), 20, tmp_path / "model.onnx")
     assert len(onnx.load(tmp_path / "model.onnx").graph.node) > nodes
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("backbone", sorted(TESTED_BACKBONES))
+@pytest.mark.parametrize("architecture", sorted(TESTED_HEADS))
+def test_what_preflight_does_not_try_exports(architecture: str, backbone: str, tmp_path: Path) -> None:
+    stride = 32 if architecture == "ladder" else 16
+    design = replace(TOY_DESIGN, architecture=architecture, backbone=backbone, output_stride=stride)
+    segmenter = build_segmenter(design).eval()
+    export_graph(LabelsGraph(segmenter), design, InputShape(1, 48, 64), 20, tmp_path / "model.onnx")
+    image = np.random.default_rng(0).integers(0, 256, (1, 48, 64, 3), dtype=np.uint8)
+    with open_artifact(tmp_path / "model.onnx", 1) as runner, torch.no_grad():
+        expected = LabelsGraph(segmenter)(torch.from_numpy(image)).numpy()
+        assert (runner.run(image) == expected).mean() > 0.99
 
 
 def test_rubbish_is_no_artifact(tmp_path: Path) -> None:
