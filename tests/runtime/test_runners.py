@@ -105,6 +105,7 @@ def test_a_graph_has_one_batch_size(files: Path, runtime: str) -> None:
             runner.prepared(_images(4))
 
 
+@pytest.mark.slow
 def test_the_compiled_graph_agrees_or_says_why_there_is_none(files: Path) -> None:
     with open_artifact(files / "checkpoint.safetensors", 2, "pytorch_compiled") as runner:
         try:
