@@ -67,6 +67,16 @@ def run(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 
 def repro(folder: Path, *targets: str) -> subprocess.CompletedProcess[str]:
     """`dvc init` if needed, then `dvc repro`."""
+    _init(folder)
+    return run(["dvc", "repro", *targets], folder)
+
+
+def repro_side_by_side(folder: Path) -> subprocess.CompletedProcess[str]:
+    """The same by `python -m pipeline repro`, two runs at a time."""
+    _init(folder)
+    return run([sys.executable, "-m", "pipeline", "repro", "--jobs", "2"], folder)
+
+
+def _init(folder: Path) -> None:
     if not (folder / ".dvc").exists():
         run(["dvc", "init", "--no-scm", "--quiet"], folder)
-    return run(["dvc", "repro", *targets], folder)

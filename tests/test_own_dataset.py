@@ -11,7 +11,7 @@ import pytest
 from pipeline.data.images import read_image, read_mask
 from pipeline.data.samples import read_decisions, read_samples
 from tests.fresh_project import write_own_dataset
-from tests.small_profile import repro, run, write_small_profile
+from tests.small_profile import repro, repro_side_by_side, run, write_small_profile
 
 pytestmark = pytest.mark.smoke
 RUN = "pspnet_r18"
@@ -27,14 +27,14 @@ QUICK: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A profile on images of mixed sizes after one complete `dvc repro`."""
+    """A profile on images of mixed sizes after one complete `python -m pipeline repro`."""
     folder = tmp_path_factory.mktemp("profile")
     write_own_dataset(folder / "own", SIZES)
     write_small_profile(
         folder, [RUN], dataset={"adapter": "folder", "source": "own"}, export={"resize": "letterbox"},
         curation={"rules": {"leakage": {"policy": "warn"}}}, **QUICK,
     )  # fmt: skip
-    done = repro(folder)
+    done = repro_side_by_side(folder)
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return folder
 
