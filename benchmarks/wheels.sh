@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=${1:?usage: benchmarks/wheels.sh FOLDER}
 version=${PYTHON_VERSION:-3.12}
-names="pydantic pydantic-core annotated-types typing-inspection ruamel-yaml beartype wadler-lindig jaxtyping
+names="pydantic pydantic-core annotated-types typing-inspection ruamel-yaml ruamel-yaml-clib beartype wadler-lindig jaxtyping
   opencv-python-headless rich markdown-it-py mdurl pygments
   lightning-fabric scipy nvidia-ml-py matplotlib contourpy cycler fonttools kiwisolver pyparsing python-dateutil six
   pytest pluggy iniconfig packaging hypothesis sortedcontainers onnxscript onnx-ir"

@@ -111,7 +111,7 @@ def test_a_comparison_resumes_and_leaves_its_verdict(
     page = _page(paths)
     assert "`python -m pipeline compare kd --seeds 2 --split val --recipe pspnet_r18`" in page
     assert page.count("| `kd` |") == 2
-    assert "| student | pspnet on resnet10t, from scratch; output stride 16, full-size images |" in page
+    assert "| student | pspnet on resnet10t, from scratch; output stride 8, full-size images |" in page
     assert "GPU energy: n/a" in page or torch.cuda.is_available()
     for name in ("gains", "classes", "training", "examples"):
         assert (paths.reports / f"{name}.png").read_bytes().startswith(b"\x89PNG")
