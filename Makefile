@@ -3,6 +3,8 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 export PATH := $(CURDIR)/.venv/bin:$(PATH)
 export PYTHONUNBUFFERED := 1
+# Bytecode is written at the first import: where this variable forbids it, every stage would compile torch anew.
+export PYTHONDONTWRITEBYTECODE :=
 
 PYTHON ?= python3
 TEST_WORKERS ?= 2
@@ -10,8 +12,6 @@ SMALL := scratch/predictor
 # The few packages of a bundle are installed in seconds, those of the project in minutes: `make predict` takes what is there.
 PREDICTOR = $(if $(wildcard .venv/.synced),.venv,$(SMALL))
 MODEL ?= releases/camvid_pspnet_r18.zip
-STAGES_IMPORT := torch torchvision timm sympy networkx numpy lightning_fabric onnx onnxscript onnx_ir onnxruntime openvino \
-  matplotlib pydantic dvc dvc_data dvc_objects scmrepo dulwich ruamel rich huggingface_hub
 WANTED := import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 13) else "segdistill needs Python 3.11 or 3.12: make PYTHON=python3.11 setup")
 COMPILE = uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
 
@@ -26,8 +26,6 @@ help:  ## this list
 	@# The uv that the lock pins, by its hashes: the lines of the lock from its name to its last hash.
 	@test -x .venv/bin/uv || { sed -n '/^uv==/,/[^\]$$/p' requirements.lock > .venv/uv.txt && .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt; }
 	.venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock
-	@# Bytecode once, here: where Python may not write it later, every stage would compile torch anew.
-	@cd .venv/lib/python3*/site-packages && ../../../bin/python -m compileall -qq -j 0 $(STAGES_IMPORT) || true
 	@# So that `python -m pipeline` works in the folder of a profile too.
 	@echo "$(CURDIR)" > "$$(.venv/bin/python -c 'import site; print(site.getsitepackages()[0])')/segdistill.pth"
 	@touch $@

@@ -1,11 +1,6 @@
 """The door to timm: its networks as backbones, and the weights of files in them."""
 
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
-from types import ModuleType
 from typing import Any, cast
 
 import torch
@@ -14,32 +9,10 @@ from torch import nn
 from models.backbone import ADVICE, Backbone, FeatureMap, read_weights
 from models.errors import ModelError
 from models.meta import without_memory
+from models.without_compiler import without_compiler
 from segdistill_runtime.errors import lacks_memory
 
-
-@contextmanager
-def _without_compiler() -> Iterator[None]:
-    """Import without PyTorch's compiler, which takes 1.3 s: as long as PyTorch itself.
-
-    Two modules ask for it while they are imported: torchvision for a function, which gets it when it calls that one;
-    and timm's NaFlexViT, which has no feature maps and is none of our backbones, to leave parts of it uncompiled.
-    """
-    names = [name for name in ("torch._dynamo", "torch._dynamo.utils") if name not in sys.modules]
-
-    def is_compile_supported(device: str) -> bool:
-        return import_module("torch._dynamo.utils").is_compile_supported(device)
-
-    for name in names:
-        sys.modules[name] = ModuleType(name)
-        vars(sys.modules[name]).update(is_compile_supported=is_compile_supported, disable=lambda part, *_, **__: part)
-    try:
-        yield
-    finally:
-        for name in names:
-            del sys.modules[name]
-
-
-with _without_compiler():
+with without_compiler():
     import timm
 
 

@@ -1,17 +1,20 @@
-"""Run `dvc repro` with the teacher and the runs side by side: what does not need each other shares the cores.
+"""Run `dvc repro` with stages side by side: those that do not need each other share the cores.
 
-DVC itself runs one stage after the other. Here a run's training is a `dvc repro` of its own, and so is what makes
-its engines, `--jobs` of them at a time. What is timed (stage benchmark) runs alone in between.
+DVC itself runs one stage after the other. Here each of them is a `dvc repro` of its own, `--jobs` of them at a time.
+What is timed (stage benchmark) runs alone in between.
 """
 
 import argparse
+import logging
 import os
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from graphlib import TopologicalSorter
+from multiprocessing import connection, get_context
+from multiprocessing.process import BaseProcess
 from pathlib import Path
+
+from dvc.cli import main as dvc
 
 from pipeline.params.tree import load_params
 from pipeline.stage_table import Stage, stage_table
@@ -19,78 +22,82 @@ from pipeline.threads import available_threads
 from pipeline.versions.recover import recover
 from segdistill_runtime.cuda import driver_is_missing
 
-DVC = ("dvc", "--wait-for-lock")
 FIRST = "preflight"  # it and all before it run alone
 TIMED = "benchmark"
-LEARNS = ("pretrain", "teacher", "student", "evaluate")
-SIDE_BY_SIDE = ((*LEARNS, "inspect", "export", "quantize", "engine"), ("release",))
-"""Scripts whose stages may run beside those of other runs: before what is timed, and after it."""
+SIDE_BY_SIDE = (
+    ("pretrain", "teacher", "student", "evaluate", "inspect", "export", "quantize", "engine"),
+    ("release",),
+)
+"""Scripts whose stages run side by side, before what is timed and after it. The earlier one goes first."""
+CHATTY = ("dvc.repo.scm_context", "dvc.dvcfile")  # loggers that tell after each stage how to commit dvc.lock
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     default = 2 if driver_is_missing() else 1
-    told = "how many dvc commands at a time; they divide the cores, and would share a GPU"
+    told = "how many stages at a time; they divide the cores, and would share a GPU"
     parser.add_argument("--jobs", type=int, default=default, help=f"{told} (default: 2, with an NVIDIA driver 1)")
 
 
 def run(arguments: argparse.Namespace) -> None:
     for sentence in recover(Path.cwd()):
         print(sentence, flush=True)
-    try:
-        if _changed():
-            table = stage_table(load_params())
-            before, after = (groups_of([s for s in table if s.script in scripts]) for scripts in SIDE_BY_SIDE)
-            _dvc("repro", FIRST)
-            _side_by_side(*before, arguments.jobs)
-            _dvc("repro", "--single-item", *(stage.name for stage in table if stage.script == TIMED))
-            _side_by_side(*after, arguments.jobs)
-        _dvc("repro")
-    except subprocess.CalledProcessError as error:
-        sys.exit(error.returncode)  # dvc has said why
+    # Of this profile only: without a target, DVC looks at all.
+    if not Path("dvc.lock").exists() or _code(_start("status", "--quiet", "dvc.yaml")):
+        table = stage_table(load_params())
+        before, after = (
+            [stage for script in group for stage in table if stage.script == script] for group in SIDE_BY_SIDE
+        )
+        _finish(_start("repro", FIRST))
+        _side_by_side(before, arguments.jobs)
+        _finish(_start("repro", "--single-item", *(stage.name for stage in table if stage.script == TIMED)))
+        _side_by_side(after, arguments.jobs)
+    _finish(_start("repro"))
 
 
-def groups_of(stages: Sequence[Stage]) -> tuple[dict[str, list[str]], dict[str, set[str]]]:
-    """Return the stages, in their order, of each group; and the groups that each needs.
-
-    A run is two: what learns is wanted by other runs, what deploys it is not. What is of no run is a group of its own.
-    """
-    groups: dict[str, list[Stage]] = {}
-    for stage in stages:
-        deploys = "" if stage.script in LEARNS else " deployed"
-        groups.setdefault(f"{stage.run or stage.script}{deploys}", []).append(stage)
-    group_of = {out: group for group, stages in groups.items() for stage in stages for out in stage.outs}
-    needs = {
-        group: {group_of[path] for stage in stages for path in stage.deps if path in group_of} - {group}
-        for group, stages in groups.items()
-    }
-    return {group: [stage.name for stage in stages] for group, stages in groups.items()}, needs
+def needs(stages: Sequence[Stage]) -> dict[str, set[str]]:
+    """Return the names of those that each of the stages reads from."""
+    made_by = {out: stage.name for stage in stages for out in stage.outs}
+    return {stage.name: {made_by[path] for path in stage.deps if path in made_by} for stage in stages}
 
 
-def _side_by_side(groups: Mapping[str, Sequence[str]], needs: Mapping[str, set[str]], jobs: int) -> None:
-    """Bring each group up to date as soon as those are that it needs; after a failure none is begun."""
-    waiting, running = TopologicalSorter(needs), dict[Future[None], str]()
-    waiting.prepare()
+def _side_by_side(stages: Sequence[Stage], jobs: int) -> None:
+    """Bring each stage up to date as soon as those are that it needs, the first of the list first."""
     # The caller's own number goes first.
     shared = {"OMP_NUM_THREADS": str(max(1, available_threads() // jobs)), **os.environ}
-    with ThreadPoolExecutor(jobs) as pool:
-        try:
-            while waiting.is_active():
-                for group in waiting.get_ready():
-                    # Each stage alone: what comes before is up to date, and in use by the others.
-                    running[pool.submit(_dvc, "repro", "--single-item", *groups[group], environment=shared)] = group
-                for done in wait(running, return_when=FIRST_COMPLETED).done:
-                    waiting.done(running.pop(done))
-                    done.result()
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    waiting, ready, running = TopologicalSorter(needs(stages)), set[str](), dict[str, BaseProcess]()
+    waiting.prepare()
+    while waiting.is_active():
+        ready |= {*waiting.get_ready()}
+        for name in [stage.name for stage in stages if stage.name in ready][: jobs - len(running)]:
+            ready.remove(name)
+            # It alone: what comes before is up to date, and in use by the others.
+            running[name] = _start("repro", "--single-item", name, environment=shared)
+        connection.wait([process.sentinel for process in running.values()])
+        for name in [name for name, process in running.items() if process.exitcode is not None]:
+            _finish(running.pop(name))
+            waiting.done(name)
 
 
-def _changed() -> bool:
-    """Ask about this profile only: without a target, DVC looks at all."""
-    asked = [*DVC, "status", "--quiet", "dvc.yaml"]
-    return not Path("dvc.lock").exists() or subprocess.run(asked, check=False).returncode != 0
+def _start(*words: str, environment: Mapping[str, str] | None = None) -> BaseProcess:
+    """Begin a dvc command in a fork of this process, which has imported DVC already: that is most of its time."""
+    process = get_context("fork").Process(target=_dvc, args=(words, environment or {}))
+    process.start()
+    return process
 
 
-def _dvc(*words: str, environment: Mapping[str, str] | None = None) -> None:
-    subprocess.run([*DVC, *words], env=environment, stdin=subprocess.DEVNULL, check=True)
+def _code(process: BaseProcess) -> int:
+    process.join()
+    return process.exitcode or 0
+
+
+def _finish(process: BaseProcess) -> None:
+    if _code(process):
+        sys.exit(1)  # dvc has said why; those that are running finish
+
+
+def _dvc(words: Sequence[str], environment: Mapping[str, str]) -> None:
+    os.environ.update(environment)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a stage asks nothing
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    sys.exit(dvc(["--wait-for-lock", *words]))

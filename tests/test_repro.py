@@ -2,13 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import chain
-
-import pytest
 
 from pipeline.params.runs import PruneParams
 from pipeline.params.tree import Params, load_params
-from pipeline.repro import FIRST, SIDE_BY_SIDE, TIMED, groups_of
+from pipeline.repro import FIRST, SIDE_BY_SIDE, TIMED, needs
 from pipeline.stage_table import SCRIPTS, Stage, stage_table
 
 
@@ -22,30 +19,14 @@ def test_every_script_runs_once() -> None:
     assert sorted([*first, *before, TIMED, *after, "report"]) == sorted(SCRIPTS)
 
 
-@pytest.mark.parametrize("scripts", SIDE_BY_SIDE)
-def test_within_a_group_each_stage_follows_what_it_reads(scripts: Sequence[str]) -> None:
-    stages = _stages(scripts, load_params())
-    groups, _ = groups_of(stages)
-    assert sorted(chain(*groups.values())) == sorted(stage.name for stage in stages)
-    made, named = {out: stage.name for stage in stages for out in stage.outs}, {stage.name: stage for stage in stages}
-    for names in groups.values():
-        for place, name in enumerate(names):
-            assert {made[path] for path in named[name].deps if path in made} & set(names) <= set(names[:place])
-
-
-def test_a_group_waits_for_what_it_learns_from() -> None:
+def test_a_stage_waits_for_what_it_reads_and_no_longer() -> None:
     params = load_params()
     baseline = params.runs["pspnet_r18"]
-    pruned = replace(baseline, prune=PruneParams(source="students/pspnet_r18_gdd", keep=0.5))
-    params.runs["pruned"] = pruned
-    _, needs = groups_of(_stages(SIDE_BY_SIDE[0], params))
-    assert needs == {
-        "teacher": set(),
-        "pspnet_r18": set(),
-        "deeplabv3_r18": set(),
-        "pspnet_r18_gdd": {"teacher"},
-        "deeplabv3_r18_gdd": {"teacher"},
-        "pruned": {"pspnet_r18_gdd"},
-        **{f"{name} deployed": {name} for name in params.runs},
-        "inspect deployed": {"teacher", *params.runs},
-    }
+    params.runs["pruned"] = replace(baseline, prune=PruneParams(source="students/pspnet_r18_gdd", keep=0.5))
+    found = needs(_stages(SIDE_BY_SIDE[0], params))
+    assert found["teacher"] == found["student-pspnet_r18"] == set()
+    assert found["student-pspnet_r18_gdd"] == {"teacher"}
+    assert found["student-pruned"] == {"student-pspnet_r18_gdd"}
+    assert found["evaluate-pruned"] == {"student-pruned"}
+    assert found["export-pruned"] == {"student-pruned", "evaluate-pruned"}
+    assert {f"evaluate-{name}" for name in ("teacher", *params.runs)} <= found["inspect"]

@@ -5,6 +5,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from models.export_wrappers import LabelsGraph
 from models.segmenter import Segmenter
+from models.without_compiler import without_compiler
 
 
 def deployed_parameters(segmenter: Segmenter) -> int:
@@ -15,6 +16,6 @@ def deployed_parameters(segmenter: Segmenter) -> int:
 def multiply_accumulates(segmenter: Segmenter, height: int, width: int) -> int:
     """MACs of one image of that size, counted by torch's flop counter (padded taps included)."""
     graph = LabelsGraph(segmenter)
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+    with without_compiler(), torch.inference_mode(), FlopCounterMode(display=False) as counter:
         graph(torch.zeros(1, height, width, 3, dtype=torch.uint8))
     return counter.get_total_flops() // 2

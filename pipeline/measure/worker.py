@@ -34,6 +34,9 @@ SETTLE_S = 0.2
 SETTLE_CALLS = 2
 """The same before each boundary."""
 
+CONTEXT = get_context("forkserver")
+CONTEXT.set_forkserver_preload([__name__])  # what every case imports is imported once
+
 Call = Callable[[int], object]
 """The i-th call; each takes the next images."""
 
@@ -58,7 +61,7 @@ class Worker:
     def __init__(self, case: BenchmarkCase, protocol: Protocol, images: Sequence[Path]):
         self.case = case
         self.told = (case, protocol, tuple(images))
-        self.pool = ProcessPoolExecutor(1, get_context("spawn"), initializer=end_with_parent)
+        self.pool = ProcessPoolExecutor(1, CONTEXT, initializer=end_with_parent)
         self.opening = self.pool.submit(open_case, *self.told)
 
     def __enter__(self) -> Self:
