@@ -50,18 +50,13 @@ lint: setup
 # Whole files for each, so that what a file trains once is not trained twice; in the order of tests/conftest.py.
 PYTEST = OMP_NUM_THREADS=1 python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
 
-test: lint  ## what to run at every change, 7 minutes: lint, types, tests, one small pipeline
+test: lint  ## what to run at every change, 6 minutes: lint, types, tests, one small pipeline
 	$(PYTEST) -m "not slow and not faults"
 
-# All packages: these tests start the App, servers and loaders, where Python may not write bytecode.
-.venv/.compiled: .venv/.synced
-	@cd .venv/lib/python3*/site-packages && ../../../bin/python -m compileall -qq -j 0 . || true
-	@touch $@
-
-test-all: .venv/.compiled  ## the slow tests, which `make test` leaves out, 20 minutes: pipelines, benchmarks, faults in short
+test-all: setup  ## the slow tests, which `make test` leaves out, 20 minutes: pipelines, benchmarks, faults in short
 	$(PYTEST) -m slow
 
-test-faults: .venv/.compiled  ## kills at 20 moments, full disks, hostile files for ten minutes: what test-all runs in short
+test-faults: setup  ## kills at 20 moments, full disks, hostile files for ten minutes: what test-all runs in short
 	python -m pytest -m faults -s tests/faults $(PYTEST_FLAGS)
 
 camvid: PROFILE ?= camvid-cpu

@@ -71,7 +71,7 @@ DOORS: dict[str, set[str]] = {
     "tensorrt": {"segdistill_runtime"},
     "tensorrt_rtx": {"segdistill_runtime"},
     "cryptography": {"pipeline/deploy/signing.py", "segdistill_runtime/verify.py"},
-    "dvc": {"pipeline/versions"},
+    "dvc": {"pipeline/versions", "pipeline/repro.py"},
     "gto": {"pipeline/versions"},
     "matplotlib": {"pipeline/reporting", "pipeline/comparison/charts.py"},
     "scipy": {"pipeline/comparison/results.py"},
