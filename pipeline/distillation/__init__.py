@@ -13,6 +13,7 @@ METHODS: dict[str, str] = {
     "cwd_features": "pipeline.distillation.cwd:CWDFeatures",
     "skd_pair": "pipeline.distillation.skd:SKDPair",
     "ifvd": "pipeline.distillation.ifvd:IFVD",
+    "srd": "pipeline.distillation.srd:SRD",
     "cirkd_minibatch": "pipeline.distillation.cirkd:CIRKDMiniBatch",
     "cirkd_memory": "pipeline.distillation.cirkd:CIRKDMemory",
     "fakd": "pipeline.distillation.experimental.fakd:FAKD",

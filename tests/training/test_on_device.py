@@ -38,7 +38,8 @@ def test_every_method_says_on_the_device_what_it_says_in_float64(name: str, monk
         leaves = [maps.to(device, kind).requires_grad_() for maps in ours]
         fixed = [maps.to(device, kind) for maps in theirs]
         torch.manual_seed(1)
-        method = build_method(name, {}, student.to(device, kind), teacher, 10).to(device, kind)
+        networks = student.to(device, kind), teacher.to(device, kind)
+        method = build_method(name, {}, *networks, 10).to(device, kind)
         loss = method(SegmentationOutput(*leaves), SegmentationOutput(*fixed), labels.to(device))
         gradients = torch.autograd.grad(loss, leaves, allow_unused=True)
         return [tensor.double().cpu() for tensor in (loss, *gradients) if tensor is not None]

@@ -14,7 +14,7 @@ from pipeline.code_digest import ROOT
 from pipeline.data.crops import BatchShard
 from tests.toy import write_toy_samples
 
-METHODS = ["none", "gdd", "diffkd", "cirkd_memory", "skd_pixel", "cwd_dot"]
+METHODS = ["none", "gdd", "diffkd", "cirkd_memory", "skd_pixel", "cwd_dot", "srd"]
 
 
 @pytest.fixture(scope="module")

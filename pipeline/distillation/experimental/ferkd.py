@@ -1,8 +1,11 @@
 """Distillation that trusts the teacher cell by cell, after an idea of FerKD (ICCV 2023): our adaptation.
 
 FerKD classifies whole crops: it drops or relabels those that the teacher is very sure or very unsure of. Here the cells
-of a segmentation are what is sorted.
+of a segmentation are what is sorted. The authors' released code does not sort: it reads labels that were sorted before,
+and has no thresholds.
 """
+
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -14,16 +17,20 @@ from pipeline.data.classes import IGNORE_INDEX
 from pipeline.distillation.method import CellLabels, Logits, Method, Output, Scalar, at_least_float32
 from pipeline.params.sections import Fraction, section
 
+Trust = Literal["correct", "confidence"]
+
 
 class FerKD(Method):
-    """Follow the teacher's class distribution where it may be right, the smoothed label where it hardly is."""
+    """Follow the teacher's class distribution where it is trusted, the smoothed label elsewhere."""
 
     @section
     class Params:
-        """The three defaults are our choice: FerKD sorts whole crops."""
+        """The defaults are our choice: FerKD sorts whole crops."""
 
-        unsure_below: Fraction = 0.4  # a wrong teacher whose largest probability is below this is not followed...
-        sure_above: Fraction = 0.95  # ...nor one whose is above this: it is wrong and sure of it
+        # correct: the teacher is also followed wherever it is right; confidence: FerKD's rule, which asks no label.
+        trust: Trust = "correct"
+        unsure_below: Fraction = 0.4  # a teacher whose largest probability is below this is not followed...
+        sure_above: Fraction = 0.95  # ...nor one whose is above this
         smoothing: Fraction = 0.1  # of the label's probability, that goes to all classes alike
 
         @model_validator(mode="after")
@@ -35,16 +42,19 @@ class FerKD(Method):
     params: Params
 
     def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
-        trusted = trusted_cells(teacher.logits, labels, self.params.unsure_below, self.params.sure_above)
-        return calibrated_divergence(student.logits, teacher.logits, labels, trusted, self.params.smoothing)
+        params = self.params
+        trusted = trusted_cells(teacher.logits, labels, params.unsure_below, params.sure_above, params.trust)
+        return calibrated_divergence(student.logits, teacher.logits, labels, trusted, params.smoothing)
 
 
 @at_least_float32
-def trusted_cells(teacher: Logits, labels: CellLabels, unsure_below: float, sure_above: float) -> Bool[Tensor, "n h w"]:
-    """Where the teacher is followed: it is right, nobody knows better, or it is wrong and moderately sure."""
+def trusted_cells(
+    teacher: Logits, labels: CellLabels, unsure_below: float, sure_above: float, trust: Trust
+) -> Bool[Tensor, "n h w"]:
+    """Where the teacher is followed: it is moderately sure, nobody knows better, or (`correct`) it is right."""
     confidence, prediction = F.softmax(teacher, dim=1).max(dim=1)
-    moderate = (confidence >= unsure_below) & (confidence <= sure_above)
-    return (prediction == labels) | (labels == IGNORE_INDEX) | moderate
+    trusted = (confidence >= unsure_below) & (confidence <= sure_above) | (labels == IGNORE_INDEX)
+    return trusted | (prediction == labels) if trust == "correct" else trusted
 
 
 @at_least_float32

@@ -1,0 +1,51 @@
+"""Semantic representational distillation (SRD), arXiv 2205.06701, on the cells of a segmentation.
+
+The authors classify images: their classifier follows the mean over space. Here it is the 1x1 convolution of the
+teacher's head, at every cell: our adaptation.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import torch.nn.functional as F
+
+from models.heads import ConvBNReLU
+from models.segmenter import Segmenter
+from pipeline.distillation.fitnet import mean_squared_distance
+from pipeline.distillation.method import CellLabels, Logits, Maps, Method, Output, Scalar, TeacherMaps, at_least_float32
+from pipeline.params.sections import NonNegative, section
+
+
+class SRD(Method):
+    """Find the teacher's logits in the student's head features by the teacher's own frozen classifier.
+
+    `connect` brings the features to the teacher's channels, whose means over space must be the teacher's as well. The
+    teacher's logits come without dropout, and so do these.
+    """
+
+    @section
+    class Params:
+        means_weight: NonNegative = 1.0  # of the means' term, the logits' being 1; the authors': 1, ShuffleNets 10
+
+    params: Params
+
+    def __init__(self, params: Params, student: Segmenter, teacher: Segmenter, iterations: int):
+        super().__init__(params, student, teacher, iterations)
+        self.connect = ConvBNReLU(student.head_channels, teacher.head_channels, kernel_size=1)
+        self.classifier: Callable[[], Any] = lambda: teacher.classifier  # not registered: it is the teacher's layer
+
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+        means, logits = self.terms(student.head_features, teacher.head_features, teacher.logits)
+        return self.params.means_weight * means + logits
+
+    def terms(self, student: Maps, teacher: TeacherMaps, logits: Logits) -> tuple[Scalar, Scalar]:
+        """Compute the terms of the channels' means and of the logits; `logits` are the teacher's."""
+        connected = self.connect(student)
+        found = self.classifier()(connected)
+        return channel_means_distance(connected, teacher), mean_squared_distance(found, logits)
+
+
+@at_least_float32
+def channel_means_distance(student: Maps, teacher: Maps) -> Scalar:
+    """Squared difference between the means over space, averaged over images and channels."""
+    return F.mse_loss(student.mean(dim=(2, 3)), teacher.mean(dim=(2, 3)))
