@@ -11,6 +11,7 @@ HEADS = {
 }
 BACKBONES = {
     "resnet18_v1c": "models.resnet:resnet18_v1c",
+    "resnet18_v1b": "models.resnet:resnet18_v1b",
     "vit_*": "models.vit:vit",
     "deit*": "models.vit:vit",
     "eva*": "models.vit:vit",

@@ -21,6 +21,13 @@ def resnet18_v1c(name: str, output_stride: int, pretrained: bool) -> Backbone:
     return backbone
 
 
+def resnet18_v1b(name: str, output_stride: int, pretrained: bool) -> Backbone:
+    """Build mmseg's ResNet-18b: torchvision's 7x7 stem, undilated second convs, and torchvision's ImageNet weights."""
+    backbone = timm_cnn("resnet18.tv_in1k", output_stride, pretrained)
+    undilate_second_convs(backbone.network)
+    return backbone
+
+
 def undilate_second_convs(network: nn.Module) -> nn.Module:
     """Dilate only the first convolution of a basic block, as mmseg does; timm dilates both, with equal parameters."""
     for block in network.modules():

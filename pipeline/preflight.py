@@ -38,7 +38,7 @@ from pipeline.training.objective import SupervisedObjective, Task, load_class_we
 from segdistill_runtime.runner import InputShape
 
 SIDE = 128  # pixels that a network sees of the crop that is tried
-TESTED_HEADS, TESTED_BACKBONES = {"pspnet", "deeplabv3", "ladder"}, {"resnet18", "resnet18_v1c"}  # an export takes 5 s
+TESTED_HEADS, TESTED_BACKBONES = {"pspnet", "deeplabv3", "ladder"}, {"resnet18", "resnet18_v1b", "resnet18_v1c"}
 TEACHER_COPIES, STUDENT_COPIES = 2, 12  # checkpoint, graphs and bundle; each again in DVC's cache
 GIBIBYTE = 2**30
 
@@ -68,6 +68,7 @@ class Inputs:
     runs: Mapping[str, RunParams]
     methods: Mapping[str, Mapping[str, Any]]
     training: TrainingParams
+    teacher_training: TrainingParams
     pretraining: PretrainingParams
     evaluation: EvaluationParams
     export: ExportParams
@@ -82,6 +83,15 @@ class Inputs:
     def trained(self) -> dict[str, RunParams]:
         """By their places in params.yaml."""
         return {"teacher": self.teacher, **{f"runs.{name}": run for name, run in self.runs.items()}}
+
+    @property
+    def trainings(self) -> dict[str, TrainingParams]:
+        """The different ones, by their places in params.yaml."""
+        own = {"teacher.training": self.teacher_training} if self.teacher_training != self.training else {}
+        return {"training": self.training, **own}
+
+    def training_of(self, place: str) -> TrainingParams:
+        return self.teacher_training if place == "teacher" else self.training
 
     def is_there(self, place: str) -> bool:
         """Whether a training of this place has ended before: what it began with may be gone, its room is taken."""
@@ -111,7 +121,7 @@ def _of_splits(inputs: Inputs, samples: Sequence[Sample]) -> Iterator[Complaint]
     held = Counter(sample.split for sample in samples)
     listed = f"{inputs.samples} has {', '.join(f'{count} of {split}' for split, count in held.items()) or 'none'}"
     needed = {
-        "training.splits": inputs.training.splits,
+        **{f"{place}.splits": training.splits for place, training in inputs.trainings.items()},
         "evaluation.split": [inputs.evaluation.split],
         "quantization.judged_on": [inputs.quantization.judged_on],
         "pretraining.images": inputs.pretraining.images if inputs.pretraining.iterations else [],
@@ -133,8 +143,9 @@ def _of_settings(inputs: Inputs, table: ClassTable) -> list[Complaint]:
             for place, run in inputs.trained.items()
             if run.momentum_shift
         ]
-    with _noted(complaints, "training.class_balance"):
-        load_class_weights(inputs.statistics, table.names, inputs.training)
+    for place, training in inputs.trainings.items():
+        with _noted(complaints, f"{place}.class_balance"):
+            load_class_weights(inputs.statistics, table.names, training)
     with _noted(complaints, KEY_VARIABLE):
         if key := signing_key():
             sign(b"", key)
@@ -149,25 +160,26 @@ def _of_settings(inputs: Inputs, table: ClassTable) -> list[Complaint]:
 
 def _build(inputs: Inputs, table: ClassTable, complaints: list[Complaint]) -> dict[str, Segmenter]:
     """Return the untrained network of each place, but for those that cannot be built or see images of these sizes."""
-    training, export = inputs.training, inputs.export
-    sizes = {(training.crop_height, training.crop_width), (export.height, export.width)}
     known: dict[str, Segmenter | list[Complaint]] = {}
     built = {}
     for place, run in inputs.trained.items():
         begins_elsewhere = inputs.is_there(place) or run.network.weights.source == "pretraining"
         network = replace(run.network, weights=WeightsParams()) if begins_elsewhere else run.network
-        if repr(network) not in known:
+        training = inputs.training_of(place)
+        sizes = {(training.crop_height, training.crop_width), (inputs.export.height, inputs.export.width)}
+        same = repr((network, sizes))
+        if same not in known:
             found: list[Complaint] = []
             with _noted(found, place):
-                segmenter = known[repr(network)] = new_network(network, table, run.seed)[0]
+                segmenter = known[same] = new_network(network, table, run.seed)[0]
                 with without_memory():
                     meta = build_segmenter(design_of(network, tuple(table.names)))
                     for height, width in sizes:
                         multiply_accumulates(meta, height, width)
                 segmenter.eval()
             if found:
-                known[repr(network)] = found
-        outcome = known[repr(network)]
+                known[same] = found
+        outcome = known[same]
         if isinstance(outcome, Segmenter):
             built[place] = outcome
         else:
@@ -176,7 +188,7 @@ def _build(inputs: Inputs, table: ClassTable, complaints: list[Complaint]) -> di
 
 
 def _export(inputs: Inputs, table: ClassTable, built: Mapping[str, Segmenter], complaints: list[Complaint]) -> None:
-    """Export each different student in each shape, as stage export will, but for those whose export is tested."""
+    """Export each different student in each shape, as stage export will, but for those that tests export (5 s each)."""
     export = inputs.export
     shapes = {InputShape(1, export.height, export.width): "export"}
     shapes |= {InputShape(each.batch, each.height, each.width): "export.other_shapes" for each in export.other_shapes}
@@ -199,13 +211,14 @@ def _export(inputs: Inputs, table: ClassTable, built: Mapping[str, Segmenter], c
 
 def _learn(inputs: Inputs, table: ClassTable, built: Mapping[str, Segmenter], complaints: list[Complaint]) -> None:
     """Begin each different training as its stage will, and differentiate the loss of two small crops."""
-    task = Task.of(inputs.training, None)
     known: dict[str, list[Complaint]] = {}
     for place, run in inputs.trained.items():
+        training = inputs.training_of(place)
+        task = Task.of(training, None)
         source = run.prune.source.replace("students/", "runs.") if run.prune.prunes else place
         if not built.keys() >= {place, source} | ({"teacher"} if run.has_teacher else set()):
             continue
-        same = repr((run.network, run.distill, run.inherit_layers, run.prune))
+        same = repr((run.network, run.distill, run.inherit_layers, run.prune, training))
         if same not in known:
             found = known[same] = []
             with _noted(found, place):
@@ -220,7 +233,7 @@ def _learn(inputs: Inputs, table: ClassTable, built: Mapping[str, Segmenter], co
                 if run.distill:
                     methods = run_methods(run.distill, inputs.methods)
                     objective = distillation_objective(student, teacher, run, methods, task)
-                image, labels = _crops(run.network, inputs.training, len(table.classes))
+                image, labels = _crops(run.network, training, len(table.classes))
                 objective.train()
                 objective(image, labels, torch.zeros(len(image), 4)).total.backward()
         complaints += [Complaint(place, reason) for _, reason in known[same]]

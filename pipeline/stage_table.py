@@ -7,7 +7,7 @@ can read a parameter that DVC does not track.
 import argparse
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from functools import partial
 from itertools import chain
@@ -139,7 +139,8 @@ def stage_table(params: Params) -> list[Stage]:
 def shared_stages(params: Params) -> list[Stage]:
     """Return the stages that are not of a run."""
     source, teacher, pretraining, runs = params.dataset.source, params.teacher, params.pretraining, params.runs
-    as_run = RunParams(**vars(teacher))  # which has no teacher
+    as_run = params.teacher_run
+    training_splits = [*dict.fromkeys(params.training.splits + params.teacher_training.splits)]
     pretrain = Stage(
         script="pretrain",
         settings=_sections(params, "pretraining", "training"),
@@ -163,8 +164,7 @@ def shared_stages(params: Params) -> list[Stage]:
         ),
         Stage(
             script="curate",
-            settings=_sections(params, "curation")
-            | {"source": Path(source), "training_splits": params.training.splits},
+            settings=_sections(params, "curation") | {"source": Path(source), "training_splits": training_splits},
             code=RULE_MODULES,
             reads={"prepared": "data/prepared", "review": "review.csv"},
             writes={"out": "data/curated", "report": "reports/curation.md", "pictures": "reports/curation"},
@@ -172,7 +172,7 @@ def shared_stages(params: Params) -> list[Stage]:
         ),
         Stage(
             script="preflight",
-            settings={"teacher": as_run, **_sections(params, *CHECKED)},
+            settings={"teacher": as_run, "teacher_training": params.teacher_training, **_sections(params, *CHECKED)},
             untracked={"teacher": UNCHECKED, "runs": dict.fromkeys(runs, UNCHECKED)},
             code=(
                 *chain(*map(_network_code, networks)),
@@ -185,7 +185,7 @@ def shared_stages(params: Params) -> list[Stage]:
         *([pretrain] if pretraining.iterations else []),
         Stage(
             script="teacher",
-            settings={"name": "teacher", "run": as_run, "methods": {}, "training": params.training},
+            settings={"name": "teacher", "run": as_run, "methods": {}, "training": params.teacher_training},
             untracked={"run": {"baseline"}},
             code=_network_code(teacher.network),
             idle=_idle(as_run),
@@ -242,7 +242,8 @@ def run_stages(params: Params, name: str, run: RunParams, script: str = "") -> d
     fine_tunes = bool(params.quantization.fine_tuning.iterations)
     trains = script in ("", "student") or (script == "quantize" and fine_tunes)
     methods = method_settings(params, run.distill) if trains else {}
-    training = {"run": run, "methods": methods, "training": params.training}
+    changes = {"max_gradient_norm": run.max_gradient_norm} if run.max_gradient_norm else {}
+    training = {"run": run, "methods": methods, "training": replace(params.training, **changes)}
 
     made = {kind: f"artifacts/{kind}/{name}" for kind in ("students", "evaluation", *OF_RUNS)}
     measured = {script: f"reports/metrics/{script}/{name}.json" for script in OF_RUNS}

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +77,12 @@ def test_the_default_has_each_student_as_baseline_and_distilled() -> None:
         ({"training.batch_size": "8"}, "training.batch_size: "),
         ({"training.accumulate": 3}, "training.batch_size 4 cannot be shared by 3"),
         ({"training.accumulate": 8}, "training.batch_size 4 cannot be shared by 8"),
+        ({"teacher.training": {"accumulate": 3}}, "teacher.training.batch_size 4 cannot be shared by 3"),
+        ({"teacher.training": {"crop_hight": 64}}, "teacher.training.crop_hight: .*did you mean 'crop_height'"),
+        ({"teacher.training": {"splits": ["val"]}, "evaluation.split": "val"}, "among teacher.training.splits"),
         ({"export.height": DELETE}, "export.height: missing"),
         ({"teacher.network.architecture": "pspnett"}, "teacher.network.architecture: .*did you mean 'pspnet'"),
-        ({"training.image_scale": 0.5}, "network.input_scale 1 is larger than training.image_scale 0.5"),
+        ({"training.image_scale": 0.5}, "network.input_scale 1 is larger than its training's image_scale 0.5"),
         ({"runs.pspnet_r18_gdd.distill": {"gdd": 0.0}}, "runs.pspnet_r18_gdd.distill.gdd: "),
         ({"runs.pspnet_r18_gdd.distill": {"cdw": 1.0}}, "runs.pspnet_r18_gdd.distill.cdw.*did you mean 'cwd'"),
         ({"runs.pspnet_r18.momentum_shift": 0.05}, "runs.pspnet_r18: momentum_shift"),
@@ -162,6 +166,16 @@ def test_all_mistakes_come_at_once(load: Load) -> None:
     assert "training.flip_probability" in str(raised.value)
 
 
+def test_a_teacher_overrides_the_training_key_by_key(load: Load) -> None:
+    params = load({"teacher.training": {"crop_width": 160, "splits": ["train", "val"]}})
+    assert params.teacher_training == replace(params.training, crop_width=160, splits=["train", "val"])
+    stages = {stage.name: stage.settings for stage in stage_table(params)}
+    assert stages["teacher"]["training"].crop_width == 160
+    assert stages["student-pspnet_r18"]["training"].crop_width == params.training.crop_width
+    assert stages["curate"]["training_splits"] == ["train", "val"]
+    assert "training" not in vars(params.teacher_run)
+
+
 def test_a_run_overrides_its_recipe_key_by_key(load: Load) -> None:
     params = load(
         {
@@ -188,16 +202,6 @@ def test_a_baseline_is_derived_for_each_seed(load: Load) -> None:
 def test_a_pruned_run_has_scale_and_stride_of_its_own(load: Load) -> None:
     run = load({"runs.s": {**PRUNED, "network": {"input_scale": 0.5, "output_stride": 8}}}).run("s")
     assert (run.prune.prunes, run.network.input_scale, run.network.output_stride) == (True, 0.5, 8)
-
-
-def test_candidates_are_the_standard_ones_and_those_of_the_profile(load: Load) -> None:
-    changes = {"gdd": {"distill": {"gdd": 3.0}}, "mine": {"inherit_layers": True}}
-    comparison = load({"comparison.candidates": changes}).comparison
-    candidates = comparison.candidates
-    assert dict(candidates["gdd"].distill) == {"gdd": 3.0}
-    assert candidates["mine"].inherit_layers
-    assert dict(candidates["cwd"].distill) == {"cwd": 3.0}
-    assert comparison.recipe == "pspnet_r18"
 
 
 def test_yaml_1_2_numbers(tmp_path: Path) -> None:

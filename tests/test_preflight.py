@@ -60,9 +60,9 @@ def inputs(tmp_path: Path) -> Inputs:
     write_toy_samples(tmp_path, 16)
     return Inputs(
         teacher=RUN, runs={"alone": RUN, "taught": TAUGHT}, methods={}, training=toy_training(decoded_gib=0.0),
-        pretraining=PretrainingParams(), evaluation=EvaluationParams(), export=EXPORT,
-        quantization=QuantizationParams(calibration_images=1), classes=tmp_path / "classes.json",
-        samples=tmp_path / "samples.csv", statistics=tmp_path / "statistics.json",
+        teacher_training=toy_training(decoded_gib=0.0), pretraining=PretrainingParams(),
+        evaluation=EvaluationParams(), export=EXPORT, quantization=QuantizationParams(calibration_images=1),
+        classes=tmp_path / "classes.json", samples=tmp_path / "samples.csv", statistics=tmp_path / "statistics.json",
         artifacts=tmp_path / "artifacts", scratch=tmp_path / "scratch",
     )  # fmt: skip
 

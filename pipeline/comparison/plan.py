@@ -4,6 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
+from pipeline.comparison.candidates import candidates_of
 from pipeline.errors import ParamsError
 from pipeline.params.runs import NO_TEACHER, RunParams
 from pipeline.params.tree import Params
@@ -47,7 +48,7 @@ def plan_trials(params: Params, candidates: list[str], seeds: int) -> list[Trial
 
     Raises ParamsError if a candidate is unknown, or none is left beside the baseline.
     """
-    known = params.comparison.candidates
+    known = candidates_of(params)
     unknown = [name for name in candidates if name not in (*known, NO_TEACHER)]
     if unknown:
         raise ParamsError(

@@ -6,7 +6,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from pipeline.distillation import METHODS
 from pipeline.params.sections import Count, Fraction, Index, Positive, key_of, section
-from pipeline.params.training import NetworkParams
+from pipeline.params.training import NetworkParams, TrainingParams
 
 NO_TEACHER = "none"  # the method of a baseline
 MethodName = Annotated[str, AfterValidator(key_of(METHODS))]
@@ -18,6 +18,7 @@ class TeacherParams:
     iterations: Count = 40_000  # the published schedule
     learning_rate: Positive = 0.01  # at the start; it falls polynomially
     seed: Index = 0
+    training: TrainingParams | None = None  # in params.yaml only the keys that differ from section `training`
 
 
 @section
@@ -28,6 +29,7 @@ class TeachingParams:
         default_factory=dict
     )  # weight of each method's loss; empty for a baseline
     momentum_shift: Annotated[float, Field(ge=0, lt=1)] = 0.0  # DOT's, towards the distillation; 0 is plain SGD
+    max_gradient_norm: Positive | None = None  # instead of training's, for this student
     inherit_layers: bool = False  # start from the teacher's layers where name and shape match
     unlabelled_share: Fraction = 0.0  # of the unlabelled images: those the teacher is surest of are distilled on
 

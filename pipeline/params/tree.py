@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from pipeline.errors import ParamsError
-from pipeline.params.comparison import CANDIDATES, ComparisonParams
+from pipeline.params.comparison import ComparisonParams
 from pipeline.params.dataset import CurationParams, DatasetParams
 from pipeline.params.deployment import (
     BenchmarkParams,
@@ -65,6 +65,15 @@ class Params:
             raise ValueError("\n  ".join(complaints))
         return self
 
+    @property
+    def teacher_training(self) -> TrainingParams:
+        return self.teacher.training or self.training
+
+    @property
+    def teacher_run(self) -> RunParams:
+        """The teacher as a run, which has no teacher."""
+        return RunParams(**{key: value for key, value in vars(self.teacher).items() if key != "training"})
+
     def run(self, name: str) -> RunParams:
         """Return a run; raise ParamsError if there is none of this name."""
         if name not in self.runs:
@@ -75,14 +84,18 @@ class Params:
 def _contradictions(params: Params) -> Iterator[str]:
     """Say where sections that are right by themselves do not go together."""
     training, comparison, runs = params.training, params.comparison, params.runs
-    if params.evaluation.split in training.splits:
-        yield f"evaluation.split: {params.evaluation.split} is among training.splits; judge on another"
-    shares = training.accumulate * (1 if training.devices == "auto" else training.devices)
-    batches = {"training": training.batch_size}
+    trainings = {"training": training}
+    if params.teacher.training:
+        trainings["teacher.training"] = params.teacher.training
+    batches = [(place, one.batch_size, one) for place, one in trainings.items()]
     if params.pretraining.iterations:
-        batches["pretraining"] = params.pretraining.batch_size
-    for place, size in batches.items():
-        if size % shares or size == training.accumulate:
+        batches.append(("pretraining", params.pretraining.batch_size, training))
+    for place, one in trainings.items():
+        if params.evaluation.split in one.splits:
+            yield f"evaluation.split: {params.evaluation.split} is among {place}.splits; judge on another"
+    for place, size, one in batches:
+        shares = one.accumulate * (1 if one.devices == "auto" else one.devices)
+        if size % shares or size == one.accumulate:
             yield f"{place}.batch_size {size} cannot be shared by {shares} parts (accumulate x devices) of 2 or more"
     recipe = runs.get(comparison.recipe)
     if comparison.recipe and (recipe is None or recipe.has_teacher or recipe.prune.prunes):
@@ -91,14 +104,14 @@ def _contradictions(params: Params) -> Iterator[str]:
         yield "runs.teacher: the name is taken by the teacher itself"
     if params.teacher.network.weights.source == "pretraining":
         yield "teacher.network.weights.source: pretraining is for students; take timm or file"
-    for place, network in {
-        "teacher": params.teacher.network,
-        **{f"runs.{n}": r.network for n, r in runs.items()},
-    }.items():
-        if network.input_scale > training.image_scale:
+    for place, network, scale in [
+        ("teacher", params.teacher.network, params.teacher_training.image_scale),
+        *((f"runs.{name}", run.network, training.image_scale) for name, run in runs.items()),
+    ]:
+        if network.input_scale > scale:
             yield (
-                f"{place}.network.input_scale {network.input_scale:g} is larger than training.image_scale "
-                f"{training.image_scale:g}: crops would be too small for it"
+                f"{place}.network.input_scale {network.input_scale:g} is larger than its training's image_scale "
+                f"{scale:g}: crops would be too small for it"
             )
     taught = {f"runs.{name}": run for name, run in runs.items()}
     taught |= {f"comparison.candidates.{name}": teaching for name, teaching in comparison.candidates.items()}
@@ -155,19 +168,13 @@ def load_params(path: Path = Path("params.yaml")) -> Params:
     except (YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
         raise ParamsError(f"{path} is not YAML: {error}") from error
     try:
-        params: Params = read_section(Params, _with_recipes(tree))
+        params: Params = read_section(Params, _with_teacher_training(_with_recipes(tree)))
     except ValidationError as error:
         raise ParamsError(f"{path} is not valid:\n{complaints(error)}") from error
     plain = (name for name, run in params.runs.items() if not run.has_teacher and not run.prune.prunes)
-    return replace(
-        params,
-        runs={name: _with_baseline(name, params.runs) for name in params.runs},
-        comparison=replace(
-            params.comparison,
-            recipe=params.comparison.recipe or next(plain, ""),
-            candidates={**CANDIDATES, **params.comparison.candidates},
-        ),
-    )
+    comparison = replace(params.comparison, recipe=params.comparison.recipe or next(plain, ""))
+    runs = {name: _with_baseline(name, params.runs) for name in params.runs}
+    return replace(params, runs=runs, comparison=comparison)
 
 
 def _with_recipes(tree: Any) -> Any:
@@ -176,6 +183,13 @@ def _with_recipes(tree: Any) -> Any:
         return tree
     recipes = tree["recipes"] if isinstance(tree.get("recipes"), dict) else {}
     return {**tree, "runs": {name: _with_recipe(name, run, recipes) for name, run in tree["runs"].items()}}
+
+
+def _with_teacher_training(tree: Any) -> Any:
+    """Complete the teacher's own `training` by that of all, where it has one."""
+    if not isinstance(tree, dict) or not isinstance(teacher := tree.get("teacher"), dict) or "training" not in teacher:
+        return tree
+    return {**tree, "teacher": {**teacher, "training": _merged(tree.get("training", {}), teacher["training"])}}
 
 
 def _with_recipe(name: str, run: Any, recipes: Mapping[str, Any]) -> Any:

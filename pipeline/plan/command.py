@@ -14,6 +14,7 @@ from pipeline.data.classes import ClassTable
 from pipeline.distillation.method import run_methods
 from pipeline.distillation.objective import distillation_objective
 from pipeline.params.runs import RunParams
+from pipeline.params.training import TrainingParams
 from pipeline.params.tree import Params, load_params
 from pipeline.plan.fake_gpu import GIBIBYTE
 from pipeline.plan.step_cost import CARDS, Card, StepCost, fits, step_cost
@@ -30,26 +31,32 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> None:
     params, card, classes = load_params(), CARDS[arguments.card], Path(CLASSES)
     names = tuple(ClassTable.load(classes).names) if classes.is_file() else tuple(map(str, range(arguments.classes)))
-    training, hours = params.training, 0.0
-    crops = f"crops {training.crop_height}x{training.crop_width}"
-    print(f"{card.name}, {len(names)} classes, batch {training.batch_size}, {crops}, precision {training.precision}")
-    print(f"{'training':28}{'memory':>11}{'of it fixed':>13}{'TFLOP/step':>12}{'steps/s':>9}{'steps':>9}{'hours':>8}")
-    for name, trained in {"teacher": RunParams(**vars(params.teacher)), **params.runs}.items():
-        cost = cost_of(trained, params, names, card)
-        advice = "" if fits(cost, card) else _advice(trained, params, names, card)
+    trainings = {"teacher": (params.teacher_run, params.teacher_training)}
+    trainings |= {name: (run, params.training) for name, run in params.runs.items()}
+    hours, shared = 0.0, params.training
+    print(f"{card.name}, {len(names)} classes, batch {shared.batch_size}, precision {shared.precision}")
+    print(
+        f"{'training':28}{'crops':>12}{'memory':>11}{'of it fixed':>13}{'TFLOP/step':>12}{'steps/s':>9}{'steps':>9}"
+        f"{'hours':>8}"
+    )
+    for name, (trained, training) in trainings.items():
+        cost = cost_of(trained, training, params, names, card)
+        advice = "" if fits(cost, card) else _advice(trained, training, params, names, card)
         hours += trained.iterations * cost.seconds / 3600
+        crops = f"{training.crop_height}x{training.crop_width}"
         print(
-            f"{name:28}{cost.peak_bytes / GIBIBYTE:7.1f} GiB{cost.fixed_bytes / GIBIBYTE:9.1f} GiB"
+            f"{name:28}{crops:>12}{cost.peak_bytes / GIBIBYTE:7.1f} GiB{cost.fixed_bytes / GIBIBYTE:9.1f} GiB"
             f"{cost.flops / 1e12:12.2f}{1 / cost.seconds:9.1f}{trained.iterations:9}"
             f"{trained.iterations * cost.seconds / 3600:8.2f}  {advice}",
             flush=True,
         )
-    print(f"{'all trainings':28}{hours:62.2f}")
+    print(f"{'all trainings':28}{hours:74.2f}")
 
 
-def cost_of(run: RunParams, params: Params, class_names: tuple[str, ...], card: Card, accumulate: int = 0) -> StepCost:
-    """Count one update of a run; 0 takes `accumulate` of the profile."""
-    training = replace(params.training, accumulate=accumulate or params.training.accumulate)
+def cost_of(
+    run: RunParams, training: TrainingParams, params: Params, class_names: tuple[str, ...], card: Card
+) -> StepCost:
+    """Count one update of a run."""
     task = Task.of(training, None)
     student = build_segmenter(design_of(run.network, class_names))
     objective = SupervisedObjective(student, task)
@@ -59,10 +66,10 @@ def cost_of(run: RunParams, params: Params, class_names: tuple[str, ...], card: 
     return step_cost(objective, training, run.momentum_shift, card)
 
 
-def _advice(run: RunParams, params: Params, class_names: tuple[str, ...], card: Card) -> str:
+def _advice(run: RunParams, training: TrainingParams, params: Params, class_names: tuple[str, ...], card: Card) -> str:
     """Say which setting to change where a run does not fit."""
-    batch = params.training.batch_size
+    batch = training.batch_size
     for parts in (parts for parts in range(2, batch // 2 + 1) if batch % parts == 0):
-        if fits(cost_of(run, params, class_names, card, parts), card):
+        if fits(cost_of(run, replace(training, accumulate=parts), params, class_names, card), card):
             return f"does not fit: set training.accumulate to {parts}"
     return "does not fit: lower training.crop_height and crop_width, or batch_size"

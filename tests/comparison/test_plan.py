@@ -5,6 +5,7 @@ from dataclasses import asdict
 import pytest
 
 from pipeline.code_digest import ROOT
+from pipeline.comparison.candidates import candidates_of
 from pipeline.comparison.plan import plan_trials, with_recipe
 from pipeline.errors import ParamsError, SegdistillError
 from pipeline.params.tree import Params, load_params
@@ -24,14 +25,21 @@ def test_seed_by_seed_and_the_baseline_first(params: Params) -> None:
 
 def test_naming_the_baseline_or_nothing_changes_nothing(params: Params) -> None:
     assert plan_trials(params, ["none", "kd"], 1) == plan_trials(params, ["kd"], 1)
-    assert {trial.candidate for trial in plan_trials(params, [], 1)} == {"none", *params.comparison.candidates}
+    assert {trial.candidate for trial in plan_trials(params, [], 1)} == {"none", *candidates_of(params)}
 
 
 def test_trials_differ_in_seed_and_teaching_only(params: Params) -> None:
     recipe = asdict(params.runs[params.comparison.recipe])
     for trial in plan_trials(params, [], 3):
         differing = {key for key, value in asdict(trial.run).items() if value != recipe[key]}
-        assert differing <= {"seed", "distill", "momentum_shift", "inherit_layers", "unlabelled_share"}
+        assert differing <= {
+            "seed",
+            "distill",
+            "momentum_shift",
+            "inherit_layers",
+            "unlabelled_share",
+            "max_gradient_norm",
+        }
         assert trial.run.has_teacher == (trial.candidate != "none")
 
 

@@ -103,11 +103,18 @@ def test_backbone_geometry_equals_mmseg(vector: Vector) -> None:
         torch.testing.assert_close(found, arrays[f"stage{stage}"], rtol=1e-8, atol=1e-12)
 
 
-def test_the_students_backbone_is_that_geometry() -> None:
-    blocks = [m for m in build_backbone(RESNET18_V1C, 8).modules() if isinstance(m, BasicBlock)]
+@pytest.mark.parametrize(("name", "published"), [(RESNET18_V1C, 11_195_744), ("resnet18_v1b", 11_176_512)])
+def test_a_students_backbone_is_that_geometry(name: str, published: int) -> None:
+    backbone = build_backbone(name, 8)
+    blocks = [m for m in backbone.modules() if isinstance(m, BasicBlock)]
     assert [block.conv1.dilation[0] for block in blocks] == [1, 1, 1, 1, 1, 2, 2, 4]
     assert {block.conv2.dilation for block in blocks} == {(1, 1)}
-    assert sum(p.numel() for p in build_backbone(RESNET18_V1C, 8).parameters()) == 11_195_744
+    assert sum(p.numel() for p in backbone.parameters()) == published
+
+
+def test_weights_of_a_plain_resnet18_fit_the_undilated_one() -> None:
+    names = [list(build_backbone(name, 8).network.state_dict()) for name in ("resnet18", "resnet18_v1b")]
+    assert names[0] == names[1]
 
 
 @pytest.mark.parametrize("size", [(13, 17), (6, 6), (45, 60), (7, 12)])
