@@ -67,8 +67,8 @@ class CIRKDMemory(Method):
         region_share: NonNegative = 1.0  # weight of the regions' term, the cells' being 1; 0.1 on Pascal VOC
         pixel_memory: Count = 20000  # length of each class's queue of cells
         region_memory: Count = 2000  # length of each class's queue of regions
-        pixel_contrast: Count = 4096  # of the queue of cells, compared with in one iteration
-        region_contrast: Count = 1024  # of the queue of regions
+        pixel_contrast: Count = 4096  # of the cells in all queues, compared with in one iteration
+        region_contrast: Count = 1024  # of the regions
         cells_per_class: Count = 16  # kept of one class in one image, at most
         # True keeps the first cells of the image, of whatever class, as the released code does where it means cells
         # of the class: the published numbers include that.
@@ -112,11 +112,16 @@ class CIRKDMemory(Method):
         device = labels.device
         # Every process keeps the same cells of all processes, so that their queues stay one.
         ranks = broadcast_from_first(torch.rand(all_gather(labels).flatten(1).shape, device=device))
-        return (
-            torch.randperm(self.pixels.shape[1], device=device)[: self.params.pixel_contrast],
-            torch.randperm(self.regions.shape[1], device=device)[: self.params.region_contrast],
-            ranks,
+        pixels, regions = (
+            torch.randperm(memory.shape[1], device=device)[
+                : drawn // len(memory) + 1
+            ]  # of each class: the authors' + 1
+            for memory, drawn in (
+                (self.pixels, self.params.pixel_contrast),
+                (self.regions, self.params.region_contrast),
+            )
         )
+        return pixels, regions, ranks
 
     def terms(
         self, student: Maps, teacher: TeacherMaps, labels: CellLabels,

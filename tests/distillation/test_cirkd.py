@@ -87,6 +87,14 @@ def test_the_memory_agrees_in_single_precision(vector: Vector) -> None:
     assert region.item() == pytest.approx(vector.expected["loss_region"], rel=1e-4)
 
 
+def test_the_memory_is_drawn_from_as_the_authors_trainer_does() -> None:
+    network = channels(head=4)
+    network.classes = 3
+    method = make(CIRKDMemory, network, **SHORT | {"pixel_contrast": 7, "region_contrast": 2})
+    pixels, regions, _ = method.select(random_labels(4, 4))
+    assert (len(pixels), len(regions)) == (7 // 3 + 1, 2 // 3 + 1)  # of each class
+
+
 @pytest.mark.parametrize("as_released", [True, False])
 def test_the_class_queue_holds_cells_of_the_class_unless_as_released(as_released: bool) -> None:
     torch.manual_seed(0)
