@@ -160,7 +160,8 @@ def waits() -> Result:
     """One step of each method after the first: where PyTorch says that the host waited for the GPU."""
     found = {}
     for method in METHODS:
-        case = _case("ours", method, steps=1)
+        # 128 pixels: Af-DCD needs 16 cells of 8 in height and width.
+        case = _case("ours", method, steps=1, height=max(SIZE[0], 128), width=max(SIZE[1], 128))
         step, batch = our_step(case, launch(1, "auto", False))[0], random_batch(case)
         step(batch)
         with warnings.catch_warnings(record=True) as caught:

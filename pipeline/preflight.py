@@ -27,7 +27,7 @@ from pipeline.distillation.inheritance import inherit_layers
 from pipeline.distillation.method import run_methods
 from pipeline.distillation.objective import distillation_objective
 from pipeline.distillation.pruned import cut_out
-from pipeline.errors import SegdistillError, TrainingError
+from pipeline.errors import ParamsError, SegdistillError, TrainingError
 from pipeline.measure.cost import multiply_accumulates
 from pipeline.params.deployment import EvaluationParams, ExportParams, QuantizationParams
 from pipeline.params.runs import RunParams
@@ -233,18 +233,28 @@ def _learn(inputs: Inputs, table: ClassTable, built: Mapping[str, Segmenter], co
                 if run.distill:
                     methods = run_methods(run.distill, inputs.methods)
                     objective = distillation_objective(student, teacher, run, methods, task)
-                image, labels = _crops(run.network, training, len(table.classes))
                 objective.train()
-                objective(image, labels, torch.zeros(len(image), 4)).total.backward()
+                try:
+                    _differentiate(objective, run.network, training, len(table.classes), SIDE)
+                except ParamsError:  # a method needs more cells, which the whole crop may have
+                    _differentiate(objective, run.network, training, len(table.classes), None)
         complaints += [Complaint(place, reason) for _, reason in known[same]]
 
 
-def _crops(network: NetworkParams, training: TrainingParams, classes: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Two random images, uint8 (2, 3, H, W), and their train ids, uint8 (2, H, W)."""
-    most = round(SIDE / network.input_scale)
-    height, width = min(training.crop_height, most), min(training.crop_width, most)
+def _differentiate(
+    objective: SupervisedObjective, network: NetworkParams, training: TrainingParams, classes: int, side: int | None
+) -> None:
+    """Compute the gradient for two random crops, of which the network sees at most `side` pixels in height and width.
+
+    None: the whole crops.
+    """
+    height, width = training.crop_height, training.crop_width
+    if side is not None:
+        most = round(side / network.input_scale)
+        height, width = min(height, most), min(width, most)
     image = torch.randint(256, (2, 3, height, width), dtype=torch.uint8)
-    return image, torch.randint(classes, (2, height, width), dtype=torch.uint8)
+    labels = torch.randint(classes, (2, height, width), dtype=torch.uint8)
+    objective(image, labels, torch.zeros(2, 4)).total.backward()
 
 
 def _of_room(inputs: Inputs, samples: Sequence[Sample], built: Mapping[str, Segmenter]) -> Iterator[Complaint]:

@@ -43,6 +43,7 @@ from tests.toy_run import EXPORT, PARITY
 NETWORK = NetworkParams(architecture="pspnet", backbone="resnet10t", head_channels=16, auxiliary_channels=16)
 RUN = RunParams(network=NETWORK, iterations=1)
 TAUGHT = replace(RUN, distill={"gdd": 1.0})
+CONTRASTED = replace(RUN, network=replace(NETWORK, output_stride=16), distill={"afdcd": 1.0})  # one patch: 256 pixels
 ANOTHER_HASH = "0" * 64
 BOTTLENECKS = replace(NETWORK, backbone="resnet26")
 
@@ -166,6 +167,7 @@ CASES = {
         ),
         lambda inputs: train(inputs, inputs.runs["x"]),
     ),
+    "crop without a patch": of_run("", CONTRASTED),
     "class weights": Case("training.class_balance", counted_in_other_classes, lambda inputs: train(inputs, RUN)),
 }  # fmt: skip
 
@@ -200,6 +202,13 @@ def test_a_teacher_that_the_method_cannot_use_is_refused_before_it_is_trained(
     with pytest.raises(TrainingError):
         train(inputs, run)
     assert places(with_run(run)(inputs), tmp_path) == ["runs.x"]
+
+
+@pytest.mark.usefixtures("no_export")
+def test_a_method_that_a_small_crop_has_too_few_cells_for_gets_the_whole(inputs: Inputs, tmp_path: Path) -> None:
+    training = replace(inputs.training, crop_height=256, crop_width=320)
+    check_profile(replace(inputs, runs={"x": CONTRASTED}, training=training), tmp_path / "out.json")
+    assert (tmp_path / "out.json").exists()
 
 
 @pytest.mark.usefixtures("no_export")

@@ -4,6 +4,7 @@ METHODS: dict[str, str] = {
     # on the backbone's features
     "gdd": "pipeline.distillation.gdd:GDD",
     "mgd": "pipeline.distillation.mgd:MGD",
+    "afdcd": "pipeline.distillation.afdcd:AfDCD",
     "nfd": "pipeline.distillation.nfd:NFD",
     "pkd": "pipeline.distillation.pkd:PKD",
     "diffkd": "pipeline.distillation.diffkd:DiffKD",

@@ -20,13 +20,18 @@ class MGD(GenerativeMethod):
     params: Params
 
     def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
-        uniform = torch.rand_like(student.backbone_features[:, :1])
+        uniform = uniforms_like(student.backbone_features)
         return self.error(student.backbone_features, teacher.backbone_features, uniform)
 
     def error(self, student: Maps, teacher: TeacherMaps, uniform: Plane) -> Scalar:
         """Compute the loss for given draws from [0, 1), without its weight."""
         kept = (uniform <= 1 - self.params.hidden_share).to(student.dtype)
         return squared_distance(rebuild(self.align, self.generator, student, kept, torch.zeros_like(kept)), teacher)
+
+
+def uniforms_like(maps: Maps) -> Plane:
+    """Draw from [0, 1) for each cell, in float32 or wider: of draws in bf16 25.3 % are at most 0.25."""
+    return torch.rand_like(maps[:, :1], dtype=torch.promote_types(maps.dtype, torch.float32))
 
 
 @at_least_float32

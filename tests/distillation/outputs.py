@@ -10,6 +10,9 @@ from models.segmenter import SegmentationOutput
 from pipeline.distillation.method import Method, method_class, method_params
 
 CLASSES = 3
+FEW_CELLS: dict[str, dict[str, Any]] = {"afdcd": {"pool": 0, "patch": 2}}
+"""What a method needs on the toys' maps, of 2 x 3 cells and more."""
+
 M = TypeVar("M", bound=Method)
 
 
@@ -34,8 +37,8 @@ def channels(backbone: int = 4, head: int = 4, classifier: nn.Module | None = No
 
 
 def build_method(name: str, values: dict[str, Any], student: Any, teacher: Any, iterations: int = 10) -> Method:
-    """The method of the table with these parameters, the others as by default."""
-    return method_class(name)(method_params(name, values), student, teacher, iterations)
+    """The method of the table with these parameters, the others as by default or as few cells need them."""
+    return method_class(name)(method_params(name, {**FEW_CELLS.get(name, {}), **values}), student, teacher, iterations)
 
 
 def make(method: type[M], student: Any = None, teacher: Any = None, iterations: int = 1, **values: Any) -> M:

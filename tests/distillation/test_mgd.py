@@ -2,8 +2,11 @@
 
 import pytest
 import torch
+from torch import Tensor
 
-from pipeline.distillation.mgd import MGD
+from models.segmenter import SegmentationOutput
+from pipeline.distillation import mgd as module
+from pipeline.distillation.mgd import MGD, uniforms_like
 from tests.distillation.agreement import Arrays, assert_agrees, assert_gradient
 from tests.distillation.outputs import channels, make
 from tests.vectors.reading import Vector, weights_under
@@ -48,3 +51,27 @@ def test_hidden_cells_do_not_matter() -> None:
     assert student.grad is not None
     assert student.grad[..., 1, 2].abs().max() == 0
     assert student.grad[..., 0, 0].abs().max() > 0
+
+
+def test_as_many_cells_are_kept_in_half_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares: list[float] = []
+
+    def rebuilt(_align: object, _generator: object, student: Tensor, kept: Tensor, _noise: Tensor) -> Tensor:
+        shares.append(kept.float().mean().item())
+        return student
+
+    monkeypatch.setattr(module, "rebuild", rebuilt)
+    method, maps = make(MGD, channels(1), channels(1), hidden_share=0.75), torch.zeros(1, 1, 1024, 1024).bfloat16()
+    output, labels = SegmentationOutput(maps, None, maps, maps), torch.zeros(1, 1024, 1024, dtype=torch.int64)
+    torch.manual_seed(0)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        method(output, output, labels)
+    assert shares == [pytest.approx(0.25, abs=0.0015)]  # three and a half standard deviations
+
+
+@pytest.mark.parametrize(
+    ("features", "draws"),
+    [(torch.bfloat16, torch.float32), (torch.float32, torch.float32), (torch.float64, torch.float64)],
+)
+def test_draws_are_never_in_half_precision(features: torch.dtype, draws: torch.dtype) -> None:
+    assert uniforms_like(torch.zeros(2, 3, 4, 5, dtype=features)).dtype == draws
