@@ -34,7 +34,7 @@ from pipeline.params.runs import RunParams
 from pipeline.params.training import NetworkParams, PretrainingParams, TrainingParams, WeightsParams
 from pipeline.training.device import best_device, resolved_precision
 from pipeline.training.network import PRETRAINED, check_weights, design_of, new_network
-from pipeline.training.objective import SupervisedObjective, Task, load_class_weights
+from pipeline.training.objective import Objective, SupervisedObjective, Task, load_class_weights
 from segdistill_runtime.runner import InputShape
 
 SIDE = 128  # pixels that a network sees of the crop that is tried
@@ -216,13 +216,16 @@ def _learn(inputs: Inputs, table: ClassTable, built: Mapping[str, Segmenter], co
                     student, _ = cut_out(student, design, run.network, run.prune.keep)
                 if run.inherit_layers:
                     inherit_layers(student, teacher)
-                objective = SupervisedObjective(student, task)
+                objectives: list[Objective] = [SupervisedObjective(student, task)]
                 if run.distill:
                     methods = run_methods(run.distill, inputs.methods)
-                    objective = distillation_objective(student, teacher, run, methods, task)
+                    distilling = distillation_objective(student, teacher, run, methods, task)
+                    before = (preparation.objective for preparation in distilling.preparations().values())
+                    objectives = [distilling, *before]
                 image, labels = _crops(run.network, inputs.training, len(table.classes))
-                objective.train()
-                objective(image, labels, torch.zeros(len(image), 4)).total.backward()
+                for objective in objectives:
+                    objective.train()
+                    objective(image, labels, torch.zeros(len(image), 4)).total.backward()
         complaints += [Complaint(place, reason) for _, reason in known[same]]
 
 
