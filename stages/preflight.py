@@ -4,7 +4,8 @@ reads   data/prepared/classes.json, data/curated (samples.csv, statistics.json),
 writes  artifacts/preflight.json
 """
 
-from pipeline.preflight import Inputs, check_profile
+from pipeline.preflight.check import check_profile
+from pipeline.preflight.inputs import Inputs
 from pipeline.stage_table import run_stage
 
 if __name__ == "__main__":

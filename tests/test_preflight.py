@@ -17,7 +17,7 @@ from models.backbone import build_backbone
 from models.build import build_segmenter
 from models.checkpoint import save_checkpoint
 from models.errors import ModelError
-from pipeline import preflight
+from models.segmenter import Segmenter
 from pipeline.code_digest import ROOT
 from pipeline.data.classes import ClassTable
 from pipeline.data.files import DiskFull, replacing, sha256
@@ -25,17 +25,20 @@ from pipeline.data.samples import read_samples, write_samples
 from pipeline.deploy.export import export_run
 from pipeline.deploy.signing import KEY_VARIABLE, sign
 from pipeline.distillation import METHODS
-from pipeline.distillation.method import Method, run_methods
+from pipeline.distillation.method import CellLabels, Method, Output, Preparation, run_methods
 from pipeline.distillation.student import train_student
 from pipeline.errors import SegdistillError, TrainingError
 from pipeline.measure.benchmark import benchmark_cases
 from pipeline.params.deployment import BenchmarkParams, EvaluationParams, QuantizationParams
 from pipeline.params.runs import PruneParams, RunParams
 from pipeline.params.training import ClassifierParams, NetworkParams, PretrainingParams, WeightsParams
-from pipeline.preflight import Inputs, NotReady, check_profile
+from pipeline.preflight import check
+from pipeline.preflight.check import check_profile
+from pipeline.preflight.inputs import Inputs, NotReady
 from pipeline.pretraining.pretrain import pretrain
 from pipeline.quantization import quantize
 from pipeline.training.network import design_of
+from pipeline.training.objective import Loss, SupervisedObjective, Task
 from tests.small_profile import repro, write_small_profile
 from tests.toy import toy_training, write_toy_samples
 from tests.toy_run import EXPORT, PARITY
@@ -52,6 +55,21 @@ class Demanding(Method):
     """A method that no teacher is good enough for."""
 
     def __init__(self, params: Any, student: nn.Module, teacher: nn.Module, iterations: int):
+        raise TrainingError("the teacher has no such head")
+
+
+class DemandingBefore(Method):
+    """A method whose own training before the student's does not fit the teacher."""
+
+    def preparation(self, teacher: Segmenter, task: Task) -> Preparation:
+        return Preparation(Refusing(teacher.requires_grad_(True), task), iterations_share=1.0, learning_rate=0.1)
+
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Tensor:
+        return student.logits.sum()
+
+
+class Refusing(SupervisedObjective):
+    def compare(self, image: Tensor, labels: Tensor) -> Loss:
         raise TrainingError("the teacher has no such head")
 
 
@@ -194,10 +212,11 @@ def test_a_late_error_has_an_early_twin(case: str, inputs: Inputs, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("no_export")
+@pytest.mark.parametrize("method", ["Demanding", "DemandingBefore"])
 def test_a_teacher_that_the_method_cannot_use_is_refused_before_it_is_trained(
-    inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    method: str, inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(METHODS, "demanding", "tests.test_preflight:Demanding")
+    monkeypatch.setitem(METHODS, "demanding", f"tests.test_preflight:{method}")
     run = replace(RUN, distill={"demanding": 1.0})
     with pytest.raises(TrainingError):
         train(inputs, run)
@@ -223,7 +242,7 @@ def test_a_key_that_cannot_sign_is_refused(inputs: Inputs, tmp_path: Path, monke
 def test_a_disk_that_will_be_full_is_refused(inputs: Inputs, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     full = SimpleNamespace(free=1000)
     monkeypatch.setattr("shutil.disk_usage", lambda _: full)
-    monkeypatch.setattr(preflight, "disk_usage", lambda _: full)
+    monkeypatch.setattr(check, "disk_usage", lambda _: full)
     with pytest.raises(DiskFull), replacing(tmp_path / "checkpoint"):
         raise RuntimeError("an I/O error")  # of a library that does not say which
     assert [place.split()[0] for place in places(inputs, tmp_path)] == ["disk"]

@@ -40,7 +40,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "pipeline/reporting": GROUND
     | {"pipeline/inspection/records.py", "pipeline/inspection/views.py", "segdistill_runtime"},
     "pipeline/quantization": TRAINING | MEASURING | {"pipeline/deploy"},
-    "pipeline/preflight.py": TRAINING | MEASURING | {"pipeline/deploy"},
+    "pipeline/preflight": TRAINING | MEASURING | {"pipeline/deploy"},
     "pipeline/comparison": TRAINING | MEASURING | {"pipeline/stage_table.py", "pipeline/cli.py", "pipeline/reporting"},
     "pipeline/stage_table.py": GROUND
     | {"pipeline/code_digest.py", "pipeline/distillation/method.py", "pipeline/cli.py"}

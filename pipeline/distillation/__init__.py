@@ -27,6 +27,7 @@ METHODS: dict[str, str] = {
     "cauchy_schwarz": "pipeline.distillation.experimental.cauchy_schwarz:CauchySchwarz",
     "bckd": "pipeline.distillation.experimental.bckd:BCKD",
     "dist": "pipeline.distillation.dist:DIST",
+    "maskd": "pipeline.distillation.maskd:MasKD",
     "diffkd_logits": "pipeline.distillation.diffkd:DiffKDLogits",
 }
 """From a name in `params.yaml` to a subclass of `pipeline.distillation.method.Method`."""

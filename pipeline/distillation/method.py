@@ -3,7 +3,7 @@
 import functools
 import pkgutil
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, ClassVar, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, ParamSpec, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,9 @@ from models.segmenter import SegmentationOutput, Segmenter
 from pipeline.distillation import METHODS
 from pipeline.errors import ParamsError
 from pipeline.params.sections import complaints, nearest, read_section, section
+
+if TYPE_CHECKING:  # its import takes 0.3 s, which stages would pay that only check parameters
+    from pipeline.training.objective import Objective, Task
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -32,6 +35,18 @@ class NoParams:
     """Section of a method that has nothing to set."""
 
 
+class Preparation(NamedTuple):
+    """A training before the student's, on the same crops: what a method has to know before it can teach.
+
+    What its objective trains are parameters of the method. They are frozen afterwards, and saved with the student's
+    state. A frozen teacher inside the objective is its attribute `teacher`.
+    """
+
+    objective: "Objective"
+    iterations_share: float  # of the student's iterations
+    learning_rate: float  # at the start; the rest of the optimizer's settings is that of the student's training
+
+
 class Method(nn.Module):
     """A distance between two networks. Subclasses define `forward` and `Params`, their section in `params.yaml`.
 
@@ -46,6 +61,10 @@ class Method(nn.Module):
     def __init__(self, params: Any, student: Segmenter, teacher: Segmenter, iterations: int):
         super().__init__()
         self.params = params
+
+    def preparation(self, teacher: Segmenter, task: "Task") -> Preparation | None:
+        """Return what has to be learned before the student; most methods have nothing."""
+        return None
 
     def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         raise NotImplementedError

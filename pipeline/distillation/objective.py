@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from models.folding import fold_batchnorms
 from models.resize import bilinear
 from models.segmenter import SegmentationOutput, Segmenter
-from pipeline.distillation.method import Labels, Logits, at_least_float32, labels_at_cells, method_class
+from pipeline.distillation.method import Labels, Logits, Preparation, at_least_float32, labels_at_cells, method_class
 from pipeline.params.runs import RunParams
 from pipeline.training.objective import Loss, SupervisedObjective, Task
 
@@ -35,7 +35,13 @@ class DistillationObjective(SupervisedObjective):
 
     def grad_clip_groups(self) -> list[nn.Module]:
         # A method's layers may have a far longer gradient: under one limit they would shorten the student's steps.
-        return [self.network, *(method for method in self.methods.values() if any(True for _ in method.parameters()))]
+        learning = (part for part in self.methods.values() if any(weight.requires_grad for weight in part.parameters()))
+        return [self.network, *learning]
+
+    def preparations(self) -> dict[str, Preparation]:
+        """Return what has to be learned before, by the method that asks for it."""
+        asked = {name: method.preparation(self.teacher, self.task) for name, method in self.methods.items()}  # type: ignore[reportCallIssue]
+        return {name: preparation for name, preparation in asked.items() if preparation}
 
     def divide(self, shares: int) -> None:
         for method in self.methods.values():

@@ -12,17 +12,17 @@ from models.build import Design
 from models.checkpoint import save_checkpoint
 from models.segmenter import Segmenter
 from pipeline.data.classes import ClassTable
-from pipeline.data.crops import crop_dataset
+from pipeline.data.crops import CropDataset, crop_dataset
 from pipeline.data.files import replacing
 from pipeline.data.samples import UNLABELLED, read_samples
 from pipeline.distillation.inheritance import inherit_layers
-from pipeline.distillation.objective import distillation_objective
+from pipeline.distillation.objective import DistillationObjective, distillation_objective
 from pipeline.distillation.pruned import pruned_network
 from pipeline.distillation.unlabelled import choose_unlabelled
 from pipeline.params.runs import RunParams
 from pipeline.params.training import TrainingParams
 from pipeline.training.device import device_facts
-from pipeline.training.fabric import describe_precision, launch
+from pipeline.training.fabric import Fabric, describe_precision, launch
 from pipeline.training.finished import note_result
 from pipeline.training.loop import fit, write_curve
 from pipeline.training.network import new_network, pretrained_backbone, trained_network
@@ -61,10 +61,11 @@ def train_student(
     shown = next(iter([*read_samples(samples, "val"), *train_samples]))
     with scratch_folder(scratch, name, identity, fabric.is_global_zero) as folder:
         fabric.print(f"{name}: {folder / PREVIEW} shows an image, its label and the prediction so far")
+        crops = crop_dataset(train_samples, table, training, run.seed, scratch)
+        prepare_methods(objective, crops, training, fabric, name, run.iterations, folder)
         curve = fit(
-            objective, crop_dataset(train_samples, table, training, run.seed, scratch), training, fabric,
-            name=name, iterations=run.iterations, learning_rate=run.learning_rate,
-            momentum_shift=run.momentum_shift, scratch=folder,
+            objective, crops, training, fabric, name=name, iterations=run.iterations,
+            learning_rate=run.learning_rate, momentum_shift=run.momentum_shift, scratch=folder,
             on_save=partial(write_preview, segmenter, shown, table, folder / PREVIEW),
         )  # fmt: skip
         precision = describe_precision(training.precision, fabric)
@@ -74,6 +75,22 @@ def train_student(
             with replacing(out / "checkpoint.safetensors") as temporary:
                 save_checkpoint(segmenter.cpu(), design, facts, temporary)
             note_result(folder, out)
+
+
+def prepare_methods(
+    objective: SupervisedObjective, crops: CropDataset, training: TrainingParams, fabric: Fabric,
+    name: str, iterations: int, scratch: Path,
+) -> None:  # fmt: skip
+    """Train and freeze what methods learn before the student, who learns for `iterations`; resumes from `scratch`."""
+    if not isinstance(objective, DistillationObjective):
+        return
+    for method, preparation in objective.preparations().items():
+        fit(
+            preparation.objective, crops, training, fabric, name=f"{name} {method}",
+            iterations=max(1, round(preparation.iterations_share * iterations)),
+            learning_rate=preparation.learning_rate, scratch=scratch / method,
+        )  # fmt: skip
+        preparation.objective.requires_grad_(False).zero_grad()  # a gradient that stays would be clipped with others
 
 
 def student_identity(

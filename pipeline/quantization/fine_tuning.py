@@ -25,7 +25,7 @@ from pipeline.data.classes import ClassTable
 from pipeline.data.crops import crop_dataset
 from pipeline.data.samples import read_samples
 from pipeline.deploy.onnx_export import export_graph
-from pipeline.distillation.student import student_objective
+from pipeline.distillation.student import prepare_methods, student_objective
 from pipeline.quantization.inputs import Inputs
 from pipeline.training.device import device_facts
 from pipeline.training.fabric import launch
@@ -61,11 +61,12 @@ def fine_tune(inputs: Inputs, table: ClassTable, images: Sequence[np.ndarray], g
     samples = read_samples(inputs.samples, *training.splits)
     scratch = scratch_folder(inputs.scratch, f"{inputs.name}.int8", identity, fabric.is_global_zero)
     with rounding(segmenter, images), scratch as folder:
+        objective = student_objective(run, inputs.methods, task, segmenter, design.class_names, inputs.teacher)
+        crops, name = crop_dataset(samples, table, training, run.seed, inputs.scratch), f"{inputs.name} int8"
+        prepare_methods(objective, crops, training, fabric, name, tuning.iterations, folder)
         fit(
-            student_objective(run, inputs.methods, task, segmenter, design.class_names, inputs.teacher),
-            crop_dataset(samples, table, training, run.seed, inputs.scratch), training, fabric,
-            name=f"{inputs.name} int8", iterations=tuning.iterations, learning_rate=tuning.learning_rate,
-            momentum_shift=run.momentum_shift, scratch=folder,
+            objective, crops, training, fabric, name=name, iterations=tuning.iterations,
+            learning_rate=tuning.learning_rate, momentum_shift=run.momentum_shift, scratch=folder,
         )  # fmt: skip
     shape = InputShape(1, export.height, export.width)
     export_graph(LabelsGraph(segmenter), design, shape, export.opset, graph)

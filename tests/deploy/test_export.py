@@ -25,7 +25,7 @@ from pipeline.deploy.onnx_export import export_graph
 from pipeline.deploy.onnx_rules import ALLOWED_OPS, check_graph
 from pipeline.errors import ArtifactError
 from pipeline.params.deployment import ExportParams
-from pipeline.preflight import TESTED_BACKBONES, TESTED_HEADS
+from pipeline.preflight.networks import TESTED_BACKBONES, TESTED_HEADS
 from pipeline.runtime.artifacts import open_artifact
 from segdistill_runtime.errors import FileRefused
 from segdistill_runtime.runner import InputShape

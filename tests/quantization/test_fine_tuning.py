@@ -1,16 +1,32 @@
 """Rounding in training: against its definition, and against what ONNX Runtime makes of the same network."""
 
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from safetensors.torch import load_file
+from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from models.checkpoint import load_checkpoint
 from models.export_wrappers import LabelsGraph
-from pipeline.quantization.fine_tuning import round_input, round_weight, rounding
-from tests.toy import toy_pair
-from tests.toy_run import train_toy
+from models.segmenter import Segmenter
+from pipeline.code_digest import ROOT
+from pipeline.distillation import METHODS
+from pipeline.distillation.method import CellLabels, Method, Output, Preparation, run_methods
+from pipeline.params.deployment import FineTuningParams, QuantizationParams
+from pipeline.params.tree import load_params
+from pipeline.quantization import fine_tuning
+from pipeline.quantization.fine_tuning import fine_tune, round_input, round_weight, rounding
+from pipeline.quantization.inputs import Inputs
+from pipeline.training.loop import STATE
+from pipeline.training.objective import Loss, Objective, Task
+from pipeline.training.resume import has_ended
+from tests.toy import TOY_CLASSES, toy_pair, toy_training, write_toy_samples
+from tests.toy_run import EXPORT, PARITY, train_toy
 
 IMAGES = [toy_pair(seed)[0][None] for seed in range(4)]
 
@@ -82,3 +98,48 @@ def test_rounding_is_felt(checkpoint) -> None:
     error = (after - before).square().mean().sqrt() / before.square().mean().sqrt()
     assert 1e-4 < error < 0.3
     assert np.isfinite(float(error))
+
+
+class Towards(Objective):
+    """Brings a number to 1."""
+
+    def __init__(self, number: nn.Linear):
+        super().__init__()
+        self.number = number.requires_grad_(True)
+
+    def compare(self, image: Tensor, labels: Tensor) -> Loss:
+        return Loss((self.number.weight.sum() - 1).square(), None, {}, {})
+
+
+class LearnsFirst(Method):
+    """Weighs the distance of the logits by what it learned before."""
+
+    def __init__(self, params: Any, student: Segmenter, teacher: Segmenter, iterations: int):
+        super().__init__(params, student, teacher, iterations)
+        self.number = nn.Linear(1, 1, bias=False).requires_grad_(False)
+
+    def preparation(self, teacher: Segmenter, task: Task) -> Preparation:
+        return Preparation(Towards(self.number), iterations_share=0.5, learning_rate=0.1)
+
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Tensor:
+        return self.number.weight.sum() * (student.logits - teacher.logits).square().mean()
+
+
+def test_what_a_method_learns_first_is_learned_here_too(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(METHODS, "first", f"{__name__}:LearnsFirst")
+    monkeypatch.setattr(fine_tuning, "export_graph", lambda *_: None)
+    tuning = FineTuningParams(iterations=4, learning_rate=1e-3)
+    samples = write_toy_samples(tmp_path)
+    inputs = Inputs(
+        name="toy", run=replace(load_params(ROOT / "params.yaml").runs["pspnet_r18"], distill={"first": 1.0}),
+        methods=run_methods(["first"], {}), training=toy_training(), code="", parity=PARITY, export=EXPORT,
+        quantization=QuantizationParams(fine_tuning=tuning), split="test", classes=tmp_path / "classes.json",
+        samples=samples, statistics=tmp_path / "statistics.json", teacher=checkpoint, checkpoint=checkpoint,
+        graph=tmp_path / "none", predictions=tmp_path / "none", scratch=tmp_path / "scratch",
+    )  # fmt: skip
+    folder = fine_tune(inputs, TOY_CLASSES, IMAGES, tmp_path / "model.onnx")
+    assert has_ended(folder / "first" / STATE, 2)
+    learned = load_file(folder / "first" / STATE)["module.number.weight"]
+    assert torch.equal(load_file(folder / STATE)["module.methods.first.number.weight"], learned)

@@ -1,0 +1,131 @@
+"""Masked Knowledge Distillation (MasKD), arXiv 2205.14589, the segmentation form: on the logits of both heads."""
+
+from typing import Annotated, Self
+
+import torch
+from jaxtyping import Float
+from pydantic import Field
+from torch import Tensor, nn
+
+from models.segmenter import Segmenter
+from pipeline.distillation.dist import auxiliary_logits
+from pipeline.distillation.method import (
+    CellLabels,
+    Labels,
+    Logits,
+    Method,
+    Output,
+    Preparation,
+    Scalar,
+    at_least_float32,
+)
+from pipeline.params.sections import NonNegative, Positive, section
+from pipeline.training.objective import Loss, Objective, Task, cross_entropy
+
+TOKEN_STD = 0.01  # of a token's values before it has learned anything
+CELLS_EPSILON = 1e-5  # added to the sum of a mask over its cells
+DICE_EPSILON = 1e-12  # added to the squared length of a mask
+
+Tokens = Float[Tensor, "t k"]
+Masks = Float[Tensor, "n t h w"]
+
+
+class MasKD(Method):
+    """Each learned token selects a soft region by the teacher's scores; all regions count the same.
+
+    The tokens learn before the student does, and stay as they are then: see `TokenObjective`.
+    """
+
+    @section
+    class Params:
+        """Defaults are the authors'."""
+
+        tokens: Annotated[int, Field(ge=2)] = 8  # regions; a single one would overlap with no other
+        auxiliary_weight: NonNegative = 0.4  # of the same comparison between the auxiliary heads, by the same tokens
+        iterations_share: Positive = 0.25  # of the student's iterations, in which the tokens learn before it
+        learning_rate: Positive = 0.1  # of the tokens, at the start; it falls polynomially
+
+    params: Params
+    needs_auxiliary_heads = True
+
+    def __init__(self, params: Params, student: Segmenter, teacher: Segmenter, iterations: int):
+        super().__init__(params, student, teacher, iterations)
+        self.tokens = ReceptiveTokens(params.tokens, teacher.classes).requires_grad_(False)
+
+    def preparation(self, teacher: Segmenter, task: Task) -> Preparation:
+        objective = TokenObjective(self.tokens, teacher, task)
+        return Preparation(objective, self.params.iterations_share, self.params.learning_rate)
+
+    def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
+        auxiliary = masked_distance(*auxiliary_logits(student, teacher), self.tokens.vectors)
+        main = masked_distance(student.logits, teacher.logits, self.tokens.vectors)
+        return main + self.params.auxiliary_weight * auxiliary
+
+
+class ReceptiveTokens(nn.Module):
+    """One vector for each token, with a weight for the score of each class."""
+
+    def __init__(self, tokens: int, classes: int):
+        super().__init__()
+        self.vectors = nn.Parameter(TOKEN_STD * torch.randn(tokens, classes))
+
+
+class TokenObjective(Objective):
+    """What the tokens minimize: cross-entropy of the teacher's masked scores, plus the overlap of the masks.
+
+    The auxiliary head's term is left out, because it does not depend on the tokens. All labelled pixels count the same.
+    Of the optimizer only the learning rate is the authors': momentum (theirs 0.9), weight decay (1e-3) and the end of
+    the schedule (0) are those of section `training`. The teacher is in eval mode; the authors' script has it in train
+    mode, where the statistics of its BatchNorms drift.
+    """
+
+    def __init__(self, tokens: ReceptiveTokens, teacher: Segmenter, task: Task):
+        super().__init__()
+        self.tokens = tokens.requires_grad_(True)
+        self.teacher = teacher.requires_grad_(False)
+        self.task = task
+
+    def train(self, mode: bool = True) -> Self:
+        super().train(mode)
+        self.teacher.eval()
+        return self
+
+    def compare(self, image: Float[Tensor, "n 3 H W"], labels: Labels) -> Loss:
+        with torch.no_grad():
+            teacher = self.teacher(image, self.task.image_scale).logits
+        task, dice = token_losses(self.tokens.vectors, teacher, labels, self.task.mean)
+        return Loss(task + dice, None, {"task": task.detach(), "dice": dice.detach()}, {})
+
+
+@at_least_float32
+def masked_distance(student: Logits, teacher: Logits, tokens: Tokens) -> Scalar:
+    """Half the squared difference inside each mask by the sum of the mask, averaged over images, tokens and classes.
+
+    The mask is squared with the difference, as in the authors' code.
+    """
+    masks = token_masks(tokens, teacher).flatten(2)
+    squares = (student - teacher).square().flatten(2)
+    inside = masks.square() @ squares.transpose(1, 2)  # n t k
+    return 0.5 * (inside / (masks.sum(dim=2, keepdim=True) + CELLS_EPSILON)).mean()
+
+
+@at_least_float32
+def token_losses(tokens: Tokens, teacher: Logits, labels: Labels, mean: str) -> tuple[Scalar, Scalar]:
+    """Cross-entropy of the sum over the tokens of mask * logits, as of any logits, and the overlap of the masks."""
+    masks = token_masks(tokens, teacher)
+    return cross_entropy(masks.sum(dim=1, keepdim=True) * teacher, labels, mean), overlap(masks)
+
+
+def token_masks(tokens: Tokens, teacher: Logits) -> Masks:
+    """Sigmoid of each token's product with the scores of each cell."""
+    return torch.einsum("tk,nkhw->nthw", tokens, teacher).sigmoid()
+
+
+def overlap(masks: Masks) -> Scalar:
+    """Dice coefficient of two masks, averaged over images and pairs: 1 where all are the same."""
+    flat = masks.flatten(2)
+    products = flat @ flat.transpose(1, 2)  # n t t
+    squares = products.diagonal(dim1=1, dim2=2) + DICE_EPSILON
+    dice = 2 * products / (squares[:, :, None] + squares[:, None, :])
+    pairs = masks.shape[1] * (masks.shape[1] - 1) / 2
+    return dice.triu(diagonal=1).sum(dim=(1, 2)).mean() / pairs

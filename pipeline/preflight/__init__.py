@@ -1,0 +1,1 @@
+"""What later stages ask for and what is known before anything is trained: docs/preflight.md has the list."""
