@@ -53,6 +53,7 @@ WEIGHTS: dict[str, dict[str, Weight]] = {
     "gdd_cwd": {"gdd": gdd, "cwd": 3.0},  # with the logit term that its code has and its configurations switch off
     "mgd": {"mgd": mgd},
     "mgd_cwd": {"mgd": mgd, "cwd": 3.0},  # as its configurations
+    "afdcd": {"kd": 1.0, "afdcd": 1.0},
     "nfd": {"nfd": 6.0},  # none published: that of pkd, which has the same form
     "pkd": {"pkd": 6.0},  # mmrazor's
     "diffkd": {"diffkd": 1.0},
@@ -71,6 +72,7 @@ WEIGHTS: dict[str, dict[str, Weight]] = {
     "cirkd_minibatch": {"cirkd_minibatch": 1.0},
     "cirkd_memory": {"cirkd_memory": 0.1},
     "dist": {"dist": 1.0},
+    "maskd": {"maskd": 1.0},
     "srd": {"srd": 1.0},
     "cauchy_schwarz": {"cauchy_schwarz": 1.0},  # none published for a single task
     "fakd": {"fakd": 1.0},  # none published

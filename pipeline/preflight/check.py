@@ -13,7 +13,7 @@ from pipeline.data.images import image_size
 from pipeline.data.samples import UNLABELLED, Sample, read_samples
 from pipeline.deploy.signing import KEY_VARIABLE, sign, signing_key
 from pipeline.preflight.inputs import Complaint, Inputs, NotReady, noted
-from pipeline.preflight.networks import build, export_students, learn
+from pipeline.preflight.networks import build, export, learn
 from pipeline.training.device import best_device, resolved_precision
 from pipeline.training.network import check_weights
 from pipeline.training.objective import load_class_weights
@@ -31,7 +31,7 @@ def check_profile(inputs: Inputs, out: Path) -> None:
     table, samples = ClassTable.load(inputs.classes), read_samples(inputs.samples)
     complaints = [*_of_splits(inputs, samples), *_of_settings(inputs, table)]
     built = build(inputs, table, complaints)
-    export_students(inputs, table, built, complaints)
+    export(inputs, table, built, complaints)
     learn(inputs, table, built, complaints)
     complaints += _of_room(inputs, samples, built)
     if complaints:

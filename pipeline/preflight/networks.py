@@ -58,13 +58,11 @@ def build(inputs: Inputs, table: ClassTable, complaints: list[Complaint]) -> dic
     return built
 
 
-def export_students(
-    inputs: Inputs, table: ClassTable, built: Mapping[str, Segmenter], complaints: list[Complaint]
-) -> None:
+def export(inputs: Inputs, table: ClassTable, built: Mapping[str, Segmenter], complaints: list[Complaint]) -> None:
     """Export each different student in each shape, as stage export will, but for those that tests export (5 s each)."""
-    export = inputs.export
-    shapes = {InputShape(1, export.height, export.width): "export"}
-    shapes |= {InputShape(each.batch, each.height, each.width): "export.other_shapes" for each in export.other_shapes}
+    asked = inputs.export
+    shapes = [InputShape(1, asked.height, asked.width)]
+    shapes += [InputShape(each.batch, each.height, each.width) for each in asked.other_shapes]
     known: dict[str, list[Complaint]] = {}
     for place, run in inputs.trained.items():
         if place not in built or place == "teacher":
@@ -78,7 +76,7 @@ def export_students(
             found = known[repr(design)] = []
             for shape in shapes:
                 with noted(found, place), TemporaryDirectory() as folder:
-                    export_graph(LabelsGraph(built[place]), design, shape, export.opset, Path(folder) / "model.onnx")
+                    export_graph(LabelsGraph(built[place]), design, shape, asked.opset, Path(folder) / "model.onnx")
         complaints += [Complaint(place, reason) for _, reason in known[repr(design)]]
 
 
@@ -118,7 +116,7 @@ def learn(inputs: Inputs, table: ClassTable, built: Mapping[str, Segmenter], com
 
 
 def _differentiate(
-    objective: SupervisedObjective, network: NetworkParams, training: TrainingParams, classes: int, side: int | None
+    objective: Objective, network: NetworkParams, training: TrainingParams, classes: int, side: int | None
 ) -> None:
     """Compute the gradient for two random crops, of which the network sees at most `side` pixels in height and width.
 

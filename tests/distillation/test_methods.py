@@ -39,7 +39,7 @@ def _outputs(student: Segmenter, teacher: Segmenter) -> tuple[SegmentationOutput
     return ours, theirs, torch.randint(student.classes, (2, *ours.logits.shape[-2:]))
 
 
-CANDIDATES = ROOT / "pipeline/params/comparison.py"  # weights to compare by; a method need not stand there
+CANDIDATES = ROOT / "pipeline/comparison/candidates.py"  # weights to compare by; a method need not stand there
 OURS = tuple(f"{ROOT}/{package}/" for package in ("models", "pipeline", "stages"))
 TOY_METHOD = """
 import traceback
