@@ -7,7 +7,7 @@ can read a parameter that DVC does not track.
 import argparse
 import re
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from functools import partial
 from itertools import chain
@@ -242,8 +242,7 @@ def run_stages(params: Params, name: str, run: RunParams, script: str = "") -> d
     fine_tunes = bool(params.quantization.fine_tuning.iterations)
     trains = script in ("", "student") or (script == "quantize" and fine_tunes)
     methods = method_settings(params, run.distill) if trains else {}
-    changes = {"max_gradient_norm": run.max_gradient_norm} if run.max_gradient_norm else {}
-    training = {"run": run, "methods": methods, "training": replace(params.training, **changes)}
+    training = {"run": run, "methods": methods, "training": run.own_training(params.training)}
 
     made = {kind: f"artifacts/{kind}/{name}" for kind in ("students", "evaluation", *OF_RUNS)}
     measured = {script: f"reports/metrics/{script}/{name}.json" for script in OF_RUNS}

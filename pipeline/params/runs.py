@@ -1,5 +1,6 @@
 """Sections `teacher` and `runs`: the teacher, and each student with what it gets from the teacher."""
 
+from dataclasses import replace
 from typing import Annotated
 
 from pydantic import AfterValidator, Field, model_validator
@@ -44,6 +45,10 @@ class TeachingParams:
     @property
     def has_teacher(self) -> bool:
         return bool(self.distill) or self.inherit_layers
+
+    def own_training(self, training: TrainingParams) -> TrainingParams:
+        """The settings of all, with those that this student has of its own."""
+        return replace(training, max_gradient_norm=self.max_gradient_norm or training.max_gradient_norm)
 
     @property
     def method(self) -> str:
