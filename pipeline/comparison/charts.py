@@ -13,7 +13,7 @@ from pipeline.params.sections import Split
 from pipeline.reporting.charts import training
 from pipeline.reporting.formatting import points
 from pipeline.reporting.pictures import Predictions, example_rows, grid_png
-from pipeline.reporting.style import FAMILY_HUES, INK, MUTED, Chart, canvas, encode, in_style, rows_from_top
+from pipeline.reporting.style import FAMILY_HUES, INK, MUTED, Chart, canvas, in_style, rows_from_top
 from pipeline.reporting.tables import Curve, read_curve, read_image_scores
 
 VERDICT_COLORS = {"gain": "#00775a", "loss": "#c04a00"}  # any other verdict is muted
@@ -47,7 +47,7 @@ def gains_and_cost(gains: Mapping[str, Gain], slowdown: Mapping[str, float], con
     right.set_title("Time of an iteration")
     right.grid(visible=False, axis="y")
     right.tick_params(axis="y", length=0)
-    return encode(figure)
+    return Chart(figure)
 
 
 @in_style()
@@ -68,7 +68,7 @@ def class_gains(gains: Mapping[str, Mapping[str, float | None]]) -> Chart:
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
     axes.set_title("Mean gain of each class, points of IoU")
-    return encode(figure)
+    return Chart(figure)
 
 
 def curves(trials: Sequence[Trial], paths: ComparisonPaths) -> Chart:

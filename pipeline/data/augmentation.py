@@ -12,6 +12,7 @@ from pipeline.data.classes import IGNORE_INDEX
 from pipeline.params.training import TrainingParams
 
 CROP_ATTEMPTS = 10
+PADDING = (124, 116, 104)  # ImageNet's mean color: normalization makes it 0, with which mmseg and CIRKD pad
 
 NEUTRAL = (0.0, 1.0, 1.0, 0.0)
 """Brightness to add in grey values of 0..255, contrast and saturation to multiply with, hue to add in degrees."""
@@ -37,18 +38,20 @@ def augment(
 def _crop(
     image: np.ndarray, labels: np.ndarray, training: TrainingParams, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A random window, padded where the image is smaller; where one class fills too much of it, another is drawn."""
+    """A random window, padded where the image is smaller; if no class or one fills too much of it, another is drawn."""
     crop_height, crop_width = training.crop_height, training.crop_width
     missing = [(0, max(0, crop_height - labels.shape[0])), (0, max(0, crop_width - labels.shape[1]))]
     if np.any(missing):
-        image, labels = np.pad(image, [*missing, (0, 0)]), np.pad(labels, missing, constant_values=IGNORE_INDEX)
+        (_, below), (_, right) = missing
+        image = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=PADDING)
+        labels = np.pad(labels, missing, constant_values=IGNORE_INDEX)
     window = (slice(0, crop_height), slice(0, crop_width))
     for _ in range(CROP_ATTEMPTS):
         top = int(random.integers(labels.shape[0] - crop_height + 1))
         left = int(random.integers(labels.shape[1] - crop_width + 1))
         window = (slice(top, top + crop_height), slice(left, left + crop_width))
         counts = np.bincount(labels[window].ravel(), minlength=256)[:IGNORE_INDEX]
-        if counts.max() <= training.max_class_share * counts.sum():
+        if 0 < counts.max() <= training.max_class_share * counts.sum():
             break
     return image[window], labels[window]
 

@@ -25,6 +25,7 @@ from pipeline.data.classes import ClassTable
 from pipeline.data.crops import crop_dataset
 from pipeline.data.samples import read_samples
 from pipeline.deploy.onnx_export import export_graph
+from pipeline.distillation.method import method_class
 from pipeline.distillation.student import prepare_methods, student_objective
 from pipeline.quantization.inputs import Inputs
 from pipeline.training.device import device_facts
@@ -60,7 +61,8 @@ def fine_tune(inputs: Inputs, table: ClassTable, images: Sequence[np.ndarray], g
     task = Task.of(training, load_class_weights(inputs.statistics, table.names, training))
     samples = read_samples(inputs.samples, *training.splits)
     scratch = scratch_folder(inputs.scratch, f"{inputs.name}.int8", identity, fabric.is_global_zero)
-    with rounding(segmenter, images), scratch as folder:
+    auxiliary = any(method_class(name).needs_auxiliary_heads for name in run.distill)
+    with rounding(segmenter, images, auxiliary), scratch as folder:
         objective = student_objective(run, inputs.methods, task, segmenter, design.class_names, inputs.teacher)
         crops, name = crop_dataset(samples, table, training, run.seed, inputs.scratch), f"{inputs.name} int8"
         prepare_methods(objective, crops, training, fabric, name, tuning.iterations, folder)
@@ -74,13 +76,16 @@ def fine_tune(inputs: Inputs, table: ClassTable, images: Sequence[np.ndarray], g
 
 
 @contextmanager
-def rounding(segmenter: Segmenter, images: Sequence[np.ndarray]) -> Iterator[None]:
+def rounding(segmenter: Segmenter, images: Sequence[np.ndarray], auxiliary: bool = False) -> Iterator[None]:
     """Meanwhile every convolution sees its input in 256 levels, and its weights in 255 for each output channel.
 
     The ranges of the inputs are those of the images, uint8 (1, H, W, 3). The segmenter stays folded and without its
     auxiliary head; afterwards it is on the CPU and in eval mode.
+
+    Args:
+        auxiliary: keep that head meanwhile, without rounding, for a method that reads its scores.
     """
-    segmenter.auxiliary_head = None
+    head, segmenter.auxiliary_head = segmenter.auxiliary_head, None
     convolutions = [part for part in fold_batchnorms(segmenter).modules() if isinstance(part, nn.Conv2d)]
     for conv in convolutions:
         conv.register_buffer("low", torch.zeros(()))  # 0 must be a level: it is what padding is
@@ -90,12 +95,14 @@ def rounding(segmenter: Segmenter, images: Sequence[np.ndarray]) -> Iterator[Non
             hooks.enter_context(conv.register_forward_pre_hook(_widen_range))
         for image in images:
             segmenter(torch.from_numpy(image).permute(0, 3, 1, 2).float() / LARGEST_GREY)
+    segmenter.auxiliary_head = head if auxiliary else None
     with ExitStack() as hooks:
         for conv in convolutions:
             hooks.enter_context(conv.register_forward_pre_hook(_round_input))
             parametrize.register_parametrization(conv, "weight", RoundedWeight())
             hooks.callback(parametrize.remove_parametrizations, conv, "weight", leave_parametrized=False)
         yield
+    segmenter.auxiliary_head = None
     for conv in convolutions:
         del conv.low, conv.high
     segmenter.cpu().eval()

@@ -14,7 +14,7 @@ from pipeline.records.curation import Statistics
 from pipeline.records.evaluation import Evaluation
 from pipeline.reporting.deployment import ParetoPoint, pareto_front
 from pipeline.reporting.formatting import points
-from pipeline.reporting.style import DPI, INK, MUTED, TEACHER_COLOR, Chart, canvas, encode, in_style, rows_from_top
+from pipeline.reporting.style import DPI, INK, MUTED, TEACHER_COLOR, Chart, canvas, in_style, rows_from_top
 from pipeline.reporting.tables import Curve
 
 SPLIT_COLORS = {"train": "#1b4f72", "val": "#5fa8d3", "test": "#e69f00", "unlabelled": "#a9b4be"}
@@ -42,7 +42,7 @@ def class_balance(statistics: Statistics) -> Chart:
     axes.set_xlabel("share of labelled pixels, %")
     rows_from_top(axes)
     axes.legend(loc="lower right")
-    return encode(figure)
+    return Chart(figure)
 
 
 @in_style()
@@ -58,7 +58,7 @@ def confusion(shares: np.ndarray, names: Sequence[str]) -> Chart:
     axes.set(xlabel="prediction", ylabel="label")
     axes.set_title("share of the label's pixels, %")
     axes.grid(visible=False)
-    return encode(figure)
+    return Chart(figure)
 
 
 @in_style()
@@ -77,7 +77,7 @@ def sample_map(samples: Iterable[InspectedSample]) -> Chart:
     axes.set_aspect("equal", "datalim")
     axes.set(xticks=[], yticks=[], xlabel="first component", ylabel="second component")
     axes.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=max(1, len(positions)))
-    return encode(figure)
+    return Chart(figure)
 
 
 @in_style()
@@ -103,7 +103,7 @@ def training(curves: Mapping[str, Curve], colors: Mapping[str, str]) -> Chart:
             axes.set_yscale("log")
             _log_ticks(axes.yaxis)
     panels[0].legend(fontsize=8)
-    return encode(figure)
+    return Chart(figure)
 
 
 @in_style()
@@ -147,7 +147,7 @@ def pareto(files: Sequence[ParetoPoint], teacher_miou: float, colors: Mapping[st
         if precision in precisions and len(precisions) > 1:
             handles.append(Line2D([], [], color=MUTED, marker=marker, markersize=7, ls="none", label=precision))
     figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8.5)
-    return encode(figure)
+    return Chart(figure)
 
 
 @in_style()
@@ -169,7 +169,7 @@ def gain(gains: Mapping[str, float], colors: Mapping[str, str]) -> Chart | None:
     axes.set_xlim(-reach if min(gains.values()) < 0 else -0.04 * reach, reach)
     axes.spines["left"].set_visible(False)
     rows_from_top(axes)
-    return encode(figure)
+    return Chart(figure)
 
 
 @in_style()
@@ -193,7 +193,7 @@ def per_class(groups: Mapping[str, Sequence[Evaluation]], colors: Mapping[str, s
         axes.grid(visible=False, axis="x")
         axes.tick_params(axis="x", length=0)
         axes.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=len(networks), fontsize=8.5, borderaxespad=0.2)
-    return encode(figure)
+    return Chart(figure)
 
 
 @in_style()
@@ -222,7 +222,7 @@ def layer_costs(runs: Mapping[str, Quantization], colors: Mapping[str, str]) -> 
         axes.spines["left"].set_visible(False)
         rows_from_top(axes)
     panels[-1].set_xlabel("mIoU lost if this layer alone is in int8, points")
-    return encode(figure)
+    return Chart(figure)
 
 
 def _log_ticks(axis: Axis) -> None:

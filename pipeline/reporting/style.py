@@ -3,8 +3,9 @@
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import cached_property
 from itertools import cycle
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -36,13 +37,6 @@ STYLE: dict[Any, Any] = {
 }
 
 
-class Chart(NamedTuple):
-    """One figure in two formats."""
-
-    svg: bytes  # for the page
-    png: bytes  # for documents that link to a file
-
-
 @contextmanager
 def in_style() -> Iterator[None]:
     """Give matplotlib the style above, also as a decorator of functions that draw."""
@@ -56,11 +50,26 @@ def canvas(width: float, height: float, rows: int = 1, columns: int = 1, **optio
     return figure, list(figure.subplots(rows, columns, squeeze=False, **options).flat)
 
 
-def encode(figure: Figure) -> Chart:
-    """Encode a figure without dates or versions."""
-    svg = io.BytesIO()
-    figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None, "Format": None, "Type": None})
-    return Chart(svg.getvalue(), to_png(figure))
+class Chart:
+    """One figure, encoded without dates or versions when a format is asked for."""
+
+    def __init__(self, figure: Figure):
+        self.figure = figure
+
+    @cached_property
+    def svg(self) -> bytes:
+        """For the page."""
+        file = io.BytesIO()
+        with in_style():
+            without = dict.fromkeys(("Date", "Creator", "Format", "Type"))
+            self.figure.savefig(file, format="svg", metadata=without)
+        return file.getvalue()
+
+    @cached_property
+    def png(self) -> bytes:
+        """For documents that link to a file."""
+        with in_style():
+            return to_png(self.figure)
 
 
 def to_png(figure: Figure) -> bytes:

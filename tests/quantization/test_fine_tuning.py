@@ -125,21 +125,40 @@ class LearnsFirst(Method):
         return self.number.weight.sum() * (student.logits - teacher.logits).square().mean()
 
 
+def _tune(folder: Path, checkpoint: Path, method: str) -> Path:
+    """Train a toy on by this method for four iterations; return the folder of its state."""
+    tuning = FineTuningParams(iterations=4, learning_rate=1e-3)
+    inputs = Inputs(
+        name="toy", run=replace(load_params(ROOT / "params.yaml").runs["pspnet_r18"], distill={method: 1.0}),
+        methods=run_methods([method], {}), training=toy_training(), code="", parity=PARITY, export=EXPORT,
+        quantization=QuantizationParams(fine_tuning=tuning), split="test", classes=folder / "classes.json",
+        samples=write_toy_samples(folder), statistics=folder / "statistics.json", teacher=checkpoint,
+        checkpoint=checkpoint, graph=folder / "none", predictions=folder / "none", scratch=folder / "scratch",
+    )  # fmt: skip
+    return fine_tune(inputs, TOY_CLASSES, IMAGES, folder / "model.onnx")
+
+
 def test_what_a_method_learns_first_is_learned_here_too(
     checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(METHODS, "first", f"{__name__}:LearnsFirst")
     monkeypatch.setattr(fine_tuning, "export_graph", lambda *_: None)
-    tuning = FineTuningParams(iterations=4, learning_rate=1e-3)
-    samples = write_toy_samples(tmp_path)
-    inputs = Inputs(
-        name="toy", run=replace(load_params(ROOT / "params.yaml").runs["pspnet_r18"], distill={"first": 1.0}),
-        methods=run_methods(["first"], {}), training=toy_training(), code="", parity=PARITY, export=EXPORT,
-        quantization=QuantizationParams(fine_tuning=tuning), split="test", classes=tmp_path / "classes.json",
-        samples=samples, statistics=tmp_path / "statistics.json", teacher=checkpoint, checkpoint=checkpoint,
-        graph=tmp_path / "none", predictions=tmp_path / "none", scratch=tmp_path / "scratch",
-    )  # fmt: skip
-    folder = fine_tune(inputs, TOY_CLASSES, IMAGES, tmp_path / "model.onnx")
+    folder = _tune(tmp_path, checkpoint, "first")
     assert has_ended(folder / "first" / STATE, 2)
     learned = load_file(folder / "first" / STATE)["module.number.weight"]
     assert torch.equal(load_file(folder / STATE)["module.methods.first.number.weight"], learned)
+
+
+def test_a_method_on_auxiliary_heads_has_them(
+    checkpoint: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fine_tuning, "export_graph", lambda *_: None)
+    assert has_ended(_tune(tmp_path, checkpoint, "dist") / STATE, 4)
+
+
+def test_an_auxiliary_head_is_kept_only_meanwhile_and_not_rounded(checkpoint: Path) -> None:
+    segmenter, _, _ = load_checkpoint(checkpoint)
+    with rounding(segmenter, IMAGES, auxiliary=True):
+        assert segmenter.auxiliary_head is not None
+        assert not any(parametrize.is_parametrized(part) for part in segmenter.auxiliary_head.modules())
+    assert segmenter.auxiliary_head is None
