@@ -28,7 +28,7 @@ from segdistill_runtime.errors import NotAvailable, Refused
 from segdistill_runtime.images import Resizing
 from segdistill_runtime.runner import Runner
 
-NODE_CALLS = 12
+NODE_CALLS = 6
 SETTLE_S = 0.2
 """Untimed calls at the beginning of a turn: the threads of whoever came before go on spinning for so long."""
 SETTLE_CALLS = 2
