@@ -24,6 +24,7 @@ from pipeline.data.augmentation import distort
 from pipeline.data.crops import BatchShard, TrainingBatch
 from pipeline.data.dataset import network_input
 from pipeline.data.files import write_json
+from pipeline.distillation import METHODS
 from pipeline.distillation.method import method_class
 from pipeline.distillation.objective import DistillationObjective
 from pipeline.measure.machine import peak_memory_bytes
@@ -48,7 +49,7 @@ class Case:
 
     form: str
     architecture: str
-    method: str  # none, gdd, cwd or diffkd
+    method: str  # none, or of METHODS; the plain step has those of PLAIN, and no other
     teacher: str  # a timm backbone
     height: int
     width: int
@@ -62,7 +63,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     gpu = torch.cuda.is_available()
     students, methods = ["pspnet", "deeplabv3"], ["none", *WEIGHTS]  # none: no teacher
     parser.add_argument("--students", nargs="+", default=students, choices=students, help="architectures")
-    parser.add_argument("--methods", nargs="+", default=methods, choices=methods, help="of distillation")
+    told = "of distillation; one without a plain form is compared with a plain step that does without"
+    parser.add_argument("--methods", nargs="+", default=methods, choices=["none", *METHODS], help=told)
     parser.add_argument("--teacher", default="resnet101" if gpu else "resnet50", help="a timm backbone")
     parser.add_argument("--height", type=int, default=512 if gpu else 180, help="of the crop, pixels")
     parser.add_argument("--width", type=int, default=512 if gpu else 240, help="of the crop, pixels")
@@ -210,7 +212,7 @@ def stepper_of(objective: SupervisedObjective, fabric: Fabric) -> Stepper:
 
 def _plain(case: Case, device: torch.device):
     student, teacher = (network.to(device) for network in _networks(case))
-    method = None if case.method == "none" else PLAIN[case.method](student, teacher).to(device)
+    method = PLAIN[case.method](student, teacher).to(device) if case.method in PLAIN else None
     step = PlainStep(student, teacher, method)
 
     def run(batch: TrainingBatch) -> None:

@@ -76,6 +76,15 @@ def test_a_row_says_how_many_times_as_fast() -> None:
 
 
 @pytest.mark.slow
+def test_a_method_without_a_plain_form_is_timed_beside_plain_training(tmp_path: Path) -> None:
+    sizes = ["--height", "48", "--width", "64", "--batch-size", "2", "--warm-up", "1", "--steps", "2"]
+    record = _run("train", tmp_path, "--students", "pspnet", "--methods", "srd", "--teacher", "resnet10t", *sizes)
+    (row,) = record["cases"]
+    assert row["method"] == "srd"
+    assert row["ours"]["flops"] > 1.1 * row["plain"]["flops"]  # the teacher's forward pass, and the method
+
+
+@pytest.mark.slow
 def test_a_slot_ends_in_time_and_the_next_one_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_small_profile(tmp_path, ["pspnet_r18"])
     params = load_params(tmp_path / "params.yaml")
