@@ -17,6 +17,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from pipeline.comparison.plan import ComparisonPaths, Trial
 from pipeline.data.classes import ClassTable
 from pipeline.data.files import write_json
+from pipeline.distillation.method import labels_at_cells
 from pipeline.distillation.objective import DistillationObjective, resize_teacher
 from pipeline.distillation.student import student_identity, student_objective, train_student
 from pipeline.errors import ArtifactError
@@ -167,7 +168,8 @@ def count_cost(objective: SupervisedObjective, height: int, width: int) -> Cost:
         if isinstance(objective, DistillationObjective):
             teacher_macs, teacher = _count(objective.teacher, image, scale)
             teacher = resize_teacher(student, teacher)
-            methods_macs = sum(_count(method, student, teacher, labels)[0] for method in objective.methods.values())
+            cells = labels_at_cells(labels, *student.logits.shape[-2:])
+            methods_macs = sum(_count(method, student, teacher, cells)[0] for method in objective.methods.values())
             parameters = sum(parameter.numel() for parameter in objective.methods.parameters())
     return Cost(
         training_only_parameters=parameters, student_macs=student_macs, teacher_macs=teacher_macs,

@@ -1,8 +1,10 @@
 """Costs, against counts by hand."""
 
+import pytest
 import torch
 
 from pipeline.comparison.trial import count_cost
+from pipeline.distillation import METHODS
 from pipeline.distillation.objective import DistillationObjective
 from pipeline.training.objective import SupervisedObjective
 from tests.distillation.outputs import build_method
@@ -25,6 +27,16 @@ def test_gdd_costs_its_two_convolutions() -> None:
     assert cost.training_only_parameters == 2 * (9 * c * c + c)
     assert cost.methods_macs == cells * 2 * 9 * c * c
     assert cost.teacher_macs == cost.student_macs  # equal toys
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_can_be_counted(name: str) -> None:
+    student, teacher = toy_segmenter()[0], toy_segmenter()[0]
+    method = build_method(name, {}, student, teacher, 1)
+    objective = DistillationObjective(student, teacher, {name: method}, {name: 1.0}, TOY_TASK)
+    cost = count_cost(objective, 48, 64)
+    assert cost.teacher_macs > 0
+    assert cost.training_only_parameters == sum(parameter.numel() for parameter in method.parameters())
 
 
 def test_a_crop_that_is_drawn_small_is_not_made_smaller_again() -> None:
