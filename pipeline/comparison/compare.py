@@ -27,6 +27,7 @@ from pipeline.comparison.plan import ComparisonPaths, Trial, plan_trials, with_r
 from pipeline.comparison.trial import is_finished, run_trial
 from pipeline.comparison.verdict import write_verdict
 from pipeline.errors import ArtifactError, ParamsError, SegdistillError, TrainingError
+from pipeline.params.runs import NO_TEACHER
 from pipeline.params.sections import Split
 from pipeline.params.tree import Params, load_params
 
@@ -65,8 +66,11 @@ def compare(params: Params, candidates: list[str], seeds: int, split: Split, pat
     """Train and evaluate every candidate with every seed, then write tables and charts into `paths.reports`.
 
     Finished trials are not repeated, and an interrupted training goes on from its last state. Candidates that were
-    finished earlier with as many seeds and on this split stay in the table. Raises ParamsError for an unknown
-    candidate or a split that is trained on, ArtifactError for missing inputs, TrainingError with the log of a trial.
+    finished earlier with as many seeds and on this split stay in the table. One that cannot be trained (its loss
+    becomes infinite) is left out, and the others are compared.
+
+    Raises ParamsError for an unknown candidate or a split that is trained on, ArtifactError for missing inputs, and
+    TrainingError with the log of each trial that failed; where that is the baseline's, at once.
     """
     trials = plan_trials(params, candidates, seeds)
     if split in params.training.splits:
@@ -75,16 +79,25 @@ def compare(params: Params, candidates: list[str], seeds: int, split: Split, pat
     if missing:
         raise ArtifactError(f"missing: {', '.join(missing)}. Run `dvc repro teacher` first")
     waiting = [trial for trial in trials if not is_finished(trial, params, split, paths)]
-    _run_all(waiting, len(trials), params, split, paths)
+    failed = _run_all(waiting, len(trials), params, split, paths)
     asked = {trial.candidate for trial in trials}
     others = [trial for trial in plan_trials(params, [], seeds) if trial.candidate not in asked]
     unfinished = {trial.candidate for trial in others if not is_finished(trial, params, split, paths)}
-    earlier = [trial for trial in others if trial.candidate not in unfinished]
-    write_verdict([*trials, *earlier], params, split, paths)
+    compared = [trial for trial in (*trials, *others) if trial.candidate not in failed.keys() | unfinished]
+    if len({trial.candidate for trial in compared}) > 1:  # the baseline is one
+        write_verdict(compared, params, split, paths)
+    if failed:
+        raise TrainingError("\n  ".join(["not compared:", *failed.values()]))
 
 
-def _run_all(waiting: Sequence[Trial], total: int, params: Params, split: Split, paths: ComparisonPaths) -> None:
-    """Run trials one after the other, each in a process of its own, because its peak memory is recorded."""
+def _run_all(
+    waiting: Sequence[Trial], total: int, params: Params, split: Split, paths: ComparisonPaths
+) -> dict[str, str]:
+    """Run trials one after the other, each in a process of its own, because its peak memory is recorded.
+
+    Returns what failed, by candidate; its later seeds are not tried.
+    """
+    failed: dict[str, str] = {}
     finished = total - len(waiting)
     if finished:
         print(f"{finished} of {total} trials are finished already", file=sys.stderr)
@@ -92,6 +105,8 @@ def _run_all(waiting: Sequence[Trial], total: int, params: Params, split: Split,
     context = multiprocessing.get_context("spawn")  # a fork would start with this process's memory
     begun = time.monotonic()
     for done, trial in enumerate(waiting):
+        if trial.candidate in failed:
+            continue
         minutes = (time.monotonic() - begun) / 60
         left = f", {minutes / done * (len(waiting) - done):.0f} min left" if done else ""
         log = paths.trials / "logs" / f"{trial.name}.log"
@@ -100,12 +115,16 @@ def _run_all(waiting: Sequence[Trial], total: int, params: Params, split: Split,
             try:
                 pool.submit(_run_in_process, trial, sent, split, paths, log).result()
             except SegdistillError as error:
-                raise TrainingError(f"{trial.name}: {error} (log: {log})") from error
+                failed[trial.candidate] = f"{trial.name}: {error} (log: {log})"
+                if trial.candidate == NO_TEACHER:
+                    raise TrainingError(failed[trial.candidate]) from error
+                print(failed[trial.candidate], file=sys.stderr)
             except BrokenProcessPool as error:
                 raise TrainingError(
                     f"{trial.name}: its process was killed, most likely because memory ran out (log: {log}). "
                     f"Finished trials are kept: run the same command again"
                 ) from error
+    return failed
 
 
 def _run_in_process(trial: Trial, params: str, split: Split, paths: ComparisonPaths, log: Path) -> None:

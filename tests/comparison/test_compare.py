@@ -15,6 +15,7 @@ from pipeline.comparison.compare import compare
 from pipeline.comparison.plan import ComparisonPaths, plan_trials
 from pipeline.comparison.trial import is_finished, run_trial
 from pipeline.errors import ArtifactError, ParamsError, TrainingError
+from pipeline.params.runs import TeachingParams
 from pipeline.params.tree import Params, load_params
 from tests.comparison.conftest import paths_in
 from tests.toy import toy_segmenter
@@ -160,6 +161,17 @@ def test_a_failed_trial_names_itself_and_its_log(params: Params, paths: Comparis
     (paths.samples.parent / "image_5.png").write_bytes(b"no picture")
     with pytest.raises(TrainingError, match=r"none_seed_0: .*image_5.png.*log: .*none_seed_0.log"):
         compare(params, ["kd"], 1, "val", paths)
+
+
+def test_a_candidate_that_diverges_is_left_out_and_the_others_are_compared(
+    params: Params, paths: ComparisonPaths
+) -> None:
+    wild = {"wild": TeachingParams(distill={"kd": 1e30}, max_gradient_norm=1e30)}
+    tried = replace(params, comparison=replace(params.comparison, candidates=wild))
+    with pytest.raises(TrainingError, match=r"wild_seed_0: .*wild_seed_0.log"):
+        compare(tried, ["kd", "wild"], 1, "val", paths)
+    record = json.loads((paths.reports / "comparison.json").read_text())
+    assert list(record["candidates"]) == ["kd"]
 
 
 def _page(paths: ComparisonPaths) -> str:
