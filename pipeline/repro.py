@@ -17,6 +17,7 @@ from pathlib import Path
 
 from dvc.cli import main as dvc
 
+from pipeline.errors import ParamsError
 from pipeline.params.tree import load_params
 from pipeline.stage_table import Stage, stage_table
 from pipeline.threads import available_threads
@@ -42,6 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
+    if arguments.jobs < 1:
+        raise ParamsError(f"--jobs {arguments.jobs}: give 1 or more")
     for sentence in recover(Path.cwd()):
         print(sentence, flush=True)
     # Of this profile only: without a target, DVC looks at all.
@@ -52,9 +55,9 @@ def run(arguments: argparse.Namespace) -> None:
         )
         FORK.Process(target=_import_ahead, daemon=True).start()
         _finish(_start("repro", FIRST))
-        _side_by_side(before, arguments.jobs)
+        side_by_side(before, arguments.jobs)
         _finish(_start("repro", "--single-item", *(stage.name for stage in table if stage.script == TIMED)))
-        _side_by_side(after, arguments.jobs)
+        side_by_side(after, arguments.jobs)
     _finish(_start("repro"))
 
 
@@ -70,7 +73,7 @@ def _import_ahead() -> None:
         import_module(name)
 
 
-def _side_by_side(stages: Sequence[Stage], jobs: int) -> None:
+def side_by_side(stages: Sequence[Stage], jobs: int) -> None:
     """Bring each stage up to date as soon as those are that it needs, the first of the list first."""
     # The caller's own number goes first.
     shared = {"OMP_NUM_THREADS": str(max(1, available_threads() // jobs)), **os.environ}

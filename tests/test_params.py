@@ -86,6 +86,7 @@ def test_the_default_has_each_student_as_baseline_and_distilled() -> None:
         ({"runs.pspnet_r18_gdd.distill": {"gdd": 0.0}}, "runs.pspnet_r18_gdd.distill.gdd: "),
         ({"runs.pspnet_r18_gdd.distill": {"cdw": 1.0}}, "runs.pspnet_r18_gdd.distill.cdw.*did you mean 'cwd'"),
         ({"runs.pspnet_r18.momentum_shift": 0.05}, "runs.pspnet_r18: momentum_shift"),
+        ({"runs.pspnet_r18.max_gradient_norm": 5.0}, "runs.pspnet_r18: max_gradient_norm"),
         ({"runs.pspnet_r18.unlabelled_share": 0.5}, "runs.pspnet_r18: unlabelled_share"),
         ({"runs.pspnet_r18.inherit_layers": True}, "runs.pspnet_r18: no run without a teacher"),
         ({"runs.pspnet_r18_gdd.baseline": "nobody"}, "runs.pspnet_r18_gdd.baseline: 'nobody'"),

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from models.segmenter import Segmenter
 from pipeline.data.classes import IGNORE_INDEX
 from pipeline.distillation.method import CellLabels, Maps, Method, Output, Scalar, at_least_float32
+from pipeline.errors import ParamsError
 from pipeline.params.sections import Count, NonNegative, Positive, section
 from pipeline.training.processes import all_gather, broadcast_from_first, mean_over_processes
 
@@ -76,10 +77,8 @@ class CIRKDMemory(Method):
 
         @model_validator(mode="after")
         def _fits_the_memory(self) -> "CIRKDMemory.Params":
-            at_once = max(self.cells_per_class, self.pixel_contrast), self.region_contrast
-            for name, length in zip(("pixel_memory", "region_memory"), at_once, strict=True):
-                if (found := getattr(self, name)) < length:
-                    raise ValueError(f"{name} {found} is shorter than what is put in or drawn at once, {length}")
+            if self.pixel_memory < self.cells_per_class:
+                raise ValueError(f"pixel_memory {self.pixel_memory} is shorter than cells_per_class")
             return self
 
     params: Params
@@ -98,8 +97,14 @@ class CIRKDMemory(Method):
             nn.ReLU(inplace=True),
             nn.Conv2d(wide, wide, kernel_size=1, bias=False),
         )
-        for name in ("pixel", "region"):
+        # Of each class, as in the authors' trainer.
+        self.drawn = {name: getattr(params, f"{name}_contrast") // student.classes + 1 for name in ("pixel", "region")}
+        for name, drawn in self.drawn.items():
             length = getattr(params, f"{name}_memory")
+            if length < drawn:
+                raise ParamsError(
+                    f"methods.cirkd_memory: {name}_memory {length} is shorter than the {drawn} drawn at once"
+                )
             self.register_buffer(f"{name}s", F.normalize(torch.randn(student.classes, length, wide), dim=2))
             self.register_buffer(f"{name}_position", torch.zeros(student.classes, dtype=torch.int64))
 
@@ -112,16 +117,11 @@ class CIRKDMemory(Method):
         device = labels.device
         # Every process keeps the same cells of all processes, so that their queues stay one.
         ranks = broadcast_from_first(torch.rand(all_gather(labels).flatten(1).shape, device=device))
-        pixels, regions = (
-            torch.randperm(memory.shape[1], device=device)[
-                : drawn // len(memory) + 1
-            ]  # of each class: the authors' + 1
-            for memory, drawn in (
-                (self.pixels, self.params.pixel_contrast),
-                (self.regions, self.params.region_contrast),
-            )
+        return (
+            torch.randperm(self.pixels.shape[1], device=device)[: self.drawn["pixel"]],
+            torch.randperm(self.regions.shape[1], device=device)[: self.drawn["region"]],
+            ranks,
         )
-        return pixels, regions, ranks
 
     def terms(
         self, student: Maps, teacher: TeacherMaps, labels: CellLabels,

@@ -38,6 +38,8 @@ class TeachingParams:
     def _options_need_a_method(self) -> "TeachingParams":
         if self.momentum_shift and not self.distill:
             raise ValueError("momentum_shift needs a method in `distill`")
+        if self.max_gradient_norm and not self.distill:
+            raise ValueError("max_gradient_norm needs a method in `distill`: a baseline is limited as all are")
         if self.unlabelled_share and not self.distill:
             raise ValueError("unlabelled_share needs a method in `distill`: nothing else uses an unlabelled image")
         return self

@@ -7,6 +7,7 @@ from torch import Tensor
 from pipeline.data.classes import IGNORE_INDEX
 from pipeline.distillation.cirkd import CIRKDMemory, CIRKDMiniBatch, cross_image_divergence
 from pipeline.distillation.method import labels_at_cells
+from pipeline.errors import ParamsError
 from tests.distillation.agreement import Arrays, assert_agrees, assert_gradient, in_single_precision
 from tests.distillation.outputs import channels, make, random_labels, random_output
 from tests.vectors.reading import Vector
@@ -93,6 +94,8 @@ def test_the_memory_is_drawn_from_as_the_authors_trainer_does() -> None:
     method = make(CIRKDMemory, network, **SHORT | {"pixel_contrast": 7, "region_contrast": 2})
     pixels, regions, _ = method.select(random_labels(4, 4))
     assert (len(pixels), len(regions)) == (7 // 3 + 1, 2 // 3 + 1)  # of each class
+    with pytest.raises(ParamsError, match="region_memory 4 is shorter than the 5"):
+        make(CIRKDMemory, network, **SHORT | {"region_contrast": 12})
 
 
 @pytest.mark.parametrize("as_released", [True, False])
