@@ -275,7 +275,8 @@ def test_a_finished_training_stays_until_dvc_lock_has_its_output(
     write_curve(out / "training.csv", curve)
     note_result(folder, out)
     md5 = dvc_name(out)
-    stages = {"teacher": {"outs": [{"path": out.as_posix(), "md5": f"1{md5[1:]}"}, {"path": "report.json"}]},
+    another = f"{'0' * 32}.dir"
+    stages = {"teacher": {"outs": [{"path": out.as_posix(), "md5": another}, {"path": "report.json"}]},
               "evaluate": {"deps": [{"path": out.as_posix(), "md5": md5}]}}  # fmt: skip
     for content in ("", "stages:\n  teac", json.dumps({"stages": stages})):
         lock.write_text(content)
