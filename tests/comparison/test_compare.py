@@ -163,6 +163,7 @@ def test_a_failed_trial_names_itself_and_its_log(params: Params, paths: Comparis
         compare(params, ["kd"], 1, "val", paths)
 
 
+@pytest.mark.slow
 def test_a_candidate_that_diverges_is_left_out_and_the_others_are_compared(
     params: Params, paths: ComparisonPaths
 ) -> None:
