@@ -1,5 +1,6 @@
 """A small copy of the embedded default in a folder of its own, run by the real command line."""
 
+import compileall
 import os
 import subprocess
 import sys
@@ -8,7 +9,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from pipeline.code_digest import ROOT
+from pipeline.code_digest import PACKAGES, ROOT
 from pipeline.dvc_file import dvc_file
 
 SMALL: dict[str, Any] = {
@@ -79,4 +80,8 @@ def repro_side_by_side(folder: Path) -> subprocess.CompletedProcess[str]:
 
 def _init(folder: Path) -> None:
     if not (folder / ".dvc").exists():
+        # The code lies outside this DVC repository, so .dvcignore does not reach it: bytecode that a stage writes there
+        # would be a changed dependency of `resolve`.
+        for package in PACKAGES:
+            compileall.compile_dir(ROOT / package, quiet=1)
         run(["dvc", "init", "--no-scm", "--quiet"], folder)
