@@ -53,8 +53,8 @@ PYTEST = OMP_NUM_THREADS=1 python -m pytest -n $(TEST_WORKERS) --dist loadfile -
 test: lint  ## what to run at every change, 7 minutes: lint, types, tests, one small pipeline
 	$(PYTEST) -m "not slow and not faults"
 
-test-all: setup  ## the slow tests, which `make test` leaves out, 20 minutes: pipelines, benchmarks, faults in short
-	$(PYTEST) -m slow
+test-all: setup  ## what `make test` leaves out, 20 minutes: pipelines, benchmarks, faults in short, more random inputs
+	$(PYTEST) -m "slow or (hypothesis and not faults)" --hypothesis-profile thorough
 
 test-faults: setup  ## kills at 20 moments, full disks, hostile files for ten minutes: what test-all runs in short
 	python -m pytest -m faults -s tests/faults $(PYTEST_FLAGS)

@@ -10,8 +10,10 @@ from hypothesis import settings
 
 from tests.vectors.reading import read_vectors
 
-settings.register_profile("noisy_machine", deadline=None)  # time is for benchmarks, not for tests
-settings.load_profile("noisy_machine")
+# No deadline: time is for benchmarks, not for tests. `make test-all` takes the thorough one.
+settings.register_profile("thorough", deadline=None, max_examples=200)
+settings.register_profile("quick", deadline=None, max_examples=20)
+settings.load_profile("quick")
 
 THREADS = torch.get_num_threads()  # OMP_NUM_THREADS
 VECTORS = Path(__file__).parent / "vectors"

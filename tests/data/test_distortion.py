@@ -4,13 +4,12 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.data.augmentation import NEUTRAL, distort
 
 
-@settings(max_examples=40, deadline=None)
 @given(
     strengths=st.tuples(st.floats(-80, 80), st.floats(0.2, 2), st.floats(0, 2), st.floats(-180, 180)),
     seed=st.integers(0, 99),

@@ -62,7 +62,7 @@ def test_a_truncated_engine_is_refused(engine: Path) -> None:
         open_artifact(engine, 1)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(bit=st.integers(0, 8 * len(PLAN) - 1))
 def test_any_flipped_bit_is_refused(engine: Path, bit: int) -> None:
     flipped = bytearray(PLAN)

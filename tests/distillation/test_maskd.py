@@ -183,7 +183,7 @@ def test_a_student_does_not_change_the_tokens(recipe: RunParams, tmp_path: Path)
     assert not torch.equal(shorter["own"], trained["own"])  # they did learn: the same beginning, fewer iterations
 
 
-@pytest.mark.parametrize("killed_in", ["cut maskd", "cut"])
+@pytest.mark.parametrize("killed_in", ["cut maskd", pytest.param("cut", marks=pytest.mark.slow)])
 def test_a_resumed_training_ends_where_the_uninterrupted_one_does(
     killed_in: str, recipe: RunParams, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

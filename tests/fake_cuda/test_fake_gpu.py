@@ -39,6 +39,7 @@ def test_the_backward_pass_is_pytorchs(method: str) -> None:
             torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-9)
 
 
+@pytest.mark.slow
 def test_memory_is_what_an_allocator_counts() -> None:
     """The same step on the CPU, whose allocations PyTorch's profiler lists."""
     training = toy_training(crop_height=192, crop_width=256, batch_size=8)

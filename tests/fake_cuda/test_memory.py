@@ -11,12 +11,13 @@ from pipeline.plan.fake_gpu import GIBIBYTE
 from pipeline.plan.step_cost import CARDS, fits
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("profile", "classes", "method", "most_gib"),
     [
         ("camvid", 11, "gdd", 3.1),
-        pytest.param("camvid", 11, "cirkd_memory", 2.9, marks=pytest.mark.slow),
-        pytest.param("cityscapes", 19, "cirkd_memory", 3.4, marks=pytest.mark.slow),
+        ("camvid", 11, "cirkd_memory", 2.9),
+        ("cityscapes", 19, "cirkd_memory", 3.4),
     ],
 )
 def test_a_step_needs_no_more_memory(profile: str, classes: int, method: str, most_gib: float) -> None:

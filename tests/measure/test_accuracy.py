@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from torchmetrics.classification import MulticlassJaccardIndex
 
@@ -22,7 +22,6 @@ def _as_tensors(*arrays: np.ndarray) -> list[torch.Tensor]:
     return [torch.from_numpy(array.astype(int)) for array in arrays]
 
 
-@settings(max_examples=30)
 @given(seed=st.integers(0, 10_000), classes=st.integers(2, 20))
 def test_matches_its_definition(seed: int, classes: int) -> None:
     labels, prediction = _random(seed, classes)

@@ -50,12 +50,13 @@ def test_half_the_scale_is_a_quarter_of_the_work() -> None:
     assert 0.2 < costs[0] / costs[1] < 0.3
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "scale", "stride"),
     [
         ("pspnet", 0.5, 16),
-        pytest.param("deeplabv3", 0.66, 8, marks=pytest.mark.slow),
-        *(pytest.param(name, scale, 32, marks=pytest.mark.slow) for name in HEADS for scale in (1.0, 0.5)),
+        ("deeplabv3", 0.66, 8),
+        *((name, scale, 32) for name in HEADS for scale in (1.0, 0.5)),
     ],
 )
 def test_the_exported_graph_answers_at_image_size(architecture: str, scale: float, stride: int, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 import torch
 import torch.nn.functional as F
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from models.resize import bilinear, bilinear_weights
@@ -30,7 +30,6 @@ def test_two_products_are_the_kernel(cells: tuple[int, int], size: tuple[int, in
     torch.testing.assert_close(*(torch.autograd.grad((form * weight).sum(), maps) for form in (ours, theirs)))
 
 
-@settings(max_examples=50)
 @given(cells=st.integers(1, 40), size=st.integers(1, 80))
 def test_every_place_is_a_mean(cells: int, size: int) -> None:
     weights = bilinear_weights(cells, size, torch.device("cpu"))

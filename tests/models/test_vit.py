@@ -71,7 +71,8 @@ def test_the_ladder_refuses_maps_of_one_stride() -> None:
         build_segmenter(replace(DESIGN, architecture="ladder"))
 
 
-@pytest.mark.parametrize("name", [TINY, pytest.param("vit_tiny_patch16_dinov3_qkvb", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [TINY, "vit_tiny_patch16_dinov3_qkvb"])
 def test_a_teacher_on_it_learns_folds_and_exports(name: str, tmp_path: Path) -> None:
     network = build_segmenter(replace(DESIGN, backbone=name))
     output = network.train()(torch.rand(2, 3, 48, 64))

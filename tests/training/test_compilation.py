@@ -89,7 +89,8 @@ def test_no_method_breaks_the_graph(name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("message", "named"), [("no compiler\nand much more", "OSError: no compiler"), ("", "OSError")]
+    ("message", "named"),
+    [("no compiler\nand much more", "OSError: no compiler"), pytest.param("", "OSError", marks=pytest.mark.slow)],
 )
 def test_a_compiler_that_fails_is_named(
     message: str, named: str, stepper: Stepper, monkeypatch: pytest.MonkeyPatch

@@ -154,7 +154,10 @@ def test_half_precision_on_a_cpu_is_refused() -> None:
         launch(1, "fp16", False)
 
 
-@pytest.mark.parametrize(("make", "shift"), [(_supervised, 0.0), (_distilling, 0.0), (_distilling, 0.05)])
+@pytest.mark.parametrize(
+    ("make", "shift"),
+    [(_supervised, 0.0), pytest.param(_distilling, 0.0, marks=pytest.mark.slow), (_distilling, 0.05)],
+)
 def test_a_resumed_training_ends_where_the_uninterrupted_one_does(
     training: TrainingParams,
     crops: CropDataset,
