@@ -27,20 +27,38 @@ QUICK: dict[str, Any] = {
 
 @pytest.fixture(scope="module")
 def profile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A profile on images of mixed sizes after one complete `python -m pipeline repro`."""
+    """A profile on images of mixed sizes, whose student was trained and evaluated by `dvc repro`."""
     folder = tmp_path_factory.mktemp("profile")
     write_own_dataset(folder / "own", SIZES)
     write_small_profile(
         folder, [RUN], dataset={"adapter": "folder", "source": "own"}, export={"resize": "letterbox"},
         curation={"rules": {"leakage": {"policy": "warn"}}}, **QUICK,
     )  # fmt: skip
-    done = repro_side_by_side(folder)
+    done = repro(folder, f"evaluate-{RUN}")
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     return folder
 
 
-def test_every_number_of_the_summary_is_there(profile: Path) -> None:
-    summary = json.loads((profile / "reports/summary.json").read_text())
+@pytest.fixture(scope="module")
+def finished(profile: Path) -> Path:
+    """The same after all other stages, by `python -m pipeline repro`."""
+    done = repro_side_by_side(profile)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return profile
+
+
+def test_every_sample_of_the_evaluation_split_was_predicted_and_counted(profile: Path) -> None:
+    evaluation = json.loads((profile / f"reports/metrics/evaluate/{RUN}.json").read_text())
+    samples = read_samples(profile / "data/curated/samples.csv", "test")
+    assert 0 < evaluation["miou"] < 1
+    for sample in samples:
+        labels = read_mask(profile / f"artifacts/evaluation/{RUN}/predictions/{sample.id}.png")
+        assert labels.shape == read_image(profile / sample.image).shape[:2]
+
+
+@pytest.mark.slow
+def test_every_number_of_the_summary_is_there(finished: Path) -> None:
+    summary = json.loads((finished / "reports/summary.json").read_text())
     assert 0 <= summary["teacher"]["miou"] <= 1
     (entry,) = summary["runs"]
     assert (entry["run"], entry["baseline_miou"]) == (RUN, entry["miou"])
@@ -57,30 +75,33 @@ def test_the_broken_image_was_rejected_with_its_reason(profile: Path) -> None:
     assert "train_4" not in (profile / "data/curated/samples.csv").read_text()
 
 
-def test_the_report_opens_offline(profile: Path) -> None:
-    page = (profile / "reports/index.html").read_text()
+@pytest.mark.slow
+def test_the_report_opens_offline(finished: Path) -> None:
+    page = (finished / "reports/index.html").read_text()
     assert RUN in page
     assert 'src="http' not in page
     assert 'href="http' not in page
 
 
-def test_the_bundle_predicts_what_was_evaluated(profile: Path, tmp_path: Path) -> None:
-    exported = json.loads((profile / f"reports/metrics/export/{RUN}.json").read_text())
+@pytest.mark.slow
+def test_the_bundle_predicts_what_was_evaluated(finished: Path, tmp_path: Path) -> None:
+    exported = json.loads((finished / f"reports/metrics/export/{RUN}.json").read_text())
     assert exported["artifacts"][0]["parity"]["pixel_agreement"] >= 0.9999
-    bundle = profile / f"artifacts/release/{RUN}"
+    bundle = finished / f"artifacts/release/{RUN}"
     assert json.loads((bundle / "preprocessing.json").read_text())["resize"]["mode"] == "letterbox"
-    for sample in read_samples(profile / "data/curated/samples.csv", "test"):
-        command = [sys.executable, str(bundle / "predict.py"), str(profile / sample.image), "--labels", "labels.png"]
+    for sample in read_samples(finished / "data/curated/samples.csv", "test"):
+        command = [sys.executable, str(bundle / "predict.py"), str(finished / sample.image), "--labels", "labels.png"]
         assert run(command, tmp_path).returncode == 0
         labels = read_mask(tmp_path / "labels.png")
-        evaluated = read_mask(profile / f"artifacts/evaluation/{RUN}/predictions/{sample.id}.png")
-        assert labels.shape == read_image(profile / sample.image).shape[:2]
+        evaluated = read_mask(finished / f"artifacts/evaluation/{RUN}/predictions/{sample.id}.png")
+        assert labels.shape == read_image(finished / sample.image).shape[:2]
         assert (labels == evaluated).mean() > 0.9  # whichever precision ships
     assert run([sys.executable, str(bundle / "self_test.py")], tmp_path).returncode == 0
 
 
-def test_a_second_repro_does_nothing(profile: Path) -> None:
-    done = repro(profile)
+@pytest.mark.slow
+def test_a_second_repro_does_nothing(finished: Path) -> None:
+    done = repro(finished)
     assert done.returncode == 0
     assert "Data and pipelines are up to date" in done.stdout
     assert "Running stage" not in done.stdout

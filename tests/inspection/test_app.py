@@ -230,6 +230,7 @@ def test_applying_twice_changes_nothing(inspection: Inspection, capsys: pytest.C
     assert "nothing has changed" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_an_applied_verdict_can_be_taken_back_in_the_file(inspection: Inspection) -> None:
     inspection.build()
     inspection.tag("toy_1", "drop")
@@ -240,6 +241,7 @@ def test_an_applied_verdict_can_be_taken_back_in_the_file(inspection: Inspection
     assert inspection.apply() == []
 
 
+@pytest.mark.slow
 def test_tags_that_were_not_applied_survive_a_rebuild(
     inspection: Inspection, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -259,6 +261,7 @@ def test_tags_that_were_not_applied_survive_a_rebuild(
     assert inspection.apply() == [("toy_1", "fix_label"), ("toy_2", "fix_label"), ("toy_3", "drop")]
 
 
+@pytest.mark.slow
 def test_a_rebuild_that_is_cut_short_loses_no_tags(inspection: Inspection, monkeypatch: pytest.MonkeyPatch) -> None:
     inspection.build()
     inspection.tag("toy_1", "fix_label", "look at it with Ann")
@@ -312,6 +315,7 @@ def test_a_sample_without_a_readable_image_can_be_judged(inspection: Inspection)
     assert inspection.tags("broken") == ["train", "rejected", "drop"]
 
 
+@pytest.mark.slow
 def test_views_and_workspaces_of_the_user_survive_a_rebuild(
     inspection: Inspection, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -97,6 +97,7 @@ def _told(cases: list[BenchmarkCase]) -> list[tuple[str, str, str]]:
     return [(case.runtime, case.precision, case.path.name) for case in cases]
 
 
+@pytest.mark.slow
 def test_every_file_on_every_runtime_that_it_is_made_for(run_files: dict[str, Path]) -> None:
     everything = ["pytorch_eager", "pytorch_compiled", "onnxruntime", "onnxruntime_cuda", "openvino", "tensorrt"]
     cases = find_cases(SHAPE, "stretch", [ShapeParams(batch=2, height=32, width=48)], everything, **run_files)
@@ -119,11 +120,13 @@ def test_every_file_on_every_runtime_that_it_is_made_for(run_files: dict[str, Pa
     assert {case.shape for case in cases} == {SHAPE, InputShape(2, 32, 48)}
 
 
+@pytest.mark.slow
 def test_only_the_runtimes_that_were_asked_for(run_files: dict[str, Path]) -> None:
     cases = find_cases(SHAPE, "stretch", [], ["openvino"], **run_files)
     assert _told(cases) == [("openvino", "fp32", "model.onnx"), ("openvino", "int8", "model_int8.onnx")]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("text", [None, "", "[]", '{"artifacts": null}', '{"artifacts": [{"file": "model.onnx"}]}'])
 def test_metrics_that_do_not_list_files_are_refused(
     run_files: dict[str, Path], tmp_path: Path, text: str | None
@@ -135,6 +138,7 @@ def test_metrics_that_do_not_list_files_are_refused(
         find_cases(SHAPE, "stretch", [], ["onnxruntime"], **files)
 
 
+@pytest.mark.slow
 def test_all_boundaries_compute_the_same_labels(run_files: dict[str, Path], tmp_path: Path) -> None:
     paths, resizing = [], Resizing(32, 48, "letterbox")
     for seed in range(3):
@@ -200,6 +204,7 @@ def test_a_damaged_artifact_ends_the_stage_with_its_message(samples: Path, tmp_p
     assert not (tmp_path / "profile.json").exists()
 
 
+@pytest.mark.slow
 def test_a_process_that_dies_is_named(run_files: dict[str, Path], samples: Path) -> None:
     images = [sample.image for sample in read_samples(samples, "test")]
     case = a_case(runtime="onnxruntime", precision="fp32", path=run_files["export"] / "model.onnx")

@@ -47,7 +47,15 @@ def _fit(training: TrainingParams, objective: SupervisedObjective, folder: Path,
     )  # fmt: skip
 
 
-@pytest.mark.parametrize(("at", "factor"), [(0, torch.nan), (7, torch.nan), (7, torch.inf), (WARM_UP + 3, 1e4)])
+@pytest.mark.parametrize(
+    ("at", "factor"),
+    [
+        pytest.param(0, torch.nan, marks=pytest.mark.slow),
+        (7, torch.nan),
+        pytest.param(7, torch.inf, marks=pytest.mark.slow),
+        (WARM_UP + 3, 1e4),
+    ],
+)
 def test_a_bad_loss_is_skipped_and_counted_and_leaves_no_trace(
     training: TrainingParams, tmp_path: Path, at: int, factor: float
 ) -> None:

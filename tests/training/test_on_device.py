@@ -49,7 +49,8 @@ def test_every_method_says_on_the_device_what_it_says_in_float64(name: str, monk
         assert (ours_ - theirs_).norm() <= 0.01 * theirs_.norm() + 1e-7
 
 
-FORMS = [("fp32", "never"), ("bf16", "never")]  # precision and torch.compile, which takes minutes on a CPU
+# Precision and torch.compile, which takes minutes on a CPU.
+FORMS = [("fp32", "never"), pytest.param("bf16", "never", marks=pytest.mark.slow)]
 if DEVICE.type == "cuda":
     FORMS += [("fp16", "never"), ("fp32", "always"), ("bf16", "always"), ("fp16", "always")]
 

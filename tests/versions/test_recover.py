@@ -12,6 +12,7 @@ from pipeline.versions.recover import is_readable, recover
 from pipeline.versions.store import opened
 from tests.versions.project import PROFILE, Project
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[2]
 
 

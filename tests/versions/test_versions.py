@@ -81,6 +81,7 @@ def test_what_was_uploaded_is_loaded_again_and_verified(project: Project) -> Non
     assert project.downloads() >= 6
 
 
+@pytest.mark.slow
 def test_what_arrives_damaged_is_named_and_gets_no_version(project: Project, monkeypatch: pytest.MonkeyPatch) -> None:
     """The cache spoils between the look at it and the push."""
 
@@ -110,6 +111,7 @@ def test_what_the_remote_has_lost_is_pushed_again_without_its_list(project: Proj
     assert project.objects().keys() == set(listed(project).values())
 
 
+@pytest.mark.slow
 def test_a_folder_is_a_remote_too(project: Project, tmp_path: Path) -> None:
     store = tmp_path / "store"
     run("dvc", "remote", "add", "disk", str(store), folder=project.root)
@@ -250,6 +252,7 @@ def test_a_file_that_the_manifest_does_not_list_is_refused(project: Project) -> 
         publish_good(project)
 
 
+@pytest.mark.slow
 def test_a_signature_of_another_key_is_refused(project: Project, tmp_path: Path) -> None:
     other = Ed25519PrivateKey.generate().public_key()
     key = tmp_path / "other.pub"
@@ -327,6 +330,7 @@ def test_a_password_in_an_address_is_not_told(project: Project, tmp_path: Path) 
         assert "nobody-may-see-this" not in str(refused.value)
 
 
+@pytest.mark.slow
 def test_a_damaged_object_in_the_cache_is_named_and_not_pushed(project: Project) -> None:
     """DVC itself pushes it and calls it up to date."""
     name = listed(project)["model.onnx"]
@@ -365,6 +369,7 @@ def test_a_damaged_object_in_the_remote_is_named_on_the_way_back(project: Projec
     assert not list(tmp_path.glob("*got*"))
 
 
+@pytest.mark.slow
 def test_a_damaged_list_is_not_believed(project: Project, tmp_path: Path) -> None:
     publish_good(project)
     own = listed(project)[""]
@@ -387,6 +392,7 @@ def test_an_unreachable_remote_is_one_message(project: Project, tmp_path: Path) 
     assert not list(tmp_path.glob("*got*"))
 
 
+@pytest.mark.slow
 def test_a_missing_bucket_is_told(project: Project) -> None:
     config = project.root / ".dvc/config"
     config.write_text(config.read_text().replace("s3://releases/", "s3://no-such-bucket/"))
@@ -396,6 +402,7 @@ def test_a_missing_bucket_is_told(project: Project) -> None:
     assert project.tags() == []
 
 
+@pytest.mark.slow
 def test_a_tag_that_cannot_be_made_is_told(project: Project) -> None:
     """Git keeps tags as files: a folder of the same name is in the way."""
     run("git", "tag", "good@v1.0.0/in-the-way", folder=project.root)
@@ -434,6 +441,7 @@ def test_a_repository_without_dvc_is_told(project: Project, tmp_path: Path) -> N
     assert not list(tmp_path.glob("*got*"))
 
 
+@pytest.mark.slow
 def test_check_finds_and_names_every_damage(project: Project) -> None:
     publish_good(project)
     names = listed(project)
