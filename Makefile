@@ -60,7 +60,7 @@ test-faults: setup  ## kills at 20 moments, full disks, hostile files for ten mi
 	python -m pytest -m faults -s tests/faults $(PYTEST_FLAGS)
 
 camvid: PROFILE ?= camvid-cpu
-camvid: setup  ## real CamVid: make camvid CAMVID=<folder> [WEIGHTS=<resnet50.safetensors>] [PROFILE=camvid-cpu]
+camvid: setup  ## real CamVid: make camvid CAMVID=<folder> [WEIGHTS=<folder of ImageNet weights>] [PROFILE=camvid-cpu]
 	@python -m pipeline link-data --profile $(PROFILE) "$(CAMVID)" $(if $(WEIGHTS),--weights "$(WEIGHTS)")
 	@python -m pipeline repro --profile $(PROFILE)
 	@echo "open $(CURDIR)/profiles/$(PROFILE)/reports/index.html"

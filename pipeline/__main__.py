@@ -83,8 +83,11 @@ def main(words: Sequence[str]) -> None:
     _put_first("PATH", Path(sys.executable).parent)  # dvc, without `source .venv/bin/activate`
     if profile.profile:
         for argument, value in vars(arguments).items():
-            if isinstance(value, Path):  # is meant from here, not from the profile's folder
+            # Paths are meant from here, not from the profile's folder.
+            if isinstance(value, Path):
                 setattr(arguments, argument, value.absolute())
+            elif isinstance(value, list):
+                setattr(arguments, argument, [v.absolute() if isinstance(v, Path) else v for v in value])
         os.chdir(profile_folder(profile.profile))
     try:
         module.run(arguments)

@@ -82,6 +82,8 @@ def test_the_default_has_each_student_as_baseline_and_distilled() -> None:
         ({"teacher.training": {"splits": ["val"]}, "evaluation.split": "val"}, "among teacher.training.splits"),
         ({"export.height": DELETE}, "export.height: missing"),
         ({"teacher.network.architecture": "pspnett"}, "teacher.network.architecture: .*did you mean 'pspnet'"),
+        ({"training.validate_every": 5, "training.splits": ["train", "val"]}, "validate_every scores on val"),
+        ({"training.ships": "best"}, "ships: best needs"),
         ({"training.image_scale": 0.5}, "network.input_scale 1 is larger than its training's image_scale 0.5"),
         ({"runs.pspnet_r18_gdd.distill": {"gdd": 0.0}}, "runs.pspnet_r18_gdd.distill.gdd: "),
         ({"runs.pspnet_r18_gdd.distill": {"cdw": 1.0}}, "runs.pspnet_r18_gdd.distill.cdw.*did you mean 'cwd'"),

@@ -29,8 +29,9 @@ from pipeline.training.network import new_network, pretrained_backbone, trained_
 from pipeline.training.objective import SupervisedObjective, Task, load_class_weights
 from pipeline.training.preview import write_preview
 from pipeline.training.resume import scratch_folder, training_identity
+from pipeline.training.validation import Validation
 
-PREVIEW = "preview.png"
+PREVIEW, SHIPS = "preview.png", "checkpoint.safetensors"
 
 
 def train_student(
@@ -39,6 +40,9 @@ def train_student(
     teacher: Path = Path(), source: Path = Path(), pretrained: Path = Path(),
 ) -> None:  # fmt: skip
     """Write out/checkpoint.safetensors (this network only) and out/training.csv.
+
+    With training.validate_every also out/validation.csv, and what does not ship: out/best.safetensors or
+    out/last.safetensors.
 
     Args:
         methods: by name, the `Params` of each method of the run.
@@ -63,17 +67,27 @@ def train_student(
         fabric.print(f"{name}: {folder / PREVIEW} shows an image, its label and the prediction so far")
         crops = crop_dataset(train_samples, table, training, run.seed, scratch)
         prepare_methods(objective, crops, training, fabric, name, run.iterations, folder)
+        validation = None
+        if every := training.validate_every:
+            validation = Validation(segmenter, read_samples(samples, "val"), table, every, folder)
         curve = fit(
             objective, crops, training, fabric, name=name, iterations=run.iterations,
-            learning_rate=run.learning_rate, momentum_shift=run.momentum_shift, scratch=folder,
+            learning_rate=run.learning_rate, momentum_shift=run.momentum_shift, scratch=folder, validation=validation,
             on_save=partial(write_preview, segmenter, shown, table, folder / PREVIEW),
         )  # fmt: skip
         precision = describe_precision(training.precision, fabric)
         facts = {"backbone_weights": beginning, "method": run.method, "precision": precision}
         if fabric.is_global_zero:
             write_curve(out / "training.csv", curve)
-            with replacing(out / "checkpoint.safetensors") as temporary:
+            ships_last = training.ships == "last"
+            with replacing(out / (SHIPS if ships_last else "last.safetensors")) as temporary:
                 save_checkpoint(segmenter.cpu(), design, facts, temporary)
+            if validation:
+                validation.write(out / "validation.csv")
+                best = facts | {"chosen": validation.in_words}
+                path = out / ("best.safetensors" if ships_last else SHIPS)
+                with validation.best_weights(), replacing(path) as temporary:
+                    save_checkpoint(segmenter, design, best, temporary)
             note_result(folder, out)
 
 

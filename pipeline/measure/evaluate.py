@@ -61,6 +61,7 @@ def evaluate_checkpoint(
         backbone=design.backbone,
         backbone_weights=recorded["backbone_weights"],
         precision=recorded["precision"],
+        chosen=recorded.get("chosen", ""),
         method=method,
         weights=dict(weights),
         seed=seed,

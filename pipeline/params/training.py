@@ -66,6 +66,8 @@ class TrainingParams:
     workers: Index = 4  # loader processes; 0 is fastest on two cores once images are decoded
     decoded_gib: NonNegative = 4.0  # GiB of disk under scratch for decoded images; 0: decode every time
     log_every: Count = 50  # iterations
+    validate_every: Index = 0  # iterations between two scores on split val while a network learns; 0: none
+    ships: Literal["last", "best"] = "last"  # the weights of the last iteration, or of the best score on split val
     checkpoint_every: Count = 200  # iterations; a killed training loses at most these
 
     @model_validator(mode="after")
@@ -74,6 +76,10 @@ class TrainingParams:
             raise ValueError(f"splits: {', '.join(self.splits)} names a split twice")
         if self.scale_min > self.scale_max:
             raise ValueError(f"scale_min {self.scale_min} is larger than scale_max {self.scale_max}")
+        if self.validate_every and "val" in self.splits:
+            raise ValueError("validate_every scores on val, which is among splits: train on [train], or set it to 0")
+        if self.ships == "best" and not self.validate_every:
+            raise ValueError("ships: best needs scores on val: set validate_every")
         return self
 
 

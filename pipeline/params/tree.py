@@ -81,6 +81,14 @@ class Params:
         return self.runs[name]
 
 
+def weight_files(params: Params) -> dict[Path, str]:
+    """Return the files of ImageNet weights that networks begin with, each with the SHA-256 that it must have."""
+    networks = [params.teacher.network, *(run.network for run in params.runs.values())]
+    sources = [network.weights for network in networks if network.weights.source == "file"]
+    classifiers = [params.pretraining.classifier] if params.pretraining.iterations else []
+    return {Path(source.file): source.sha256 for source in (*sources, *classifiers)}
+
+
 def _contradictions(params: Params) -> Iterator[str]:
     """Say where sections that are right by themselves do not go together."""
     training, comparison, runs = params.training, params.comparison, params.runs

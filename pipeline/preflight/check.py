@@ -44,6 +44,7 @@ def _of_splits(inputs: Inputs, samples: Sequence[Sample]) -> Iterator[Complaint]
     listed = f"{inputs.samples} has {', '.join(f'{count} of {split}' for split, count in held.items()) or 'none'}"
     needed = {
         **{f"{place}.splits": training.splits for place, training in inputs.trainings.items()},
+        **{f"{place}.validate_every": ["val"] for place, one in inputs.trainings.items() if one.validate_every},
         "evaluation.split": [inputs.evaluation.split],
         "quantization.judged_on": [inputs.quantization.judged_on],
         "pretraining.images": inputs.pretraining.images if inputs.pretraining.iterations else [],

@@ -16,6 +16,7 @@ class Evaluation:
     backbone: str
     backbone_weights: str
     precision: str  # of the training
+    chosen: str = ""  # which of a training's weights these are, if not the last
     method: str
     weights: dict[str, float]  # of each distillation method
     seed: int

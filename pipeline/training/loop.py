@@ -20,6 +20,7 @@ from pipeline.training.processes import mean_over_processes, use_sync_batchnorm
 from pipeline.training.progress import TrainingProgress
 from pipeline.training.resume import ResumeState, has_ended, load_state, save_state
 from pipeline.training.step import BatchNormSnapshot, LossGuard, Stepper
+from pipeline.training.validation import Validation
 
 Curve = list[dict[str, float]]
 STATE = "state.safetensors"
@@ -28,16 +29,17 @@ STATE = "state.safetensors"
 def fit(
     objective: Objective, crops: CropDataset, training: TrainingParams, fabric: Fabric, *,
     name: str, iterations: int, learning_rate: float, momentum_shift: float = 0.0, scratch: Path,
-    on_save: Callable[[], None] = lambda: None,
+    validation: Validation | None = None, on_save: Callable[[], None] = lambda: None,
 ) -> Curve:  # fmt: skip
     """Minimize the objective; resumes from `scratch` where a state lies there, and leaves the last one in it.
 
-    There is no validation inside: the schedule is fixed, the last iteration is the result, `evaluate` judges it.
-    All that is random in an iteration depends on the seed and on its number only, so a resumed training draws what the
-    uninterrupted one would have drawn. Returns one row every `log_every` iterations: iteration, learning_rate, total,
-    each loss term, the objective's metrics, skipped (updates so far that were not applied), iterations_per_s.
+    The schedule is fixed, and the objective ends as the last iteration leaves it. All that is random in an iteration
+    depends on the seed and on its number only, so a resumed training draws what the uninterrupted one would have drawn.
+    Returns one row every `log_every` iterations: iteration, learning_rate, total, each loss term, the objective's
+    metrics, skipped (updates so far that were not applied), iterations_per_s.
 
     Args:
+        validation: scores the network in the first process; changes nothing that is trained.
         on_save: called in the first process whenever the state is saved; must change nothing that is trained.
 
     Raises:
@@ -61,6 +63,8 @@ def fit(
     start, curve, scale = load_state(scratch / STATE, objective, guard, optimizer)
     if scale:
         precision.load_state_dict(scale)
+    if validation:
+        validation.resume(start)
     stepper = Stepper(fabric, objective, optimizer, guard, training.max_gradient_norm)
     if has_ended(scratch / STATE, iterations):
         fabric.print(
@@ -98,9 +102,15 @@ def fit(
                 row = {"iteration": done, "learning_rate": rate, **terms, **metrics, "skipped": skipped}
                 curve.append({**row, "iterations_per_s": progress.lap_rate(done)})
                 progress.show(done, terms)
-            if saves and fabric.is_global_zero:
+            if not fabric.is_global_zero:
+                continue
+            if validation and (done % validation.every == 0 or done == iterations):
+                fabric.print(f"{name}: {done}/{iterations}  {validation.judge(done)}")
+            if saves:
                 state = ResumeState(done, curve, precision.state_dict())
                 save_state(scratch / STATE, objective, guard, optimizer, state)
+                if validation:
+                    validation.forget()
                 on_save()
     if skipped:
         fabric.print(f"{name}: {skipped} of {iterations} updates were skipped, the first at {int(guard.first_refused)}")

@@ -3,35 +3,24 @@
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
 
-from models.resize import bilinear
 from models.segmenter import Segmenter
 from pipeline.data.classes import IGNORE_INDEX, ClassTable
-from pipeline.data.dataset import network_input
 from pipeline.data.files import replacing
 from pipeline.data.images import read_image, read_labels
 from pipeline.data.samples import Sample
+from pipeline.training.prediction import predicted_labels
 
 ENLARGED_TO = 320  # pixels, the least width of each of the three pictures
 
 
-@torch.no_grad()
 def write_preview(segmenter: Segmenter, sample: Sample, classes: ClassTable, path: Path) -> None:
     """Write image, label and prediction of a sample side by side; the segmenter learns on as if nothing had been."""
-    device = next(segmenter.parameters()).device
     image, labels = read_image(sample.image, sample.image_sha256), read_labels(sample, classes)
-    modes = [(module, module.training) for module in segmenter.modules()]
-    segmenter.eval()
-    pixels = network_input(torch.from_numpy(image).permute(2, 0, 1)[None].to(device))
-    logits = bilinear(segmenter(pixels).logits, *labels.shape)
-    for module, training in modes:
-        module.training = training
     palette = np.zeros((IGNORE_INDEX + 1, 3), np.uint8)  # unlabelled pixels stay black
     palette[: len(classes.classes)] = [entry.color for entry in classes.classes]
-    prediction = logits.argmax(dim=1)[0].cpu().numpy()
-    row = np.concatenate([image, palette[labels], palette[prediction]], axis=1)
+    row = np.concatenate([image, palette[labels], palette[predicted_labels(segmenter, image)]], axis=1)
     times = -(-ENLARGED_TO // image.shape[1])
     with replacing(path) as temporary:
         Image.fromarray(row.repeat(times, axis=0).repeat(times, axis=1)).save(temporary, format="PNG")
