@@ -110,7 +110,7 @@ def test_a_comparison_trains_what_the_run_trained_and_ends_in_a_verdict(profile:
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
     assert "2 of 3 trials are finished already" in second.stderr
     record = json.loads((profile / "reports/comparison/pspnet_r18/val/comparison.json").read_text())
-    assert record["candidates"]["kd"]["gain"]["verdict"] == "one seed: no verdict"
+    assert record["candidates"]["iterations"]["kd"]["gain"]["verdict"] == "one seed: no verdict"
     ours = load_file(profile / "artifacts/comparison/pspnet_r18/none_seed_0/checkpoint.safetensors")
     theirs = load_file(profile / "artifacts/students/pspnet_r18/checkpoint.safetensors")
     assert ours.keys() == theirs.keys()

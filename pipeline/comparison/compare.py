@@ -1,6 +1,7 @@
 """Compare distillation methods by one recipe over several seeds.
 
     python -m pipeline compare gdd cwd --seeds 3
+    python -m pipeline compare gdd cwd --seeds 3 --budget time   # every candidate gets the baseline's time
 
 reads   params.yaml, data/prepared/classes.json, data/curated (samples.csv, statistics.json),
         artifacts/teacher/checkpoint.safetensors
@@ -13,17 +14,19 @@ import multiprocessing
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 from pydantic import TypeAdapter
 
 from pipeline.cli import end_with_parent
-from pipeline.comparison.plan import ComparisonPaths, Trial, plan_trials, with_recipe
+from pipeline.comparison.pace import PROBED, Pace, equal_time, measure_pace, read_pace
+from pipeline.comparison.plan import Budget, ComparisonPaths, Trial, plan_trials, with_recipe
 from pipeline.comparison.trial import is_finished, run_trial
 from pipeline.comparison.verdict import write_verdict
 from pipeline.errors import ArtifactError, ParamsError, SegdistillError, TrainingError
@@ -38,6 +41,8 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds, counted from 0")
     parser.add_argument("--split", choices=get_args(Split), help="split to evaluate on (default: evaluation.split)")
+    told = "what all get alike: iterations (default), or time, as the baseline's; it is measured, on a quiet machine"
+    parser.add_argument("--budget", choices=get_args(Budget), default="iterations", help=told)
     parser.add_argument("--recipe", help="baseline whose recipe every candidate uses (default: comparison.recipe)")
 
 
@@ -59,15 +64,18 @@ def run(arguments: Namespace) -> None:
         trials=Path("artifacts/comparison") / recipe,
         reports=Path("reports/comparison") / recipe / split,
     )
-    compare(params, arguments.candidates, arguments.seeds, split, paths)
+    compare(params, arguments.candidates, arguments.seeds, split, paths, arguments.budget)
 
 
-def compare(params: Params, candidates: list[str], seeds: int, split: Split, paths: ComparisonPaths) -> None:
+def compare(
+    params: Params, candidates: list[str], seeds: int, split: Split, paths: ComparisonPaths,
+    budget: Budget = "iterations",
+) -> None:  # fmt: skip
     """Train and evaluate every candidate with every seed, then write tables and charts into `paths.reports`.
 
     Finished trials are not repeated, and an interrupted training goes on from its last state. Candidates that were
-    finished earlier with as many seeds and on this split stay in the table. One that cannot be trained (its loss
-    becomes infinite) is left out, and the others are compared.
+    finished earlier with as many seeds and on this split stay in the tables, those of the other budget too. One that
+    cannot be trained (its loss becomes infinite) is left out, and the others are compared.
 
     Raises ParamsError for an unknown candidate or a split that is trained on, ArtifactError for missing inputs, and
     TrainingError with the log of each trial that failed; where that is the baseline's, at once.
@@ -78,16 +86,43 @@ def compare(params: Params, candidates: list[str], seeds: int, split: Split, pat
     missing = [str(path) for path in (paths.classes, paths.samples, paths.teacher) if not path.is_file()]
     if missing:
         raise ArtifactError(f"missing: {', '.join(missing)}. Run `dvc repro teacher` first")
+    if budget == "time":
+        trials = equal_time(trials, _paces(trials, params, paths))
     waiting = [trial for trial in trials if not is_finished(trial, params, split, paths)]
     failed = _run_all(waiting, len(trials), params, split, paths)
-    asked = {trial.candidate for trial in trials}
-    others = [trial for trial in plan_trials(params, [], seeds) if trial.candidate not in asked]
-    unfinished = {trial.candidate for trial in others if not is_finished(trial, params, split, paths)}
-    compared = [trial for trial in (*trials, *others) if trial.candidate not in failed.keys() | unfinished]
-    if len({trial.candidate for trial in compared}) > 1:  # the baseline is one
+    compared = {each: _finished(each, params, seeds, split, paths) for each in get_args(Budget)}
+    if any(compared.values()):
         write_verdict(compared, params, split, paths)
     if failed:
         raise TrainingError("\n  ".join(["not compared:", *failed.values()]))
+
+
+def _finished(budget: Budget, params: Params, seeds: int, split: Split, paths: ComparisonPaths) -> list[Trial]:
+    """Return the trials of this budget whose candidates are finished with every seed; none without two to compare."""
+    trials = plan_trials(params, [], seeds)
+    if budget == "time":
+        paces = {trial.candidate: read_pace(trial, params, paths) for trial in trials if trial.seed == 0}
+        known = {candidate: pace for candidate, pace in paces.items() if pace}
+        if NO_TEACHER not in known:
+            return []
+        trials = equal_time([trial for trial in trials if trial.candidate in known], known)
+    unfinished = {trial.candidate for trial in trials if not is_finished(trial, params, split, paths)}
+    finished = [trial for trial in trials if trial.candidate not in unfinished]
+    compared = {trial.candidate for trial in finished}
+    return finished if NO_TEACHER in compared and len(compared) > 1 else []
+
+
+def _paces(trials: Sequence[Trial], params: Params, paths: ComparisonPaths) -> dict[str, Pace]:
+    """Measure the candidates whose pace is not known of this machine, each in a process of its own."""
+    of_each = {trial.candidate: trial for trial in trials if trial.seed == 0}
+    paces = {candidate: read_pace(trial, params, paths) for candidate, trial in of_each.items()}
+    if not all(paces.values()):  # all in one go: a machine is not as fast tomorrow as it is today
+        for candidate, trial in of_each.items():
+            print(f"timing {PROBED} iterations of {candidate}", flush=True)
+            log = paths.trials / "logs" / f"{candidate}_pace.log"
+            _in_process(measure_pace, trial, params, paths, log=log)
+            paces[candidate] = read_pace(trial, params, paths)
+    return {candidate: pace for candidate, pace in paces.items() if pace}
 
 
 def _run_all(
@@ -101,8 +136,6 @@ def _run_all(
     finished = total - len(waiting)
     if finished:
         print(f"{finished} of {total} trials are finished already", file=sys.stderr)
-    sent = json.dumps(asdict(params))  # the classes of curation's rules cannot be pickled
-    context = multiprocessing.get_context("spawn")  # a fork would start with this process's memory
     begun = time.monotonic()
     for done, trial in enumerate(waiting):
         if trial.candidate in failed:
@@ -111,21 +144,39 @@ def _run_all(
         left = f", {minutes / done * (len(waiting) - done):.0f} min left" if done else ""
         log = paths.trials / "logs" / f"{trial.name}.log"
         print(f"{finished + done}/{total} trials finished{left}; now {trial.name} (log: {log})", flush=True)
-        with ProcessPoolExecutor(max_workers=1, mp_context=context, initializer=end_with_parent) as pool:
-            try:
-                pool.submit(_run_in_process, trial, sent, split, paths, log).result()
-            except SegdistillError as error:
-                failed[trial.candidate] = f"{trial.name}: {error} (log: {log})"
-                if trial.candidate == NO_TEACHER:
-                    raise TrainingError(failed[trial.candidate]) from error
-                print(failed[trial.candidate], file=sys.stderr)
-            except BrokenProcessPool as error:
-                raise TrainingError(
-                    f"{trial.name}: its process was killed, most likely because memory ran out (log: {log}). "
-                    f"Finished trials are kept: run the same command again"
-                ) from error
+        try:
+            _in_process(run_trial, trial, params, paths, split, log=log)
+        except SegdistillError as error:
+            failed[trial.candidate] = f"{trial.name}: {error} (log: {log})"
+            if trial.candidate == NO_TEACHER or isinstance(error, ProcessKilled):
+                raise TrainingError(failed[trial.candidate]) from error
+            print(failed[trial.candidate], file=sys.stderr)
     return failed
 
 
-def _run_in_process(trial: Trial, params: str, split: Split, paths: ComparisonPaths, log: Path) -> None:
-    run_trial(trial, TypeAdapter(Params).validate_json(params), split, paths, log)
+class ProcessKilled(TrainingError):
+    pass
+
+
+def _in_process(
+    work: Callable[..., None], trial: Trial, params: Params, paths: ComparisonPaths, *more: Any, log: Path
+) -> None:
+    """Do something for a trial in a process of its own, whose output is appended to `log`."""
+    sent = json.dumps(asdict(params))  # the classes of curation's rules cannot be pickled
+    context = multiprocessing.get_context("spawn")  # a fork would start with this process's memory
+    with ProcessPoolExecutor(max_workers=1, mp_context=context, initializer=end_with_parent) as pool:
+        try:
+            pool.submit(_logged, log, work, trial, sent, paths, *more).result()
+        except BrokenProcessPool as error:
+            raise ProcessKilled(
+                "its process was killed, most likely because memory ran out. Finished trials are kept: "
+                "run the same command again"
+            ) from error
+
+
+def _logged(
+    log: Path, work: Callable[..., None], trial: Trial, params: str, paths: ComparisonPaths, *more: Any
+) -> None:
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("a", encoding="utf-8") as text, redirect_stdout(text), redirect_stderr(text):
+        work(trial, TypeAdapter(Params).validate_json(params), paths, *more)

@@ -2,12 +2,15 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from pipeline.comparison.candidates import candidates_of
 from pipeline.errors import ParamsError
 from pipeline.params.runs import NO_TEACHER, RunParams
 from pipeline.params.tree import Params
+
+Budget = Literal["iterations", "time"]
+"""What all candidates of a comparison get alike."""
 
 
 class ComparisonPaths(NamedTuple):
@@ -29,10 +32,11 @@ class Trial(NamedTuple):
     candidate: str
     seed: int
     run: RunParams
+    in_equal_time: bool = False  # it learns for as long as the baseline, instead of for as many iterations
 
     @property
     def name(self) -> str:
-        return f"{self.candidate}_seed_{self.seed}"
+        return f"{self.candidate}_seed_{self.seed}{'_time' if self.in_equal_time else ''}"
 
 
 def with_recipe(params: Params, recipe: str) -> Params:

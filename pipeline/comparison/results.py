@@ -54,6 +54,7 @@ class CandidateResult:
 
     name: str
     teaching: TeachingParams
+    iterations: int
     miou: tuple[float, ...]  # 0..1
     iou_per_class: tuple[dict[str, float | None], ...]  # 0..1; None for a class without a label in the split
     seconds_per_iteration: tuple[float, ...]  # median of each training
@@ -100,6 +101,7 @@ def read_results(trials: Sequence[Trial], split: Split, paths: ComparisonPaths) 
         results[name] = CandidateResult(
             name=name,
             teaching=TeachingParams(**teaching),
+            iterations=of_one[0].run.iterations,
             miou=tuple(entry.miou for entry in evaluated),
             iou_per_class=tuple(entry.iou_per_class for entry in evaluated),
             seconds_per_iteration=tuple(entry.seconds_per_iteration for entry in trained),

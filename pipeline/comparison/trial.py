@@ -4,9 +4,7 @@ import csv
 import json
 import shutil
 import time
-from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import asdict, replace
-from pathlib import Path
 from statistics import median
 from typing import Any
 
@@ -70,26 +68,23 @@ def is_finished(trial: Trial, params: Params, split: Split, paths: ComparisonPat
     return _is_trained(trial, params, paths) and _is_evaluated(trial, params, split, paths)
 
 
-def run_trial(trial: Trial, params: Params, split: Split, paths: ComparisonPaths, log: Path) -> None:
-    """Train the student and evaluate it on `split`, or whichever is still to do; output is appended to `log`.
+def run_trial(trial: Trial, params: Params, paths: ComparisonPaths, split: Split) -> None:
+    """Train the student and evaluate it on `split`, or whichever is still to do.
 
     Needs a process of its own: the peak memory of the process is recorded as the training's.
     """
     folder = paths.trials / trial.name
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as text, redirect_stdout(text), redirect_stderr(text):
-        if not _is_trained(trial, params, paths):
-            shutil.rmtree(folder, ignore_errors=True)
-            _train(trial, params, paths)
-        if not _is_evaluated(trial, params, split, paths):
-            on_split = replace(params, evaluation=replace(params.evaluation, split=split))
-            settings = run_stages(on_split, trial.name, trial.run)["evaluate"].settings
-            evaluate_checkpoint(
-                name=trial.name, **settings, classes=paths.classes, samples=paths.samples,
-                checkpoint=folder / "checkpoint.safetensors", out=folder / split,
-                metrics=folder / split / "metrics.json",
-            )  # fmt: skip
-            write_json(folder / split / "evaluated.json", {"inputs": _evaluation_inputs(trial, params, split)})
+    if not _is_trained(trial, params, paths):
+        shutil.rmtree(folder, ignore_errors=True)
+        _train(trial, params, paths)
+    if not _is_evaluated(trial, params, split, paths):
+        on_split = replace(params, evaluation=replace(params.evaluation, split=split))
+        settings = run_stages(on_split, trial.name, trial.run)["evaluate"].settings
+        evaluate_checkpoint(
+            name=trial.name, **settings, classes=paths.classes, samples=paths.samples,
+            checkpoint=folder / "checkpoint.safetensors", out=folder / split, metrics=folder / split / "metrics.json",
+        )  # fmt: skip
+        write_json(folder / split / "evaluated.json", {"inputs": _evaluation_inputs(trial, params, split)})
 
 
 def _train(trial: Trial, params: Params, paths: ComparisonPaths) -> None:
@@ -101,7 +96,7 @@ def _train(trial: Trial, params: Params, paths: ComparisonPaths) -> None:
     one_device = replace(params, training=replace(params.training, devices=1))  # its time and memory are compared
     stage = run_stages(one_device, trial.name, trial.run)["student"]
     train_student(
-        name=trial.name, **stage.settings, **_files(paths), code=stage.code_digest, statistics=paths.statistics,
+        name=trial.name, **stage.settings, **files_of(paths), code=stage.code_digest, statistics=paths.statistics,
         scratch=paths.scratch, out=folder,
     )  # fmt: skip
     joules, seconds = gpu_joules(), time.monotonic() - begun
@@ -115,7 +110,7 @@ def _train(trial: Trial, params: Params, paths: ComparisonPaths) -> None:
     write_record(
         folder / "trained.json",
         TrainingRecord(
-            inputs=_training_inputs(trial, params, paths),
+            inputs=training_inputs(trial, params, paths),
             seconds_per_iteration=1 / median(float(row["iterations_per_s"]) for row in curve),
             peak_memory_bytes=peak,
             gpu_peak_memory_bytes=gpu_peak,
@@ -130,7 +125,7 @@ def _train(trial: Trial, params: Params, paths: ComparisonPaths) -> None:
 
 def _is_trained(trial: Trial, params: Params, paths: ComparisonPaths) -> bool:
     try:
-        return read_training(trial, paths).inputs == _training_inputs(trial, params, paths)
+        return read_training(trial, paths).inputs == training_inputs(trial, params, paths)
     except ArtifactError:
         return False
 
@@ -140,12 +135,12 @@ def _is_evaluated(trial: Trial, params: Params, split: Split, paths: ComparisonP
     return path.is_file() and json.loads(path.read_text()) == {"inputs": _evaluation_inputs(trial, params, split)}
 
 
-def _training_inputs(trial: Trial, params: Params, paths: ComparisonPaths) -> str:
+def training_inputs(trial: Trial, params: Params, paths: ComparisonPaths) -> str:
     stage = run_stages(params, trial.name, trial.run)["student"]
-    return short_hash(student_identity(**stage.settings, **_files(paths), code=stage.code_digest))
+    return short_hash(student_identity(**stage.settings, **files_of(paths), code=stage.code_digest))
 
 
-def _files(paths: ComparisonPaths) -> dict[str, Any]:
+def files_of(paths: ComparisonPaths) -> dict[str, Any]:
     """What a training reads; nothing is pruned from `source`, because a recipe never prunes."""
     files = {name: getattr(paths, name) for name in ("classes", "samples", "teacher", "pretrained")}
     return {**files, "source": paths.teacher}

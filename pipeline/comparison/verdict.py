@@ -1,13 +1,14 @@
 """Write the verdict of a comparison: comparison.json, README.md, charts and pictures."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from typing import NamedTuple
 
 from pipeline.comparison import charts
-from pipeline.comparison.plan import ComparisonPaths, Trial
-from pipeline.comparison.results import CandidateResult, read_results
+from pipeline.comparison.plan import Budget, ComparisonPaths, Trial
+from pipeline.comparison.results import CandidateResult, Gain, read_results
 from pipeline.data.files import replacing, write_json, write_text
 from pipeline.errors import ArtifactError
 from pipeline.params.runs import NO_TEACHER
@@ -17,26 +18,54 @@ from pipeline.records.evaluation import miou_scope
 from pipeline.reporting.formatting import template_environment
 
 RESOURCES = ("templates",)
+PICTURES: dict[str, str] = {"iterations": "gains", "time": "gains_time"}
 
 
-def write_verdict(trials: Sequence[Trial], params: Params, split: Split, paths: ComparisonPaths) -> None:
-    """Write everything about these finished trials into `paths.reports`, the best candidate first.
+class Table(NamedTuple):
+    """One comparison: all candidates with as many iterations, or with as much time."""
 
-    Raises ArtifactError if a trial's file or an image of the split is missing or has changed.
+    results: dict[str, CandidateResult]
+    gains: dict[str, Gain]  # the best first
+    per_class: dict[str, dict[str, float | None]]
+
+    @property
+    def baseline(self) -> CandidateResult:
+        return self.results[NO_TEACHER]
+
+    @property
+    def rows(self) -> list[tuple[CandidateResult, Gain | None]]:
+        return [(self.baseline, None), *((self.results[name], gain) for name, gain in self.gains.items())]
+
+    @property
+    def slowdown(self) -> dict[str, float]:
+        return {name: self.results[name].slowdown(self.baseline) for name in self.gains}
+
+    @property
+    def plain(self) -> dict[str, object]:
+        return {
+            name: {**_plain(self.results[name]), "gain": gain._asdict(), "gain_per_class": self.per_class[name]}
+            for name, gain in self.gains.items()
+        }
+
+
+def write_verdict(
+    compared: Mapping[Budget, Sequence[Trial]], params: Params, split: Split, paths: ComparisonPaths
+) -> None:
+    """Write everything about finished trials into `paths.reports`, the best candidate first.
+
+    What is shown of one budget alone (costs, classes, curves, pictures) is of the first that has trials. Raises
+    ArtifactError if a trial's file or an image of the split is missing or has changed.
     """
-    recipe = params.comparison.recipe
+    recipe, confidence = params.comparison.recipe, params.comparison.confidence
     try:
-        results = read_results(trials, split, paths)
-        baseline, confidence = results[NO_TEACHER], params.comparison.confidence
-        gains = {name: result.gain(baseline, confidence) for name, result in results.items() if name != NO_TEACHER}
-        gains = dict(sorted(gains.items(), key=lambda item: -item[1].mean))
-        per_class = {name: results[name].class_gains(baseline) for name in gains}
-        shown = [NO_TEACHER, *list(gains)[: charts.SHOWN]]
+        finished = {budget: trials for budget, trials in compared.items() if trials}
+        tables = {budget: _table(trials, split, confidence, paths) for budget, trials in finished.items()}
+        main, trials = next(iter(tables.values())), next(iter(finished.values()))
+        shown = [NO_TEACHER, *list(main.gains)[: charts.SHOWN]]
         best = [trial for name in shown for trial in trials if trial.candidate == name]
-        slowdown = {name: results[name].slowdown(baseline) for name in gains}
         pictures = {
-            "gains": charts.gains_and_cost(gains, slowdown, confidence).png,
-            "classes": charts.class_gains(per_class).png,
+            **{PICTURES[b]: charts.gains_and_cost(t.gains, t.slowdown, confidence).png for b, t in tables.items()},
+            "classes": charts.class_gains(main.per_class).png,
             "training": charts.curves(best, paths).png,
             "examples": charts.examples_png([trial for trial in best if trial.seed == 0], split, paths),
         }
@@ -47,31 +76,38 @@ def write_verdict(trials: Sequence[Trial], params: Params, split: Split, paths: 
     for name, png in pictures.items():
         with replacing(paths.reports / f"{name}.png") as temporary:
             temporary.write_bytes(png)
-    every = [machine for result in results.values() for machine in result.machines]
+    every = [machine for table in tables.values() for result in table.results.values() for machine in result.machines]
     machines = [machine for index, machine in enumerate(every) if machine not in every[:index]]
-    candidates = {
-        name: {**_plain(results[name]), "gain": gain._asdict(), "gain_per_class": per_class[name]}
-        for name, gain in gains.items()
-    }
     shared = {"split": split, "confidence": confidence, "machines": machines}
-    record = {"recipe": recipe, **shared, "baseline": _plain(baseline), "candidates": candidates}
-    write_json(paths.reports / "comparison.json", record)
-    options = ["--seeds", str(len(baseline.miou)), "--split", split, "--recipe", recipe]
+    record = {"recipe": recipe, **shared, "baseline": _plain(main.baseline)}
+    write_json(paths.reports / "comparison.json", {**record, "candidates": {b: t.plain for b, t in tables.items()}})
+    options = ["--seeds", str(len(main.baseline.miou)), "--split", split, "--recipe", recipe]
     environment = template_environment(Path(__file__).parent / RESOURCES[0], autoescape=False)
     page = environment.get_template("README.md.j2").render(
         **shared,
         recipe_name=recipe,
         recipe=params.runs[recipe],
         training=params.training,
-        command=shlex.join(["python", "-m", "pipeline", "compare", *gains, *options]),
-        seeds=len(baseline.miou),
-        gains=gains,
-        rows=[(results[candidate], gains.get(candidate)) for candidate in (NO_TEACHER, *gains)],
-        baseline=baseline,
-        scope=miou_scope(baseline.iou_per_class[0], split),
+        commands=[
+            shlex.join(["python", "-m", "pipeline", "compare", *table.gains, *options, "--budget", budget])
+            for budget, table in tables.items()
+        ],
+        seeds=len(main.baseline.miou),
+        tables=tables,
+        pictures=PICTURES,
+        main=main,
+        scope=miou_scope(main.baseline.iou_per_class[0], split),
         shown=shown,
     )
     write_text(paths.reports / "README.md", page)
+
+
+def _table(trials: Sequence[Trial], split: Split, confidence: float, paths: ComparisonPaths) -> Table:
+    results = read_results(trials, split, paths)
+    baseline = results[NO_TEACHER]
+    gains = {name: result.gain(baseline, confidence) for name, result in results.items() if name != NO_TEACHER}
+    gains = dict(sorted(gains.items(), key=lambda item: -item[1].mean))
+    return Table(results, gains, {name: results[name].class_gains(baseline) for name in gains})
 
 
 def _plain(result: CandidateResult) -> dict[str, object]:

@@ -24,7 +24,7 @@ from pipeline.params.training import TrainingParams
 from pipeline.training.device import device_facts
 from pipeline.training.fabric import Fabric, describe_precision, launch
 from pipeline.training.finished import note_result
-from pipeline.training.loop import fit, write_curve
+from pipeline.training.loop import Curve, fit, write_curve
 from pipeline.training.network import new_network, pretrained_backbone, trained_network
 from pipeline.training.objective import SupervisedObjective, Task, load_class_weights
 from pipeline.training.preview import write_preview
@@ -42,7 +42,7 @@ def train_student(
     """Write out/checkpoint.safetensors (this network only) and out/training.csv.
 
     With training.validate_every also out/validation.csv, and what does not ship: out/best.safetensors or
-    out/last.safetensors.
+    out/last.safetensors. What a method learns first leaves out/training_METHOD.csv.
 
     Args:
         methods: by name, the `Params` of each method of the run.
@@ -66,7 +66,7 @@ def train_student(
     with scratch_folder(scratch, name, identity, fabric.is_global_zero) as folder:
         fabric.print(f"{name}: {folder / PREVIEW} shows an image, its label and the prediction so far")
         crops = crop_dataset(train_samples, table, training, run.seed, scratch)
-        prepare_methods(objective, crops, training, fabric, name, run.iterations, folder)
+        before = prepare_methods(objective, crops, training, fabric, name, run.iterations, folder)
         validation = None
         if every := training.validate_every:
             validation = Validation(segmenter, read_samples(samples, "val"), table, every, folder)
@@ -79,6 +79,8 @@ def train_student(
         facts = {"backbone_weights": beginning, "method": run.method, "precision": precision}
         if fabric.is_global_zero:
             write_curve(out / "training.csv", curve)
+            for method, learned in before.items():
+                write_curve(out / f"training_{method}.csv", learned)
             ships_last = training.ships == "last"
             with replacing(out / (SHIPS if ships_last else "last.safetensors")) as temporary:
                 save_checkpoint(segmenter.cpu(), design, facts, temporary)
@@ -94,17 +96,22 @@ def train_student(
 def prepare_methods(
     objective: SupervisedObjective, crops: CropDataset, training: TrainingParams, fabric: Fabric,
     name: str, iterations: int, scratch: Path,
-) -> None:  # fmt: skip
-    """Train and freeze what methods learn before the student, who learns for `iterations`; resumes from `scratch`."""
+) -> dict[str, Curve]:  # fmt: skip
+    """Train and freeze what methods learn before the student, who learns for `iterations`; resumes from `scratch`.
+
+    Returns the curve of each such method.
+    """
+    curves = {}
     if not isinstance(objective, DistillationObjective):
-        return
+        return curves
     for method, preparation in objective.preparations().items():
-        fit(
+        curves[method] = fit(
             preparation.objective, crops, training, fabric, name=f"{name} {method}",
             iterations=max(1, round(preparation.iterations_share * iterations)),
             learning_rate=preparation.learning_rate, scratch=scratch / method,
         )  # fmt: skip
         preparation.objective.requires_grad_(False).zero_grad()  # a gradient that stays would be clipped with others
+    return curves
 
 
 def student_identity(

@@ -39,7 +39,7 @@ def finished(params: Params, tmp_path_factory: pytest.TempPathFactory) -> Path:
     facts = {"backbone_weights": "none", "method": "none", "precision": "fp32"}
     save_checkpoint(segmenter, design, facts, paths.teacher)
     for trial in plan_trials(params, ["gdd", "kd"], 1):
-        run_trial(trial, params, "val", paths, paths.trials / "log")
+        run_trial(trial, params, paths, "val")
     return folder
 
 
@@ -55,18 +55,18 @@ def trials(finished: Path, paths: ComparisonPaths) -> None:
 
 
 def test_only_what_has_changed_is_done_again(
-    params: Params, paths: ComparisonPaths, monkeypatch: pytest.MonkeyPatch
+    params: Params, paths: ComparisonPaths, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trial = plan_trials(params, ["kd"], 1)[1]
-    folder, log = paths.trials / trial.name, paths.trials / "log"
+    folder = paths.trials / trial.name
     assert not is_finished(trial, params, "val", paths)
-    run_trial(trial, params, "val", paths, log)
+    run_trial(trial, params, paths, "val")
     assert is_finished(trial, params, "val", paths)
-    assert "kd_seed_0: 4/4" in log.read_text()
+    assert "kd_seed_0: 4/4" in capsys.readouterr().out
 
     weights = (folder / "checkpoint.safetensors").stat().st_mtime_ns
     assert not is_finished(trial, params, "test", paths)
-    run_trial(trial, params, "test", paths, log)
+    run_trial(trial, params, paths, "test")
     assert (folder / "checkpoint.safetensors").stat().st_mtime_ns == weights  # judged on another split, not trained
     assert is_finished(trial, params, "val", paths)
 
@@ -100,8 +100,9 @@ def test_a_comparison_resumes_and_leaves_its_verdict(
     assert "2 of 4 trials are finished already" in capsys.readouterr().err
 
     record = json.loads((paths.reports / "comparison.json").read_text())
-    assert set(record["candidates"]) == {"kd"}  # of gdd there are not all seeds
-    entry = record["candidates"]["kd"]
+    assert set(record["candidates"]) == {"iterations"}
+    assert set(record["candidates"]["iterations"]) == {"kd"}  # of gdd there are not all seeds
+    entry = record["candidates"]["iterations"]["kd"]
     assert len(entry["miou"]) == len(entry["gain"]["differences"]) == 2
     assert entry["gain"]["low"] <= entry["gain"]["mean"] <= entry["gain"]["high"]
     assert all(seconds > 0 for seconds in entry["seconds_per_iteration"])
@@ -110,7 +111,7 @@ def test_a_comparison_resumes_and_leaves_its_verdict(
     assert entry["peak_memory_bytes"] > 1e8
     assert set(entry["gain_per_class"]) == {"ground", "box", "pond"}
     page = _page(paths)
-    assert "`python -m pipeline compare kd --seeds 2 --split val --recipe pspnet_r18`" in page
+    assert "`python -m pipeline compare kd --seeds 2 --split val --recipe pspnet_r18 --budget iterations`" in page
     assert page.count("| `kd` |") == 2
     assert "| student | pspnet on resnet10t, from scratch; output stride 8, full-size images |" in page
     assert "GPU energy: n/a" in page or torch.cuda.is_available()
@@ -133,7 +134,7 @@ def test_a_comparison_resumes_and_leaves_its_verdict(
 @pytest.mark.usefixtures("trials")
 def test_a_candidate_that_was_finished_earlier_stays_on_the_page(params: Params, paths: ComparisonPaths) -> None:
     def shown() -> set[str]:
-        return set(json.loads((paths.reports / "comparison.json").read_text())["candidates"])
+        return set(json.loads((paths.reports / "comparison.json").read_text())["candidates"]["iterations"])
 
     compare(params, ["kd"], 1, "val", paths)
     assert shown() == {"gdd", "kd"}
@@ -172,7 +173,7 @@ def test_a_candidate_that_diverges_is_left_out_and_the_others_are_compared(
     with pytest.raises(TrainingError, match=r"wild_seed_0: .*wild_seed_0.log"):
         compare(tried, ["kd", "wild"], 1, "val", paths)
     record = json.loads((paths.reports / "comparison.json").read_text())
-    assert list(record["candidates"]) == ["kd"]
+    assert list(record["candidates"]["iterations"]) == ["kd"]
 
 
 def _page(paths: ComparisonPaths) -> str:

@@ -79,6 +79,7 @@ def _result(name: str, seconds: tuple[float, ...]) -> CandidateResult:
     return CandidateResult(
         name=name,
         teaching=TeachingParams(distill={}, momentum_shift=0.0, inherit_layers=False, unlabelled_share=0.0),
+        iterations=1,
         miou=(0.5,) * len(seconds),
         iou_per_class=({},) * len(seconds),
         seconds_per_iteration=seconds,

@@ -1,0 +1,90 @@
+"""Equal time: how long an iteration of each candidate takes, and how many of them the baseline's time buys.
+
+Every candidate trains a few iterations by itself. So the numbers hold for this machine and this number of threads, and
+only if nothing else ran on it.
+"""
+
+import csv
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from pipeline.comparison.plan import ComparisonPaths, Trial
+from pipeline.comparison.trial import files_of, training_inputs
+from pipeline.distillation.student import train_student
+from pipeline.errors import ArtifactError
+from pipeline.measure.machine import machine_record
+from pipeline.params.runs import NO_TEACHER
+from pipeline.params.tree import Params
+from pipeline.records.files import read_record, record, write_record
+from pipeline.stage_table import run_stages
+from pipeline.threads import available_threads
+
+PROBED = 12  # iterations of a candidate that are timed
+WARM_UP = 3  # of them: they wait for memory, and the first images are decoded
+
+
+@record
+class Pace:
+    """pace.json: the time of an iteration of one candidate."""
+
+    inputs: str  # hash of parameters, data, teacher and code
+    seconds_per_iteration: float  # of the student, with what its method learns before it
+    machine: dict[str, Any]
+    threads: int
+
+
+def read_pace(trial: Trial, params: Params, paths: ComparisonPaths) -> Pace | None:
+    """Return what was measured of a candidate; None if that was of something else, or of another machine."""
+    try:
+        pace = read_record(Pace, _file(trial, paths), "compare")
+    except ArtifactError:
+        return None
+    here = (training_inputs(trial, params, paths), machine_record(), available_threads())
+    return pace if (pace.inputs, pace.machine, pace.threads) == here else None
+
+
+def measure_pace(trial: Trial, params: Params, paths: ComparisonPaths) -> None:
+    """Train a few iterations of a candidate, and write pace.json. Needs a machine on which nothing else runs."""
+    scratch = paths.scratch / "pace"
+    shutil.rmtree(scratch, ignore_errors=True)
+    often = {"log_every": 1, "checkpoint_every": PROBED + 1, "validate_every": 0, "ships": "last"}
+    training = replace(params.training, devices=1, **often)  # type: ignore[reportArgumentType]
+    probed = replace(trial.run, iterations=PROBED)
+    stage = run_stages(replace(params, training=training), trial.name, probed)["student"]
+    train_student(
+        name=trial.candidate, **stage.settings, **files_of(paths), code=stage.code_digest, statistics=paths.statistics,
+        scratch=scratch, out=scratch / "out",
+    )  # fmt: skip
+    seconds = sum(_seconds(path) for path in (scratch / "out").glob("training*.csv")) / PROBED
+    record = Pace(
+        inputs=training_inputs(trial, params, paths), seconds_per_iteration=seconds, machine=machine_record(),
+        threads=available_threads(),
+    )  # fmt: skip
+    write_record(_file(trial, paths), record)
+    shutil.rmtree(scratch)
+
+
+def _seconds(curve: Path) -> float:
+    """Of a training whose every iteration was logged: as if each were as long as the median of the later ones."""
+    rates = [float(row["iterations_per_s"]) for row in csv.DictReader(curve.read_text().splitlines())]
+    return len(rates) / median(rates[min(WARM_UP, len(rates) - 1) :])
+
+
+def equal_time(trials: Sequence[Trial], paces: Mapping[str, Pace]) -> list[Trial]:
+    """Return the trials with as many iterations as the baseline's time buys, the baseline as it is."""
+    given = []
+    for trial in trials:
+        if trial.candidate != NO_TEACHER:
+            ratio = paces[NO_TEACHER].seconds_per_iteration / paces[trial.candidate].seconds_per_iteration
+            run = replace(trial.run, iterations=max(1, round(ratio * trial.run.iterations)))
+            trial = trial._replace(run=run, in_equal_time=True)
+        given.append(trial)
+    return given
+
+
+def _file(trial: Trial, paths: ComparisonPaths) -> Path:
+    return paths.trials / "pace" / f"{trial.candidate}.json"
