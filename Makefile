@@ -50,7 +50,7 @@ lint: setup
 # Whole files for each, so that what a file trains once is not trained twice; in the order of tests/conftest.py.
 PYTEST = OMP_NUM_THREADS=1 python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
 
-test: lint  ## what to run at every change, 7 minutes: lint, types, tests, one small pipeline
+test: lint  ## what to run at every change, 6 minutes: lint, types, tests, one small pipeline
 	$(PYTEST) -m "not slow and not faults"
 
 test-all: setup  ## what `make test` leaves out, 20 minutes: pipelines, benchmarks, faults in short, more random inputs

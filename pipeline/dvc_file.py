@@ -83,6 +83,16 @@ def dvc_file(profile: Path) -> str:
     lines += ["", "artifacts:  # what `python -m pipeline publish` gives versions"]
     for name in params.runs:
         lines += [f"  {name}:", f"    path: artifacts/release/{name}", "    type: model"]
+    trained = {
+        "artifacts/teacher": params.teacher_training,
+        **{f"artifacts/students/{name}": params.training for name in params.runs},
+    }
+    scored = [folder for folder, training in trained.items() if training.validate_every]
+    lines += ["", "plots:  # `dvc plots show`"]
+    for title, file, column, folders in (("loss", "training", "total", trained), ("val", "validation", "miou", scored)):
+        if folders:
+            lines += [f"  - {title}:", "      x: iteration", "      y:"]
+            lines += [f"        {folder}/{file}.csv: {column}" for folder in folders]
     return "\n".join(lines) + "\n"
 
 

@@ -21,5 +21,9 @@ class TrainingError(SegdistillError):
     """A training cannot start or go on: the loss diverged, a loader process died, another process trains the same."""
 
 
+class Diverged(TrainingError):
+    """A loss became NaN, infinite or a spike: with this recipe the network cannot be trained."""
+
+
 class MachineError(SegdistillError):
     """The machine lacks what was asked for: a device, memory, a driver, a program or a package."""

@@ -25,11 +25,11 @@ from typing import Any, get_args
 from pydantic import TypeAdapter
 
 from pipeline.cli import end_with_parent
-from pipeline.comparison.pace import PROBED, Pace, equal_time, measure_pace, read_pace
+from pipeline.comparison.pace import ROUNDS, Pace, equal_time, probe, read_pace, write_pace
 from pipeline.comparison.plan import Budget, ComparisonPaths, Trial, plan_trials, with_recipe
 from pipeline.comparison.trial import is_finished, run_trial
 from pipeline.comparison.verdict import write_verdict
-from pipeline.errors import ArtifactError, ParamsError, SegdistillError, TrainingError
+from pipeline.errors import ArtifactError, Diverged, ParamsError, SegdistillError, TrainingError
 from pipeline.params.runs import NO_TEACHER
 from pipeline.params.sections import Split
 from pipeline.params.tree import Params, load_params
@@ -75,10 +75,10 @@ def compare(
 
     Finished trials are not repeated, and an interrupted training goes on from its last state. Candidates that were
     finished earlier with as many seeds and on this split stay in the tables, those of the other budget too. One that
-    cannot be trained (its loss becomes infinite) is left out, and the others are compared.
+    diverges is named there, without numbers.
 
     Raises ParamsError for an unknown candidate or a split that is trained on, ArtifactError for missing inputs, and
-    TrainingError with the log of each trial that failed; where that is the baseline's, at once.
+    TrainingError with the log of each trial that failed otherwise; where it is the baseline that failed, at once.
     """
     trials = plan_trials(params, candidates, seeds)
     if split in params.training.splits:
@@ -86,15 +86,18 @@ def compare(
     missing = [str(path) for path in (paths.classes, paths.samples, paths.teacher) if not path.is_file()]
     if missing:
         raise ArtifactError(f"missing: {', '.join(missing)}. Run `dvc repro teacher` first")
+    failed = dict[str, SegdistillError]()
     if budget == "time":
-        trials = equal_time(trials, _paces(trials, params, paths))
+        paces = _paces(trials, params, paths, failed)
+        trials = equal_time([trial for trial in trials if trial.candidate in paces], paces)
     waiting = [trial for trial in trials if not is_finished(trial, params, split, paths)]
-    failed = _run_all(waiting, len(trials), params, split, paths)
+    _run_all(waiting, len(trials), params, split, paths, failed)
     compared = {each: _finished(each, params, seeds, split, paths) for each in get_args(Budget)}
+    diverged = {name: str(error) for name, error in failed.items() if isinstance(error, Diverged)}
     if any(compared.values()):
-        write_verdict(compared, params, split, paths)
-    if failed:
-        raise TrainingError("\n  ".join(["not compared:", *failed.values()]))
+        write_verdict(compared, diverged, params, split, paths)
+    if others := [str(error) for name, error in failed.items() if name not in diverged]:
+        raise TrainingError("\n  ".join(["not compared:", *others]))
 
 
 def _finished(budget: Budget, params: Params, seeds: int, split: Split, paths: ComparisonPaths) -> list[Trial]:
@@ -112,27 +115,34 @@ def _finished(budget: Budget, params: Params, seeds: int, split: Split, paths: C
     return finished if NO_TEACHER in compared and len(compared) > 1 else []
 
 
-def _paces(trials: Sequence[Trial], params: Params, paths: ComparisonPaths) -> dict[str, Pace]:
-    """Measure the candidates whose pace is not known of this machine, each in a process of its own."""
+def _paces(
+    trials: Sequence[Trial], params: Params, paths: ComparisonPaths, failed: dict[str, SegdistillError]
+) -> dict[str, Pace]:
+    """Measure the candidates in turns, each in a process of its own, unless all paces are known of this machine."""
     of_each = {trial.candidate: trial for trial in trials if trial.seed == 0}
     paces = {candidate: read_pace(trial, params, paths) for candidate, trial in of_each.items()}
     if not all(paces.values()):  # all in one go: a machine is not as fast tomorrow as it is today
+        rounds = {candidate: list[float]() for candidate in of_each}
+        for number in range(ROUNDS):
+            for candidate, trial in of_each.items():
+                print(f"timing {candidate}, round {number + 1} of {ROUNDS}", flush=True)
+                if candidate not in failed:
+                    done = _in_process(probe, trial, params, paths, name=f"{candidate}_pace", failed=failed)
+                    rounds[candidate].append(done)
         for candidate, trial in of_each.items():
-            print(f"timing {PROBED} iterations of {candidate}", flush=True)
-            log = paths.trials / "logs" / f"{candidate}_pace.log"
-            _in_process(measure_pace, trial, params, paths, log=log)
-            paces[candidate] = read_pace(trial, params, paths)
+            if candidate not in failed:
+                paces[candidate] = write_pace(trial, params, paths, rounds[candidate])
     return {candidate: pace for candidate, pace in paces.items() if pace}
 
 
 def _run_all(
-    waiting: Sequence[Trial], total: int, params: Params, split: Split, paths: ComparisonPaths
-) -> dict[str, str]:
+    waiting: Sequence[Trial], total: int, params: Params, split: Split, paths: ComparisonPaths,
+    failed: dict[str, SegdistillError],
+) -> None:  # fmt: skip
     """Run trials one after the other, each in a process of its own, because its peak memory is recorded.
 
-    Returns what failed, by candidate; its later seeds are not tried.
+    Of a candidate that failed, later seeds are not tried.
     """
-    failed: dict[str, str] = {}
     finished = total - len(waiting)
     if finished:
         print(f"{finished} of {total} trials are finished already", file=sys.stderr)
@@ -142,41 +152,38 @@ def _run_all(
             continue
         minutes = (time.monotonic() - begun) / 60
         left = f", {minutes / done * (len(waiting) - done):.0f} min left" if done else ""
-        log = paths.trials / "logs" / f"{trial.name}.log"
-        print(f"{finished + done}/{total} trials finished{left}; now {trial.name} (log: {log})", flush=True)
-        try:
-            _in_process(run_trial, trial, params, paths, split, log=log)
-        except SegdistillError as error:
-            failed[trial.candidate] = f"{trial.name}: {error} (log: {log})"
-            if trial.candidate == NO_TEACHER or isinstance(error, ProcessKilled):
-                raise TrainingError(failed[trial.candidate]) from error
-            print(failed[trial.candidate], file=sys.stderr)
-    return failed
-
-
-class ProcessKilled(TrainingError):
-    pass
+        print(f"{finished + done}/{total} trials finished{left}; now {trial.name}", flush=True)
+        _in_process(run_trial, trial, params, paths, split, name=trial.name, failed=failed)
 
 
 def _in_process(
-    work: Callable[..., None], trial: Trial, params: Params, paths: ComparisonPaths, *more: Any, log: Path
-) -> None:
-    """Do something for a trial in a process of its own, whose output is appended to `log`."""
+    work: Callable[..., Any], trial: Trial, params: Params, paths: ComparisonPaths, *more: Any,
+    name: str, failed: dict[str, SegdistillError],
+) -> Any:  # fmt: skip
+    """Do something for a trial in a process of its own, whose output is appended to a log of this name.
+
+    Returns its result. A complaint goes into `failed`. TrainingError at once if it is of the baseline, or the process
+    was killed.
+    """
+    log = paths.trials / "logs" / f"{name}.log"
     sent = json.dumps(asdict(params))  # the classes of curation's rules cannot be pickled
     context = multiprocessing.get_context("spawn")  # a fork would start with this process's memory
     with ProcessPoolExecutor(max_workers=1, mp_context=context, initializer=end_with_parent) as pool:
         try:
-            pool.submit(_logged, log, work, trial, sent, paths, *more).result()
+            return pool.submit(_logged, log, work, trial, sent, paths, *more).result()
+        except SegdistillError as error:
+            failed[trial.candidate] = type(error)(f"{name}: {error} (log: {log})")
+            if trial.candidate == NO_TEACHER:
+                raise TrainingError(str(failed[trial.candidate])) from error
+            print(failed[trial.candidate], file=sys.stderr)
         except BrokenProcessPool as error:
-            raise ProcessKilled(
-                "its process was killed, most likely because memory ran out. Finished trials are kept: "
-                "run the same command again"
+            raise TrainingError(
+                f"{name}: its process was killed, most likely because memory ran out (log: {log}). "
+                f"Finished trials are kept: run the same command again"
             ) from error
 
 
-def _logged(
-    log: Path, work: Callable[..., None], trial: Trial, params: str, paths: ComparisonPaths, *more: Any
-) -> None:
+def _logged(log: Path, work: Callable[..., Any], trial: Trial, params: str, paths: ComparisonPaths, *more: Any) -> Any:
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("a", encoding="utf-8") as text, redirect_stdout(text), redirect_stderr(text):
-        work(trial, TypeAdapter(Params).validate_json(params), paths, *more)
+        return work(trial, TypeAdapter(Params).validate_json(params), paths, *more)

@@ -23,7 +23,8 @@ from pipeline.records.files import read_record, record, write_record
 from pipeline.stage_table import run_stages
 from pipeline.threads import available_threads
 
-PROBED = 12  # iterations of a candidate that are timed
+ROUNDS = 3  # all candidates in turns: a machine that others share is slower in one minute than in another
+PROBED = 12  # iterations of a candidate in each round
 WARM_UP = 3  # of them: they wait for memory, and the first images are decoded
 
 
@@ -32,9 +33,13 @@ class Pace:
     """pace.json: the time of an iteration of one candidate."""
 
     inputs: str  # hash of parameters, data, teacher and code
-    seconds_per_iteration: float  # of the student, with what its method learns before it
+    seconds_of_rounds: list[float]  # an iteration of the student, with what its method learns before it
     machine: dict[str, Any]
     threads: int
+
+    @property
+    def seconds_per_iteration(self) -> float:
+        return median(self.seconds_of_rounds)
 
 
 def read_pace(trial: Trial, params: Params, paths: ComparisonPaths) -> Pace | None:
@@ -47,25 +52,28 @@ def read_pace(trial: Trial, params: Params, paths: ComparisonPaths) -> Pace | No
     return pace if (pace.inputs, pace.machine, pace.threads) == here else None
 
 
-def measure_pace(trial: Trial, params: Params, paths: ComparisonPaths) -> None:
-    """Train a few iterations of a candidate, and write pace.json. Needs a machine on which nothing else runs."""
+def write_pace(trial: Trial, params: Params, paths: ComparisonPaths, seconds: Sequence[float]) -> Pace:
+    """Keep what `probe` gave in each round."""
+    inputs = training_inputs(trial, params, paths)
+    pace = Pace(inputs=inputs, seconds_of_rounds=[*seconds], machine=machine_record(), threads=available_threads())
+    write_record(_file(trial, paths), pace)
+    return pace
+
+
+def probe(trial: Trial, params: Params, paths: ComparisonPaths) -> float:
+    """Train a few iterations of a candidate and return the seconds of one. Nothing else should run on the machine."""
     scratch = paths.scratch / "pace"
     shutil.rmtree(scratch, ignore_errors=True)
     often = {"log_every": 1, "checkpoint_every": PROBED + 1, "validate_every": 0, "ships": "last"}
     training = replace(params.training, devices=1, **often)  # type: ignore[reportArgumentType]
-    probed = replace(trial.run, iterations=PROBED)
-    stage = run_stages(replace(params, training=training), trial.name, probed)["student"]
+    stage = run_stages(replace(params, training=training), trial.name, replace(trial.run, iterations=PROBED))["student"]
     train_student(
         name=trial.candidate, **stage.settings, **files_of(paths), code=stage.code_digest, statistics=paths.statistics,
         scratch=scratch, out=scratch / "out",
     )  # fmt: skip
     seconds = sum(_seconds(path) for path in (scratch / "out").glob("training*.csv")) / PROBED
-    record = Pace(
-        inputs=training_inputs(trial, params, paths), seconds_per_iteration=seconds, machine=machine_record(),
-        threads=available_threads(),
-    )  # fmt: skip
-    write_record(_file(trial, paths), record)
     shutil.rmtree(scratch)
+    return seconds
 
 
 def _seconds(curve: Path) -> float:

@@ -49,9 +49,10 @@ class Table(NamedTuple):
 
 
 def write_verdict(
-    compared: Mapping[Budget, Sequence[Trial]], params: Params, split: Split, paths: ComparisonPaths
-) -> None:
-    """Write everything about finished trials into `paths.reports`, the best candidate first.
+    compared: Mapping[Budget, Sequence[Trial]], diverged: Mapping[str, str], params: Params, split: Split,
+    paths: ComparisonPaths,
+) -> None:  # fmt: skip
+    """Write everything about finished trials into `paths.reports`, the best candidate first; what diverged is named.
 
     What is shown of one budget alone (costs, classes, curves, pictures) is of the first that has trials. Raises
     ArtifactError if a trial's file or an image of the split is missing or has changed.
@@ -79,7 +80,7 @@ def write_verdict(
     every = [machine for table in tables.values() for result in table.results.values() for machine in result.machines]
     machines = [machine for index, machine in enumerate(every) if machine not in every[:index]]
     shared = {"split": split, "confidence": confidence, "machines": machines}
-    record = {"recipe": recipe, **shared, "baseline": _plain(main.baseline)}
+    record = {"recipe": recipe, **shared, "diverged": dict(diverged), "baseline": _plain(main.baseline)}
     write_json(paths.reports / "comparison.json", {**record, "candidates": {b: t.plain for b, t in tables.items()}})
     options = ["--seeds", str(len(main.baseline.miou)), "--split", split, "--recipe", recipe]
     environment = template_environment(Path(__file__).parent / RESOURCES[0], autoescape=False)
@@ -94,6 +95,7 @@ def write_verdict(
         ],
         seeds=len(main.baseline.miou),
         tables=tables,
+        diverged=diverged,
         pictures=PICTURES,
         main=main,
         scope=miou_scope(main.baseline.iou_per_class[0], split),

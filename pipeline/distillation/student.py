@@ -22,7 +22,7 @@ from pipeline.distillation.unlabelled import choose_unlabelled
 from pipeline.params.runs import RunParams
 from pipeline.params.training import TrainingParams
 from pipeline.training.device import device_facts
-from pipeline.training.fabric import Fabric, describe_precision, launch
+from pipeline.training.fabric import Fabric, describe_precision, launch, make_loggers
 from pipeline.training.finished import note_result
 from pipeline.training.loop import Curve, fit, write_curve
 from pipeline.training.network import new_network, pretrained_backbone, trained_network
@@ -50,7 +50,8 @@ def train_student(
         teacher, source: checkpoints of the teacher, and of what the network is pruned from, if the run has them.
         pretrained: folder of stage pretrain, whose backbone the network begins with, if it does.
     """
-    fabric = launch(training.devices, training.precision, training.deterministic)
+    loggers = make_loggers(training.loggers, name, scratch)
+    fabric = launch(training.devices, training.precision, training.deterministic, loggers)
     identity = student_identity(run, methods, training, code, classes, samples, teacher, source, pretrained)
     identity |= device_facts(training.precision, fabric.device.type)
     table = ClassTable.load(classes)
@@ -91,6 +92,8 @@ def train_student(
                 with validation.best_weights(), replacing(path) as temporary:
                     save_checkpoint(segmenter, design, best, temporary)
             note_result(folder, out)
+            for logger in loggers:
+                logger.finalize("success")
 
 
 def prepare_methods(

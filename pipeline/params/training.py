@@ -67,6 +67,9 @@ class TrainingParams:
     decoded_gib: NonNegative = 4.0  # GiB of disk under scratch for decoded images; 0: decode every time
     log_every: Count = 50  # iterations
     validate_every: Index = 0  # iterations between two scores on split val while a network learns; 0: none
+    loggers: Annotated[list[Literal["tensorboard", "mlflow", "wandb"]], Field(exclude=True)] = Field(
+        default_factory=list
+    )  # that get the curves too while a network learns; each is an extra to install
     ships: Literal["last", "best"] = "last"  # the weights of the last iteration, or of the best score on split val
     checkpoint_every: Count = 200  # iterations; a killed training loses at most these
 

@@ -4,6 +4,9 @@ import ctypes
 import os
 import platform
 import sys
+from collections.abc import Sequence
+from importlib import import_module
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -15,21 +18,30 @@ from pipeline.training.device import best_device, resolved_precision
 # Fabric looks at the version of torchmetrics where that is installed, and its import takes 2 s.
 sys.modules.setdefault("torchmetrics", None)  # type: ignore[reportArgumentType]: Python's way to say that there is none
 from lightning_fabric import Fabric  # noqa: E402
+from lightning_fabric.loggers.logger import Logger  # noqa: E402
 from lightning_fabric.plugins import MixedPrecision, Precision  # noqa: E402
 from lightning_fabric.strategies.ddp import DDPStrategy  # noqa: E402
 
 if sys.modules["torchmetrics"] is None:
     del sys.modules["torchmetrics"]
 
+PROJECT = "segdistill"
+LOGGERS = {
+    "tensorboard": "lightning_fabric.loggers:TensorBoardLogger",
+    "mlflow": "pytorch_lightning.loggers:MLFlowLogger",
+    "wandb": "pytorch_lightning.loggers:WandbLogger",
+}
 M_TRIM_THRESHOLD, M_MMAP_MAX, LARGEST_INT = -1, -4, 2**31 - 1  # malloc.h
 
 
-def launch(devices: int | Literal["auto"], precision: str, deterministic: bool) -> Fabric:
+def launch(
+    devices: int | Literal["auto"], precision: str, deterministic: bool, loggers: Sequence[Logger] = ()
+) -> Fabric:
     """Join the processes of one training; where they do not run yet, start those of this machine.
 
     Under `torchrun` the processes are there already, over one machine or several, and their number is torchrun's.
     Raises MachineError for fewer GPUs than asked for, or a precision that this device does not train in. The arguments
-    are those of section `training`.
+    are those of section `training`, but for `loggers`, which are of `make_loggers`.
     """
     kind = best_device().type
     present = torch.cuda.device_count() if kind == "cuda" else None
@@ -54,7 +66,9 @@ def launch(devices: int | Literal["auto"], precision: str, deterministic: bool) 
     if kind == "cuda":
         torch.backends.cudnn.benchmark = not deterministic  # tries each convolution's kernels at its first call
         torch.set_float32_matmul_precision("high")  # TF32, as convolutions have by default; for training only
-    fabric = Fabric(accelerator=kind, devices=devices, num_nodes=nodes, strategy=strategy, plugins=plugin)
+    fabric = Fabric(
+        accelerator=kind, devices=devices, num_nodes=nodes, strategy=strategy, plugins=plugin, loggers=[*loggers]
+    )
     fabric.launch()
     if kind == "cpu":
         torch.set_num_threads(max(1, available_threads() // fabric.world_size))
@@ -67,6 +81,29 @@ def launch(devices: int | Literal["auto"], precision: str, deterministic: bool) 
         libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, LARGEST_INT)
     return fabric
+
+
+def make_loggers(names: Sequence[str], run: str, scratch: Path) -> list[Logger]:
+    """Open what gets a run's curves beside training.csv: TensorBoard in scratch/tensorboard, MLflow, Weights & Biases.
+
+    MLflow and Weights & Biases take their servers and keys from their own environment variables. MachineError for one
+    that is not installed.
+    """
+    settings = {
+        "tensorboard": {"root_dir": scratch / "tensorboard", "name": run, "version": ""},
+        "mlflow": {"experiment_name": PROJECT, "run_name": run, "tracking_uri": os.environ.get("MLFLOW_TRACKING_URI")}
+        | {"save_dir": str(scratch / "mlflow")},
+        "wandb": {"project": PROJECT, "name": run, "save_dir": str(scratch / "wandb")},
+    }
+    loggers = []
+    for name in names:
+        module, kind = LOGGERS[name].split(":")
+        try:
+            loggers.append(getattr(import_module(module), kind)(**settings[name]))
+        except ModuleNotFoundError as error:
+            extra = f"pip install 'segdistill[{name}]', or take it out of training.loggers"
+            raise MachineError(f"training.loggers: {name} is not installed here ({error}): {extra}") from error
+    return loggers
 
 
 def describe_precision(precision: str, fabric: Fabric) -> str:

@@ -10,7 +10,7 @@ import torch
 
 from pipeline.data.crops import BatchShard, CropDataset, crop_batches, report_lost_workers
 from pipeline.data.files import replacing
-from pipeline.errors import MachineError, TrainingError
+from pipeline.errors import Diverged, MachineError
 from pipeline.params.training import TrainingParams
 from pipeline.training.compilation import compile_objective
 from pipeline.training.fabric import Fabric
@@ -43,7 +43,8 @@ def fit(
         on_save: called in the first process whenever the state is saved; must change nothing that is trained.
 
     Raises:
-        TrainingError: a loss is NaN, infinite or a spike, and the parameters say to stop; or a loader process died.
+        Diverged: a loss is NaN, infinite or a spike, and the parameters say to stop.
+        TrainingError: a loader process died.
         MachineError: the batch cannot be shared evenly, DOT is asked for in fp16, or /dev/shm is too small.
     """
     shard = _shard(training, fabric)
@@ -101,11 +102,13 @@ def fit(
                 metrics = _averaged([loss.metrics for loss in losses])
                 row = {"iteration": done, "learning_rate": rate, **terms, **metrics, "skipped": skipped}
                 curve.append({**row, "iterations_per_s": progress.lap_rate(done)})
+                fabric.log_dict(curve[-1], done)
                 progress.show(done, terms)
             if not fabric.is_global_zero:
                 continue
             if validation and (done % validation.every == 0 or done == iterations):
                 fabric.print(f"{name}: {done}/{iterations}  {validation.judge(done)}")
+                fabric.log_dict({"val_miou": validation.scores[-1].miou}, done)
             if saves:
                 state = ResumeState(done, curve, precision.state_dict())
                 save_state(scratch / STATE, objective, guard, optimizer, state)
@@ -142,7 +145,7 @@ def _skipped(guard: LossGuard, training: TrainingParams, crops: CropDataset, sha
         iteration = int(guard.first_refused)
         batch = range(iteration * shard.batch_size, (iteration + 1) * shard.batch_size)
         ids = [crops.sample(index).id for index in batch]
-        raise TrainingError(
+        raise Diverged(
             f"{name}: the loss is NaN, infinite, or spiked at iteration {iteration} (loss "
             f"{guard.first_refused_loss.item():.4g}, usual until then {guard.mean_loss.item():.4g}); samples of this "
             f"batch: {', '.join(ids)}. Lower the learning_rate or the method's weight in params.yaml, look at these "

@@ -9,7 +9,7 @@ import pytest
 from models.checkpoint import save_checkpoint
 from pipeline.code_digest import ROOT
 from pipeline.comparison.compare import compare
-from pipeline.comparison.pace import PROBED, Pace, equal_time, measure_pace, read_pace
+from pipeline.comparison.pace import PROBED, Pace, equal_time, probe, read_pace, write_pace
 from pipeline.comparison.plan import ComparisonPaths, plan_trials
 from pipeline.params.tree import Params, load_params
 from tests.toy import toy_segmenter
@@ -28,7 +28,7 @@ def params(paths: ComparisonPaths) -> Params:
 
 
 def _pace(seconds: float) -> Pace:
-    return Pace(inputs="", seconds_per_iteration=seconds, machine={}, threads=1)
+    return Pace(inputs="", seconds_of_rounds=[seconds, 0.9 * seconds, 5 * seconds], machine={}, threads=1)
 
 
 def test_every_candidate_gets_the_seconds_of_the_baseline(params: Params) -> None:
@@ -53,10 +53,10 @@ def test_a_pace_is_of_its_candidate_machine_and_threads(
 ) -> None:
     trial = plan_trials(params, ["kd"], 1)[1]
     assert read_pace(trial, params, paths) is None
-    measure_pace(trial, params, paths)
-    pace = read_pace(trial, params, paths)
-    assert pace is not None
-    assert 0 < pace.seconds_per_iteration < 10
+    assert 0 < probe(trial, params, paths) < 10
+    pace = write_pace(trial, params, paths, [0.2, 0.3, 0.9])
+    assert read_pace(trial, params, paths) == pace
+    assert pace.seconds_per_iteration == 0.3
     assert not (paths.scratch / "pace").exists()
     hotter = replace(params, methods={"kd": {"temperature": 4.0}})
     assert read_pace(trial, hotter, paths) is None
@@ -76,10 +76,7 @@ def test_what_a_method_learns_before_counts(
 
     monkeypatch.setattr("pipeline.comparison.pace.train_student", train)
     trial = plan_trials(params, ["maskd"], 1)[1]
-    measure_pace(trial, params, paths)
-    pace = read_pace(trial, params, paths)
-    assert pace is not None
-    assert pace.seconds_per_iteration == pytest.approx(1 / 4.0 + 0.5 / 2.0)
+    assert probe(trial, params, paths) == pytest.approx(1 / 4.0 + 0.5 / 2.0)
 
 
 @pytest.mark.slow
