@@ -72,6 +72,15 @@ def test_nothing_of_the_method_ships(profile: Path) -> None:
         assert distilled == set(file.keys())
 
 
+def test_dvc_draws_the_curve_of_every_network(profile: Path) -> None:
+    done = run(["dvc", "plots", "show", "--json"], profile)
+    assert done.returncode == 0, done.stderr
+    (plot,) = json.loads(done.stdout)["data"]["dvc.yaml::loss"]
+    assert {point["filename"] for point in plot["content"]["data"]["values"]} == {
+        f"{folder}/training.csv" for folder in ("teacher", *(f"students/{name}" for name in RUNS))
+    }
+
+
 def test_a_second_repro_does_nothing(profile: Path) -> None:
     done = repro(profile)
     assert done.returncode == 0
