@@ -92,7 +92,7 @@ def test_a_stage_ends_with_one_message(stage: str, tmp_path: Path) -> None:
 def test_a_script_has_the_arguments_of_its_entry_function_in_the_table(
     script: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    params = load_params(ROOT / "profiles/camvid-half/params.yaml")
+    params = load_params(ROOT / "profiles/camvid-pretrained/params.yaml")
     stages = [stage for stage in stage_table(params) if stage.script == script]
     bound = []
 

@@ -37,8 +37,17 @@ def test_smaller_maps_have_other_weights() -> None:
 
 
 def test_half_the_image_has_a_quarter_of_the_cells() -> None:
-    """Crops of 180 x 180 at half size, output stride 16: 12 x 12 cells."""
-    assert _weights("profiles/camvid-half")["at"]["at"] == pytest.approx(10000 * 144 / (64 * 128))
+    """Crops of 180 x 180 at half size, output stride 16: 12 x 12 cells instead of 23 x 23."""
+    params = load_params(ROOT / "profiles/camvid-cpu/params.yaml")
+    run, teacher = params.runs["pspnet_r18"], params.teacher
+    half = replace(
+        params,
+        teacher=replace(teacher, network=replace(teacher.network, input_scale=0.5)),
+        runs={"pspnet_r18": replace(run, network=replace(run.network, input_scale=0.5))},
+        training=replace(params.training, image_scale=0.5, crop_height=180, crop_width=180),
+    )
+    for chosen, cells in ((params, 23 * 23), (half, 12 * 12)):
+        assert candidates_of(chosen)["at"].distill["at"] == pytest.approx(10000 * cells / (64 * 128))
 
 
 def test_a_profile_adds_and_changes() -> None:
