@@ -44,6 +44,7 @@ COMMANDS = {
     "bench gpu": "benchmarks.gpu",
     "bench growth": "benchmarks.growth",
     "bench mistakes": "benchmarks.mistakes",
+    "bench rivals": "benchmarks.rivals",
     "bench shifts": "benchmarks.shifts",
     "bench slot": "benchmarks.slot",
     "bench train": "benchmarks.train",

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from onnx import TensorProto, helper
 
 from benchmarks.determinism import train
 from benchmarks.gpu import attempt, is_settled
@@ -20,9 +21,11 @@ from benchmarks.plain import PlainCWD, PlainGDD, PlainStep
 from benchmarks.slot import ahead, run_slot, table, trainings
 from benchmarks.train import Case, compared
 from models import BACKBONES, HEADS
+from models.export_wrappers import LabelsGraph
 from pipeline.code_digest import ROOT, closure, direct_imports
 from pipeline.curation import RULE_MODULES
 from pipeline.data.augmentation import NEUTRAL
+from pipeline.deploy.onnx_export import export_graph
 from pipeline.distillation import METHODS
 from pipeline.distillation.cwd import CWD
 from pipeline.distillation.gdd import GDD
@@ -30,8 +33,9 @@ from pipeline.params.tree import load_params
 from pipeline.preparation import ADAPTERS
 from pipeline.runtime import TORCH_RUNNERS
 from pipeline.training.objective import SupervisedObjective
+from segdistill_runtime.runner import InputShape
 from tests.deploy.release_material import RUN, write_material
-from tests.small_profile import write_small_profile
+from tests.small_profile import run, write_small_profile
 from tests.toy import TOY_TASK, toy_segmenter, write_toy_samples
 
 
@@ -278,3 +282,29 @@ def _run(name: str, folder: Path, *arguments: str) -> dict:
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     return json.loads(out.read_text())
+
+
+@pytest.mark.slow
+def test_rivals_take_turns_with_ours(tmp_path: Path) -> None:
+    segmenter, design = toy_segmenter()
+    export_graph(LabelsGraph(segmenter.eval()), design, InputShape(1, 48, 64), 20, tmp_path / "ours.onnx")
+    shape = [1, 3, 8, 8]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in ("pixels", "scores")]
+    node = helper.make_node("Relu", ["pixels"], ["scores"])
+    graph = helper.make_model(
+        helper.make_graph([node], "theirs", ends[:1], ends[1:]),
+        opset_imports=[helper.make_opsetid("", 20)],
+        ir_version=9,
+    )
+    (tmp_path / "theirs.onnx").write_bytes(graph.SerializeToString())
+    command = [sys.executable, "-m", "pipeline", "bench", "rivals", "ours=ours.onnx", "theirs=theirs.onnx"]
+    done = run([*command, "--rounds", "2", "--calls", "3", "--threads", "1", "--out", "record.json"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    rows = json.loads((tmp_path / "record.json").read_text())["rows"]
+    assert [(row["name"], row["file"], len(row["ms_of_rounds"])) for row in rows] == [
+        ("ours", "ours.onnx", 2), ("theirs", "theirs.onnx", 2),
+    ]  # fmt: skip
+    assert rows[0]["ms"] > rows[1]["ms"] > 0
+    refused = run([*command, "theirs=theirs.onnx"], tmp_path)
+    assert refused.returncode == 1
+    assert "ParamsError" in refused.stderr

@@ -1,0 +1,112 @@
+"""Time students beside graphs of other projects, in turns in one run: what a buyer would compare.
+
+Ours are files of a bundle or of an export, timed from an image of the graph's size to labels. A rival is any ONNX file
+of fixed shape, timed from the array that it takes to what it gives out; what it needs before and after that is not
+counted. Make its file in an environment of its own: nothing of it is imported here.
+"""
+
+import argparse
+import time
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from functools import cache
+from multiprocessing import get_context
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import numpy as np
+
+from benchmarks.record import begun
+from pipeline.data.files import sha256, write_json
+from pipeline.errors import ParamsError
+
+SETTLE_S = 0.3  # untimed calls at the beginning of a turn: the threads of whoever came before go on spinning
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("files", nargs="+", metavar="NAME=FILE.onnx", help="ours and theirs")
+    parser.add_argument("--runtime", default="onnxruntime", choices=["onnxruntime", "openvino"], help="for ours")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=7, help="turns of every file")
+    parser.add_argument("--calls", type=int, default=20, help="timed calls in each turn")
+    parser.add_argument("--out", type=Path, default=Path("reports/speed/rivals.json"), help="the record, JSON")
+
+
+def run(arguments: argparse.Namespace) -> None:
+    files = named_files(arguments.files)
+    context = get_context("spawn")
+    pools = {
+        name: ProcessPoolExecutor(1, context) for name in files
+    }  # threads of two sessions would wait for each other
+    rounds: dict[str, list[float]] = {name: [] for name in files}
+    try:
+        for _ in range(arguments.rounds):
+            for name, file in files.items():
+                asked = (str(file), arguments.runtime, arguments.threads, arguments.calls)
+                rounds[name].append(pools[name].submit(time_turn, *asked).result())
+    finally:
+        for pool in pools.values():
+            pool.shutdown(cancel_futures=True)
+    first = median(next(iter(rounds.values())))
+    rows: list[dict[str, Any]] = []
+    for name, file in files.items():
+        ms = 1e3 * median(rounds[name])
+        rows.append(
+            {"name": name, "file": file.name, "sha256": sha256(file), "megabytes": file.stat().st_size / 1e6}
+            | {"ms": ms, "ms_of_rounds": [1e3 * seconds for seconds in rounds[name]]}
+        )
+        print(f"{name:24} {ms:8.2f} ms  {ms / 1e3 / first:5.2f} times {next(iter(files))}", flush=True)
+    write_json(arguments.out, {**begun(), "threads": arguments.threads, "calls": arguments.calls, "rows": rows})
+    print(f"wrote {arguments.out}")
+
+
+def named_files(words: Sequence[str]) -> dict[str, Path]:
+    """Read NAME=FILE words; ParamsError for one that is none, a name that comes twice, or a file that is not there."""
+    files: dict[str, Path] = {}
+    for word in words:
+        name, _, file = word.partition("=")
+        if not name or not Path(file).is_file() or name in files:
+            raise ParamsError(f"{word!r}: give NAME=FILE.onnx, each name once, of files that are there")
+        files[name] = Path(file)
+    return files
+
+
+def time_turn(file: str, runtime: str, threads: int, calls: int) -> float:
+    """Seconds of a call, median; the graph is loaded once in each process."""
+    call = _opened(file, runtime, threads)
+    settled = time.perf_counter() + SETTLE_S
+    while time.perf_counter() < settled:
+        call()
+    seconds = []
+    for _ in range(calls):
+        start = time.perf_counter()
+        call()
+        seconds.append(time.perf_counter() - start)
+    return median(seconds)
+
+
+@cache
+def _opened(file: str, runtime: str, threads: int) -> Any:
+    from pipeline.runtime.artifacts import open_artifact
+    from segdistill_runtime.errors import FileRefused
+
+    try:
+        runner = open_artifact(Path(file), threads, runtime)
+    except FileRefused:  # not of our form: one image in, one label map out
+        return _any_graph(file, threads)
+    assert runner.shape is not None
+    image = np.random.default_rng(0).integers(0, 256, runner.shape, dtype=np.uint8)
+    return lambda: runner.run(image)
+
+
+def _any_graph(file: str, threads: int) -> Any:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    random = np.random.default_rng(0)
+    kinds = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
+    inputs = {each.name: random.random(each.shape).astype(kinds[each.type]) for each in session.get_inputs()}
+    return lambda: session.run(None, inputs)
