@@ -46,6 +46,10 @@ def write_small_profile(folder: Path, runs: list[str], /, **changes: Any) -> Non
         yaml.dump(params, file)
     (folder / "dvc.yaml").write_text(dvc_file(folder))
     (folder / "review.csv").write_bytes((ROOT / "review.csv").read_bytes())
+    # The code lies outside this DVC repository, so .dvcignore does not reach it: bytecode that a stage writes there
+    # would be a changed dependency of `resolve`.
+    for package in PACKAGES:
+        compileall.compile_dir(ROOT / package, quiet=1)
 
 
 def merge(into: dict[str, Any], changes: dict[str, Any]) -> None:
@@ -80,8 +84,4 @@ def repro_side_by_side(folder: Path) -> subprocess.CompletedProcess[str]:
 
 def _init(folder: Path) -> None:
     if not (folder / ".dvc").exists():
-        # The code lies outside this DVC repository, so .dvcignore does not reach it: bytecode that a stage writes there
-        # would be a changed dependency of `resolve`.
-        for package in PACKAGES:
-            compileall.compile_dir(ROOT / package, quiet=1)
         run(["dvc", "init", "--no-scm", "--quiet"], folder)

@@ -118,7 +118,7 @@ def test_a_method_file_reruns_its_runs_from_student_on(project: Path, after: Cal
 
 
 def test_a_setting_of_a_method_reruns_its_runs(project: Path, after: Callable[..., set[str]]) -> None:
-    edited = after(("params.yaml", "comparison:\n", "methods: {kd: {temperature: 4.0}}\n\ncomparison:\n"))
+    edited = after(("params.yaml", "  afdcd: {", "  kd: {temperature: 4.0}\n  afdcd: {"))
     assert edited == of_runs(project, "pspnet_r18_kd", scripts=TRAINS)
 
 
