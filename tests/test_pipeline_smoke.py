@@ -198,7 +198,7 @@ def _last_change(folder: Path) -> float:
         (["teacher"], ("scale_max:", "scale_maks:"), "unknown key; did you mean 'scale_max'"),
         (["teacher"], ("backbone: resnet10t", "backbone: resnet10x"), "ModelError: timm knows no backbone 'resnet10x'"),
         (["student", "nobody"], ("", ""), "ParamsError: stage student has no run 'nobody'"),
-        (["teacher"], ("learning_rate: 0.", "learning_rate: 1.0e+30 #"), "TrainingError: teacher"),
+        (["teacher"], ("learning_rate: 0.", "learning_rate: 1.0e+30 #"), "Diverged: teacher"),
     ],
 )  # fmt: skip
 def test_bad_input_ends_in_one_message(
