@@ -27,7 +27,7 @@ SETTLE_S = 0.3  # untimed calls at the beginning of a turn: the threads of whoev
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("files", nargs="+", metavar="NAME=FILE.onnx", help="ours and theirs")
     parser.add_argument("--runtime", default="onnxruntime", choices=["onnxruntime", "openvino"], help="for ours")
-    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=2, help="of each runtime")
     parser.add_argument("--rounds", type=int, default=7, help="turns of every file")
     parser.add_argument("--calls", type=int, default=20, help="timed calls in each turn")
     parser.add_argument("--out", type=Path, default=Path("reports/speed/rivals.json"), help="the record, JSON")
