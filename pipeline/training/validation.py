@@ -70,8 +70,9 @@ class Validation:
 
     def forget(self) -> None:
         """Remove the weights of earlier bests: the state of the training that was just saved is after the best one."""
+        kept = self._weights(self.best.iteration) if self.scores else None
         for path in self.folder.glob("best-*.safetensors"):
-            if path != self._weights(self.best.iteration):
+            if path != kept:
                 path.unlink()
 
     def write(self, path: Path) -> None:

@@ -94,6 +94,16 @@ def test_a_killed_training_ends_with_the_same_scores_and_weights(listed: Path, t
     assert all(torch.equal(tensor, second[name]) for name, tensor in first.items())
 
 
+def test_a_training_killed_between_its_first_score_and_the_next_state_goes_on(listed: Path, tmp_path: Path) -> None:
+    _, whole = _trained(listed, tmp_path / "whole", 5)
+    _trained(listed, tmp_path / "cut", 1, 2)
+    (tmp_path / "cut/validation.csv").write_text("iteration,miou\n5,0.999\n")  # as if it had got on to iteration 5
+    (tmp_path / "cut/best-5.safetensors").write_bytes(b"of a future that comes again")
+    _, resumed = _trained(listed, tmp_path / "cut", 5)
+    assert resumed.scores == whole.scores
+    assert load_file(tmp_path / f"cut/best-{whole.best.iteration}.safetensors")
+
+
 def test_who_watches_is_warned_of_a_network_that_gets_worse() -> None:
     scores = [Validated(100 * n, miou) for n, miou in enumerate([0.2, 0.5, *[0.4] * FALLS])]
     assert "best" in standing(scores[:2])
