@@ -89,7 +89,7 @@ def compare(
     failed = dict[str, SegdistillError]()
     if budget == "time":
         paces = _paces(trials, params, paths, failed)
-        trials = equal_time([trial for trial in trials if trial.candidate in paces], paces)
+        trials = equal_time([trial for trial in trials if trial.candidate in (NO_TEACHER, *paces)], paces)
     waiting = [trial for trial in trials if not is_finished(trial, params, split, paths)]
     _run_all(waiting, len(trials), params, split, paths, failed)
     compared = {each: _finished(each, params, seeds, split, paths) for each in get_args(Budget)}
@@ -104,35 +104,39 @@ def _finished(budget: Budget, params: Params, seeds: int, split: Split, paths: C
     """Return the trials of this budget whose candidates are finished with every seed; none without two to compare."""
     trials = plan_trials(params, [], seeds)
     if budget == "time":
-        paces = {trial.candidate: read_pace(trial, params, paths) for trial in trials if trial.seed == 0}
-        known = {candidate: pace for candidate, pace in paces.items() if pace}
-        if NO_TEACHER not in known:
-            return []
-        trials = equal_time([trial for trial in trials if trial.candidate in known], known)
+        paces = _known_paces(trials, params, paths)
+        trials = equal_time([trial for trial in trials if trial.candidate in (NO_TEACHER, *paces)], paces)
     unfinished = {trial.candidate for trial in trials if not is_finished(trial, params, split, paths)}
     finished = [trial for trial in trials if trial.candidate not in unfinished]
     compared = {trial.candidate for trial in finished}
     return finished if NO_TEACHER in compared and len(compared) > 1 else []
 
 
+def _known_paces(trials: Sequence[Trial], params: Params, paths: ComparisonPaths) -> dict[str, Pace]:
+    """Return those that were measured on this machine before, by candidate; the baseline has none."""
+    found = {trial.candidate: read_pace(trial, params, paths) for trial in trials if trial.seed == 0}
+    return {candidate: pace for candidate, pace in found.items() if pace}
+
+
 def _paces(
     trials: Sequence[Trial], params: Params, paths: ComparisonPaths, failed: dict[str, SegdistillError]
 ) -> dict[str, Pace]:
-    """Measure the candidates in turns, each in a process of its own, unless all paces are known of this machine."""
-    of_each = {trial.candidate: trial for trial in trials if trial.seed == 0}
-    paces = {candidate: read_pace(trial, params, paths) for candidate, trial in of_each.items()}
-    if not all(paces.values()):  # all in one go: a machine is not as fast tomorrow as it is today
-        rounds = {candidate: list[float]() for candidate in of_each}
+    """Measure the candidates whose pace is not known, in turns with the baseline, each in a process of its own."""
+    paces = _known_paces(trials, params, paths)
+    missing = [trial for trial in trials if trial.seed == 0 and trial.candidate not in paces]
+    rounds = {trial.candidate: list[float]() for trial in missing}
+    if rounds.keys() != {NO_TEACHER}:
         for number in range(ROUNDS):
-            for candidate, trial in of_each.items():
-                print(f"timing {candidate}, round {number + 1} of {ROUNDS}", flush=True)
-                if candidate not in failed:
-                    done = _in_process(probe, trial, params, paths, name=f"{candidate}_pace", failed=failed)
-                    rounds[candidate].append(done)
-        for candidate, trial in of_each.items():
-            if candidate not in failed:
-                paces[candidate] = write_pace(trial, params, paths, rounds[candidate])
-    return {candidate: pace for candidate, pace in paces.items() if pace}
+            for trial in missing:
+                print(f"timing {trial.candidate}, round {number + 1} of {ROUNDS}", flush=True)
+                if trial.candidate not in failed:
+                    seconds = _in_process(probe, trial, params, paths, name=f"{trial.candidate}_pace", failed=failed)
+                    rounds[trial.candidate].append(seconds)
+        for trial in missing:
+            if trial.candidate not in (NO_TEACHER, *failed):
+                seconds, baseline = rounds[trial.candidate], rounds[NO_TEACHER]
+                paces[trial.candidate] = write_pace(trial, params, paths, seconds, baseline)
+    return paces
 
 
 def _run_all(

@@ -30,16 +30,17 @@ WARM_UP = 3  # of them: they wait for memory, and the first images are decoded
 
 @record
 class Pace:
-    """pace.json: the time of an iteration of one candidate."""
+    """What an iteration of one candidate takes beside one of the baseline."""
 
     inputs: str  # hash of parameters, data, teacher and code
-    seconds_of_rounds: list[float]  # an iteration of the student, with what its method learns before it
+    seconds: list[float]  # an iteration of the student in each round, with what its method learns before it
+    baseline_seconds: list[float]  # of the baseline in the same rounds
     machine: dict[str, Any]
     threads: int
 
     @property
-    def seconds_per_iteration(self) -> float:
-        return median(self.seconds_of_rounds)
+    def times_baseline(self) -> float:
+        return median(ours / theirs for ours, theirs in zip(self.seconds, self.baseline_seconds, strict=True))
 
 
 def read_pace(trial: Trial, params: Params, paths: ComparisonPaths) -> Pace | None:
@@ -52,10 +53,14 @@ def read_pace(trial: Trial, params: Params, paths: ComparisonPaths) -> Pace | No
     return pace if (pace.inputs, pace.machine, pace.threads) == here else None
 
 
-def write_pace(trial: Trial, params: Params, paths: ComparisonPaths, seconds: Sequence[float]) -> Pace:
-    """Keep what `probe` gave in each round."""
-    inputs = training_inputs(trial, params, paths)
-    pace = Pace(inputs=inputs, seconds_of_rounds=[*seconds], machine=machine_record(), threads=available_threads())
+def write_pace(
+    trial: Trial, params: Params, paths: ComparisonPaths, seconds: list[float], baseline_seconds: list[float]
+) -> Pace:
+    """Keep what `probe` gave in each round for a candidate and for the baseline."""
+    pace = Pace(
+        inputs=training_inputs(trial, params, paths), seconds=seconds, baseline_seconds=baseline_seconds,
+        machine=machine_record(), threads=available_threads(),
+    )  # fmt: skip
     write_record(_file(trial, paths), pace)
     return pace
 
@@ -87,8 +92,8 @@ def equal_time(trials: Sequence[Trial], paces: Mapping[str, Pace]) -> list[Trial
     given = []
     for trial in trials:
         if trial.candidate != NO_TEACHER:
-            ratio = paces[NO_TEACHER].seconds_per_iteration / paces[trial.candidate].seconds_per_iteration
-            run = replace(trial.run, iterations=max(1, round(ratio * trial.run.iterations)))
+            iterations = round(trial.run.iterations / paces[trial.candidate].times_baseline)
+            run = replace(trial.run, iterations=max(1, iterations))
             trial = trial._replace(run=run, in_equal_time=True)
         given.append(trial)
     return given
