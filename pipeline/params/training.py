@@ -69,7 +69,7 @@ class TrainingParams:
     validate_every: Index = 0  # iterations between two scores on split val while a network learns; 0: none
     loggers: Annotated[list[Literal["tensorboard", "mlflow", "wandb"]], Field(exclude=True)] = Field(
         default_factory=list
-    )  # that get the curves too while a network learns; each is an extra to install
+    )  # that get the curves of teacher and students too, while they learn; pipeline/training/fabric.py has the packages
     ships: Literal["last", "best"] = "last"  # the weights of the last iteration, or of the best score on split val
     checkpoint_every: Count = 200  # iterations; a killed training loses at most these
 

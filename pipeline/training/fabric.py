@@ -5,8 +5,8 @@ import os
 import platform
 import sys
 from collections.abc import Sequence
-from importlib import import_module
 from pathlib import Path
+from pkgutil import resolve_name
 from typing import Literal
 
 import torch
@@ -27,10 +27,12 @@ if sys.modules["torchmetrics"] is None:
 
 PROJECT = "segdistill"
 LOGGERS = {
-    "tensorboard": "lightning_fabric.loggers:TensorBoardLogger",
-    "mlflow": "pytorch_lightning.loggers:MLFlowLogger",
-    "wandb": "pytorch_lightning.loggers:WandbLogger",
+    "tensorboard": ("lightning_fabric.loggers:TensorBoardLogger", "tensorboard"),
+    "mlflow": ("pytorch_lightning.loggers:MLFlowLogger", "mlflow-skinny pytorch-lightning"),
+    "wandb": ("pytorch_lightning.loggers:WandbLogger", "wandb pytorch-lightning"),
 }
+"""Each with the packages that it needs."""
+TRACKING = "MLFLOW_TRACKING_URI"
 M_TRIM_THRESHOLD, M_MMAP_MAX, LARGEST_INT = -1, -4, 2**31 - 1  # malloc.h
 
 
@@ -86,23 +88,24 @@ def launch(
 def make_loggers(names: Sequence[str], run: str, scratch: Path) -> list[Logger]:
     """Open what gets a run's curves beside training.csv: TensorBoard in scratch/tensorboard, MLflow, Weights & Biases.
 
-    MLflow and Weights & Biases take their servers and keys from their own environment variables. MachineError for one
-    that is not installed.
+    MLflow and Weights & Biases take their servers and keys from their own environment variables. MachineError for a
+    package that is not installed, and for MLflow without a server.
     """
     settings = {
         "tensorboard": {"root_dir": scratch / "tensorboard", "name": run, "version": ""},
-        "mlflow": {"experiment_name": PROJECT, "run_name": run, "tracking_uri": os.environ.get("MLFLOW_TRACKING_URI")}
-        | {"save_dir": str(scratch / "mlflow")},
-        "wandb": {"project": PROJECT, "name": run, "save_dir": str(scratch / "wandb")},
+        "mlflow": {"experiment_name": PROJECT, "run_name": run, "tracking_uri": os.environ.get(TRACKING)},
+        "wandb": {"project": PROJECT, "name": run, "save_dir": str(scratch)},
     }
     loggers = []
     for name in names:
-        module, kind = LOGGERS[name].split(":")
+        kind, packages = LOGGERS[name]
+        if name == "mlflow" and TRACKING not in os.environ:
+            raise MachineError(f"training.loggers: mlflow needs {TRACKING}, the address of its server or database")
         try:
-            loggers.append(getattr(import_module(module), kind)(**settings[name]))
+            loggers.append(resolve_name(kind)(**settings[name]))
         except ModuleNotFoundError as error:
-            extra = f"pip install 'segdistill[{name}]', or take it out of training.loggers"
-            raise MachineError(f"training.loggers: {name} is not installed here ({error}): {extra}") from error
+            told = f"install {packages} into this environment, or take it out"
+            raise MachineError(f"training.loggers: {name} is not here ({error}); {told}") from error
     return loggers
 
 
