@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.record import begun
+from pipeline.cli import end_with_parent
 from pipeline.data.files import sha256, write_json
 from pipeline.errors import ParamsError
 
@@ -35,10 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     files = named_files(arguments.files)
+    # A process each: in one, the threads of two sessions would wait for each other.
     context = get_context("spawn")
-    pools = {
-        name: ProcessPoolExecutor(1, context) for name in files
-    }  # threads of two sessions would wait for each other
+    pools = {name: ProcessPoolExecutor(1, context, initializer=end_with_parent) for name in files}
     rounds: dict[str, list[float]] = {name: [] for name in files}
     try:
         for _ in range(arguments.rounds):
@@ -101,12 +101,16 @@ def _opened(file: str, runtime: str, threads: int) -> Any:
 
 
 def _any_graph(file: str, threads: int) -> Any:
+    """Any ONNX file of fixed shape; ParamsError for one that cannot be run with random numbers."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
     random = np.random.default_rng(0)
     kinds = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(uint8)": np.uint8}
-    inputs = {each.name: random.random(each.shape).astype(kinds[each.type]) for each in session.get_inputs()}
+    try:
+        session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+        inputs = {each.name: random.random(each.shape).astype(kinds[each.type]) for each in session.get_inputs()}
+    except Exception as error:  # what ONNX Runtime raises for a file that is none has no common base
+        raise ParamsError(f"{file}: no ONNX file whose inputs have fixed shapes and hold pixels ({error})") from error
     return lambda: session.run(None, inputs)

@@ -305,6 +305,9 @@ def test_rivals_take_turns_with_ours(tmp_path: Path) -> None:
         ("ours", "ours.onnx", 2), ("theirs", "theirs.onnx", 2),
     ]  # fmt: skip
     assert rows[0]["ms"] > rows[1]["ms"] > 0
-    refused = run([*command, "theirs=theirs.onnx"], tmp_path)
-    assert refused.returncode == 1
-    assert "ParamsError" in refused.stderr
+    (tmp_path / "damaged.onnx").write_bytes(b"no graph")
+    for wrong in ("theirs=theirs.onnx", "other=nowhere.onnx", "damaged=damaged.onnx"):
+        refused = run([*command, wrong], tmp_path)
+        assert refused.returncode == 1
+        assert "ParamsError" in refused.stderr
+        assert "Traceback" not in refused.stderr

@@ -19,6 +19,7 @@ from pipeline.training.network import check_weights
 from pipeline.training.objective import load_class_weights
 
 TEACHER_COPIES, STUDENT_COPIES = 2, 12  # checkpoint, graphs and bundle; each again in DVC's cache
+SCORED_COPIES = 3  # the best weights beside the last: in scratch, as output, in DVC's cache
 GIBIBYTE = 2**30
 
 
@@ -94,6 +95,8 @@ def _of_room(inputs: Inputs, samples: Sequence[Sample], built: Mapping[str, Segm
     for place, network in built.items():
         if not inputs.is_there(place):
             copies = TEACHER_COPIES if place == "teacher" else STUDENT_COPIES + 2 * len(inputs.export.other_shapes)
+            if inputs.training_of(place).validate_every:
+                copies += SCORED_COPIES
             needed += copies * sum(tensor.nbytes for tensor in network.state_dict().values())
     if (free := disk_usage(".").free) < needed:
         sizes = f"{free / GIBIBYTE:.1f} GiB are free, about {needed / GIBIBYTE:.1f} GiB will be written"
