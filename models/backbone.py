@@ -81,7 +81,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"{path} cannot be read: only safetensors files are ({error}). Convert a .pth or .bin file as "
-            f"docs/networks.md shows, and give the new file with its sha256"
+            f"docs/reference/networks.md shows, and give the new file with its sha256"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What reruns after an edit, as DVC sees it: the table in docs/reruns.md, through the real command line.
+"""What reruns after an edit, as DVC sees it: the table in docs/explanation/reruns.md, through the real command line.
 
 Nothing is trained: the outputs are stand-ins that `dvc commit` takes for those of the parameters and the code at hand.
 """

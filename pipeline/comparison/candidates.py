@@ -46,7 +46,7 @@ def cwd_features(maps: Maps) -> float:
     return 50 * maps.head_channels / maps.student_head_channels
 
 
-# docs/methods.md has the sources. CIRKD's scripts (at, fitnet, cwd_features, skd_pair, ifvd) add `kd`, and for the last
+# docs/reference/methods.md has the sources. CIRKD's scripts (at, fitnet, cwd_features, skd_pair, ifvd) add `kd`, and for the last
 # three an adversarial term of 0.001 that is not here.
 WEIGHTS: dict[str, dict[str, Weight]] = {
     "gdd": {"gdd": gdd},

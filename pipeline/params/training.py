@@ -23,14 +23,14 @@ class WeightsParams:
 
 @section
 class NetworkParams:
-    architecture: Annotated[str, AfterValidator(key_of(HEADS))]  # docs/networks.md
-    backbone: str  # a timm name, or resnet18_v1c: docs/networks.md
+    architecture: Annotated[str, AfterValidator(key_of(HEADS))]  # docs/reference/networks.md
+    backbone: str  # a timm name, or resnet18_v1c: docs/reference/networks.md
     weights: WeightsParams = WeightsParams()
     input_scale: Annotated[float, Field(ge=0.25, le=1)] = 1.0  # the image is resized by this first; 1 is native size
     output_stride: Literal[8, 14, 16, 32] = 16  # pixels of the resized image for each cell of the last map; 14: ViTs
     head_channels: Count = 128  # as published for ResNet-18 students; 512 for the published teachers
     auxiliary_channels: Count = 64  # of the auxiliary head, which only training has
-    head: dict[str, Any] = Field(default_factory=dict)  # parameters of this architecture only: docs/networks.md
+    head: dict[str, Any] = Field(default_factory=dict)  # parameters of this architecture only: docs/reference/networks.md
 
 
 @section

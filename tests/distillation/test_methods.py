@@ -80,7 +80,7 @@ def test_a_new_method_is_one_file_and_one_line(tmp_path: Path, monkeypatch: pyte
     (row,) = csv.DictReader((tmp_path / "out/training.csv").read_text().splitlines())
     assert float(row["distill"]) > 0
 
-    rows = (ROOT / "docs/methods.md").read_text().partition("## The way of one batch")[2].partition("## ")[0]
+    rows = (ROOT / "docs/reference/methods.md").read_text().partition("## The way of one batch")[2].partition("## ")[0]
     documented = re.findall(r"^\| `([\w/]+\.py)`", rows, re.MULTILINE)
     through = {
         str(Path(file).relative_to(ROOT)) for file in method_class("toy").called_through if file.startswith(OURS)
@@ -127,7 +127,7 @@ def test_a_method_is_named_by_the_table_alone(name: str) -> None:
 
 @pytest.mark.parametrize("name", METHODS)
 def test_every_method_is_explained_to_who_chooses(name: str) -> None:
-    assert f"\n| `{name}` | " in (ROOT / "docs/methods.md").read_text()
+    assert f"\n| `{name}` | " in (ROOT / "docs/reference/methods.md").read_text()
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -171,7 +171,7 @@ def test_an_unknown_backbone_is_named_with_others_to_choose() -> None:
 
 @pytest.mark.parametrize("name", [*HEADS, *BACKBONES])
 def test_every_head_and_backbone_is_explained_to_who_chooses(name: str) -> None:
-    assert f"\n| `{name}` | " in Path("docs/networks.md").read_text()
+    assert f"\n| `{name}` | " in Path("docs/reference/networks.md").read_text()
 
 
 def test_a_head_has_parameters_of_its_own() -> None:
