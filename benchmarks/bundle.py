@@ -1,7 +1,7 @@
 """Measure what a bundle costs its receiver: disk, and seconds until the first answer.
 
-The bundle is copied to an empty folder. A fresh environment gets what its requirements.txt asks for and nothing else;
-then predict.py and self_test.py run in processes of their own, one after the other, as a receiver would start them.
+Copies the bundle to an empty folder, and installs only its requirements.txt in a new environment. Then runs predict.py
+and self_test.py in separate processes, one after the other, as a receiver would.
 """
 
 import argparse
@@ -22,13 +22,13 @@ from segdistill_runtime.verify import verify
 
 
 class BundleFailed(SegdistillError):
-    """A bundle that does not do here what it did where it was made."""
+    """A bundle that cannot be installed or run here."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("bundle", type=Path, help="for example artifacts/release/pspnet_r18_gdd")
     parser.add_argument("--extra", nargs="*", default=[], help="further packages, for example openvino")
-    parser.add_argument("--python", type=Path, help="of an environment that is there already: nothing is installed")
+    parser.add_argument("--python", type=Path, help="Python of an existing environment: nothing is installed")
     parser.add_argument("--repeats", type=int, default=7, help="timed starts of each script")
     parser.add_argument("--out", type=Path, default=Path("reports/speed/bundle.json"), help="the record, JSON")
 
@@ -56,10 +56,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def install(requirements: Path, extra: Sequence[str], environment: Path) -> tuple[Path, dict[str, Any]]:
-    """Make an environment; returns its Python, and what it holds.
+    """Create an environment; returns its Python, its size in MB and its packages.
 
     Raises:
-        BundleFailed: no index can be reached, or a package is not there.
+        BundleFailed: no package index can be reached, or a package is missing.
     """
     python = environment / "bin/python"
     _run(["uv", "venv", "--quiet", "--python", sys.executable, str(environment)])
@@ -70,10 +70,10 @@ def install(requirements: Path, extra: Sequence[str], environment: Path) -> tupl
 
 
 def timed(python: Path, bundle: Path, command: Sequence[str], repeats: int) -> list[float]:
-    """Seconds from the start of the process to its end, of each time; the first finds the disk's cache as it is.
+    """Return the seconds from start to end of each process; the first one runs with the disk cache as it is.
 
     Raises:
-        BundleFailed: it ends with an error.
+        BundleFailed: a process ends with an error.
     """
     seconds = []
     for _ in range(repeats):
@@ -91,6 +91,6 @@ def _run(command: Sequence[str], folder: Path | None = None) -> str:
 
 
 def _megabytes(folder: Path) -> float:
-    """Of all files, each once."""
+    """Return the size of all files; hard links count once."""
     sizes = {(s.st_dev, s.st_ino): s.st_size for path in folder.rglob("*") if (s := path.lstat())}
     return round(sum(sizes.values()) / 1e6, 1)

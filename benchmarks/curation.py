@@ -1,6 +1,6 @@
-"""Time `dvc repro curate` for so many images, for the same again, and for a hundred more.
+"""Time `dvc repro curate`: for new images, for the same images again, and for 100 more images.
 
-The images are generated: random patches as JPEG with masks as PNG, no two alike.
+Generates the images: random patches as JPEG with masks as PNG, all different.
 """
 
 import argparse
@@ -34,8 +34,8 @@ void: [255]
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--images", type=int, nargs="*", default=[1_000, 5_000, 25_000], help="how many, for each case")
-    parser.add_argument("--folder", type=Path, help="where the images are drawn; the system's temporary folder if none")
+    parser.add_argument("--images", type=int, nargs="*", default=[1_000, 5_000, 25_000], help="images in each case")
+    parser.add_argument("--folder", type=Path, help="folder for the images (default: the system's temporary folder)")
     parser.add_argument("--out", type=Path, default=Path("reports/speed/curation.json"), help="the record, JSON")
 
 
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _case(folder: Path, count: int) -> dict[str, Any]:
-    """Seconds of each command in a profile of so many images."""
+    """Return the seconds of each command in a profile of `count` images."""
     _draw(folder / "raw", 0, count)
     _set_up(folder)
     repro = ["dvc", "repro", "--quiet", "curate"]
@@ -73,7 +73,7 @@ def _case(folder: Path, count: int) -> dict[str, Any]:
 
 
 def _set_up(folder: Path) -> None:
-    """A profile whose code lies where this file does."""
+    """Create a profile that uses the code of this repository."""
     yaml = YAML(typ="safe", pure=True)
     params = yaml.load((ROOT / "params.yaml").read_text())
     params["dataset"] = {"adapter": "folder", "source": "raw"}
@@ -97,7 +97,7 @@ def _timed(folder: Path, command: list[str]) -> float:
 
 
 def _draw(folder: Path, first: int, count: int) -> None:
-    """Scenes number `first` and following; a tenth each for val and test."""
+    """Write `count` images with their masks, numbered from `first`; a tenth each for val and test."""
     folder.mkdir(exist_ok=True)
     (folder / "classes.yaml").write_text(CLASSES)
     for number in range(first, first + count):

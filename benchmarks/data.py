@@ -1,7 +1,7 @@
 """Compare the data loader with the training step, in images/s, on a profile's data.
 
-Decoding every time and reading decoded pairs, with no, one and more loader processes; and how busy the step keeps the
-device when the loader feeds it.
+Measures the loader with decoding each time and with decoded pairs, for no, one and more loader processes. Also measures
+how busy the step keeps the device when the loader feeds it.
 """
 
 import argparse
@@ -71,14 +71,14 @@ def _cases(params: Params, stepper: Stepper, folder: Path, arguments: argparse.N
 
 
 def _measured(crops: CropDataset, batch_size: int, workers: int, stepper: Stepper, iterations: int) -> dict[str, float]:
-    """Images per second of the loader alone, of the step alone, and of both; busy is together by step."""
+    """Return images per second of the loader, of the step, and of both together; `busy` is together / step."""
     device = stepper.fabric.device
 
     def batches() -> Iterator[TrainingBatch]:
         return crop_batches(crops, BatchShard(batch_size), 0, iterations + 1, workers)
 
     loading = batches()
-    one = next(loading)  # the processes start
+    one = next(loading)  # starts the loader processes
     start = time.perf_counter()
     loaded = sum(len(batch.ids) for batch in loading) / (time.perf_counter() - start)
     seconds = []
@@ -102,7 +102,7 @@ def _measured(crops: CropDataset, batch_size: int, workers: int, stepper: Steppe
 
 
 def _stepper(params: Params) -> Stepper:
-    """The step of the profile's first baseline: the fastest there is, so the one that needs most images."""
+    """Return the step of the profile's first baseline: the fastest step, so it needs the most images per second."""
     fabric = launch(1, params.training.precision, params.training.deterministic)
     run = next(run for run in params.runs.values() if not run.distill)
     classes = ClassTable.load(Path("data/prepared/classes.json"))

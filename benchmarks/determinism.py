@@ -1,6 +1,6 @@
-"""Check that a training ends in the same bytes again, and time what training.deterministic costs.
+"""Check that a repeated training ends in the same bytes, and measure the time that training.deterministic costs.
 
-Each case trains twice, in processes of its own, on the same random batches; with and without training.deterministic.
+Each case trains twice on the same random batches, in separate processes, with and without training.deterministic.
 """
 
 import argparse
@@ -24,8 +24,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--student", default="pspnet", choices=["pspnet", "deeplabv3"], help="architecture")
     parser.add_argument("--methods", nargs="+", default=["none", "gdd", "cwd"], help="none: no teacher")
     parser.add_argument("--teacher", default="resnet101" if gpu else "resnet50", help="a timm backbone")
-    parser.add_argument("--height", type=int, default=512 if gpu else 96, help="of the crop, pixels")
-    parser.add_argument("--width", type=int, default=512 if gpu else 128, help="of the crop, pixels")
+    parser.add_argument("--height", type=int, default=512 if gpu else 96, help="height of the crop, pixels")
+    parser.add_argument("--width", type=int, default=512 if gpu else 128, help="width of the crop, pixels")
     parser.add_argument("--batch-size", type=int, default=16 if gpu else 8, help="images of one step")
     parser.add_argument("--steps", type=int, default=20 if gpu else 6, help="timed steps of each training")
     parser.add_argument("--out", type=Path, default=Path("reports/speed/determinism.json"), help="the record, JSON")
@@ -51,7 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def train(case: Case, deterministic: bool) -> dict[str, Any]:
-    """Images per second, and what all weights came to."""
+    """Train; returns images per second and the digest of all weights."""
     torch.manual_seed(0)
     fabric = launch(1, "auto", deterministic)
     step, objective, _ = our_step(case, fabric)

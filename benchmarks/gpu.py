@@ -1,8 +1,9 @@
-"""Run all that needs a GPU, in slots of minutes, on a machine without a package index; without a GPU it is a dry run.
+"""Run everything that needs a GPU, in slots of minutes. Without a GPU this is a dry run.
 
-Items run one after the other in one process. What fails or takes too long is recorded, and the next one begins.
-Call it again in the next slot: finished and failed items are passed over (--again NAME repeats one), and trainings go
-on from their last checkpoints. benchmarks/gpu.md says what to carry to the machine.
+The machine needs no package index; benchmarks/gpu.md lists the files to copy to it. Items run one after the other in
+one process. If an item fails or takes too long, this is recorded and the next item starts. Run the command again in the
+next slot: it skips finished and failed items (--again NAME repeats one) and continues trainings from their last
+checkpoints.
 """
 
 import argparse
@@ -43,14 +44,14 @@ ON_GPU = torch.cuda.is_available()
 SIZE = (360, 360, 16) if ON_GPU else (48, 64, 2)  # height and width of the crop, batch size
 TEACHER = "resnet101" if ON_GPU else "resnet10t"
 IMAGES = 50 if ON_GPU else 2
-PATIENCE = 1 if ON_GPU else 5  # a dry run may take so many times longer
-RESERVED_S = 15.0  # to collect what the trainings left
+PATIENCE = 1 if ON_GPU else 5  # factor on all time limits: a dry run is slower
+RESERVED_S = 15.0  # to collect the results of the trainings
 
 Result = dict[str, Any]
 
 
 class Item(NamedTuple):
-    seconds: float  # its budget
+    seconds: float  # its time limit
     run: Callable[[], Result]
 
 
@@ -59,12 +60,12 @@ class OutOfTime(Exception):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seconds", type=float, default=570, help="of this slot")
-    parser.add_argument("--items", nargs="+", choices=ITEMS, default=list(ITEMS), help="to run, in this order")
-    parser.add_argument("--again", nargs="+", choices=ITEMS, default=[], help="to repeat")
-    parser.add_argument("--train", type=Path, help="folder of a profile, to train in the time that is left")
-    parser.add_argument("--state", type=Path, default=ROOT / "scratch/gpu", help="keeps the records between slots")
-    parser.add_argument("--out", type=Path, required=True, help="gets a copy of every record, checkpoint and report")
+    parser.add_argument("--seconds", type=float, default=570, help="length of this slot, seconds")
+    parser.add_argument("--items", nargs="+", choices=ITEMS, default=list(ITEMS), help="items to run, in this order")
+    parser.add_argument("--again", nargs="+", choices=ITEMS, default=[], help="items to repeat")
+    parser.add_argument("--train", type=Path, help="folder of a profile to train in the remaining time")
+    parser.add_argument("--state", type=Path, default=ROOT / "scratch/gpu", help="folder for the records between slots")
+    parser.add_argument("--out", type=Path, required=True, help="folder for copies of all results")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -85,16 +86,16 @@ def run(arguments: argparse.Namespace) -> None:
             params = load_params()
         done = run_slot([*ahead(params), *trainings(params)], profile, deadline - RESERVED_S)
         collect(profile, arguments.out)
-        print("everything is trained and judged" if done else "trainings go on in the next slot", flush=True)
+        print("everything is trained and judged" if done else "trainings continue in the next slot", flush=True)
 
 
 def is_settled(record: Path) -> bool:
-    """Whether an item ended by itself in an earlier slot, well or not; one whose time was up has another try."""
+    """Return whether an item finished or failed in an earlier slot; an item that ran out of time runs again."""
     return record.exists() and json.loads(record.read_text())["status"] != "out of time"
 
 
 def attempt(name: str, work: Callable[[], Result], seconds: float) -> Result:
-    """Run one item within its budget; whatever happens to it is its result."""
+    """Run one item within its time limit; returns its result, or its failure."""
     print(f"== {name} ({seconds:.0f} s)", flush=True)
     start = time.monotonic()
     outcome: Result = {}
@@ -103,7 +104,7 @@ def attempt(name: str, work: Callable[[], Result], seconds: float) -> Result:
             outcome = {"status": "done", "result": work()}
     except OutOfTime:
         outcome = {"status": "out of time"}
-    except Exception as error:  # each item may fail in its own way, and none may cost the slot
+    except Exception as error:  # items fail in different ways, and none may end the slot
         outcome = {"status": "failed", "error": f"{type(error).__name__}: {error}", "trace": traceback.format_exc()}
     outcome["seconds"] = round(time.monotonic() - start, 2)
     print(json.dumps({key: value for key, value in outcome.items() if key != "trace"})[:2000], flush=True)
@@ -129,7 +130,7 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 
 def facts() -> Result:
-    """Versions, the GPU, its driver, and what `doctor` says."""
+    """Return versions, the GPU, its driver, and the output of `doctor`."""
     facts: Result = {"torch": torch.__version__, "cuda": torch.version.cuda, "cudnn": torch.backends.cudnn.version()}
     if ON_GPU:
         properties = torch.cuda.get_device_properties(0)
@@ -145,7 +146,7 @@ def facts() -> Result:
 
 
 def tests() -> Result:
-    """tests/training/test_on_device.py: `fit` in three precisions, every method's loss and gradient, determinism."""
+    """Run tests/training/test_on_device.py: `fit` in three precisions, losses and gradients, determinism."""
     import pytest
 
     said = io.StringIO()
@@ -157,10 +158,10 @@ def tests() -> Result:
 
 
 def waits() -> Result:
-    """One step of each method after the first: where PyTorch says that the host waited for the GPU."""
+    """Return for each method where the host waited for the GPU in its second step, as PyTorch reports it."""
     found = {}
     for method in METHODS:
-        # 128 pixels: Af-DCD needs 16 cells of 8 in height and width.
+        # 128 pixels: Af-DCD needs 16 cells of 8 pixels in height and width.
         case = _case("ours", method, steps=1, height=max(SIZE[0], 128), width=max(SIZE[1], 128))
         step, batch = our_step(case, launch(1, "auto", False))[0], random_batch(case)
         step(batch)
@@ -178,7 +179,7 @@ def waits() -> Result:
 
 
 def against_cpu() -> Result:
-    """The first losses in float32 on both devices, and how many pixels get the same class with and without TF32."""
+    """Return the first float32 losses on both devices, and the shares of equal pixels with and without TF32."""
     losses = {}
     for device in ("cpu", best_device().type):
         torch.manual_seed(0)
@@ -190,7 +191,7 @@ def against_cpu() -> Result:
 
 
 def _label_agreement() -> Result:
-    """Shares of pixels with the CPU's class, of random images through a fresh PSPNet-R18."""
+    """Return the shares of pixels with the same class as on the CPU, for random images and a fresh PSPNet-R18."""
     torch.manual_seed(0)
     graph, device = LabelsGraph(build_segmenter(_design())), best_device()
     images = torch.randint(256, (IMAGES, 1, *SIZE[:2], 3), dtype=torch.uint8)
@@ -208,7 +209,10 @@ def _label_agreement() -> Result:
 
 
 def speed() -> Result:
-    """Images a second and memory of the GDD step: plain, with cuDNN's search (ours has it always), ours, compiled."""
+    """Measure images per second and memory of the GDD step, in four forms.
+
+    The forms are: plain, plain with cuDNN's search, ours, and ours compiled. Ours always uses cuDNN's search.
+    """
     rows = {}
     for name, form, compile_ in (
         ("plain", "plain", "never"), ("plain, cudnn.benchmark", "plain", "never"),
@@ -222,7 +226,7 @@ def speed() -> Result:
 
 
 def determinism() -> Result:
-    """Whether two trainings end in the same bytes."""
+    """Return whether two trainings end in the same bytes."""
     from benchmarks.determinism import train
 
     case = _case("ours", "gdd", steps=5)
@@ -232,7 +236,7 @@ def determinism() -> Result:
 
 
 def runtimes() -> Result:
-    """Labels and time of a fresh PSPNet-R18 in every runtime that loads here, against PyTorch on the CPU."""
+    """Run a fresh PSPNet-R18 in every runtime that loads here; returns agreement with PyTorch on the CPU, and time."""
     from pipeline.deploy.onnx_export import export_graph
     from segdistill_runtime.engine_target import EngineTarget
     from segdistill_runtime.runner import InputShape
@@ -257,7 +261,7 @@ def runtimes() -> Result:
                         runner.run(image.numpy())
                         times.append(1000 * (time.perf_counter() - start))
                 found[target.name] = {"equal_pixels": float((labels == expected).mean()), "p50_ms": median(times)}
-            except Exception as error:  # a runtime that is not here, or cannot: the next may
+            except Exception as error:  # the runtime is missing or fails: try the next
                 found[target.name] = {"error": f"{type(error).__name__}: {error}"}
     return found
 

@@ -1,7 +1,7 @@
-"""Measure what more images, larger batches and larger crops cost.
+"""Measure the time and memory that more images, larger batches and larger crops cost.
 
-The stages before training run as they are, on folders of so many tiny images that differ; the training step in
-processes of its own.
+Runs the stages before training unchanged, on folders of many tiny, different images. Runs each training step in a
+process of its own.
 """
 
 import argparse
@@ -37,14 +37,12 @@ classes:
 void: [255]
 """
 SMALLEST = (2, 96, 128)
-"""Batch, height, width from which the step grows."""
+"""Batch size, height and width of the smallest step."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--images", type=int, nargs="*", default=[1_000, 10_000, 100_000], help="how many, for each case"
-    )
-    parser.add_argument("--doublings", type=int, default=4, help="of the batch; the crop's sides double half as often")
+    parser.add_argument("--images", type=int, nargs="*", default=[1_000, 10_000, 100_000], help="images in each case")
+    parser.add_argument("--doublings", type=int, default=4, help="of the batch size; crop sides double half as often")
     parser.add_argument("--out", type=Path, default=Path("reports/speed/growth.json"), help="the record, JSON")
 
 
@@ -65,10 +63,10 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _stages(folder: Path, count: int) -> dict[str, Any]:
-    """Seconds and peak memory of prepare and curate, and of what a training does before its first iteration."""
+    """Measure time and memory of prepare and curate, and the time of a training before its first iteration."""
     _draw_dataset(folder / "raw", count)
     yaml = YAML(typ="safe", pure=True)
-    params = yaml.load((ROOT / "profiles/camvid/params.yaml").read_text())  # its rules leave noise in
+    params = yaml.load((ROOT / "profiles/camvid/params.yaml").read_text())  # its rules keep images of noise
     params["dataset"] = {"adapter": "folder", "source": "raw"}
     with (folder / "params.yaml").open("w") as file:
         yaml.dump(params, file)
@@ -90,7 +88,7 @@ def _stages(folder: Path, count: int) -> dict[str, Any]:
 
 
 def _run(folder: Path, stage: str) -> dict[str, float]:
-    """The stage as its own program, which says its peak at its end."""
+    """Run a stage as a separate program that prints its peak memory at the end."""
     program = f"""
 import runpy
 from pipeline.measure.machine import peak_memory_bytes
@@ -104,7 +102,7 @@ print(peak_memory_bytes())
 
 
 def _draw_dataset(folder: Path, count: int) -> None:
-    """Noise: no two images are alike, and none is flat."""
+    """Write images and masks of noise: all are different, and none has only one color."""
     random = np.random.default_rng(0)
     folder.mkdir(parents=True)
     (folder / "classes.yaml").write_text(CLASSES)
@@ -121,7 +119,7 @@ def _draw_dataset(folder: Path, count: int) -> None:
 
 
 def _sizes(doublings: int) -> list[tuple[int, int, int]]:
-    """The smallest; then its batch doubled so often; then its crop's area doubled twice so often."""
+    """Return the smallest size, then sizes with doubled batches, then sizes with doubled sides of the crop."""
     batch, height, width = SMALLEST
     batches = [(batch * 2**power, height, width) for power in range(doublings + 1)]
     return batches + [(batch, height * 2**power, width * 2**power) for power in range(1, doublings // 2 + 1)]

@@ -1,7 +1,7 @@
 """Plant label mistakes in a split and count how many the scores of stage inspect find.
 
-In each of N masks the largest region of one of its classes is given another class, in memory. The teacher's scores then
-rank all masks of the split. A split that the teacher was trained on would tell less: it may know those labels by heart.
+Gives the largest region of one class another class, in each of N masks, in memory. The teacher's scores then rank all
+masks of the split. Use a split that the teacher was not trained on, because it may have memorized the labels of others.
 """
 
 import argparse
@@ -33,9 +33,9 @@ class Planted(NamedTuple):
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--split", default="val", help="whose masks are scored")
-    parser.add_argument("--count", type=int, default=20, help="masks in which a mistake is planted")
-    parser.add_argument("--seed", type=int, default=0, help="of the planted mistakes")
+    parser.add_argument("--split", default="val", help="split whose masks are scored")
+    parser.add_argument("--count", type=int, default=20, help="number of masks with a planted mistake")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the planted mistakes")
     parser.add_argument("--out", type=Path, default=Path("reports/speed/mistakes.json"), help="the record, JSON")
 
 
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def measure(split: str, count: int, seed: int) -> dict[str, Any]:
-    """Plant, score and rank, in the profile that is the current folder."""
+    """Plant mistakes, then score and rank all masks, in the profile of the current folder."""
     params = load_params()
     table = ClassTable.load(Path("data/prepared/classes.json"))
     samples = read_samples(Path("data/curated/samples.csv"), split)
@@ -87,7 +87,11 @@ def measure(split: str, count: int, seed: int) -> dict[str, Any]:
 def plant_some(
     labels: Mapping[str, np.ndarray], count: int, min_pixels: int, random: np.random.Generator
 ) -> dict[str, Planted]:
-    """Plant one mistake in each of `count` masks, which are train ids, uint8 (H, W), by sample id."""
+    """Plant one mistake in each of `count` masks; returns the changed masks by sample id.
+
+    Args:
+        labels: masks by sample id; train ids, uint8 (H, W).
+    """
     present = np.unique(np.concatenate([np.unique(of_image) for of_image in labels.values()]))
     classes = [int(train_id) for train_id in present if train_id != IGNORE_INDEX]
     planted: dict[str, Planted] = {}
@@ -101,7 +105,7 @@ def plant_some(
 
 
 def plant(labels: np.ndarray, classes: Sequence[int], min_pixels: int, random: np.random.Generator) -> Planted | None:
-    """Give the largest region of a random class of a mask another of the classes; None if all regions are too small."""
+    """Give the largest region of a random class in a mask another class; returns None if all regions are too small."""
     for right in random.permutation(np.unique(labels[labels != IGNORE_INDEX])).tolist():
         _, regions, boxes, _ = cv2.connectedComponentsWithStats((labels == right).astype(np.uint8), connectivity=8)
         sizes = boxes[1:, cv2.CC_STAT_AREA]
@@ -113,5 +117,5 @@ def plant(labels: np.ndarray, classes: Sequence[int], min_pixels: int, random: n
 
 
 def ranks_of(chosen: Sequence[str] | Mapping[str, Any], scores: Mapping[str, float]) -> dict[str, int]:
-    """Place of each chosen sample when all are sorted by score, from 1; equals share the worst of their places."""
+    """Return the rank of each chosen sample by score, from 1; samples of equal score get the worst of their ranks."""
     return {sample_id: sum(score >= scores[sample_id] for score in scores.values()) for sample_id in chosen}

@@ -1,6 +1,6 @@
-"""The training step as one writes it from the papers: eager, float32, NCHW, nothing done for speed.
+"""The training step as written from the papers: eager, float32, NCHW, without optimizations.
 
-Kept as the baseline of the benchmarks and touched by no optimization. The networks are the project's, for both sides.
+It is the baseline of the benchmarks, so do not optimize it. Both sides use the project's networks.
 """
 
 from collections.abc import Callable
@@ -16,7 +16,7 @@ Comparison = Callable[[SegmentationOutput, SegmentationOutput], Tensor]
 
 
 class PlainGDD(nn.Module):
-    """arXiv 2401.08332: align, add the noise to every channel, generate, KL of spatial softmaxes."""
+    """GDD (arXiv 2401.08332): align, add the noise to every channel, generate, KL of spatial softmaxes."""
 
     def __init__(self, student: Segmenter, teacher: Segmenter):
         super().__init__()
@@ -34,7 +34,7 @@ class PlainGDD(nn.Module):
 
 
 class PlainCWD(nn.Module):
-    """arXiv 2011.13256, on the logits."""
+    """CWD (arXiv 2011.13256) on the logits."""
 
     def forward(self, student: SegmentationOutput, teacher: SegmentationOutput) -> Tensor:
         return 3.0 * _channel_divergence(student.logits, teacher.logits)
@@ -48,7 +48,7 @@ def _channel_divergence(student: Tensor, teacher: Tensor, temperature: float = 4
 
 
 class PlainDiffKD(nn.Module):
-    """arXiv 2305.15712 on features: autoencoder, five denoising steps, the noise to be found, reconstruction."""
+    """DiffKD (arXiv 2305.15712) on features: autoencoder, five denoising steps, noise prediction, reconstruction."""
 
     def __init__(self, student: Segmenter, teacher: Segmenter, latent: int = 1024):
         super().__init__()
@@ -101,7 +101,7 @@ class PlainBottleneck(nn.Module):
 
 
 class PlainStep:
-    """One step of SGD on images in 0..1 and labels, distilling by `method` or, without one, supervised."""
+    """One SGD step on images in 0..1 and labels: distillation by `method`, or supervised training without one."""
 
     def __init__(self, student: Segmenter, teacher: Segmenter, method: nn.Module | None):
         self.student = student.train()

@@ -1,4 +1,4 @@
-"""What every benchmark's record begins with."""
+"""The first entries of every benchmark's record."""
 
 import sys
 from typing import Any
@@ -7,5 +7,5 @@ from pipeline.measure.machine import machine_record
 
 
 def begun() -> dict[str, Any]:
-    """Return the command as it was given, and the machine."""
+    """Return the command line and the machine."""
     return {"command": " ".join(["python -m pipeline", *sys.argv[1:]]), "machine": machine_record()}

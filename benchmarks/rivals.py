@@ -1,8 +1,8 @@
-"""Time students beside graphs of other projects, in turns in one run: what a buyer would compare.
+"""Time students and graphs of other projects, in turns in one run.
 
-Ours are files of a bundle or of an export, timed from an image of the graph's size to labels. A rival is any ONNX file
-of fixed shape, timed from the array that it takes to what it gives out; what it needs before and after that is not
-counted. Make its file in an environment of its own: nothing of it is imported here.
+Our files are those of a bundle or of an export, timed from an image of the graph's size to labels. A rival is any ONNX
+file of fixed shape, timed from its input array to its output, without its preprocessing and postprocessing. Create its
+file in a separate environment: this module imports nothing of it.
 """
 
 import argparse
@@ -22,13 +22,13 @@ from pipeline.cli import end_with_parent
 from pipeline.data.files import sha256, write_json
 from pipeline.errors import ParamsError
 
-SETTLE_S = 0.3  # untimed calls at the beginning of a turn: the threads of whoever came before go on spinning
+SETTLE_S = 0.3  # untimed calls at the start of a turn: threads of the file before still spin
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("files", nargs="+", metavar="NAME=FILE.onnx", help="ours and theirs")
-    parser.add_argument("--runtime", default="onnxruntime", choices=["onnxruntime", "openvino"], help="for ours")
-    parser.add_argument("--threads", type=int, default=2, help="of each runtime")
+    parser.add_argument("files", nargs="+", metavar="NAME=FILE.onnx", help="our files and those of other projects")
+    parser.add_argument("--runtime", default="onnxruntime", choices=["onnxruntime", "openvino"], help="of our files")
+    parser.add_argument("--threads", type=int, default=2, help="threads of each runtime")
     parser.add_argument("--rounds", type=int, default=7, help="turns of every file")
     parser.add_argument("--calls", type=int, default=20, help="timed calls in each turn")
     parser.add_argument("--out", type=Path, default=Path("reports/speed/rivals.json"), help="the record, JSON")
@@ -36,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     files = named_files(arguments.files)
-    # A process each: in one, the threads of two sessions would wait for each other.
+    # One process for each file: in one process, the threads of two sessions would wait for each other.
     context = get_context("spawn")
     pools = {name: ProcessPoolExecutor(1, context, initializer=end_with_parent) for name in files}
     rounds: dict[str, list[float]] = {name: [] for name in files}
@@ -62,18 +62,18 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def named_files(words: Sequence[str]) -> dict[str, Path]:
-    """Read NAME=FILE words; ParamsError for one that is none, a name that comes twice, or a file that is not there."""
+    """Read NAME=FILE words; raises ParamsError for words of another form, repeated names and missing files."""
     files: dict[str, Path] = {}
     for word in words:
         name, _, file = word.partition("=")
         if not name or not Path(file).is_file() or name in files:
-            raise ParamsError(f"{word!r}: give NAME=FILE.onnx, each name once, of files that are there")
+            raise ParamsError(f"{word!r} must be NAME=FILE.onnx, with a unique name and an existing file")
         files[name] = Path(file)
     return files
 
 
 def time_turn(file: str, runtime: str, threads: int, calls: int) -> float:
-    """Seconds of a call, median; the graph is loaded once in each process."""
+    """Return the median seconds of a call; each process loads the graph once."""
     call = _opened(file, runtime, threads)
     settled = time.perf_counter() + SETTLE_S
     while time.perf_counter() < settled:
@@ -93,7 +93,7 @@ def _opened(file: str, runtime: str, threads: int) -> Any:
 
     try:
         runner = open_artifact(Path(file), threads, runtime)
-    except FileRefused:  # not of our form: one image in, one label map out
+    except FileRefused:  # not one of our graphs (one image in, one label map out)
         return _any_graph(file, threads)
     assert runner.shape is not None
     image = np.random.default_rng(0).integers(0, 256, runner.shape, dtype=np.uint8)
@@ -101,7 +101,7 @@ def _opened(file: str, runtime: str, threads: int) -> Any:
 
 
 def _any_graph(file: str, threads: int) -> Any:
-    """Any ONNX file of fixed shape; ParamsError for one that cannot be run with random numbers."""
+    """Open any ONNX file of fixed shape; raises ParamsError if it cannot run on random numbers."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
@@ -111,6 +111,8 @@ def _any_graph(file: str, threads: int) -> Any:
     try:
         session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
         inputs = {each.name: random.random(each.shape).astype(kinds[each.type]) for each in session.get_inputs()}
-    except Exception as error:  # what ONNX Runtime raises for a file that is none has no common base
-        raise ParamsError(f"{file}: no ONNX file whose inputs have fixed shapes and hold pixels ({error})") from error
+    except Exception as error:  # ONNX Runtime's errors share no public base class
+        raise ParamsError(
+            f"{file} is not an ONNX file with inputs of fixed shape and pixel values ({error})"
+        ) from error
     return lambda: session.run(None, inputs)

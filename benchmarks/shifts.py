@@ -1,7 +1,7 @@
 """Move the masks of a split and count how many the curation rule shifted_mask finds.
 
-Every mask of a split is moved in memory, each in a direction of its own, by several shares of the image's longer side;
-what leaves the picture comes in again at the other side.
+Moves every mask in memory, each in its own direction, by several shares of the image's longer side. Pixels that leave
+the image enter again at the opposite side.
 """
 
 import argparse
@@ -21,12 +21,12 @@ from pipeline.data.samples import Sample, read_samples
 from pipeline.params.tree import load_params
 
 SHARES = (0.0, 0.005, 0.01, 0.02, 0.04, 0.06)
-"""Of the longer side; at 0 the masks are as they are."""
+"""Shifts, as shares of the longer side; 0 leaves the masks unchanged."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--split", default="val", choices=("train", "val", "test"), help="whose masks are moved")
-    parser.add_argument("--seed", type=int, default=0, help="of the directions")
+    parser.add_argument("--split", default="val", choices=("train", "val", "test"), help="split whose masks are moved")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the directions")
     parser.add_argument("--out", type=Path, default=Path("reports/speed/shifts.json"), help="the record, JSON")
 
 
@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _found(samples: Sequence[Sample], table: ClassTable, limits: Any, seed: int) -> Iterator[list[bool]]:
-    """For each labelled sample, whether it is found after each shift."""
+    """Yield, for each labelled sample, whether the rule finds it after each shift."""
     known = table.lookup() != IGNORE_INDEX
     for number, sample in enumerate(samples):
         if sample.mask is None:

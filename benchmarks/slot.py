@@ -1,8 +1,9 @@
-"""Train and evaluate a profile in time slots, without DVC, on a machine that is lent for minutes.
+"""Train and evaluate a profile in time slots of minutes, without DVC.
 
-Its runs; with --methods the table instead, these methods over seeds with every baseline of the profile.
+Trains the runs of the profile. With --methods, it compares these methods over several seeds instead, with the recipe of
+every baseline of the profile.
 
-What is finished is not repeated, and a training that was cut off goes on in the next slot from its last checkpoint.
+Finished work is not repeated. An interrupted training continues in the next slot from its last checkpoint.
 """
 
 import argparse
@@ -26,10 +27,10 @@ Work = tuple[str, ...]  # a module and its arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--seconds", type=float, required=True, help="of this slot")
+    parser.add_argument("--seconds", type=float, required=True, help="length of this slot, seconds")
     parser.add_argument("--methods", nargs="+", default=[], help="candidates of the profile's comparison")
-    parser.add_argument("--seeds", type=int, default=3, help="of the comparison")
-    parser.add_argument("--out", type=Path, required=True, help="gets a copy of what is finished")
+    parser.add_argument("--seeds", type=int, default=3, help="number of seeds of the comparison")
+    parser.add_argument("--out", type=Path, required=True, help="folder for copies of the results")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -41,7 +42,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def run_slot(work: Sequence[Work], profile: Path, deadline: float) -> bool:
-    """Run what is left, in this order, until the deadline; whether nothing is left."""
+    """Run the remaining work in this order until the deadline; returns whether all work is finished."""
     finished = profile / "scratch" / "slots"
     finished.mkdir(parents=True, exist_ok=True)
     for item in work:
@@ -55,7 +56,7 @@ def run_slot(work: Sequence[Work], profile: Path, deadline: float) -> bool:
 
 
 def ahead(params: Params) -> list[Work]:
-    """List what students start from; the teacher is evaluated at once, as the upper bound."""
+    """List the work that students need first; includes the evaluation of the teacher, as the upper bound."""
     names = ("prepare", "curate", "pretrain", "teacher", "evaluate-teacher")
     stages = {stage.name: stage for stage in stage_table(params)}
     return [(f"stages.{stages[n].script}", *filter(None, [stages[n].run])) for n in names if n in stages]
@@ -66,7 +67,7 @@ def trainings(params: Params) -> list[Work]:
 
 
 def table(runs: Mapping[str, RunParams], methods: Sequence[str], seeds: int) -> list[Work]:
-    """The comparison goes on by itself where it was cut off."""
+    """List a comparison for each baseline's recipe; an interrupted comparison continues by itself."""
     return [
         ("pipeline", "compare", *methods, "--seeds", str(seeds), "--recipe", name)
         for name, run in runs.items()
@@ -75,7 +76,7 @@ def table(runs: Mapping[str, RunParams], methods: Sequence[str], seeds: int) -> 
 
 
 def collect(profile: Path, out: Path) -> None:
-    """Copy checkpoints, curves and reports: what is small enough to travel."""
+    """Copy checkpoints, curves and reports, which are small enough to transfer."""
     for folder in ("artifacts/teacher", "artifacts/students", "reports/metrics", "reports/comparison"):
         for pattern in RESULTS:
             for file in (profile / folder).rglob(pattern):
@@ -85,7 +86,7 @@ def collect(profile: Path, out: Path) -> None:
 
 
 def _run(work: Work, profile: Path, seconds: float) -> bool:
-    """Whether it came to its end in time; what fails ends everything."""
+    """Run one item; returns whether it finished in time. A failed item ends the program."""
     if seconds <= 0:
         return False
     environment = {**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{os.environ.get('PYTHONPATH', '')}"}
@@ -95,7 +96,7 @@ def _run(work: Work, profile: Path, seconds: float) -> bool:
     try:
         status = process.wait(timeout=seconds)
     except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)  # its loader processes too; the state on disk is whole at any moment
+        os.killpg(process.pid, signal.SIGKILL)  # its loader processes too; the state on disk is always complete
         process.wait()
         return False
     if status:

@@ -1,6 +1,6 @@
 """Compare the training step with a plain PyTorch one: images/s and peak memory.
 
-Every case runs in a process of its own, so that its peak memory is its own; plain and ours follow each other.
+Every case runs in a separate process, so that its peak memory is measured alone. Plain and ours take turns.
 """
 
 import argparse
@@ -49,7 +49,7 @@ class Case:
 
     form: str
     architecture: str
-    method: str  # none, or of METHODS; the plain step has those of PLAIN, and no other
+    method: str  # none, or a key of METHODS; the plain step has only those of PLAIN
     teacher: str  # a timm backbone
     height: int
     width: int
@@ -63,11 +63,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     gpu = torch.cuda.is_available()
     students, methods = ["pspnet", "deeplabv3"], ["none", *WEIGHTS]  # none: no teacher
     parser.add_argument("--students", nargs="+", default=students, choices=students, help="architectures")
-    told = "of distillation; one without a plain form is compared with a plain step that does without"
+    told = "distillation methods; one without a plain form is compared with a plain step without distillation"
     parser.add_argument("--methods", nargs="+", default=methods, choices=["none", *METHODS], help=told)
     parser.add_argument("--teacher", default="resnet101" if gpu else "resnet50", help="a timm backbone")
-    parser.add_argument("--height", type=int, default=512 if gpu else 180, help="of the crop, pixels")
-    parser.add_argument("--width", type=int, default=512 if gpu else 240, help="of the crop, pixels")
+    parser.add_argument("--height", type=int, default=512 if gpu else 180, help="height of the crop, pixels")
+    parser.add_argument("--width", type=int, default=512 if gpu else 240, help="width of the crop, pixels")
     parser.add_argument("--batch-size", type=int, default=16 if gpu else 8, help="images of one step")
     parser.add_argument("--warm-up", type=int, default=5 if gpu else 3, help="steps before the clock starts")
     parser.add_argument("--steps", type=int, default=30 if gpu else 5, help="timed steps of each case")
@@ -89,7 +89,7 @@ def run(arguments: argparse.Namespace) -> None:
             sizes = {name: getattr(arguments, name) for name in names}
             case = Case(form="plain", architecture=architecture, method=method, warm_up=arguments.warm_up, **sizes)
             plain, ours = (in_process(measure, replace(case, form=form)) for form in ("plain", "ours"))
-            # A machine that others share is slower in one minute than in another: the best of all that was seen.
+            # The speed of a shared machine varies from minute to minute, so keep the best of all measurements.
             peak["bf16"] = max(peak["bf16"], plain["matrix_flops_per_s"], ours["matrix_flops_per_s"])
             row = compared(case, plain, ours, peak["bf16"])
             record["cases"].append(row)
@@ -104,14 +104,14 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _begun(arguments: argparse.Namespace) -> dict[str, Any]:
-    """A new record, or with --resume the one that an earlier call left unfinished."""
+    """Return a new record, or with --resume the unfinished record of an earlier call."""
     if arguments.resume and arguments.out.is_file():
         return json.loads(arguments.out.read_text())
     return {**begun(), "matrix_peak_flops": in_process(matrix_peak, 20), "cases": []}
 
 
 def compared(case: Case, plain: dict[str, Any], ours: dict[str, Any], peak: float) -> dict[str, Any]:
-    """The record of one row: how many times as fast, and how much of what the machine can multiply."""
+    """Return the record of one row: ratios of speed and memory, and the share of the machine's peak operations."""
     return {
         **{name: value for name, value in asdict(case).items() if name != "form"},
         "plain": plain,
@@ -123,7 +123,7 @@ def compared(case: Case, plain: dict[str, Any], ours: dict[str, Any], peak: floa
 
 
 def measure(case: Case) -> dict[str, Any]:
-    """Median time of a step, operations that it really does (two for a multiply-accumulate), and peak memory."""
+    """Measure a step's time, the operations that it runs (two for a multiply-accumulate), and peak memory."""
     torch.manual_seed(0)
     device = best_device()
     objective, compiled = None, ""
@@ -146,7 +146,7 @@ def measure(case: Case) -> dict[str, Any]:
         seconds.append(time.perf_counter() - start)
     memory = torch.cuda.max_memory_allocated() if device.type == "cuda" else peak_memory_bytes()
     if objective is not None:
-        objective._compiled_call_impl = None  # operations are counted where PyTorch dispatches them
+        objective._compiled_call_impl = None  # uncompiled: PyTorch's dispatcher counts operations
     with FlopCounterMode(display=False) as counter:
         step(batch)
     flops = counter.get_total_flops()
@@ -157,7 +157,7 @@ def measure(case: Case) -> dict[str, Any]:
 
 
 def matrix_peak(products: int) -> dict[str, float]:
-    """The best of so many products of square matrices, in operations per second: what this machine can multiply."""
+    """Return the best rate of `products` products of square matrices, in operations per second, for each type."""
     device = best_device()
     size = 8192 if device.type == "cuda" else 4096
     rates = {}
@@ -178,12 +178,12 @@ def random_batch(case: Case) -> TrainingBatch:
     size = (case.batch_size, case.height, case.width)
     images = torch.randint(0, 256, (*size, 3), dtype=torch.uint8).permute(0, 3, 1, 2)  # as the loader stacks them
     labels = torch.randint(0, len(CLASSES), size, dtype=torch.uint8)
-    strengths = torch.tensor([16.0, 1.2, 0.8, 9.0]).repeat(case.batch_size, 1)  # as much work as any
+    strengths = torch.tensor([16.0, 1.2, 0.8, 9.0]).repeat(case.batch_size, 1)  # all distortions on
     return TrainingBatch(images, labels, strengths, [""] * case.batch_size)
 
 
 def our_step(case: Case, fabric: Fabric) -> tuple[Callable[[TrainingBatch], Any], SupervisedObjective, str]:
-    """What trains a batch, as the loop does it, the objective that is trained, and how it is compiled."""
+    """Return a function that trains a batch as the training loop does, its objective, and how it is compiled."""
     student, teacher = _networks(case)
     if case.method == "none":
         objective = SupervisedObjective(student, PLAIN_TASK)
@@ -203,7 +203,7 @@ def our_step(case: Case, fabric: Fabric) -> tuple[Callable[[TrainingBatch], Any]
 
 
 def stepper_of(objective: SupervisedObjective, fabric: Fabric) -> Stepper:
-    """Set up as by the loop."""
+    """Return a stepper that is set up as in the training loop."""
     objective.to(fabric.device, memory_format=torch.channels_last)  # type: ignore[reportCallIssue]
     objective.train()
     optimizer = make_optimizer(objective.parameters(), 0.01, 0.9, 5e-4, 0.0, fused=True)

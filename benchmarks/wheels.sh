@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Fetch what benchmarks/gpu.md needs beside PyTorch, torchvision, timm, lightning and what these bring, in the versions of the
-# lock:  benchmarks/wheels.sh FOLDER   (PYTHON_VERSION=3.12: that of the machine). About 115 MB: the folder may travel in pieces.
+# Download the packages that benchmarks/gpu.md needs, in the versions of the lock:  benchmarks/wheels.sh FOLDER
+# PyTorch, torchvision, timm, lightning and their dependencies must be on the machine already. Set PYTHON_VERSION to the
+# machine's version (default: 3.12). The folder has about 115 MB and can be copied in pieces.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 folder=${1:?usage: benchmarks/wheels.sh FOLDER}

@@ -1,6 +1,7 @@
-"""Networks: a backbone of timm and a head on its feature maps. Each table maps a name to the object that builds it.
+"""Networks: a timm backbone and a head on its feature maps.
 
-A backbone is built by the first entry of BACKBONES whose pattern its name matches.
+Each table maps a name to the object that builds it. The first entry of BACKBONES whose pattern matches the name of a
+backbone builds it.
 """
 
 HEADS = {

@@ -1,4 +1,4 @@
-"""Backbones: networks that return their feature maps; and weights in files."""
+"""Backbones: networks that return feature maps, and files with their weights."""
 
 import json
 import pkgutil
@@ -19,23 +19,24 @@ from models.resize import bilinear
 FORMAT = "segdistill-backbone-1"
 FACTS = TypeAdapter(dict[str, str])
 ADVICE = (
-    "take a ResNet (any output_stride), a plain ViT (vit_*, deit*, eva*; output_stride is its patch size), or another "
+    "use a ResNet (any output_stride), a plain ViT (vit_*, deit*, eva*; output_stride is its patch size), or another "
     "network for images of any size (MobileNet, ConvNeXt, PVTv2, ...; output_stride: 32)"
 )
 
 
 class FeatureMap(NamedTuple):
-    """What a head must know of a feature map before it sees one."""
+    """Channels and stride of a feature map: all that a head needs when it is built."""
 
     channels: int
-    stride: int  # pixels of the network's image for each cell, along a side
+    stride: int  # pixels of the network's image per cell, along a side
 
 
 class Backbone(nn.Module):
-    """A network of timm, in timm's names, that returns its last four feature maps, fine to coarse, as in `maps`.
+    """A timm network that returns its last four feature maps, from fine to coarse. Its tensors keep timm's names.
 
     Args:
-        multiple: pixels; an image whose sides are no multiples of it is resized to the next ones.
+        maps: channels and stride of each of the four maps.
+        multiple: pixels; an image whose sides are not multiples of it is resized up to the next multiples.
     """
 
     def __init__(self, network: nn.Module, maps: list[FeatureMap], multiple: int = 1):
@@ -46,7 +47,7 @@ class Backbone(nn.Module):
 
     @property
     def channels(self) -> int:
-        """Channels of the last map."""
+        """Return the number of channels of the last map."""
         return self.maps[-1].channels
 
     def forward(self, image: Float[Tensor, "n 3 H W"]) -> list[Tensor]:
@@ -56,14 +57,14 @@ class Backbone(nn.Module):
         return self.feature_maps(image)
 
     def feature_maps(self, image: Float[Tensor, "n 3 H W"]) -> list[Tensor]:
-        """The maps of an image whose sides are multiples of `multiple`."""
+        """Return the maps of an image whose sides are multiples of `multiple`."""
         return self.network(image)
 
 
 def build_backbone(name: str, output_stride: int, pretrained: bool = False) -> Backbone:
-    """Build a backbone whose last map has this stride, with fresh weights or with timm's.
+    """Build a backbone whose last map has this output stride, with fresh weights or with timm's.
 
-    Raises ModelError if timm does not know it, it cannot be a backbone at this stride, or its weights cannot be had.
+    Raises ModelError if timm does not have it, it cannot be a backbone at this stride, or its weights cannot be loaded.
     """
     kind = next(kind for pattern, kind in BACKBONES.items() if fnmatchcase(name, pattern))
     backbone = pkgutil.resolve_name(kind)(name, output_stride, pretrained)
@@ -75,26 +76,31 @@ def build_backbone(name: str, output_stride: int, pretrained: bool = False) -> B
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:
-    """All tensors of a safetensors file, in float32; ModelError if it is none."""
+    """Return all tensors of a safetensors file in float32; raises ModelError if it is another kind of file."""
     try:
         return {name: tensor.float() for name, tensor in load_file(path).items()}
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
-            f"{path} cannot be read: only safetensors files are ({error}). Convert a .pth or .bin file as "
-            f"docs/reference/networks.md shows, and give the new file with its sha256"
+            f"{path} cannot be read as a safetensors file ({error}). Convert a .pth or .bin file as "
+            f"docs/reference/networks.md shows, and set the new file with its sha256"
         ) from error
 
 
 def save_backbone(backbone: Backbone, facts: dict[str, str], path: Path) -> None:
-    """Write a backbone in timm's names, with facts (text) in one header entry: equal backbones shall be equal files."""
+    """Write a backbone's tensors under timm's names, with the facts (text) in one header entry.
+
+    The header has one entry because safetensors writes several in random order. So equal backbones give equal files.
+    """
     tensors = {name: tensor.contiguous() for name, tensor in backbone.network.state_dict().items()}
     save_file(tensors, path, metadata={FORMAT: json.dumps(facts)})
 
 
 def backbone_facts(path: Path) -> dict[str, str]:
-    """What `save_backbone` was told; ModelError if it did not write this file."""
+    """Return the facts that `save_backbone` wrote; raises ModelError if it did not write this file."""
     try:
         with safe_open(path, framework="pt") as file:
             return FACTS.validate_json((file.metadata() or {})[FORMAT])
     except (OSError, SafetensorError, KeyError, ValueError, TypeError) as error:
-        raise ModelError(f"{path} is no backbone in the form {FORMAT} ({error}); run stage pretrain anew") from error
+        raise ModelError(
+            f"{path} is not a backbone in the format {FORMAT} ({error}); run stage pretrain again"
+        ) from error

@@ -1,4 +1,4 @@
-"""From a design to a segmenter with fresh weights."""
+"""Build a segmenter with fresh weights from its design."""
 
 import pkgutil
 from dataclasses import dataclass, field
@@ -18,29 +18,29 @@ Width = Annotated[int, Field(ge=1, le=8192)]
 
 @dataclass(frozen=True, kw_only=True)
 class Design:
-    """All that is needed to build a segmenter again. It stands in the header of every checkpoint; limits hold there."""
+    """All that is needed to rebuild a segmenter. Every checkpoint holds it in its header; reading checks the limits."""
 
     __pydantic_config__ = ConfigDict(extra="forbid")
 
     architecture: str  # a key of HEADS
     backbone: str
-    input_scale: Annotated[float, Field(gt=0, le=1)] = 1.0  # the network works on the image resized by this
-    output_stride: Literal[8, 14, 16, 32]  # of that image
+    input_scale: Annotated[float, Field(gt=0, le=1)] = 1.0  # factor by which the network resizes the image
+    output_stride: Literal[8, 14, 16, 32]  # pixels of the resized image per cell of the last map, along a side
     head_channels: Width
     auxiliary_channels: Width
-    head: dict[str, JsonValue] = field(default_factory=dict)  # the head's own parameters that are not its defaults
-    channels: dict[str, Width] = field(default_factory=dict)  # of a pruned network (models/pruning.py), else empty
+    head: dict[str, JsonValue] = field(default_factory=dict)  # the head's own parameters that differ from its defaults
+    channels: dict[str, Width] = field(default_factory=dict)  # of each space of a pruned network (models/pruning.py)
     class_names: Annotated[tuple[str, ...], Field(min_length=2, max_length=255)]
 
 
 def build_segmenter(design: Design, pretrained: bool = False) -> Segmenter:
-    """A segmenter with fresh weights, or with timm's ImageNet weights in its backbone.
+    """Build a segmenter with fresh weights, or with timm's ImageNet weights in its backbone.
 
-    Raises ModelError for an unknown architecture or backbone, two that do not go together, parameters that the head
-    does not have, weights that cannot be had, or `channels` of another network.
+    Raises ModelError if the architecture or the backbone is unknown, or if the two do not fit together. Also raises it
+    if the head does not have a parameter, the weights cannot be loaded, or `channels` are those of another network.
     """
     if design.architecture not in HEADS:
-        raise ModelError(f"no architecture {design.architecture!r}; known are {', '.join(HEADS)}")
+        raise ModelError(f"architecture {design.architecture!r} is unknown; use one of {', '.join(HEADS)}")
     head_class = pkgutil.resolve_name(HEADS[design.architecture])
     try:
         own = TypeAdapter(head_class.Params).validate_python(design.head)

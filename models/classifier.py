@@ -1,4 +1,4 @@
-"""Image classifiers: one of ImageNet to learn from, and a backbone that learns to say what it says."""
+"""Image classifiers for pre-training: an ImageNet classifier, and a backbone that learns to imitate it."""
 
 from pathlib import Path
 from typing import NamedTuple
@@ -11,16 +11,16 @@ from models.backbone import Backbone, build_backbone, read_weights
 from models.errors import ModelError
 from models.segmenter import IMAGENET_MEAN, IMAGENET_STD
 
-CLASSIFIER_STRIDE = 32  # that of every classifier of ImageNet
+CLASSIFIER_STRIDE = 32  # output stride of all ImageNet classifiers
 
 
 class ClassifierOutput(NamedTuple):
     logits: Float[Tensor, "n k"]
-    features: Float[Tensor, "n c h w"]  # before they are averaged
+    features: Float[Tensor, "n c h w"]  # before the mean over space
 
 
 class Classifier(nn.Module):
-    """RGB in 0..1 in, class scores out: a backbone, the mean over space, one linear layer."""
+    """A backbone, the mean over space and one linear layer: turns RGB in 0..1 into class scores."""
 
     mean: Tensor
     std: Tensor
@@ -38,16 +38,20 @@ class Classifier(nn.Module):
 
 
 def new_classifier(backbone: str, classes: int) -> Classifier:
-    """With fresh weights; ModelError for a backbone that timm does not know."""
+    """Build a classifier with fresh weights; raises ModelError for a backbone that timm does not have."""
     return Classifier(build_backbone(backbone, CLASSIFIER_STRIDE), classes)
 
 
 def load_classifier(backbone: str, path: Path) -> Classifier:
-    """A trained classifier from a safetensors file in timm's names; ModelError if it holds none, or another one."""
+    """Load a trained classifier from a safetensors file with timm's names.
+
+    Raises ModelError if the file holds no classifier, or the classifier of another network.
+    """
     weights = read_weights(path)
     if missing := [name for name in ("fc.weight", "fc.bias") if name not in weights]:
         raise ModelError(
-            f"{path} has no {' and no '.join(missing)}: it holds a backbone, not a classifier, or is no ResNet"
+            f"{path} has no {' and no '.join(missing)}: it is a backbone, or not a ResNet; "
+            f"use the file of a ResNet classifier"
         )
     weight, bias = weights["fc.weight"], weights["fc.bias"]
     classifier = new_classifier(backbone, max(1, bias.numel()))
@@ -56,8 +60,8 @@ def load_classifier(backbone: str, path: Path) -> Classifier:
     load_backbone_weights(classifier.backbone, path)
     if weight.shape != classifier.fc.weight.shape or bias.shape != classifier.fc.bias.shape:
         raise ModelError(
-            f"{path}: fc.weight is {tuple(weight.shape)} and fc.bias {tuple(bias.shape)}, which does not go with the "
-            f"{classifier.backbone.channels} channels of {backbone}; is it another network's file?"
+            f"{path}: fc.weight has shape {tuple(weight.shape)} and fc.bias {tuple(bias.shape)}, but {backbone} has "
+            f"{classifier.backbone.channels} channels; use a file of this backbone"
         )
     classifier.fc.load_state_dict({"weight": weight, "bias": bias})
     return classifier.eval()

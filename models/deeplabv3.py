@@ -12,13 +12,13 @@ from models.heads import Connection, ConvBNReLU, Head, PixelClassifier
 
 
 class ASPPHead(Head):
-    """The image's mean, a 1x1 and dilated 3x3 convolutions of the last map, side by side, then fused."""
+    """Parallel branches on the last map (its mean, a 1x1 and dilated 3x3 convolutions), fused by a 3x3 convolution."""
 
     @dataclass(frozen=True)
     class Params(Head.Params):
-        """Of the 3x3 convolutions."""
+        """Parameters of the 3x3 convolutions."""
 
-        dilations: tuple[int, ...] = (12, 24, 36)  # cells; for output stride 8, half of it for 16 (the paper)
+        dilations: tuple[int, ...] = (12, 24, 36)  # cells, at output stride 8; use half of them at 16 (the paper)
 
     def __init__(self, maps: Sequence[FeatureMap], channels: int, classes: int, dilations: tuple[int, ...]):
         super().__init__()
@@ -33,7 +33,7 @@ class ASPPHead(Head):
         last = maps[-1]
         pooled = self.image_pool(last.mean(dim=(2, 3), keepdim=True))
         height, width = last.shape[-2:]
-        context = pooled.expand(-1, -1, height, width)  # what bilinear resizing of one pixel comes to
+        context = pooled.expand(-1, -1, height, width)  # equal to bilinear resizing of one cell
         fused = self.fuse(torch.cat([context, *(branch(last) for branch in self.branches)], dim=1))
         return fused, self.classifier(fused)
 

@@ -1,5 +1,5 @@
-"""What can be wrong with a network, apart from our own mistakes."""
+"""Errors of networks that the user's settings or files cause."""
 
 
 class ModelError(Exception):
-    """A network that cannot be built or filled as asked."""
+    """Raised if a network cannot be built, or if weights cannot be loaded into it."""

@@ -1,4 +1,4 @@
-"""The graphs that ship: uint8 image in, uint8 labels out; and their sibling with logits, for parity and calibration."""
+"""Graphs to export: from a uint8 image to uint8 labels for release, and to logits for parity and calibration."""
 
 import copy
 
@@ -13,10 +13,10 @@ LARGEST_GREY = 255
 
 
 class LogitsGraph(nn.Module):
-    """Image to class scores at image size, from a copy of the segmenter without its auxiliary head.
+    """Graph from an image to class scores at image size; holds a copy of the segmenter without its auxiliary head.
 
-    Of the normalization only the mean is subtracted here: the rest is in the weights of the first convolution, where
-    it costs nothing.
+    The graph only subtracts the mean. The weights of the first convolution contain the division by the standard
+    deviation, where it costs nothing.
     """
 
     mean: Tensor
@@ -32,16 +32,16 @@ class LogitsGraph(nn.Module):
         self.eval()
 
     def forward(self, image: UInt8[Tensor, "n H W 3"]) -> Float[Tensor, "n k H W"]:
-        # Cast before the permute: TensorRT refuses to transpose uint8. A whole row at once: ONNX Runtime is slow at
-        # subtracting three numbers over and over (docs/log.md).
+        # Cast before the permute: TensorRT refuses to transpose uint8. Subtract a whole row at once: ONNX Runtime
+        # is slow at subtracting three numbers again and again (docs/log.md).
         row = self.mean.expand(image.shape[2], -1)
         logits = self.segmenter.from_normalized((image.float() - row).permute(0, 3, 1, 2)).logits
-        # ONNX Runtime multiplies matrices faster than it resizes (docs/log.md), and no runtime can resize otherwise.
+        # ONNX Runtime multiplies matrices faster than it resizes (docs/log.md), and every runtime resizes alike.
         return bilinear_products(logits, image.shape[1], image.shape[2])
 
 
 class LabelsGraph(LogitsGraph):
-    """Image to the most likely class of each pixel."""
+    """Graph from an image to the most likely class of each pixel."""
 
     def forward(self, image: UInt8[Tensor, "n H W 3"]) -> UInt8[Tensor, "n H W"]:
         return super().forward(image).argmax(dim=1).to(torch.uint8)

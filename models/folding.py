@@ -1,4 +1,4 @@
-"""A frozen network without its BatchNorms: their scale and shift in the convolutions before them."""
+"""Fold the BatchNorms of a frozen network into the convolutions before them."""
 
 import torch
 from torch import nn
@@ -8,9 +8,10 @@ from models.segmenter import Segmenter
 
 
 def fold_batchnorms(segmenter: Segmenter) -> Segmenter:
-    """Fold in place, part by part, for evaluation only; the outputs stay the same up to rounding.
+    """Fold BatchNorms in place, part by part; the outputs stay the same up to rounding.
 
-    A part whose forward cannot be traced keeps its BatchNorms; a part without BatchNorms is not traced.
+    The result is for evaluation only. A part whose forward cannot be traced keeps its BatchNorms. A part without
+    BatchNorms is not traced.
     """
     segmenter.eval()
     segmenter.backbone.network = folded(segmenter.backbone.network)
@@ -19,11 +20,14 @@ def fold_batchnorms(segmenter: Segmenter) -> Segmenter:
 
 
 def folded(part: nn.Module) -> nn.Module:
-    """A part in eval mode without BatchNorms; itself where it has none or its forward cannot be traced."""
+    """Return a part, which is in eval mode, with its BatchNorms folded.
+
+    Returns the part itself if it has no BatchNorms or its forward cannot be traced.
+    """
     if not any(isinstance(module, nn.BatchNorm2d) for module in part.modules()):
         return part
     try:
-        with torch.no_grad():  # as it will run: the forward may ask
+        with torch.no_grad():  # as it will run: a forward may check whether gradients are on
             return fuse(part)
-    except Exception:  # tracing runs a forward on what are no tensors: whatever it does with them may fail
+    except Exception:  # tracing passes proxies in place of tensors, and a forward may fail on them in any way
         return part

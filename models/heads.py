@@ -1,4 +1,4 @@
-"""What heads have in common, and the auxiliary head (mmseg's FCNHead)."""
+"""Base class and parts of the heads, and the auxiliary head (mmseg's FCNHead)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -12,8 +12,8 @@ from models.errors import ModelError
 from models.resize import bilinear, pool_to_bins
 
 Connection = tuple[nn.Module, tuple[str, ...], str]
-"""A ConvBNReLU, what it reads, in order of concatenation, and what it writes (models/pruning.py)."""
-DROPOUT = 0.1  # of whole channels before the classifier, as in every mmseg head
+"""A ConvBNReLU, the spaces that it reads in order of concatenation, and the one that it writes (models/pruning.py)."""
+DROPOUT = 0.1  # share of channels dropped before the classifier, as in every mmseg head
 
 
 class ConvBNReLU(nn.Sequential):
@@ -27,7 +27,10 @@ class ConvBNReLU(nn.Sequential):
 
 
 class Pyramid(nn.ModuleList):
-    """The maps and their means over grids of so many bins a side, each through a 1x1 convolution, at full size."""
+    """The maps, concatenated with their means over square grids.
+
+    `bins` holds the bins a side of each grid. Each mean goes through a 1x1 convolution, and is resized to full size.
+    """
 
     def __init__(self, in_channels: int, channels: int, bins: Sequence[int]):
         super().__init__(ConvBNReLU(in_channels, channels, kernel_size=1) for _ in bins)
@@ -57,7 +60,7 @@ class PixelClassifier(nn.Module):
 
 
 class AuxiliaryHead(nn.Module):
-    """Class scores from the last map but one, for a second loss in training; dropped at export."""
+    """Class scores from the second-to-last map, for a second loss in training; removed at export."""
 
     def __init__(self, in_channels: int, channels: int, classes: int):
         super().__init__()
@@ -69,24 +72,29 @@ class AuxiliaryHead(nn.Module):
 
 
 class Head(nn.Module):
-    """Feature maps in, head features and class scores out.
+    """Base class of heads: turns feature maps into head features and class scores.
 
-    `Head(maps, channels, classes, **own)` gets the backbone's maps, the channels of its features, and the fields of its
-    `Params`. It takes the maps that it wants, counted from the last; ModelError where the backbone has none that fit.
+    `Head(maps, channels, classes, **own)` gets the backbone's maps, the number of channels of its features, the number
+    of classes, and the fields of its `Params`. It selects its maps by their position from the last one. It raises
+    ModelError if the backbone's maps do not fit.
     """
 
     classifier: PixelClassifier
 
     @dataclass(frozen=True)
     class Params:
-        """What else can be chosen, with defaults; nothing unless a head says so."""
+        """Further parameters of a head, with their defaults; none in this base class."""
 
         __pydantic_config__ = ConfigDict(extra="forbid")
 
     def forward(self, maps: Sequence[Float[Tensor, "n _ _ _"]]) -> tuple[Tensor, Tensor]:
-        """Returns (head features, logits)."""
+        """Return (head features, logits)."""
         raise NotImplementedError
 
     def connections(self, maps: Sequence[str]) -> Iterator[Connection]:
-        """Yield each convolution between the backbone's maps, of these names, and the features, called `head.fuse`."""
-        raise ModelError(f"a {type(self).__name__} cannot be pruned; pspnet, deeplabv3 and ladder can")
+        """Yield each convolution between the backbone's maps and the head features, whose space is `head.fuse`.
+
+        Args:
+            maps: names of the spaces of the backbone's maps.
+        """
+        raise ModelError(f"head {type(self).__name__} cannot be pruned; use pspnet, deeplabv3 or ladder")

@@ -12,13 +12,13 @@ from models.heads import Connection, ConvBNReLU, Head, PixelClassifier, Pyramid
 from models.resize import bilinear
 
 BINS = (1, 2, 4, 8)
-FINER = 3  # maps beside the last
+FINER = 3  # number of maps that are finer than the last
 
 
 class LadderHead(Head):
-    """Pyramid pooling on the last map; then, map by map up to the finest: upsample, add a 1x1 lateral, blend by 3x3.
+    """Pyramid pooling on the last map. Then, for each finer map: upsample, add its 1x1 lateral, blend by a 3x3.
 
-    Convolutions come before their BatchNorm and ReLU, not after as in the paper, so that BatchNorms can be folded.
+    Convolutions come before their BatchNorm and ReLU, not after them as in the paper, so that BatchNorms can be folded.
     """
 
     def __init__(self, maps: Sequence[FeatureMap], channels: int, classes: int):
@@ -26,8 +26,8 @@ class LadderHead(Head):
         strides = [features.stride for features in maps]
         if any(2 * fine != coarse for fine, coarse in pairwise(strides)):
             raise ModelError(
-                f"head ladder needs feature maps of strides 4, 8, 16 and 32, the backbone's have {strides}; "
-                f"set output_stride: 32 and take a convolutional backbone"
+                f"head ladder needs feature maps of strides 4, 8, 16 and 32, but the backbone's are {strides}; "
+                f"set output_stride: 32 and use a convolutional backbone"
             )
         self.reduce = ConvBNReLU(maps[-1].channels, channels, kernel_size=1)
         level = max(1, channels // len(BINS))

@@ -1,4 +1,4 @@
-"""Networks as shapes: without memory for their tensors, and without values."""
+"""Build networks whose tensors have shapes, but no memory and no values."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,11 +16,11 @@ def without_memory() -> Iterator[None]:
 
 
 class _WithoutValues(TorchFunctionMode):
-    """PyTorch draws normal numbers on the meta device with its compiler, whose import takes 1.3 s."""
+    """Skips drawing normal numbers: on the meta device PyTorch uses its compiler for it, whose import takes 1.3 s."""
 
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if func.__name__.endswith("normal_"):  # a tensor's own, and those of torch.nn.init
+        if func.__name__.endswith("normal_"):  # methods of tensors, and functions of torch.nn.init
             return args[0] if args else None
         return func(*args, **(kwargs or {}))

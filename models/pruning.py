@@ -1,8 +1,8 @@
-"""Narrower networks: whole channels are taken out, so that what is left is dense and every runtime gains.
+"""Prune networks: remove whole channels, so that all tensors stay dense and every runtime is faster.
 
-Feature maps that must keep the same channels are one `space`: the two sides of an addition (the residual stream of a
-stage), or what one convolution writes and others read. A channel is taken out of a space, and so out of every
-convolution that writes or reads it and of every BatchNorm on the way.
+Feature maps that must keep the same channels form one `space`. A space is the two sides of an addition (the residual
+stream of a stage), or the output of one convolution, which others read. Removing a channel from a space removes it from
+every convolution that writes or reads the space, and from every BatchNorm between them.
 """
 
 from collections.abc import Iterator, Mapping
@@ -18,12 +18,12 @@ from models.errors import ModelError
 from models.resnet import plain_blocks
 from models.segmenter import Segmenter
 
-MULTIPLE = 16  # channels that kernels compute at a time, in int8 the most
-MAPS = ("stem", "layer2", "layer3", "layer4")  # spaces of the backbone's maps; layer1 adds to what leaves the stem
+MULTIPLE = 16  # channels that int8 kernels compute at once; other kernels compute fewer
+MAPS = ("stem", "layer2", "layer3", "layer4")  # spaces of the backbone's maps; layer1 adds to the stem's output
 
 
 class Layer(NamedTuple):
-    """A convolution between spaces."""
+    """A convolution, its BatchNorm, and the spaces that it reads and writes."""
 
     conv: nn.Conv2d
     norm: nn.BatchNorm2d | None  # None after a classifier
@@ -32,9 +32,9 @@ class Layer(NamedTuple):
 
 
 def layers_of(segmenter: Segmenter) -> list[Layer]:
-    """Every convolution of a network with the spaces that it stands between.
+    """Return every convolution of a network with the spaces that it reads and writes.
 
-    Raises ModelError for a backbone other than a ResNet of basic blocks, or a head that does not tell its convolutions.
+    Raises ModelError for a backbone other than a ResNet of basic blocks, or a head that does not list its convolutions.
     """
     layers = list(_backbone_layers(segmenter.backbone.network))
     connections: list[Any] = list(segmenter.head.connections(MAPS))
@@ -46,21 +46,22 @@ def layers_of(segmenter: Segmenter) -> list[Layer]:
 
 
 def widths(segmenter: Segmenter) -> dict[str, int]:
-    """Channels of each space that can be narrowed; ModelError as `layers_of`."""
+    """Return the number of channels of each space that can be pruned; raises ModelError as `layers_of` does."""
     return {layer.writes: layer.conv.out_channels for layer in layers_of(segmenter) if layer.writes != "classes"}
 
 
 def narrowed(width: int, keep: float) -> int:
-    """`keep` (0..1) of so many channels, rounded up to a multiple of 16; never more than there are."""
+    """Return `keep` (0..1) times `width` channels, rounded up to a multiple of 16, at most `width`."""
     return min(width, MULTIPLE * ceil(keep * width / MULTIPLE))
 
 
 @torch.no_grad()
 def strongest_channels(segmenter: Segmenter, keep: float) -> dict[str, Int64[Tensor, " kept"]]:
-    """The channels of each space to keep, in their order; ModelError as `layers_of`.
+    """Return the channels of each space to keep, in their original order; raises ModelError as `layers_of` does.
 
-    The strength of a channel is the sum of the scales |gamma| of all BatchNorms that write it: their outputs' standard
-    deviation over the data (Liu et al., Network Slimming, arXiv 1708.06519, who train for small ones).
+    The strength of a channel is the sum of the scales |gamma| of all BatchNorms that write it. The scale of a BatchNorm
+    is the standard deviation of its output over the data. The measure is that of Network Slimming (Liu et al.,
+    arXiv 1708.06519), which also trains for small scales.
     """
     strength: dict[str, Tensor] = {}
     for layer in layers_of(segmenter):
@@ -75,13 +76,13 @@ def strongest_channels(segmenter: Segmenter, keep: float) -> dict[str, Int64[Ten
 
 @torch.no_grad()
 def keep_channels(segmenter: Segmenter, kept: Mapping[str, Int64[Tensor, " kept"]]) -> None:
-    """Take all other channels out, in place; spaces that are not named stay whole.
+    """Remove all channels that are not in `kept`, in place; spaces that `kept` does not name keep all channels.
 
-    Raises ModelError as `layers_of`, and for a space that this network has not.
+    Raises ModelError as `layers_of` does, and for a space that this network does not have.
     """
     before = widths(segmenter)
     if foreign := sorted(kept.keys() - before.keys()):
-        raise ModelError(f"the network has no channels called {', '.join(foreign)}; it has {', '.join(before)}")
+        raise ModelError(f"the network has no spaces called {', '.join(foreign)}; its spaces are {', '.join(before)}")
     before |= {"image": 3, "classes": segmenter.classes}
     chosen = {space: torch.arange(width) for space, width in before.items()} | dict(kept)
     for layer in layers_of(segmenter):
@@ -109,7 +110,7 @@ def _backbone_layers(network: Any) -> Iterator[Layer]:
     norms = [*(part for part in network.conv1.modules() if isinstance(part, nn.BatchNorm2d)), network.bn1]
     stream = "image"
     for (name, conv), norm in zip(convs, norms, strict=True):
-        writes = "stem" if norm is network.bn1 else name  # of a deep stem, the last is what leaves it
+        writes = "stem" if norm is network.bn1 else name  # a deep stem has several; the last writes its output
         yield Layer(conv, norm, (stream,), writes)
         stream = writes
     for name, block in blocks.items():

@@ -12,7 +12,7 @@ BINS = (1, 2, 3, 6)
 
 
 class PSPHead(Head):
-    """Average the last map over grids of 1, 2, 3 and 6 bins a side, bring each back to full size, and fuse."""
+    """The last map and its means over grids of 1, 2, 3 and 6 bins a side, all at full size, fused by a convolution."""
 
     def __init__(self, maps: Sequence[FeatureMap], channels: int, classes: int):
         super().__init__()

@@ -10,11 +10,11 @@ BasicBlock = timm.models.resnet.BasicBlock
 
 
 def resnet18_v1c(name: str, output_stride: int, pretrained: bool) -> Backbone:
-    """Build the student's backbone of the field: ResNet-18 with a deep 32-32-64 stem and undilated second convs."""
+    """Build mmseg's ResNet-18-V1c, the usual student backbone: a deep 32-32-64 stem and undilated second convs."""
     if pretrained:
         raise ModelError(
-            f"timm holds no ImageNet weights for {name!r}; take backbone resnet18 (7x7 stem) with weights from timm, "
-            f"or give a safetensors file"
+            f"timm has no ImageNet weights for {name!r}; use backbone resnet18 (7x7 stem) with weights from timm, "
+            f"or set a safetensors file"
         )
     backbone = timm_cnn("resnet18", output_stride, False, stem_type="deep", stem_width=32)
     undilate_second_convs(backbone.network)
@@ -29,7 +29,7 @@ def resnet18_v1b(name: str, output_stride: int, pretrained: bool) -> Backbone:
 
 
 def undilate_second_convs(network: nn.Module) -> nn.Module:
-    """Dilate only the first convolution of a basic block, as mmseg does; timm dilates both, with equal parameters."""
+    """Dilate only the first convolution of a basic block, as mmseg does; timm dilates both. Parameters are the same."""
     for block in network.modules():
         if isinstance(block, BasicBlock):
             block.conv2.dilation, block.conv2.padding = (1, 1), (1, 1)
@@ -37,12 +37,15 @@ def undilate_second_convs(network: nn.Module) -> nn.Module:
 
 
 def plain_blocks(network: nn.Module) -> dict[str, BasicBlock]:
-    """The basic blocks of a ResNet, by name; ModelError if it has others (bottlenecks, attention, blurred pooling)."""
+    """Return the basic blocks of a ResNet by name.
+
+    Raises ModelError if it has other blocks (bottlenecks, attention, blurred pooling).
+    """
     stages = {name: part for name, part in network.named_children() if name.startswith("layer")}
     blocks = {f"{stage}.{name}": block for stage, part in stages.items() for name, block in part.named_children()}
     if not blocks or not all(
         isinstance(block, BasicBlock) and block.se is None and isinstance(block.aa, nn.Identity)
         for block in blocks.values()
     ):
-        raise ModelError("only ResNets of plain basic blocks can be pruned: resnet18, resnet34, resnet18_v1c, ...")
+        raise ModelError("only ResNets of plain basic blocks can be pruned; use resnet18, resnet34, resnet18_v1c, ...")
     return blocks  # type: ignore[reportReturnType]

@@ -1,4 +1,4 @@
-"""All-MLP head (SegFormer, arXiv 2105.15203): it fuses the maps of a strong backbone, for teachers."""
+"""All-MLP head (SegFormer, arXiv 2105.15203): it fuses all maps of a large backbone, for teachers."""
 
 from collections.abc import Sequence
 
@@ -12,7 +12,7 @@ from models.resize import bilinear
 
 
 class AllMLPHead(Head):
-    """One linear layer for each map, all resized to the finest, then one more over all of them."""
+    """One linear layer for each map, its output resized to the finest map, and one layer that fuses all of them."""
 
     def __init__(self, maps: Sequence[FeatureMap], channels: int, classes: int):
         super().__init__()

@@ -1,4 +1,4 @@
-"""A segmenter: backbone, head, classifier; and the named record that it returns.
+"""A segmenter (backbone, head, classifier) and the named tuple that it returns.
 
 Dimension letters, here and everywhere: n images, k classes, c channels, H x W pixels of the input, h x w cells of a
 feature map (H and W times the input scale, divided by the output stride).
@@ -19,16 +19,19 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class SegmentationOutput(NamedTuple):
-    """All that a loss may compare. Logits are those of the head, before they are upsampled to the image."""
+    """Outputs of a segmenter that a loss may compare; logits are not upsampled to the image."""
 
     logits: Float[Tensor, "n k h w"]
-    auxiliary_logits: Float[Tensor, "n k h w"] | None  # None where the auxiliary head was taken off
+    auxiliary_logits: Float[Tensor, "n k h w"] | None  # None if the auxiliary head was removed
     head_features: Float[Tensor, "n c h w"]
     backbone_features: Float[Tensor, "n b h w"]  # the last map
 
 
 class Segmenter(nn.Module):
-    """RGB in 0..1 in, class scores per feature cell out; normalizes its own input, so no client can do it wrongly."""
+    """Network from RGB in 0..1 to class scores per feature cell.
+
+    It normalizes its own input, so that no caller can do it wrongly.
+    """
 
     mean: Tensor
     std: Tensor
@@ -49,7 +52,7 @@ class Segmenter(nn.Module):
 
     @property
     def classifier(self) -> nn.Conv2d:
-        """From head features to logits."""
+        """Return the 1x1 convolution from head features to logits."""
         return self.head.classifier.conv
 
     @property
@@ -57,11 +60,15 @@ class Segmenter(nn.Module):
         return self.classifier.in_channels
 
     def forward(self, image: Float[Tensor, "n 3 H W"], image_scale: float = 1.0) -> SegmentationOutput:
-        """Scores of both heads and features, of an image that has `image_scale` already: 1 is native size."""
+        """Return the scores of both heads, and the features.
+
+        Args:
+            image_scale: scale that the image already has; 1 is native size.
+        """
         return self.from_normalized((image - self.mean) / self.std, image_scale)
 
     def from_normalized(self, image: Float[Tensor, "n 3 H W"], image_scale: float = 1.0) -> SegmentationOutput:
-        """The same for an image whose normalization is done."""
+        """Do the same as `forward` for an image that is already normalized."""
         small = resized(image, self.input_scale / image_scale)
         maps = self.backbone(small.to(next(self.backbone.parameters()).dtype))
         head_features, logits = self.head(maps)
@@ -70,9 +77,10 @@ class Segmenter(nn.Module):
 
 
 def resized(image: Float[Tensor, "n 3 H W"], scale: float) -> Float[Tensor, "n 3 u v"]:
-    """Bilinear, without a filter against aliasing; u and v are H and W times `scale`, rounded, and at least 1.
+    """Resize bilinearly without antialiasing; u and v are H and W times `scale`, rounded, and at least 1.
 
-    Three colors to a smaller size are resized faster than two matrix products (docs/log.md), unlike scores to a larger.
+    To shrink three color channels, resizing is faster than two matrix products; to enlarge scores, it is slower
+    (docs/log.md).
     """
     if scale == 1:
         return image

@@ -1,4 +1,4 @@
-"""Do without PyTorch's compiler, whose import takes 1.3 s: as long as that of PyTorch itself."""
+"""Avoid the import of PyTorch's compiler, which takes 1.3 s: as long as that of PyTorch itself."""
 
 import sys
 from collections.abc import Iterator
@@ -9,10 +9,11 @@ from types import ModuleType
 
 @contextmanager
 def without_compiler() -> Iterator[None]:
-    """What asks for the compiler in this block, and only to leave some function uncompiled, does not import it.
+    """Replace the compiler by a stub in this block, for code that imports it only to leave a function uncompiled.
 
-    These are: timm's NaFlexViT and torchvision's operators while they are imported (the latter also for a function,
-    which is there when they call it), and torch's dispatch modes, such as its flop counter.
+    Such code is timm's NaFlexViT and torchvision's operators, while they are imported, and torch's dispatch modes, such
+    as its flop counter. torchvision also imports `is_compile_supported`; the stub imports the real one when it is
+    called.
     """
     names = [name for name in ("torch._dynamo", "torch._dynamo.utils") if name not in sys.modules]
 

@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> None:
         pins |= {(pin.name, pin.version) for pin in locked}
     status = look_up(sorted(pins), arguments.service)
     if status == FOUND:
-        wrong.append("packages have known vulnerabilities: see above")
+        wrong.append(f"packages have vulnerabilities that {arguments.service or 'osv.dev'} knows: see above")
     elif status:
         wrong.append("vulnerabilities were NOT CHECKED: audit where there is a network, or with --service ADDRESS")
     if wrong:

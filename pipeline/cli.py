@@ -26,6 +26,9 @@ LOWER = {
     "benchmark": "export.height, export.width, export.other_shapes or benchmark.images",
 }
 """What to lower where a stage runs out of memory, or a command (the empty name)."""
+EXTRA_OF = {"fiftyone": "inspect", "pymongo": "inspect"}
+"""Packages that not everybody installs, each with its extra in pyproject.toml; a runtime speaks for itself."""
+HELP = "docs/troubleshooting.md"  # explains each kind of error
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 NO_ROOM = {errno.ENOSPC: "No space left", errno.EDQUOT: "The disk quota is used up", errno.EFBIG: "A file is too large"}
 NO_GPU = re.compile(
@@ -56,10 +59,13 @@ def run_command(main: Callable[[], None], stage: str = "") -> None:
     try:
         main()
     except (SegdistillError, ModelError, Refused) as error:
-        sys.exit(f"\n{type(error).__name__}: {error}")
+        kind = type(error).__name__
+        sys.exit(f"\n{kind}: {error}\nHelp: {HELP}#{kind.lower()}")
     except KeyboardInterrupt:
-        sys.exit("\nInterrupted. Nothing half-written was kept; the same command goes on from the last checkpoint.")
+        sys.exit("\nInterrupted (Ctrl-C). Nothing half-written was kept. Repeat it to resume from the last checkpoint.")
     except Exception as error:
+        if extra := missing_extra(error):
+            sys.exit(f"\nThis needs packages that are not installed here: run `make setup EXTRAS={extra}`.")
         if lacks_memory(error):
             of_gpu = "GPU " if "CUDA" in str(error) else ""
             sys.exit(f"\nOut of {of_gpu}memory. In params.yaml lower {LOWER.get(stage, LOWER[''])}.")
@@ -67,7 +73,15 @@ def run_command(main: Callable[[], None], stage: str = "") -> None:
             sys.exit(f"\nThe GPU cannot be used: {said}. Update its driver, or hide it with CUDA_VISIBLE_DEVICES=''.")
         code, where = getattr(error, "errno", None), getattr(error, "filename", None) or "a file"
         if code in NO_ROOM:
-            sys.exit(f"\n{NO_ROOM[code]} writing {where}. Free some and run the same command again.")
+            why = f"{NO_ROOM[code]} writing {where} ({errno.errorcode[code]})"
+            sys.exit(f"\n{why}. Free some and run the same command again.")
         if code in NO_RIGHT:
-            sys.exit(f"\n{NO_RIGHT[code]}: {where}. Make the folder writable and run the same command again.")
+            why = f"{NO_RIGHT[code]}: {where} ({errno.errorcode[code]})"
+            sys.exit(f"\n{why}. Make the folder writable and run the same command again.")
         raise
+
+
+def missing_extra(error: BaseException) -> str:
+    """Return the extra whose package could not be imported; empty if that is not what happened."""
+    name = error.name if isinstance(error, ModuleNotFoundError) else None
+    return EXTRA_OF.get((name or "").partition(".")[0], "")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from functools import partial
 
+from pipeline.cli import missing_extra
 from pipeline.errors import MachineError
 from segdistill_runtime.targets.target import Target, all_targets
 
@@ -99,6 +100,8 @@ def run(_: argparse.Namespace) -> None:
             works, found = answer()
         except Exception as error:  # what a runtime or a driver raises shares no base class
             works, found = False, (str(error).splitlines() or [type(error).__name__])[0][:160]
+            if extra := missing_extra(error):
+                found += f": make setup EXTRAS={extra}"
         missing += [name] if needed and not works else []
         print(f"  {'yes' if works else 'NO' if needed else 'no':>3}  {name}: {found} ({purpose})")
     if missing:

@@ -41,11 +41,12 @@ def find_weights(wanted: dict[Path, str], places: Sequence[Path]) -> dict[Path, 
     Raises ArtifactError if one is not there, or nothing is wanted.
     """
     if not wanted:
-        raise ArtifactError("--weights: no network of this profile begins with a file of weights")
+        raise ArtifactError("--weights: no network of params.yaml has weights.source `file`; set it or omit --weights")
     files = [file for place in places for file in (sorted(place.glob("*.safetensors")) if place.is_dir() else [place])]
     found = {sha256(file): file for file in files if file.is_file()}
     if missing := {path: digest for path, digest in wanted.items() if digest not in found}:
-        looked = "\n  ".join(f"{file}: {digest}" for digest, file in found.items()) or "none"
+        nothing = f"none in {', '.join(map(str, places))}"
+        looked = "\n  ".join(f"{file}: {digest}" for digest, file in found.items()) or nothing
         lacking = "\n  ".join(f"{path}: {digest}" for path, digest in missing.items())
         raise ArtifactError(
             f"--weights: no file has the SHA-256 that params.yaml expects of\n  {lacking}\nfound were\n  {looked}"

@@ -1,12 +1,13 @@
-"""Open a model that segdistill released and run it: verification, contract, images, runtimes, engines on the target.
+"""Open and run a model that segdistill released.
 
-Pure Python with numpy, pillow and one runtime. Nothing here imports the project that trains the models.
+The package verifies files, reads the contract, resizes images, runs each runtime, and builds engines on the target. It
+is pure Python and needs numpy, pillow and one runtime. It imports nothing of the project that trains the models.
 """
 
 RESIZE_MODES = {
-    "stretch": "to the graph's height and width, whatever the image's aspect ratio",
-    "letterbox": "both sides of the image by the smaller of the two ratios, rounded half up, at least 1 pixel; half of "
-    "the missing rows and columns, rounded down, lies above and to the left, and all of them are black (0, 0, 0). "
-    "Labels are those of the image's rectangle alone",
+    "stretch": "scale each side to that of the graph, whatever the image's aspect ratio",
+    "letterbox": "scale both sides by the smaller of the two ratios, rounded half up, at least 1 pixel. Fill the "
+    "missing rows and columns with black (0, 0, 0): half of them, rounded down, lies above and to the left. Keep only "
+    "the labels of the image's rectangle",
 }
-"""How an image of another size than the graph's becomes one of the graph's, by name."""
+"""For each mode, how an image is resized to the graph's size; the texts are in preprocessing.json."""

@@ -1,4 +1,4 @@
-"""Commands on a bundle: python -m segdistill_runtime predict IMAGE --bundle BUNDLE"""
+"""Run a command on a bundle: python -m segdistill_runtime predict IMAGE --bundle BUNDLE"""
 
 import argparse
 import sys
@@ -14,7 +14,7 @@ COMMANDS = {
     "rebuild": "segdistill_runtime.rebuild",
     "verify": "segdistill_runtime.verify",
 }
-"""Only the module of the command is imported: `verify` needs no package."""
+"""Module of each command. `main` imports only one of them, because `verify` needs no package."""
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -34,7 +34,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         sys.exit(str(refusal))
     except Exception as error:
         if lacks_memory(error):
-            sys.exit("Out of memory: free some, or take another --runtime")
+            sys.exit("Out of memory: free some memory, or use another --runtime")
         if isinstance(error, OSError):
             sys.exit(f"{error.filename or 'a file'} cannot be read or written: {error.strerror}")
         raise

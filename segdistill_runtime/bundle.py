@@ -1,8 +1,8 @@
-"""Open a bundle's model: verified, and loaded with the runtime that is fastest here.
+"""Verify a bundle and load its model with the fastest runtime on this machine.
 
 from segdistill_runtime.bundle import open_bundle
 segmenter = open_bundle(Path("."))
-labels = segmenter.segment(image)  # uint8 (h, w, 3) RGB of any size to uint8 train ids (h, w)
+labels = segmenter.segment(image)  # from uint8 (h, w, 3) RGB of any size to uint8 train ids (h, w)
 """
 
 import argparse
@@ -24,11 +24,11 @@ AUTO = "auto"
 
 
 class Segmenter:
-    """One model of a bundle."""
+    """One loaded model of a bundle, with its contract."""
 
     def __init__(self, contract: Contract, file: RuntimeFile, runner: Runner):
         if runner.shape != contract.shape:
-            raise FileRefused(f"{file.model} takes {runner.shape}, {CONTRACT} says {contract.shape}: {AGAIN}")
+            raise FileRefused(f"{file.model} takes {runner.shape}, but {CONTRACT} says {contract.shape}: {AGAIN}")
         self.contract, self.file, self.runner = contract, file, runner
 
     def labels(self, images: np.ndarray) -> np.ndarray:
@@ -38,12 +38,12 @@ class Segmenter:
     def segment(self, image: np.ndarray) -> np.ndarray:
         """Return train ids, uint8 (h, w), of an image of any size, uint8 (h, w, 3) RGB."""
         if image.ndim != 3:
-            raise InputRefused(f"an image has shape (h, w, 3), this has {image.shape}")
+            raise InputRefused(f"an image must have shape (h, w, 3), but this one has {image.shape}")
         return self.contract.resizing.segment(self.labels, [image])[0]
 
 
 def open_bundle(path: Path, public_key: Path | None = None, runtime: str = AUTO, threads: int = 0) -> Segmenter:
-    """Verify a bundle and load the model that this machine runs best, or that of one runtime.
+    """Verify a bundle and load its model with the fastest runtime that works here, or with the given one.
 
     Args:
         runtime: auto, or a key of TARGETS.
@@ -54,7 +54,7 @@ def open_bundle(path: Path, public_key: Path | None = None, runtime: str = AUTO,
 
 
 def verify_bundle(path: Path, public_key: Path | None) -> tuple[Bundle, Contract]:
-    """Compare all files with the manifest and say on the error stream what was found; refuse a rejected run."""
+    """Compare all files with the manifest and print the result to stderr; raises BundleRefused for a rejected run."""
     bundle = verify(path, public_key)
     print(bundle.summary(), file=sys.stderr)
     bundle.require_model()
@@ -62,9 +62,9 @@ def verify_bundle(path: Path, public_key: Path | None) -> tuple[Bundle, Contract
 
 
 def open_model(bundle: Bundle, contract: Contract, runtime: str, threads: int) -> Segmenter:
-    """Load one model of a verified bundle; with `auto` the fastest that works here.
+    """Load one model of a verified bundle; `auto` selects the fastest runtime that works here.
 
-    What is faster and does not work is named on the error stream.
+    Faster runtimes that do not work are printed to stderr, with the reason.
     """
     if runtime != AUTO:
         return _open(bundle, contract, runtime, threads)
@@ -73,11 +73,11 @@ def open_model(bundle: Bundle, contract: Contract, runtime: str, threads: int) -
             return _open(bundle, contract, file.runtime, threads)
         except NotAvailable as refusal:
             print(f"{file.runtime} is not used: {refusal}", file=sys.stderr)
-    raise NotAvailable(f"{contract.run}: none of its runtimes is here: pip install -r requirements.txt")
+    raise NotAvailable(f"{contract.run}: none of its runtimes works here; run pip install -r requirements.txt")
 
 
 def add_bundle_arguments(parser: argparse.ArgumentParser, auto: str) -> None:
-    """Add the options that commands on a bundle share; `auto` says what --runtime does by default."""
+    """Add the options that commands on a bundle share; `auto` is the help text for --runtime auto."""
     parser.add_argument("--bundle", type=Path, default=Path(), help="folder or archive.zip (default: this folder)")
     parser.add_argument("--runtime", choices=[AUTO, *TARGETS], default=AUTO, help=f"auto: {auto}")
     parser.add_argument("--threads", type=int, default=0, help="0 lets the runtime choose")
@@ -92,13 +92,13 @@ def _open(bundle: Bundle, contract: Contract, runtime: str, threads: int) -> Seg
         file = RuntimeFile(runtime, precision, name, None)
     elif target.runs_files_of == runtime:
         file = contract.file_for(runtime)
-    else:  # how fast a variant is was no part of any decision
+    else:  # no decision used a variant's speed: use its fp32 file
         file = RuntimeFile(runtime, "fp32", target.sources["fp32"], None)
     return Segmenter(contract, file, target.open(file.model, read, threads))
 
 
 def _find_engine(bundle: Bundle, contract: Contract, runtime: str) -> tuple[str, str, Reader]:
-    """Return precision, file and reader of the engine to run: a rebuild's choice, or the bundle's most exact one."""
+    """Return precision, file and reader of the engine to run: the last rebuild's choice, or the bundle's most exact."""
     folder = engines_folder(bundle.path)
     report = folder / "rebuild.json"
     try:
@@ -112,7 +112,7 @@ def _find_engine(bundle: Bundle, contract: Contract, runtime: str) -> tuple[str,
         raise FileRefused(
             f"{report} cannot be read ({error!r}): run rebuild_on_target.sh again, or delete it"
         ) from error
-    for precision in ("fp32", "fp16"):  # whether int8 may be used, only a rebuild can say
+    for precision in ("fp32", "fp16"):  # not int8: only a rebuild can decide whether to use it
         for name in bundle.files:
             if name.startswith(f"engines/{precision}-") and name.endswith(".engine"):
                 return precision, name, bundle.read

@@ -1,4 +1,7 @@
-"""The few calls of CUDA's runtime library that an engine needs, through ctypes: a target needs no further package."""
+"""Call CUDA's runtime library through ctypes: the few functions that an engine needs.
+
+So a target needs no further package.
+"""
 
 import ctypes
 import sys
@@ -11,7 +14,7 @@ from segdistill_runtime.errors import NotAvailable
 
 NAMES = ("libcudart.so.13", "libcudart.so.12", "libcudart.so.11.0", "libcudart.so")
 TO_DEVICE, TO_HOST = 1, 2  # cudaMemcpyKind
-# Of a PC, a Jetson, and Linux in Windows.
+# They exist where a driver is loaded: on a PC, on a Jetson, and on Linux in Windows.
 DRIVERS = Path("/proc/driver/nvidia/version"), Path("/sys/module/nvgpu"), Path("/dev/dxg")
 NO_DEVICE = "there is no CUDA device here: no NVIDIA driver is loaded"
 CAPABILITY_MAJOR, CAPABILITY_MINOR = 75, 76  # cudaDeviceAttr
@@ -21,7 +24,7 @@ class CudaRuntime:
     """Memory and one stream of the first GPU; a call that fails raises NotAvailable."""
 
     def __init__(self) -> None:
-        """Take the first library that can work with the driver: several versions may be installed."""
+        """Use the first library that works with the driver; several versions may be installed."""
         self.stream = ctypes.c_void_p()
         reasons = []
         for self.cudart in _libraries():
@@ -41,7 +44,7 @@ class CudaRuntime:
         raise NotAvailable(f"{'; '.join(dict.fromkeys(reasons))}; the driver may be too old for this CUDA: update it")
 
     def capability(self) -> str:
-        """Such as SM87."""
+        """Return the GPU's compute capability, such as SM87."""
         name, value = "SM", ctypes.c_int()
         for attribute in (CAPABILITY_MAJOR, CAPABILITY_MINOR):
             self._call("cudaDeviceGetAttribute", ctypes.byref(value), ctypes.c_int(attribute), ctypes.c_int(0))
@@ -49,7 +52,7 @@ class CudaRuntime:
         return name
 
     def allocate(self, size: int) -> int:
-        """Address of `size` bytes on the GPU."""
+        """Allocate `size` bytes on the GPU and return their address."""
         pointer = ctypes.c_void_p()
         self._call("cudaMalloc", ctypes.byref(pointer), ctypes.c_size_t(size))
         return int(pointer.value or 0)
@@ -75,7 +78,7 @@ class CudaRuntime:
 
 
 def driver_is_missing() -> bool:
-    """Tell whether this is a Linux that cannot have a CUDA device; of other systems it is not known."""
+    """Return True on Linux without an NVIDIA driver; False on other systems, where this is unknown."""
     return sys.platform == "linux" and not any(driver.exists() for driver in DRIVERS)
 
 
@@ -83,5 +86,5 @@ def _libraries() -> Iterator[ctypes.CDLL]:
     folders = (Path("/usr/local/cuda/lib64"), *(Path(entry) / "nvidia" for entry in sys.path if entry))
     found = (str(path) for folder in folders if folder.is_dir() for path in sorted(folder.glob("**/libcudart.so*")))
     for candidate in chain(NAMES, found):
-        with suppress(OSError):  # not there, or of another system; the next may do
+        with suppress(OSError):  # missing, or for another system: try the next
             yield ctypes.CDLL(candidate)

@@ -1,7 +1,7 @@
-"""Engines from ONNX files, with TensorRT for RTX and with the full TensorRT from one definition.
+"""Build engines from ONNX files: the same code serves TensorRT for RTX and the full TensorRT.
 
-Precision stands in the ONNX file: fp16 is a file in fp16, int8 a file with Q/DQ pairs. Networks are strongly typed, for
-which TensorRT 10 or later is needed, so there is no calibrator and no precision flag.
+The ONNX file determines the precision: for fp16 its tensors are fp16, for int8 it contains Q/DQ pairs. Networks are
+strongly typed, so there is no calibrator and no precision flag. Strong types need TensorRT 10 or later.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from segdistill_runtime.engine_target import EngineTarget, collecting_logger
 from segdistill_runtime.errors import BuildFailed
 
 TELLING_TYPE = {"fp32": "float", "fp16": "half", "int8": "int8"}
-"""The type that a plan must hold if it computes in the precision that was asked for."""
+"""The type that a plan must contain if it computes in this precision."""
 
 
 def build_engine(
@@ -31,27 +31,27 @@ def build_engine(
     this_gpu: str | None,
     caches: Path,
 ) -> tuple[bytes, Description]:
-    """Build one engine from the bytes of an ONNX file; BuildFailed says why it cannot be.
+    """Build one engine from the bytes of an ONNX file; raises BuildFailed with the reason if that is not possible.
 
     Args:
         source_file: name of the ONNX file, for messages and the record.
-        gpus: compute capabilities that it is for, such as SM86.
+        gpus: compute capabilities to build for, such as SM86.
         this_gpu: name of the GPU of this machine, for the record.
-        caches: folder of the timing caches, which are kept where kernels are measured.
+        caches: folder of the timing caches, for targets that measure kernels.
     """
     trt = target.load()
     name = f"{trt.__name__} {trt.__version__}"
     logger = collecting_logger(trt.__name__)
     logger.lines.clear()
     builder = trt.Builder(logger)
-    network = _create_network(trt, builder)  # kept in a variable: the parser does not hold on to it
+    network = _create_network(trt, builder)  # in a variable: the parser does not keep it alive
     parser = trt.OnnxParser(network, logger)
     if not parser.parse(source):
         complaints = [parser.get_error(i).desc() for i in range(parser.num_errors)]
         raise BuildFailed(f"{name} cannot read {source_file}: {_join(complaints + logger.lines)}")
     config = builder.create_builder_config()
     if hasattr(trt.BuilderFlag, "TF32"):
-        config.clear_flag(trt.BuilderFlag.TF32)  # on by default, and fp32 would then mean 10 bits of mantissa
+        config.clear_flag(trt.BuilderFlag.TF32)  # on by default; fp32 would have only 10 bits of mantissa
     cache, measured = caches / f"{trt.__name__}-{trt.__version__}-{'_'.join(gpus)}.timing", b""
     if target.ahead_of_time:
         _set_compute_capabilities(trt, config, gpus)
@@ -65,7 +65,7 @@ def build_engine(
     if types and TELLING_TYPE[precision] not in types:
         raise BuildFailed(
             f"the engine of {source_file} holds {', '.join(types)} and no {TELLING_TYPE[precision]}, so it does not "
-            f"compute in {precision}; is this the {precision} file?"
+            f"compute in {precision}; use the {precision} file"
         )
     timing_cache: dict[str, Any] = {}
     if not target.ahead_of_time:
@@ -96,10 +96,10 @@ def build_engine(
 
 
 def held_types(plan: bytes) -> dict[str, int]:
-    """How many tensors of each type a plan names, for example {'half': 133, 'uint8': 2}; shows what it computes in.
+    """Count the tensors of each type in a plan, for example {'half': 133, 'uint8': 2}, to see its precision.
 
-    TensorRT for RTX only; elsewhere empty. The layout is undocumented: a diagnostic, and not a promise. Scratch memory
-    is left out: it is of type int8 in every plan.
+    The result is empty for all but TensorRT for RTX. The plan's layout is undocumented, so the result is a diagnostic
+    and not a guarantee. Scratch memory does not count: it has type int8 in every plan.
     """
     count: Counter[str] = Counter()
     for block in plan.split(b"tensor={")[1:]:
@@ -121,15 +121,15 @@ def _create_network(trt: ModuleType, builder: Any) -> Any:
         return builder.create_network(1 << int(flags.STRONGLY_TYPED))
     if hasattr(flags, "EXPLICIT_BATCH"):
         raise BuildFailed(f"{trt.__name__} {trt.__version__} is too old: install version 10 or later")
-    return builder.create_network(0)  # of a version that has no other networks
+    return builder.create_network(0)  # in this version all networks are strongly typed
 
 
 def _set_compute_capabilities(trt: ModuleType, config: Any, gpus: Sequence[str]) -> None:
     known = sorted((n for n in trt.ComputeCapability.__members__ if n.startswith("SM")), key=lambda n: int(n[2:]))
     if unknown := [name for name in gpus if name not in known]:
         raise BuildFailed(
-            f"{trt.__name__} {trt.__version__} does not build for {', '.join(unknown)}; it knows {', '.join(known)}. "
-            f"For other GPUs use the full TensorRT on the target itself"
+            f"{trt.__name__} {trt.__version__} cannot build for {', '.join(unknown)}, only for {', '.join(known)}. "
+            f"For other GPUs, use the full TensorRT on the target"
         )
     config.num_compute_capabilities = len(gpus)
     for index, name in enumerate(gpus):
@@ -137,7 +137,7 @@ def _set_compute_capabilities(trt: ModuleType, config: Any, gpus: Sequence[str])
 
 
 def _load_timing_cache(trt: ModuleType, config: Any, path: Path, logger: Any) -> bytes:
-    """Give the builder what earlier builds measured; returns those bytes, empty if there are none yet."""
+    """Give the builder the timings of earlier builds; returns their bytes, empty if there are none."""
     content = path.read_bytes() if path.is_file() else b""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -145,7 +145,7 @@ def _load_timing_cache(trt: ModuleType, config: Any, path: Path, logger: Any) ->
     if timings is None or not config.set_timing_cache(timings, ignore_mismatch=False):
         raise BuildFailed(
             f"{trt.__name__} {trt.__version__} refused the timing cache {path}: it is damaged, or was made by another "
-            f"version or on another GPU. Remove it ({_join(logger.lines)})"
+            f"version or on another GPU. Delete it ({_join(logger.lines)})"
         )
     return content
 

@@ -1,6 +1,6 @@
-"""An engine on disk: the file, and the description beside it that says where it may be loaded.
+"""Write and read engines: the file, and the description beside it that says where the engine can be loaded.
 
-Both are compared with each other, and with this machine, before any TensorRT sees a byte.
+Both are compared with each other, and with this machine, before TensorRT gets the file.
 """
 
 import hashlib
@@ -33,12 +33,15 @@ class Description(NamedTuple):
     builder: dict[str, Any]  # flags, optimization level, workspace
     inputs: list[dict[str, Any]]  # name, shape, type
     outputs: list[dict[str, Any]]
-    held_types: dict[str, int]  # tensors of each type named in the plan; empty where the plan does not say
+    held_types: dict[str, int]  # number of tensors of each type in the plan; empty if unknown
     timing_cache: dict[str, Any]
     built_on: dict[str, Any]
 
     def file(self) -> str:
-        """Name the engine's file: two engines that differ in anything that matters never share one."""
+        """Return the name of the engine's file.
+
+        Engines that differ in precision, backend, version, GPUs or source have different names.
+        """
         gpus = "_".join(self.compute_capabilities)
         return f"{self.precision}-{self.backend}-{self.version}-{gpus}-{self.source_sha256[:12]}.engine"
 
@@ -57,12 +60,12 @@ def description_path(engine: Path) -> Path:
 
 
 def engines_folder(bundle: Path) -> Path:
-    """Return where a rebuild writes its engines: beside the bundle, which stays as it was released."""
+    """Return the folder for a rebuild's engines: beside the bundle, so that the bundle stays unchanged."""
     return bundle.resolve().with_name(f"{bundle.resolve().name.removesuffix('.zip')}-engines")
 
 
 def write_whole(path: Path, content: bytes) -> None:
-    """Replace a file as a whole, so that an interrupted run leaves none that is cut off."""
+    """Replace a file in one step, so that an interrupted run leaves no truncated file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -73,16 +76,16 @@ def write_whole(path: Path, content: bytes) -> None:
 
 
 def read_engine(engine: str, read: Callable[[str], bytes]) -> tuple[bytes, Description]:
-    """Return the bytes of an engine if they are those that its description speaks of; FileRefused if not."""
+    """Return the bytes and the description of an engine; raises FileRefused if they do not match."""
     try:
         plan = read(engine)
     except OSError as error:
         raise FileRefused(f"{engine} cannot be read: {error}") from error
     description = _read_description(f"{engine}.json", read)
     if description.backend not in BACKENDS:
-        why = f"is said to be of {description.backend!r}, which builds no engines"
+        why = f"has the backend {description.backend!r} in its description, which builds no engines"
     elif len(plan) != description.bytes:
-        why = f"has {len(plan)} bytes, its description says {description.bytes}: it was cut off or mixed up"
+        why = f"has {len(plan)} bytes, but its description says {description.bytes}: it is truncated or another file"
     elif hashlib.sha256(plan).hexdigest() != description.engine_sha256:
         why = "is not the file that was built (SHA-256 differs from its description)"
     else:
@@ -99,26 +102,27 @@ def _read_description(path: str, read: Callable[[str], bytes]) -> Description:
             raise ValueError(f"its format is {found!r}, not {FORMAT!r}")
         return from_json(Description, content)
     except FileNotFoundError as error:
-        raise FileRefused(f"{path} is missing, so nobody can say which GPU the engine is for; {REBUILD}") from error
+        raise FileRefused(f"{path} is missing, so the GPU of the engine is unknown; {REBUILD}") from error
     except (OSError, ValueError, TypeError, RecursionError) as error:
-        raise FileRefused(f"{path} is no description of an engine ({error}); {REBUILD}") from error
+        raise FileRefused(f"{path} is not the description of an engine ({error}); {REBUILD}") from error
 
 
 def require_version(file: str, description: Description, installed: str) -> None:
-    """Refuse an engine of another version of its package; TensorRT would, less clearly.
+    """Raise NotAvailable for an engine of another version of its package; TensorRT's own message is less clear.
 
-    Compared are the parts that both name: JetPack says 10.3.0 where pip's package of the same release says 10.3.0.26.
+    Only the parts that both versions have are compared. For the same release, JetPack says 10.3.0 and pip's package
+    says 10.3.0.26.
     """
     parts = list(zip(description.version.split("."), installed.split("."), strict=False))
     if len(parts) < 3 or any(built != here for built, here in parts):
         raise NotAvailable(
-            f"{file} was built by {description.backend} {description.version}, installed is {installed}; {REBUILD}"
+            f"{file} was built by {description.backend} {description.version}, but {installed} is installed; {REBUILD}"
         )
 
 
 def require_architecture(file: str, description: Description, capability: str) -> None:
-    """Refuse an engine for other GPUs. `capability` is this one's, such as SM86."""
+    """Raise NotAvailable for an engine for other GPUs; `capability` is that of this GPU, such as SM86."""
     if capability not in description.compute_capabilities:
         raise NotAvailable(
-            f"{file} was built for {', '.join(description.compute_capabilities)}, this GPU is {capability}; {REBUILD}"
+            f"{file} was built for {', '.join(description.compute_capabilities)}; this GPU is {capability}; {REBUILD}"
         )

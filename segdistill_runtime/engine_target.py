@@ -1,4 +1,7 @@
-"""What TensorRT and TensorRT for RTX have in common: engines are built from ONNX files and run on one kind of GPU."""
+"""Common base of TensorRT and TensorRT for RTX.
+
+Both build engines from ONNX files, and run an engine only on the GPUs that it was built for.
+"""
 
 import importlib
 import re
@@ -27,14 +30,14 @@ class EngineTarget(Target):
     sources = ENGINE_SOURCES
     runs_files_of = decided_with = "tensorrt"
     bundle_files = ("rebuild_on_target.sh", "rebuild.py")
-    ahead_of_time: bool  # builds for GPUs that are not here; the others measure kernels on the GPU that is
+    ahead_of_time: bool  # True: builds without a GPU. False: measures kernels on this machine's GPU
 
     def open(self, file: str, read: Reader, threads: int) -> Runner:
-        """Load an engine of this package, after its description said that it is for this version and this GPU."""
-        del threads  # the GPU's own
+        """Load an engine; raises NotAvailable if its description names another package, version or GPU."""
+        del threads  # a GPU has its own
         plan, description = read_engine(file, read)
         if description.backend != self.name:
-            raise NotAvailable(f"{file} is an engine of {description.backend}, and {self.name} was asked for")
+            raise NotAvailable(f"{file} is an engine of {description.backend}; {self.name} cannot run it")
         trt = self.load()
         require_version(file, description, trt.__version__)
         try:
@@ -50,7 +53,7 @@ def engine_targets() -> list[EngineTarget]:
 
 
 class TensorRTRunner(Runner):
-    """One engine with its memory on the GPU, host to host, blocking; memory and the stream are CUDA's own."""
+    """A loaded engine with its memory and stream on the GPU. Calls go from host to host and block."""
 
     provider = "cuda"
 
@@ -64,8 +67,8 @@ class TensorRTRunner(Runner):
         self.context: Any = self.engine and self.engine.create_execution_context()
         if self.context is None:
             raise NotAvailable(
-                f"{file} was refused by {self.name} {trt.__version__}: {'; '.join(logger.lines)}. The usual cause is "
-                f"too little memory on the GPU"
+                f"{self.name} {trt.__version__} refused {file}: {'; '.join(logger.lines)}. The usual cause is "
+                f"too little GPU memory: free some"
             )
         self.shape = tuple(self.engine.get_tensor_shape(INPUT))
         self.images = np.empty(self.shape, np.uint8)
@@ -107,7 +110,10 @@ class TensorRTRunner(Runner):
 
 @cache
 def collecting_logger(package: str) -> Any:
-    """TensorRT wants one logger for the life of the process; this one keeps what it is told for our messages."""
+    """Return the logger of a package, which keeps error lines for messages.
+
+    TensorRT needs one logger for the life of the process.
+    """
     trt = importlib.import_module(package)
 
     class Collecting(trt.ILogger):

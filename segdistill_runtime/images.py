@@ -1,7 +1,6 @@
-"""From an image file to what the graph takes, and from its labels back: preprocessing.json in code.
+"""Turn an image file into the graph's input, and the graph's labels into the image's, as preprocessing.json says.
 
-The resize is done in whole numbers, so that every runtime and every language gets the same bytes. Needs numpy and
-pillow.
+Resizing uses integers, so that every runtime and every language gets the same bytes. Needs numpy and pillow.
 """
 
 import io
@@ -15,11 +14,11 @@ from PIL import Image, ImageOps
 from segdistill_runtime.errors import FileRefused
 
 DEEP = ("I", "F")
-"""Pixel formats of 16 and 32 bits: pillow would clip them to 255 without a word."""
+"""Pixel formats of 16 and 32 bits: pillow would silently clip them to 255."""
 
 
 def read_image(path: Path) -> np.ndarray:
-    """Decode a picture, turned the way its EXIF orientation says: uint8 (H, W, 3) RGB; FileRefused if it is none."""
+    """Decode an image file, turned as its EXIF orientation says, to uint8 (H, W, 3) RGB; raises FileRefused."""
     try:
         with Image.open(path) as file:
             if file.mode.startswith(DEEP):
@@ -30,7 +29,7 @@ def read_image(path: Path) -> np.ndarray:
 
 
 def decode(name: str, data: bytes) -> np.ndarray:
-    """Decode a PNG of a bundle as it is: uint8 (H, W, 3) RGB, or (H, W). Raises FileRefused if it is no image."""
+    """Decode a PNG of a bundle unchanged, to uint8 (H, W, 3) RGB or (H, W); raises FileRefused."""
     try:
         with Image.open(io.BytesIO(data)) as file:
             return np.array(file)
@@ -39,15 +38,15 @@ def decode(name: str, data: bytes) -> np.ndarray:
 
 
 class Resizing(NamedTuple):
-    """How an image of any size becomes one of a graph's size, and labels of that size become labels of the image."""
+    """Resizes an image of any size to the graph's size, and the graph's labels back to the size of the image."""
 
     height: int  # pixels, of the graph
     width: int
-    mode: str  # of RESIZE_MODES
+    mode: str  # a key of RESIZE_MODES
 
     @property
     def size(self) -> tuple[int, int]:
-        """(height, width) of the graph."""
+        """Return (height, width) of the graph."""
         return self.height, self.width
 
     def apply(self, image: np.ndarray) -> np.ndarray:
@@ -61,7 +60,7 @@ class Resizing(NamedTuple):
         return padded
 
     def undo(self, labels: np.ndarray, height: int, width: int) -> np.ndarray:
-        """Turn labels (self.height, self.width) into those of the image of `height` x `width` that was resized."""
+        """Turn labels (self.height, self.width) into labels of the original image, (height, width)."""
         return resize_labels(labels[self._place(height, width)], height, width)
 
     def segment(self, run: Callable[[np.ndarray], np.ndarray], images: Sequence[np.ndarray]) -> list[np.ndarray]:
@@ -77,7 +76,7 @@ class Resizing(NamedTuple):
         """Return the rows and columns of the graph's image that an image of `height` x `width` pixels fills."""
         if self.mode == "stretch":
             return slice(0, self.height), slice(0, self.width)
-        tall = height * self.width >= width * self.height  # it fills all rows
+        tall = height * self.width >= width * self.height  # the image fills all rows
         rows = self.height if tall else max(1, (2 * height * self.width + width) // (2 * width))
         columns = self.width if not tall else max(1, (2 * width * self.height + height) // (2 * height))
         top, left = (self.height - rows) // 2, (self.width - columns) // 2
@@ -85,10 +84,10 @@ class Resizing(NamedTuple):
 
 
 def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Bilinear with half-pixel centers and without antialiasing, uint8 (h, w, 3) to uint8 (height, width, 3).
+    """Resize bilinearly with half-pixel centers, without antialiasing: uint8 (h, w, 3) to uint8 (height, width, 3).
 
-    The exact value of each pixel, rounded half up: a sum of four pixels with weights that are fractions with the
-    denominators 2 * height and 2 * width, so nothing is lost in integers.
+    Each pixel is the exact value, rounded half up. It is a weighted sum of four pixels. The weights are fractions with
+    the denominators 2 * height and 2 * width, so integers represent the sum exactly.
     """
     if image.shape[:2] == (height, width):
         return image
@@ -102,10 +101,10 @@ def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
 
 
 def _neighbors(source: int, target: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each of `target` pixels the two source pixels around its center, and the weight of the second.
+    """Return, for each of `target` pixels, the two source pixels around its center and the weight of the second.
 
-    The center of pixel i lies at ((2 i + 1) source - target) / (2 target), not beyond the centers of the pixels at
-    the borders. The weight is in units of 1 / (2 target).
+    The center of pixel i lies at ((2 i + 1) source - target) / (2 target), clamped to the centers of the border
+    pixels. The weight is in units of 1 / (2 target).
     """
     position = np.maximum((2 * np.arange(target, dtype=np.int64) + 1) * source - target, 0)
     first = position // (2 * target)
@@ -114,7 +113,10 @@ def _neighbors(source: int, target: int) -> tuple[np.ndarray, np.ndarray, np.nda
 
 
 def resize_labels(labels: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Nearest neighbor, (h, w) to (height, width) of any type: the source pixel that holds the target's center."""
+    """Resize labels of any type from (h, w) to (height, width) by nearest neighbor.
+
+    Each target pixel gets the source pixel that contains its center.
+    """
     if labels.shape == (height, width):
         return labels
     down = (2 * np.arange(height, dtype=np.int64) + 1) * labels.shape[0] // (2 * height)

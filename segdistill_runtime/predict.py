@@ -1,7 +1,7 @@
 """Segment one image with a released model.
 
-Checks every file of the bundle against its manifest before it opens the model, then writes the image with the predicted
-classes laid over it, and prints each class's share of the pixels.
+Checks every file of the bundle against its manifest before it opens the model. Then writes the image with the predicted
+classes as an overlay, and prints each class's share of the pixels.
 """
 
 import argparse
@@ -16,11 +16,11 @@ from segdistill_runtime.images import read_image
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("image", type=Path, help="an image file of any size; the overlay is written here")
-    add_bundle_arguments(parser, auto="the fastest that is installed")
-    parser.add_argument("--output", type=Path, help="overlay to write (default: IMAGE's name with _overlay.png, here)")
+    parser.add_argument("image", type=Path, help="an image file of any size")
+    add_bundle_arguments(parser, auto="the fastest installed runtime")
+    parser.add_argument("--output", type=Path, help="overlay to write (default: IMAGE_overlay.png in this folder)")
     parser.add_argument("--labels", type=Path, help="also write the train ids as an 8-bit PNG")
-    parser.add_argument("--opacity", type=float, default=0.55, help="of the colors over the image, 0 to 1")
+    parser.add_argument("--opacity", type=float, default=0.55, help="opacity of the colors over the image, 0 to 1")
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -1,11 +1,11 @@
 """Build a bundle's engines on the machine that will run them: ./rebuild_on_target.sh [--public-key KEY.pub]
 
-Checks the bundle first. Then builds an engine of every precision whose ONNX file is in the bundle, runs the golden
-image through each, compares with the expected labels, times it, and decides which engines stay: a lower precision only
-if it is right and fast enough. Everything that was found stands in rebuild.json beside the engines.
+Checks the bundle first. Then builds an engine of every precision whose ONNX file is in the bundle. Runs the golden
+image through each engine, compares the labels with the expected ones, and times it. A lower precision stays only if its
+labels are right and it is fast enough. Writes all results to rebuild.json beside the engines.
 
-Needs Python 3.10, numpy, pillow, and one of the Python packages tensorrt (10 or later; part of JetPack on a Jetson) and
-tensorrt_rtx. With --build-only and tensorrt_rtx no GPU is needed; nothing is decided then.
+Needs Python 3.10, numpy, pillow, and the Python package tensorrt (10 or later; part of JetPack on a Jetson) or
+tensorrt_rtx. With --build-only and tensorrt_rtx it needs no GPU, and decides nothing.
 """
 
 import argparse
@@ -37,7 +37,7 @@ CALLS, MIN_S = 200, 1.0
 
 
 class Outcome(NamedTuple):
-    """What became of one precision."""
+    """The result for one precision."""
 
     precision: str
     source_file: str
@@ -52,7 +52,7 @@ class Outcome(NamedTuple):
     calls: int = 0
     p50_ms: float | None = None  # host to host, the golden image, batch 1
     p90_ms: float | None = None
-    as_released: bool | None = None  # whether the bytes are the bundle's own; None if it has no such engine
+    as_released: bool | None = None  # whether it equals the bundle's own engine; None if there is none
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -61,15 +61,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_key_argument(parser)
     parser.add_argument("--precisions", nargs="+", choices=PRECISIONS, default=list(PRECISIONS))
     parser.add_argument("--build-only", action="store_true", help="build ahead of time, without a GPU; run nothing")
-    parser.add_argument("--compute-capabilities", nargs="+", default=(), metavar="SM86", help="with --build-only")
+    parser.add_argument("--compute-capabilities", nargs="+", default=(), metavar="SM86", help="GPUs, with --build-only")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Build, run, decide and write rebuild.json; exits with one line for each precision that went wrong."""
+    """Build, run, decide and write rebuild.json; exits with one line for each precision that failed."""
     bundle, contract = verify_bundle(arguments.bundle, arguments.public_key)
     out = arguments.out or engines_folder(arguments.bundle)
     if out.resolve().is_relative_to(arguments.bundle.resolve()):
-        raise Refused(f"{out} lies in the bundle, which must stay as it was released; name another --out")
+        raise Refused(f"{out} is inside the bundle, which must stay unchanged; use another --out")
     target, gpus = choose_target(bundle, arguments.build_only, arguments.compute_capabilities)
     golden = None if arguments.build_only else read_golden(contract, bundle.read)
     out.mkdir(parents=True, exist_ok=True)
@@ -83,7 +83,7 @@ def run(arguments: argparse.Namespace) -> None:
             (out / outcome.file).unlink()
             description_path(out / outcome.file).unlink()
         print(f"{outcome.precision}: {outcome.status}{': ' if outcome.reason else ''}{outcome.reason}")
-    model, best = Path("/proc/device-tree/model"), fastest(decided)  # on a Jetson: which one
+    model, best = Path("/proc/device-tree/model"), fastest(decided)  # on a Jetson: the name of the board
     report = {
         "format": FORMAT,
         "run": bundle.run,
@@ -106,17 +106,17 @@ def run(arguments: argparse.Namespace) -> None:
     print(f"engines and rebuild.json are in {out}")
     faults = [f"{o.precision} failed: {o.reason}" for o in decided if o.status == "failed"]
     if not any(o.status in ("accepted", "undecided") for o in decided):
-        faults.append("no engine was built that may be used; the ONNX files of the bundle still run on ONNX Runtime")
+        faults.append("no usable engine was built; use the ONNX files of the bundle with ONNX Runtime")
     if faults:
         sys.exit("\n".join(faults))
 
 
 def choose_target(bundle: Bundle, build_only: bool, capabilities: Sequence[str]) -> tuple[EngineTarget, list[str]]:
-    """Return who builds, the full TensorRT rather than TensorRT for RTX, and the GPUs to build for.
+    """Return the target that builds, the full TensorRT if possible, and the GPUs to build for.
 
     Args:
-        build_only: no GPU is used, so only a package that builds ahead of time will do.
-        capabilities: GPUs such as SM86, only with `build_only`; none stand for those of the bundle's own engines.
+        build_only: use no GPU; this needs a package that builds ahead of time.
+        capabilities: GPUs such as SM86, only with `build_only`; if empty, those of the bundle's own engines.
     """
     targets = sorted(engine_targets(), key=lambda target: target.ahead_of_time)
     if build_only:
@@ -125,12 +125,12 @@ def choose_target(bundle: Bundle, build_only: bool, capabilities: Sequence[str])
         if not gpus:
             raise NotAvailable("this bundle has no engines to take the GPUs from: add --compute-capabilities SM86")
     elif capabilities:
-        raise NotAvailable("--compute-capabilities goes with --build-only; otherwise engines are for this GPU")
+        raise NotAvailable("--compute-capabilities needs --build-only; without it, engines are for this GPU")
     else:
         try:
             gpus = [CudaRuntime().capability()]
         except NotAvailable as error:
-            raise NotAvailable(f"there is no GPU to run engines on: {error}. Without one: --build-only") from error
+            raise NotAvailable(f"there is no GPU to run engines on: {error}. Use --build-only") from error
     reasons = []
     for target in targets:
         try:
@@ -138,7 +138,7 @@ def choose_target(bundle: Bundle, build_only: bool, capabilities: Sequence[str])
             return target, gpus
         except NotAvailable as error:
             reasons.append(str(error))
-    raise NotAvailable(f"nothing here can build an engine: {'; '.join(reasons)}")
+    raise NotAvailable(f"no package here can build an engine: {'; '.join(reasons)}")
 
 
 def _released_gpus(bundle: Bundle, backend: str) -> list[str]:
@@ -157,15 +157,16 @@ def try_precision(
     golden: tuple[np.ndarray, np.ndarray] | None,
     out: Path,
 ) -> Outcome:
-    """Build one engine and run it on the golden image; without that image it stays undecided.
+    """Build one engine and run it on the golden image; without that image the engine stays undecided.
 
-    An engine that cannot be built or run has failed; of int8 that is expected on some targets, so it is rejected.
+    An engine that cannot be built or run has failed. For int8 it is rejected instead, because some targets do not
+    support int8.
     """
     source, start = ENGINE_SOURCES[precision], time.perf_counter()
     if source not in bundle.files:
         return Outcome(precision, source, "absent", f"{source} is not in this bundle; its card says why")
     if precision not in contract.golden.min_pixel_agreement:
-        return Outcome(precision, source, "absent", f"{CONTRACT} does not say how exact it must be")
+        return Outcome(precision, source, "absent", f"{CONTRACT} has no limit for its pixel agreement")
     outcome = Outcome(precision, source, "undecided", "built, not run: --build-only", bundle.files[source].sha256)
     try:
         this_gpu = gpus[0] if golden is not None else None
@@ -196,7 +197,7 @@ def try_precision(
 def measure(
     target: EngineTarget, engine: Path, images: np.ndarray, calls: int, min_s: float
 ) -> tuple[np.ndarray, list[float]]:
-    """Return an engine's labels and the milliseconds of each call: `calls` of them, and `min_s` seconds at least."""
+    """Return an engine's labels and the milliseconds of each call, for at least `calls` calls and `min_s` seconds."""
     with target.open(str(engine), read_file, 0) as runner:
         for _ in range(WARM_UP_CALLS):
             runner.run(images)
@@ -210,14 +211,14 @@ def measure(
 
 
 def decide(outcomes: Sequence[Outcome], contract: Contract) -> list[Outcome]:
-    """Decide about what was run. Wrong labels are a fault, except those of int8, which is then rejected."""
+    """Decide about each engine that was run. An engine with wrong labels has failed; for int8 it is rejected."""
     decided = {o.precision: o for o in sorted(outcomes, key=lambda outcome: PRECISIONS.index(outcome.precision))}
     candidates = []
     for outcome in decided.values():
         if outcome.pixel_agreement is not None:
             least = contract.golden.min_pixel_agreement[outcome.precision]
             equal = f"{100 * outcome.pixel_agreement:.3f} % of the golden image's pixels are equal"
-            refused = f"{equal}, needed are {100 * least:g} %" if outcome.pixel_agreement < least else ""
+            refused = f"{equal}, but {100 * least:g} % are needed" if outcome.pixel_agreement < least else ""
             candidates.append(Candidate(outcome.precision, outcome.p50_ms, refused=refused))
     for candidate, choice in zip(candidates, choose_precisions(candidates, contract.min_speedup), strict=True):
         status = "failed" if candidate.refused and candidate.precision != "int8" else choice.status
@@ -226,7 +227,7 @@ def decide(outcomes: Sequence[Outcome], contract: Contract) -> list[Outcome]:
 
 
 def fastest(outcomes: Sequence[Outcome]) -> Outcome | None:
-    """Return the engine to use on this machine; one that had nothing to be compared with, only if no other is left."""
+    """Return the fastest accepted engine that was run; if there is none, the fastest undecided one."""
     ran = [outcome for outcome in outcomes if outcome.status in ("accepted", "undecided") and outcome.p50_ms]
     return min(ran, key=lambda outcome: (outcome.status != "accepted", outcome.p50_ms or 0.0), default=None)
 
@@ -235,5 +236,5 @@ def read_golden(contract: Contract, read: Callable[[str], bytes]) -> tuple[np.nd
     """Return the golden image, uint8 (1, H, W, 3), and the labels that fp32 gave for it, uint8 (1, H, W)."""
     image, labels = (decode(name, read(name)) for name in (contract.golden.image, contract.golden.labels["fp32"]))
     if image.shape[2:] != (3,) or labels.dtype != np.uint8 or labels.shape != image.shape[:2]:
-        raise FileRefused(f"{contract.golden.labels['fp32']} is no 8-bit label image of {contract.golden.image}")
+        raise FileRefused(f"{contract.golden.labels['fp32']} is not an 8-bit label image of {contract.golden.image}")
     return image[None], labels[None]

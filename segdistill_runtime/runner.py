@@ -1,4 +1,4 @@
-"""A loaded model, whatever runtime it needs, and the one check of what goes into it."""
+"""A loaded model of any runtime, and the check of its input."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
@@ -21,10 +21,10 @@ class InputShape(NamedTuple):
 
 
 class Runner(ABC):
-    """A loaded model; a context manager that gives its memory back."""
+    """A loaded model; as a context manager, it frees its memory at the end."""
 
     name: str  # of the runtime
-    provider: str  # what computes: an execution provider of the runtime, or a device
+    provider: str  # the runtime's execution provider, or a device
     shape: tuple[int, ...] | None = None  # (n, H, W, 3) of one call; None takes any
 
     def __enter__(self) -> "Runner":
@@ -36,43 +36,47 @@ class Runner(ABC):
     def run(self, images: np.ndarray) -> np.ndarray:
         """Turn uint8 (n, H, W, 3) RGB into uint8 train ids (n, H, W), host to host; blocks until done.
 
-        Several batches of a graph run one after the other. InputRefused says what does not fit.
+        Several batches of a graph run one after the other. Raises InputRefused for images that the graph does not take.
         """
         return np.concatenate([self.run_batch(part) for part in self._batches(images)])
 
     def prepared(self, images: np.ndarray) -> Callable[[], object]:
-        """Return one call of the computation alone for exactly one batch: it blocks until done, and copies nothing.
+        """Return a function that only computes: it runs exactly one batch, blocks until done, and copies nothing.
 
-        The images lie where the device reads them, and the labels stay where the device writes them, in the runtime's
-        own form.
+        The images are already where the device reads them. The labels stay where the device writes them, in the
+        runtime's own form.
         """
         batches = self._batches(images)
         if len(batches) != 1:
-            raise InputRefused(f"{len(images)} images for one call of a graph with batches of {len(batches[0])}")
+            raise InputRefused(f"got {len(images)} images for one call, but the graph takes {len(batches[0])}")
         return self.prepare(batches[0])
 
     def _batches(self, images: np.ndarray) -> list[np.ndarray]:
         require_images(images, self.shape and self.shape[1:3])
         size = self.shape[0] if self.shape else len(images)
         if len(images) % size:
-            raise InputRefused(f"{len(images)} images for a graph with batches of {size}; give a multiple of it")
+            raise InputRefused(f"got {len(images)} images, but the graph has batches of {size}; give a multiple")
         return [np.ascontiguousarray(images[first : first + size]) for first in range(0, len(images), size)]
 
     @abstractmethod
     def run_batch(self, images: np.ndarray) -> np.ndarray:
-        """Run one batch that was checked."""
+        """Run one checked batch."""
 
     @abstractmethod
     def prepare(self, images: np.ndarray) -> Callable[[], object]:
-        """Return the call of `prepared` for one batch that was checked."""
+        """Return the function of `prepared` for one checked batch."""
 
     @abstractmethod
     def close(self) -> None:
-        """Give the memory back."""
+        """Free the memory."""
 
 
 def input_shape(file: str, inputs: Sequence[tuple[str, str, Sequence[object]]]) -> tuple[int, ...]:
-    """Return (n, H, W, 3) of a graph, given name, type and shape of each input; it must be one `image` of uint8."""
+    """Return (n, H, W, 3) of a graph; raises FileRefused unless its only input is `image` of uint8.
+
+    Args:
+        inputs: name, type and shape of each input.
+    """
     if len(inputs) == 1:
         name, kind, shape = inputs[0]
         fixed = tuple(length for length in shape if isinstance(length, int))
@@ -83,7 +87,9 @@ def input_shape(file: str, inputs: Sequence[tuple[str, str, Sequence[object]]]) 
 
 
 def require_images(images: np.ndarray, size: Sequence[int] | None) -> None:
-    """Refuse what a runtime would convert or broadcast silently: all but uint8 (n, H, W, 3) with n of at least 1.
+    """Raise InputRefused unless the images are uint8 (n, H, W, 3) with n of at least 1.
+
+    A runtime would silently convert or broadcast other arrays.
 
     Args:
         size: (H, W) in pixels; None allows any.
@@ -97,6 +103,6 @@ def require_images(images: np.ndarray, size: Sequence[int] | None) -> None:
         raise InputRefused(f"the images have shape {shape}; the graph takes (n, height, width, 3), RGB{hint}")
     if size is not None and shape[1:3] != tuple(size):
         raise InputRefused(
-            f"the images have {shape[1]}x{shape[2]} pixels, the graph takes {size[0]}x{size[1]}; "
-            f"resize them (segdistill_runtime/images.py does)"
+            f"the images have {shape[1]}x{shape[2]} pixels, but the graph takes {size[0]}x{size[1]}; "
+            f"resize them, for example with segdistill_runtime/images.py"
         )

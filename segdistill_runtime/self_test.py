@@ -1,8 +1,8 @@
-"""Test whether a bundle gives on this machine the labels that it gave where it was made.
+"""Test whether a bundle gives the expected labels on this machine.
 
-Checks every file against the manifest, then runs the golden image through the model of each runtime that is installed,
-and compares the labels with the expected ones. Exit status 0 if all of them agree as far as their precision allows,
-1 with one message otherwise.
+Checks every file against the manifest. Then runs the golden image through the model of each installed runtime, and
+compares the labels with those of the machine that made the bundle. The exit status is 0 if all labels agree within the
+limit of their precision. Otherwise it is 1, with one message.
 """
 
 import argparse
@@ -21,7 +21,7 @@ TIMED_CALLS = 5
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    add_bundle_arguments(parser, auto="all that are installed")
+    add_bundle_arguments(parser, auto="all installed runtimes")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -49,14 +49,14 @@ def test_runtime(bundle: Bundle, contract: Contract, runtime: str, threads: int,
     segmenter = open_model(bundle, contract, runtime, threads)
     labels, loaded = segmenter.labels(image)[0], time.perf_counter() - begun
     file = segmenter.file
-    # What the same file gave where the bundle was made; engines are compared with the fp32 graph's.
+    # Labels of the same file on the machine that made the bundle; engines are compared with the fp32 graph's.
     expected = contract.golden.labels["fp32" if load_target(runtime).suffix == ".engine" else file.precision]
     agreement = float((labels == decode(expected, bundle.read(expected))).mean())
     needed = contract.golden.min_pixel_agreement[file.precision]
     if agreement < needed:
         raise Refused(
-            f"{file.model} with {runtime}: {agreement:.4%} of the golden image's pixels are as expected, at least "
-            f"{needed:.4%} are needed; do not use it on this machine"
+            f"{file.model} with {runtime}: {agreement:.4%} of the golden image's pixels are as expected, but at "
+            f"least {needed:.4%} are needed; do not use it on this machine"
         )
     seconds = []
     for _ in range(TIMED_CALLS):

@@ -1,11 +1,11 @@
-"""Check a bundle before anything opens a file of it: python verify.py [--public-key KEY.pub] [BUNDLE]
+"""Check a bundle before a program opens its files: python verify.py [--public-key KEY.pub] [BUNDLE]
 
 BUNDLE is a folder, or an archive NAME.zip with its hash beside it as NAME.zip.sha256. Finds files that are missing,
-damaged, exchanged or added, and with a public key whether the bundle comes from the holder of the private one. Reads
-bytes and JSON only: no model and no image. Needs the standard library; a signature needs the package cryptography too.
+damaged, replaced or added. With a public key, also checks that the holder of the private key signed the bundle. Reads
+only bytes and JSON, no model and no image. Needs only the standard library, and cryptography to check a signature.
 
-A copy of this file lies in every bundle, where it finds damage. Against malice use a copy, and a public key, that did
-not come with the bundle: whoever can exchange a model can exchange this file too.
+Every bundle contains a copy of this file, which finds damage. Against an attacker, use a copy and a public key that did
+not come with the bundle: an attacker who can replace a model can replace this file too.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import stat
 import sys
 import types
 import zipfile
+from collections import Counter
 from pathlib import Path
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -29,7 +30,7 @@ MAX_MANIFEST_BYTES = 4 * 2**20
 MAX_FILE_BYTES = 2**31
 SIGNATURE_BYTES = 64
 RUNNABLE = frozenset({".py", ".pyc", ".pyd", ".so", ".dll", ".dylib", ".pth", ".sh", ".whl"})
-"""An added file of these kinds could be run in place of one of ours."""
+"""Suffixes of code: a program could run an added file of these kinds in place of one of the bundle."""
 SIGNATURES = {
     "valid": "the signature is valid",
     "not checked": f"WARNING: signed, but NOT CHECKED: give --public-key or set {KEY_VARIABLE}",
@@ -39,7 +40,7 @@ AGAIN = "fetch the bundle again"
 
 
 class Refused(Exception):
-    """Something that must not be used, or cannot be used here. The message says what, where, and what to do."""
+    """Something must not be used, or cannot be used here. The message says what is wrong, where, and what to do."""
 
 
 class BundleRefused(Refused):
@@ -53,18 +54,18 @@ class Folder:
         self.path = path
 
     def read(self, name: str, limit: int) -> bytes:
-        """Read a file; of one with more than `limit` bytes one byte more."""
+        """Read a file, but at most `limit` + 1 bytes: that many tell the caller that the file is too large."""
         return _read_plain(self.path / name, limit)
 
     def names(self) -> list[str]:
         paths = sorted(self.path.rglob("*"))
         if links := [path for path in paths if path.is_symlink()]:
-            raise BundleRefused(f"{links[0]} is a link, and a bundle has none: delete it, or {AGAIN}")
+            raise BundleRefused(f"{links[0]} is a link, and a bundle must not have links: delete it, or {AGAIN}")
         return [path.relative_to(self.path).as_posix() for path in paths if not path.is_dir()]
 
 
 class Archive:
-    """A bundle as a zip file, which stays in memory: nothing is extracted. Its own hash is compared first."""
+    """A bundle as a zip file. Its own hash is checked first; it is read in memory, and nothing is extracted."""
 
     def __init__(self, path: Path):
         self.path = path
@@ -72,11 +73,11 @@ class Archive:
         said = _read_plain(beside, 4096).decode("ascii", "replace").split()
         data = _read_plain(path, MAX_FILE_BYTES)
         if said[:1] != [hashlib.sha256(data).hexdigest()]:
-            raise BundleRefused(f"{path} is not the archive that {beside.name} speaks of: {AGAIN}")
+            raise BundleRefused(f"the SHA-256 of {path} is not that in {beside.name}: {AGAIN}")
         try:
             self.zip = zipfile.ZipFile(io.BytesIO(data))
         except (zipfile.BadZipFile, ValueError, NotImplementedError) as error:
-            raise BundleRefused(f"{path} is no zip file ({error}): {AGAIN}") from error
+            raise BundleRefused(f"{path} is not a zip file ({error}): {AGAIN}") from error
 
     def read(self, name: str, limit: int) -> bytes:
         try:
@@ -90,7 +91,7 @@ class Archive:
 
 
 class ListedFile(NamedTuple):
-    """What the manifest says about one file."""
+    """The manifest's entry for one file."""
 
     path: str  # inside the bundle, parts joined with /
     bytes: int
@@ -98,7 +99,7 @@ class ListedFile(NamedTuple):
 
 
 class Bundle(NamedTuple):
-    """A bundle whose files are those of its manifest."""
+    """A bundle whose files match its manifest."""
 
     path: Path  # a folder or an archive
     source: Folder | Archive
@@ -108,16 +109,16 @@ class Bundle(NamedTuple):
     signature: str  # a key of SIGNATURES
     manifest_sha256: str
     files: dict[str, ListedFile]  # by path
-    unlisted: list[str]  # files that the manifest does not know; none of them is runnable
+    unlisted: list[str]  # files that are not in the manifest; none of them is code
 
     def read(self, name: str) -> bytes:
-        """Read one file: the very bytes that are returned were compared with the manifest."""
+        """Read one file and compare exactly the returned bytes with the manifest; raises BundleRefused."""
         if name not in self.files:
-            raise BundleRefused(f"{self.path / name} is not in the manifest: it is no part of this bundle")
+            raise BundleRefused(f"{self.path / name} is not in the manifest: it is not part of this bundle")
         listed = self.files[name]
         data = self.source.read(name, listed.bytes)
         if len(data) != listed.bytes:
-            why = f"it has more or fewer bytes than the {listed.bytes} of the manifest"
+            why = f"its size is not the {listed.bytes} bytes of the manifest"
         elif hashlib.sha256(data).hexdigest() != listed.sha256:
             why = "SHA-256 differs"
         else:
@@ -129,18 +130,18 @@ class Bundle(NamedTuple):
             raise BundleRefused(f"{self.run} was REJECTED and holds no model: {'; '.join(self.reasons)}")
 
     def summary(self) -> str:
-        """Say what was found, one line for each thing."""
-        lines = [f"{self.run}: {len(self.files)} files are those of the manifest", SIGNATURES[self.signature]]
+        """Return the result as text, one line for each finding."""
+        lines = [f"{self.run}: {len(self.files)} files match the manifest", SIGNATURES[self.signature]]
         if self.unlisted:
             lines.append(f"WARNING: not in the manifest, and not checked: {', '.join(self.unlisted)}")
         return "\n".join(lines)
 
 
 def verify(bundle: Path, public_key: Path | None) -> Bundle:
-    """Compare every file of a bundle with its manifest, the signature first; the first wrong one raises BundleRefused.
+    """Check a bundle's signature, then compare every file with the manifest; raises BundleRefused at the first fault.
 
-    A file that is not listed is wrong if it is a link or could be run by mistake. Python's own cache is let be: the
-    scripts of a bundle neither write nor read it.
+    An unlisted file is a fault if it is a link, or code that could be run by mistake. Python's own cache is allowed:
+    the scripts of a bundle neither write nor read it.
 
     Args:
         public_key: PEM file of the Ed25519 key that the bundle must be signed with; it must not lie in the bundle.
@@ -175,11 +176,11 @@ def add_key_argument(parser: argparse.ArgumentParser) -> None:
 
 
 def from_json(kind: Any, value: Any) -> Any:
-    """Turn what JSON gave into `kind`: a NamedTuple with exactly these fields, a list, a dict, or a plain type."""
+    """Convert a value from JSON to `kind`: a NamedTuple with exactly these fields, a list, a dict, or a plain type."""
     origin, parts = get_origin(kind), get_args(kind)
     if hasattr(kind, "_fields") and isinstance(value, dict):
         if wrong := set(value) ^ set(kind._fields):
-            raise TypeError(f"missing or unknown: {', '.join(sorted(wrong))}")
+            raise TypeError(f"missing or unknown fields: {', '.join(sorted(wrong))}")
         return kind(**{name: from_json(hint, value[name]) for name, hint in get_type_hints(kind).items()})
     if origin is list and isinstance(value, list):
         return [from_json(parts[0], each) for each in value]
@@ -194,44 +195,45 @@ def from_json(kind: Any, value: Any) -> Any:
 
 
 def _read_manifest(path: Path, data: bytes) -> tuple[str, str, list[str], dict[str, ListedFile]]:
-    """Return run, status, reasons and files; the path of every file stays inside the bundle on every system."""
+    """Return run, status, reasons and files; on every system, the path of every file must stay inside the bundle."""
     try:
         content = json.loads(data.decode("utf-8"), object_pairs_hook=_without_repeats)
         if not isinstance(content, dict) or content.get("format") != FORMAT:
-            raise ValueError(f"it is not of the format {FORMAT}, the one that this file understands")
+            raise ValueError(f"its format is not {FORMAT}, the only one that this file reads")
         run, status = (from_json(str, content.get(name)) for name in ("run", "status"))
         reasons, files = from_json(list[str], content.get("reasons")), from_json(list[ListedFile], content.get("files"))
         if status not in ("released", "rejected") or not files:
-            raise ValueError("it has no such status, or lists no files")
+            raise ValueError(f"it is {status[:80]!r} with {len(files)} files, not released or rejected with files")
         for name, size, digest in files:
             if not re.fullmatch(r"[A-Za-z0-9_.+-]+(/[A-Za-z0-9_.+-]+)*", name) or {".", ".."} & set(name.split("/")):
                 raise ValueError(f"the path {name[:80]!r} leads out of the bundle or is not portable")
             if name in (MANIFEST, SIGNATURE):
-                raise ValueError(f"it lists {name}, which cannot hold its own hash")
+                raise ValueError(f"it lists {name!r}, which cannot hold its own hash")
             if not 0 <= size <= MAX_FILE_BYTES or not re.fullmatch(r"[0-9a-f]{64}", digest):
-                raise ValueError(f"{name[:80]!r} has no such size or SHA-256")
-        if len({entry.path.casefold() for entry in files}) != len(files):
-            raise ValueError("it lists a file twice")
+                raise ValueError(f"{name[:80]!r} has {size!r:.80} bytes and SHA-256 {digest[:80]!r}, which no file has")
+        ((most, count),) = Counter(entry.path.casefold() for entry in files).most_common(1)
+        if count > 1:
+            raise ValueError(f"it lists {most[:80]!r} {count} times (upper and lower case are the same)")
     except (ValueError, TypeError, RecursionError) as error:
         raise BundleRefused(f"{path} cannot be used ({error}): {AGAIN}") from error
     return run, status, reasons, {entry.path: entry for entry in files}
 
 
 def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    if len({key for key, _ in pairs}) != len(pairs):
-        raise ValueError("a key stands twice in one object")
+    if repeated := [key for key, count in Counter(key for key, _ in pairs).items() if count > 1]:
+        raise ValueError(f"the key {repeated[0][:80]!r} occurs more than once in one object")
     return dict(pairs)
 
 
 def _read_plain(path: Path, limit: int) -> bytes:
-    """Read a file that is no link, no folder and no device; of one with more than `limit` bytes one byte more."""
+    """Read at most `limit` + 1 bytes of a file; raises BundleRefused for a link, a folder or a device."""
     try:
         if not stat.S_ISREG(path.lstat().st_mode):
-            raise BundleRefused(f"{path} is a link or no file at all: {AGAIN}")
+            raise BundleRefused(f"{path} is a link, or not a file: {AGAIN}")
         with path.open("rb") as file:
             return file.read(limit + 1)
     except FileNotFoundError as error:
-        raise BundleRefused(f"{path} is missing: this bundle is incomplete, {AGAIN}") from error
+        raise BundleRefused(f"{path} is missing, so this bundle is incomplete: {AGAIN}") from error
     except OSError as error:
         raise BundleRefused(f"{path} cannot be read ({error.strerror}): {AGAIN}") from error
 
@@ -239,11 +241,11 @@ def _read_plain(path: Path, limit: int) -> bytes:
 def _require_signature(
     bundle: Path, source: Folder | Archive, signed: bool, manifest: bytes, public_key: Path | None
 ) -> None:
-    """Check the signature; without a key its size alone."""
+    """Check the signature; without a key, only its size."""
     if public_key is not None and public_key.resolve().is_relative_to(bundle.resolve()):
-        raise BundleRefused(f"the public key {public_key} lies in the bundle: use a key that you got another way")
+        raise BundleRefused(f"the public key {public_key} is inside the bundle: use a key from another source")
     if not signed:
-        raise BundleRefused(f"{bundle} is not signed ({SIGNATURE} is missing), and a public key was given")
+        raise BundleRefused(f"{bundle} is not signed ({SIGNATURE} is missing), but a public key was given")
     signature = source.read(SIGNATURE, SIGNATURE_BYTES)
     if len(signature) != SIGNATURE_BYTES:
         raise BundleRefused(f"{bundle / SIGNATURE} does not have the {SIGNATURE_BYTES} bytes of a signature: {AGAIN}")
@@ -259,10 +261,10 @@ def _require_signature(
         raise BundleRefused(f"checking a signature needs the package cryptography: {error}") from error
     except OSError as error:
         raise BundleRefused(f"public key {public_key} cannot be read: {error.strerror}") from error
-    except Exception as error:  # what the package raises for bytes that are no key has no common base
+    except Exception as error:  # the package's errors for invalid keys share no base class
         raise BundleRefused(f"{public_key} is not a public key in PEM format: {error}") from error
     if not isinstance(key, Ed25519PublicKey):
-        raise BundleRefused(f"{public_key} is a key of another kind, bundles are signed with Ed25519")
+        raise BundleRefused(f"{public_key} is not an Ed25519 key, and bundles are signed with Ed25519")
     try:
         key.verify(signature, manifest)
     except InvalidSignature as error:

@@ -1,7 +1,8 @@
-"""A stage that DVC started ends with it: one that outlived a killed dvc would go on writing beside the next repro.
+"""End a stage together with the DVC process that started it.
 
-Here, because a package is imported before its modules: seconds before a stage has imported PyTorch. A stage that
-somebody starts by hand may outlive its terminal.
+A stage that outlived a killed dvc would go on writing during the next repro. The code is here because a package is
+imported before its modules, seconds before a stage has imported PyTorch. A stage that you start by hand may outlive its
+terminal.
 """
 
 import os

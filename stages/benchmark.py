@@ -1,4 +1,4 @@
-"""Stage benchmark: latency of a run's checkpoint, ONNX files and engines on the runtimes of this machine, in turns.
+"""Stage benchmark: measure the latency of a run's checkpoint, ONNX files and engines on this machine, in turns.
 
 reads   artifacts/{students,export,quantize,engine}/RUN, reports/metrics/{export,quantize,engine}/RUN.json,
         data/curated/samples.csv

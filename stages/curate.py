@@ -1,7 +1,7 @@
-"""Stage curate: decide which samples may be used, with a reason for each that may not.
+"""Stage curate: decide which samples are used, and record why each other sample is excluded.
 
-reads   data/prepared, the images and masks that its sample list names, review.csv
-writes  data/curated/samples.csv (what to use), data/curated/decisions.csv (every sample, with reasons),
+reads   data/prepared, the images and masks in its sample list, review.csv
+writes  data/curated/samples.csv (samples to use), data/curated/decisions.csv (all samples, with reasons),
         data/curated/statistics.json, reports/curation.md, reports/curation
 """
 

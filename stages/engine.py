@@ -1,4 +1,4 @@
-"""Stage engine: TensorRT engines of one run, for the compute capabilities and precisions in the parameters.
+"""Stage engine: build TensorRT engines of one run, for the compute capabilities and precisions in the parameters.
 
 reads   artifacts/export/RUN, artifacts/quantize/RUN, artifacts/evaluation/RUN/predictions,
         reports/metrics/export/RUN.json, reports/metrics/quantize/RUN.json,

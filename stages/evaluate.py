@@ -1,4 +1,4 @@
-"""Stage evaluate: judge one checkpoint on whole images of the evaluation split.
+"""Stage evaluate: measure the accuracy of one checkpoint on whole images of the evaluation split.
 
 reads   the checkpoint of RUN (or of the teacher), data/prepared/classes.json, data/curated/samples.csv
 writes  artifacts/evaluation/RUN (predictions, confusion, per image), reports/metrics/evaluate/RUN.json

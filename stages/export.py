@@ -1,4 +1,4 @@
-"""Stage export: a run's checkpoint becomes ONNX, compared with PyTorch on the whole evaluation split.
+"""Stage export: export a run's checkpoint to ONNX and compare it with PyTorch on the whole evaluation split.
 
 reads   artifacts/students/RUN/checkpoint.safetensors, artifacts/evaluation/RUN/predictions, data/prepared/classes.json,
         data/curated/samples.csv and the images and masks that it lists

@@ -1,4 +1,4 @@
-"""Stage inspect: the teacher looks at every sample, for the App and for the report.
+"""Stage inspect: predict every sample with the teacher, for the App and for the report.
 
 reads   the teacher's checkpoint, data/prepared/classes.json, data/curated/decisions.csv, artifacts/evaluation
 writes  artifacts/inspection (the teacher's predictions, embeddings.npy, samples.jsonl)

@@ -1,4 +1,4 @@
-"""Stage preflight: refuse now what later stages would refuse after hours of training.
+"""Stage preflight: check now the requirements that later stages would check after hours of training.
 
 reads   data/prepared/classes.json, data/curated (samples.csv, statistics.json), the files of weights, the free disk
 writes  artifacts/preflight.json

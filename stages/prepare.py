@@ -1,7 +1,7 @@
-"""Stage prepare: a raw dataset becomes one sample list and one class table.
+"""Stage prepare: turn a raw dataset into one sample list and one class table.
 
 reads   dataset.source of params.yaml
-writes  data/prepared/samples.csv, data/prepared/classes.json; for drawn scenes their images, data/prepared/raw
+writes  data/prepared/samples.csv, data/prepared/classes.json; for drawn scenes also their images, data/prepared/raw
 """
 
 from pipeline.preparation.prepare import prepare_dataset

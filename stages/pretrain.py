@@ -1,6 +1,6 @@
-"""Stage pretrain: a backbone imitates an ImageNet classifier on images without labels.
+"""Stage pretrain: train a backbone to imitate an ImageNet classifier on images without labels.
 
-reads   data/prepared/classes.json, data/curated/samples.csv and the images that it names
+reads   data/prepared/classes.json, data/curated/samples.csv and the images that it lists
 writes  artifacts/pretraining/backbone.safetensors, artifacts/pretraining/training.csv
 """
 

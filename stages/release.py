@@ -1,8 +1,8 @@
-"""Stage release: one run becomes a bundle that needs nothing of this project, or a record of why it was rejected.
+"""Stage release: package one run as a bundle that works without this project, or record why the run is rejected.
 
 reads   artifacts/export/RUN, artifacts/quantize/RUN, artifacts/engine/RUN, reports/metrics, data/prepared/classes.json,
         data/curated/samples.csv and the first image of the evaluation split, dvc.lock; the environment variable
-        SEGDISTILL_SIGNING_KEY, path of a private key: without it the bundle is unsigned
+        SEGDISTILL_SIGNING_KEY (path of a private key; without it the bundle is unsigned)
 writes  artifacts/release/RUN/, reports/releases/RUN/ (perf.yaml, numerics.yaml)
 """
 

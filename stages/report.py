@@ -1,4 +1,4 @@
-"""Stage report: the files of all other stages become one page.
+"""Stage report: turn the results of all other stages into one page.
 
 reads   data/prepared/classes.json, data/curated, reports/metrics,
         artifacts/{teacher,students,evaluation,inspection,release}

@@ -1,7 +1,7 @@
-"""Stage resolve: the parameters and the code of every stage, for DVC to compare.
+"""Stage resolve: write the parameters and the code digest of every stage, for DVC to compare.
 
 reads   params.yaml, dvc.yaml, the code
-writes  artifacts/resolved.json: for each stage its resolved parameters, and a digest of the code that it runs
+writes  artifacts/resolved.json: for each stage its resolved parameters, and the digest of its code
 """
 
 from pathlib import Path

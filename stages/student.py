@@ -1,7 +1,7 @@
-"""Stage student: one student learns, alone (the baseline) or from the frozen teacher.
+"""Stage student: train one student, alone (the baseline) or from the frozen teacher.
 
-reads   data/prepared/classes.json, data/curated (samples.csv, statistics.json); if the run uses them: the teacher's
-        checkpoint, the checkpoint that it is pruned from, the backbone of stage pretrain
+reads   data/prepared/classes.json, data/curated (samples.csv, statistics.json); if the run uses them, the teacher's
+        checkpoint, the checkpoint that it prunes, the backbone of stage pretrain
 writes  artifacts/students/RUN/checkpoint.safetensors, artifacts/students/RUN/training.csv
 """
 

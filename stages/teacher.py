@@ -1,6 +1,6 @@
-"""Stage teacher: the large network learns the dataset, supervised.
+"""Stage teacher: train the large network on the dataset, supervised.
 
-reads   data/prepared/classes.json, data/curated (samples.csv, statistics.json), the samples that it names
+reads   data/prepared/classes.json, data/curated (samples.csv, statistics.json), the images and masks that it lists
 writes  artifacts/teacher/checkpoint.safetensors, artifacts/teacher/training.csv
 """
 

@@ -97,8 +97,9 @@ def test_everything_that_is_locked_is_looked_up(project: Path, service: str) -> 
 def test_a_known_vulnerability_is_named_and_fails(project: Path, service: str) -> None:
     done = audit(project, service)
     assert done.returncode == 1
-    assert "ArtifactError: 1 found:\n  packages have known vulnerabilities" in done.stderr
-    assert re.search(r"pillow \S+ has 1 known vulnerability", done.stdout), done.stdout
+    assert "ArtifactError: 1 " in done.stderr
+    assert service in done.stderr
+    assert re.search(r"^pillow \S+ .*\b1\b", done.stdout, re.MULTILINE), done.stdout
     assert "TEST-1: Worms." in done.stdout
     assert "99.0" in done.stdout  # where it is fixed
 
@@ -106,7 +107,8 @@ def test_a_known_vulnerability_is_named_and_fails(project: Path, service: str) -
 def test_what_could_not_be_looked_up_is_not_passed_over(project: Path) -> None:
     done = audit(project, "http://127.0.0.1:9")  # nobody listens
     assert done.returncode == 1
-    assert "vulnerabilities were NOT CHECKED" in done.stderr
+    assert "ArtifactError: " in done.stderr
+    assert "--service" in done.stderr
 
 
 def test_a_line_without_a_hash_and_an_unknown_license_are_named_together(project: Path, service: str) -> None:
@@ -117,6 +119,8 @@ def test_a_line_without_a_hash_and_an_unknown_license_are_named_together(project
     licenses.write_text(licenses.read_text().replace("MIT,metadata", ",metadata"))
     done = audit(project, service)
     assert done.returncode == 1
-    assert "ArtifactError: 2 found" in done.stderr
-    assert "requirements.lock: 'stranger==1.0' has no hash" in done.stderr
-    assert re.search(r"bundle_files/requirements.lock: onnxruntime==\S+ has no known license", done.stderr)
+    assert "ArtifactError: 2 " in done.stderr
+    lines = done.stderr.splitlines()
+    assert any("requirements.lock" in line and "'stranger==1.0'" in line and "--hash" in line for line in lines)
+    unknown = [line for line in lines if "bundle_files/requirements.lock: onnxruntime==" in line]
+    assert any("`python -m pipeline licenses`" in line for line in unknown)

@@ -23,6 +23,7 @@ from pipeline.cli import LOWER, run_command
 from pipeline.errors import ParamsError, SegdistillError
 from pipeline.params.tree import load_params
 from pipeline.stage_table import SCRIPTS, stage_table
+from tests.raising import raises
 
 
 @pytest.mark.parametrize("error", [SegdistillError("what, where, what to do"), ModelError("what, where, what to do")])
@@ -30,34 +31,43 @@ def test_a_project_error_is_one_message(error: Exception) -> None:
     def main() -> None:
         raise error
 
-    with pytest.raises(SystemExit, match="Error: what, where, what to do"):
+    with raises(SystemExit) as ended:
         run_command(main)
+    assert str(ended.value).strip().startswith(f"{type(error).__name__}: {error}")
 
 
 @pytest.mark.parametrize(
-    ("error", "message"),
+    ("error", "values"),
     [
-        (KeyboardInterrupt(), "Interrupted"),
-        (MemoryError(), "Out of memory. In params.yaml lower training.batch_size"),
-        (RuntimeError("CUDA error: no kernel image is available for execution on the device"), "GPU cannot be used"),
-        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."), "Out of GPU memory"),
-        (OSError(errno.ENOSPC, "", "x.bin"), "No space left writing x.bin"),
-        (OSError(errno.EDQUOT, "", "x.bin"), "The disk quota is used up writing x.bin"),
-        (OSError(errno.EROFS, "", "x.bin"), "The file system is read-only: x.bin. Make the folder writable"),
-        (OSError(errno.EACCES, "", "x.bin"), "Permission denied: x.bin"),
+        (KeyboardInterrupt(), ("Ctrl-C",)),
+        (MemoryError(), ("params.yaml", "training.batch_size")),
+        (
+            RuntimeError("CUDA error: no kernel image is available for execution on the device"),
+            ("GPU", "CUDA_VISIBLE_DEVICES"),
+        ),
+        (
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB."),
+            ("GPU", "params.yaml", "training.batch_size"),
+        ),
+        (OSError(errno.ENOSPC, "", "x.bin"), ("ENOSPC", "x.bin")),
+        (OSError(errno.EDQUOT, "", "x.bin"), ("EDQUOT", "x.bin")),
+        (OSError(errno.EROFS, "", "x.bin"), ("EROFS", "x.bin")),
+        (OSError(errno.EACCES, "", "x.bin"), ("EACCES", "x.bin")),
     ],
 )
-def test_what_the_machine_did_is_said(error: BaseException, message: str) -> None:
+def test_what_the_machine_did_is_said(error: BaseException, values: tuple[str, ...]) -> None:
     def main() -> None:
         raise error
 
-    with pytest.raises(SystemExit, match=message):
+    with raises(SystemExit, *values) as ended:
         run_command(main)
+    assert ("GPU" in str(ended.value)) == ("CUDA" in str(error))
 
 
 def test_each_stage_that_may_need_much_memory_says_what_to_lower() -> None:
-    with pytest.raises(SystemExit, match=r"Out of memory. In params.yaml lower evaluation.batch_size"):
+    with raises(SystemExit, "params.yaml", "evaluation.batch_size") as ended:
         run_command(lambda: print(torch.empty(2**50)), "evaluate")
+    assert "training.batch_size" not in str(ended.value)
     params = load_params(ROOT / "params.yaml")
     words = [word for said in LOWER.values() for word in re.findall(r"[a-z]+\.[a-z_]+", said)]
     for section, key in (word.split(".") for word in words):
@@ -84,7 +94,8 @@ def test_a_stage_ends_with_one_message(stage: str, tmp_path: Path) -> None:
         check=False,
     )
     assert result.returncode == 1
-    assert result.stderr.strip().startswith("ParamsError: cannot read ")
+    assert result.stderr.strip().startswith("ParamsError: ")
+    assert str(tmp_path / "params.yaml") in result.stderr
     assert "Traceback" not in result.stderr
 
 
@@ -164,7 +175,7 @@ def test_a_profile_is_found_by_name_and_by_folder(tmp_path: Path) -> None:
     assert profile_folder("camvid-cpu") == ROOT / "profiles/camvid-cpu"
     (tmp_path / "params.yaml").touch()
     assert profile_folder(str(tmp_path)) == tmp_path
-    with pytest.raises(ParamsError, match=r"there is no profile 'camvid_cpu'; profiles/ has .*camvid-cpu"):
+    with raises(ParamsError, "'camvid_cpu'", "camvid-cpu"):
         profile_folder("camvid_cpu")
 
 
@@ -182,7 +193,7 @@ def test_a_command_runs_in_its_profile_and_paths_are_the_callers(
 
 
 def test_an_unknown_command_ends_with_status_1_and_the_list(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="There is no command 'docter'"):
+    with raises(SystemExit, "'docter'"):
         main(["docter"])
     assert "doctor" in capsys.readouterr().out
     with pytest.raises(SystemExit) as ended:

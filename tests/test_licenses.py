@@ -83,33 +83,33 @@ def test_the_licenses_of_everything_that_is_locked_are_known_and_allowed(folder:
 
 
 def test_an_unknown_license_is_an_objection() -> None:
-    assert license_objections([ELSEWHERE], {}, PERMISSIVE) == [
-        "pywin32==312 has no known license: run `python -m pipeline licenses`"
-    ]
     empty = Licensed("pywin32", "312", "", "nowhere")
-    assert license_objections([ELSEWHERE], listed(empty), PERMISSIVE) == [
-        "pywin32==312 has no known license: run `python -m pipeline licenses`"
-    ]
+    for known in ({}, listed(empty)):
+        (objection,) = license_objections([ELSEWHERE], known, PERMISSIVE)
+        assert "pywin32==312" in objection
+        assert "`python -m pipeline licenses`" in objection
 
 
 def test_a_license_that_is_not_allowed_is_an_objection() -> None:
     row = Licensed("pywin32", "312", "AGPL-3.0-only", "its license file")
     (objection,) = license_objections([ELSEWHERE], listed(row), FOR_US)
-    assert objection.startswith("pywin32==312 is under AGPL-3.0-only, which pipeline/licenses.py does not allow")
+    for value in ("pywin32==312", "AGPL-3.0-only", "pipeline/licenses.py"):
+        assert value in objection
 
 
 def test_a_list_that_is_not_what_the_package_says_is_an_objection() -> None:
     row = Licensed("numpy", HERE.version, "MIT", "metadata")
     (objection,) = license_objections([HERE], listed(row), PERMISSIVE)
-    assert objection.startswith(f"numpy=={HERE.version} is listed under MIT, and says BSD-3-Clause AND")
+    for value in (f"numpy=={HERE.version}", "MIT", "BSD-3-Clause AND"):
+        assert value in objection
 
 
 def test_a_row_of_another_version_is_an_objection_and_knows_nothing_of_this_one() -> None:
     row = Licensed("pywin32", "311", "PSF-2.0", "its license file")
-    assert license_objections([ELSEWHERE], listed(row), PERMISSIVE) == [
-        "pywin32==311 is listed and not locked",
-        "pywin32==312 has no known license: run `python -m pipeline licenses`",
-    ]
+    of_the_row, of_the_pin = license_objections([ELSEWHERE], listed(row), PERMISSIVE)
+    assert "pywin32==311" in of_the_row
+    assert "pywin32==312" in of_the_pin
+    assert "`python -m pipeline licenses`" in of_the_pin
 
 
 def test_a_list_is_brought_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:

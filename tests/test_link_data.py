@@ -11,6 +11,7 @@ from pipeline.data.files import sha256
 from pipeline.errors import ArtifactError
 from pipeline.link_data import find_weights
 from pipeline.params.tree import load_params, weight_files
+from tests.raising import raises
 
 WANTED = {"data/teacher.safetensors": b"teacher", "data/student.safetensors": b"student"}
 
@@ -37,11 +38,11 @@ def test_a_folder_or_the_files_themselves(folder: Path) -> None:
 
 def test_what_is_missing_or_not_wanted_is_told(folder: Path, tmp_path: Path) -> None:
     digests = _digests(folder)
-    with pytest.raises(ArtifactError, match=r"student\.safetensors"):
+    with raises(ArtifactError, "data/student.safetensors"):
         find_weights(digests, [folder / "two.safetensors", folder / "three.safetensors"])
-    with pytest.raises(ArtifactError, match="found were\n  none"):
+    with raises(ArtifactError, "data/student.safetensors", "data/teacher.safetensors", tmp_path / "nowhere"):
         find_weights(digests, [tmp_path / "nowhere"])
-    with pytest.raises(ArtifactError, match="no network of this profile"):
+    with raises(ArtifactError, "--weights", "weights.source", "`file`"):
         find_weights({}, [folder])
 
 

@@ -108,14 +108,14 @@ def test_a_second_repro_does_nothing(finished: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "message"),
+    ("old", "new", "missing"),
     [
-        ("adapter: folder", "adapter: camvid", "DatasetError: no folder own/train"),
-        ("source: own", "source: nowhere", "DatasetError: no folder nowhere"),
+        ("adapter: folder", "adapter: camvid", "own/train"),
+        ("source: own", "source: nowhere", "nowhere"),
     ],
 )
 def test_a_dataset_that_is_not_there_is_one_message(
-    profile: Path, tmp_path: Path, old: str, new: str, message: str
+    profile: Path, tmp_path: Path, old: str, new: str, missing: str
 ) -> None:
     (tmp_path / "own").symlink_to(profile / "own")
     text = (profile / "params.yaml").read_text()
@@ -123,7 +123,8 @@ def test_a_dataset_that_is_not_there_is_one_message(
     (tmp_path / "params.yaml").write_text(text.replace(old, new))
     done = run([sys.executable, "-m", "stages.prepare"], tmp_path)
     assert done.returncode == 1
-    assert message in done.stderr
+    assert "DatasetError: " in done.stderr
+    assert missing in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -165,5 +166,5 @@ def test_a_class_without_a_pixel_stops_the_pipeline_unless_it_may_warn(tmp_path:
         done = repro(tmp_path, "curate")
         assert (done.returncode == 0) == (policy == "warn"), done.stderr
         said = done.stdout if policy == "warn" else done.stderr
-        assert "no pixel of class kiosk (ids 7)" in said
+        assert any("kiosk" in line and "(ids 7)" in line for line in said.splitlines())
         assert (tmp_path / "data/curated/samples.csv").exists() == (policy == "warn")

@@ -12,8 +12,9 @@ from ruamel.yaml import YAML
 from pipeline.code_digest import ROOT
 from pipeline.dvc_file import check_dvc_file, dvc_file
 from pipeline.errors import ParamsError
-from pipeline.params.tree import Params, load_params
+from pipeline.params.tree import RECIPE, Params, load_params
 from pipeline.stage_table import method_settings, stage_table
+from tests.raising import raises
 
 DEFAULT = ROOT / "params.yaml"
 PROFILES = [ROOT, *sorted(path.parent for path in (ROOT / "profiles").glob("*/params.yaml"))]
@@ -71,73 +72,88 @@ def test_the_default_has_each_student_as_baseline_and_distilled() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "place"),
+    ("changes", "values"),
     [
-        ({"training.batch_sise": 8}, "training.batch_sise: unknown key; did you mean 'batch_size'"),
-        ({"training.batch_size": "8"}, "training.batch_size: "),
-        ({"training.accumulate": 3}, "training.batch_size 4 cannot be shared by 3"),
-        ({"training.accumulate": 8}, "training.batch_size 4 cannot be shared by 8"),
-        ({"teacher.training": {"accumulate": 3}}, "teacher.training.batch_size 4 cannot be shared by 3"),
-        ({"teacher.training": {"crop_hight": 64}}, "teacher.training.crop_hight: .*did you mean 'crop_height'"),
-        ({"teacher.training": {"splits": ["val"]}, "evaluation.split": "val"}, "among teacher.training.splits"),
-        ({"export.height": DELETE}, "export.height: missing"),
-        ({"teacher.network.architecture": "pspnett"}, "teacher.network.architecture: .*did you mean 'pspnet'"),
-        ({"training.validate_every": 5, "training.splits": ["train", "val"]}, "validate_every scores on val"),
-        ({"training.ships": "best"}, "ships: best needs"),
-        ({"training.image_scale": 0.5}, "network.input_scale 1 is larger than its training's image_scale 0.5"),
-        ({"runs.pspnet_r18_gdd.distill": {"gdd": 0.0}}, "runs.pspnet_r18_gdd.distill.gdd: "),
-        ({"runs.pspnet_r18_gdd.distill": {"cdw": 1.0}}, "runs.pspnet_r18_gdd.distill.cdw.*did you mean 'cwd'"),
-        ({"runs.pspnet_r18.momentum_shift": 0.05}, "runs.pspnet_r18: momentum_shift"),
-        ({"runs.pspnet_r18.max_gradient_norm": 5.0}, "runs.pspnet_r18: max_gradient_norm"),
-        ({"runs.pspnet_r18.unlabelled_share": 0.5}, "runs.pspnet_r18: unlabelled_share"),
-        ({"runs.pspnet_r18.inherit_layers": True}, "runs.pspnet_r18: no run without a teacher"),
-        ({"runs.pspnet_r18_gdd.baseline": "nobody"}, "runs.pspnet_r18_gdd.baseline: 'nobody'"),
-        ({"runs.pspnet_r18_gdd.seed": 1}, "runs.pspnet_r18_gdd: no run without a teacher has the same"),
-        ({"runs.pspnet_r18_gdd.baseline": "deeplabv3_r18"}, "runs.pspnet_r18_gdd.network differs"),
-        ({"runs.pspnet_r18.recipe": "pspnet_r81"}, "runs.pspnet_r18.recipe: .*did you mean 'pspnet_r18'"),
-        ({"runs.PSP net": {"recipe": "pspnet_r18"}}, "runs.PSP net"),
-        ({"runs.teacher": {"recipe": "pspnet_r18"}}, "runs.teacher"),
-        ({"recipes.pspnet_r18.network.backbon": "x"}, "recipes.pspnet_r18.network.backbon: unknown key"),
-        ({"training.momentum": 1.0}, "add up to 1 or more"),
-        ({"comparison.recipe": "pspnet_r18_gdd"}, "comparison.recipe: 'pspnet_r18_gdd'"),
-        ({"comparison.candidates.none": {"distill": {"kd": 1.0}}}, "comparison: candidates.none"),
-        ({"comparison.candidates.pkd": {}}, "comparison: candidates.pkd"),
-        ({"comparison.candidates.pkd": {"distill": {"pdk": 6.0}}}, "comparison.candidates.pkd.distill.pdk.*'pkd'"),
-        ({"comparison.candidates.x": {"distill": {"kd": 1.0}, "momentum_shift": 0.1}}, "comparison.candidates.x"),
-        ({"methods.kdd": {}}, "methods.kdd: .*did you mean 'kd'"),
-        ({"teacher.network.weights": {"source": "file"}}, "teacher.network.weights: "),
-        ({"export.opset": 17}, "export.opset: "),
-        ({"export.resize": "letterboxed"}, "export.resize: .*did you mean 'letterbox'"),
-        ({"training.scale_min": 9.0}, "training: scale_min 9.0 is larger than scale_max"),
-        ({"training.splits": []}, "training.splits: "),
-        ({"training.splits": ["train", "train"]}, "training: splits: train, train"),
-        ({"training.splits": ["train", "test"]}, "training.splits.1: "),
-        ({"evaluation.split": "train"}, "evaluation.split: train"),
-        ({"teacher.network.input_scale": 2.0}, "teacher.network.input_scale: "),
-        ({"runs.pspnet_r18.prune": {"source": "", "keep": 0.5}}, "runs.pspnet_r18.prune.source: "),
-        ({"runs.s": PRUNED, "comparison.recipe": "s"}, "comparison.recipe: 's'"),
-        ({"runs.s": {**PRUNED, "prune": {"source": "students/nobody", "keep": 0.5}}}, "runs.s.prune.source: "),
-        ({"runs.s": {**PRUNED, "prune": {"source": "students/s", "keep": 0.5}}}, "runs.s.prune.source: "),
-        ({"runs.s": {**PRUNED, "prune": {"source": "teacher", "keep": 0.5}}}, "runs.s.network.backbone differs"),
-        ({"runs.s": {**PRUNED, "network": {"weights": {"source": "timm"}}}}, "runs.s: a pruned network"),
-        ({"teacher.network.weights": {"source": "pretraining"}}, "teacher.network.weights.source: "),
+        ({"training.batch_sise": 8}, ("training.batch_sise", "'batch_size'")),
+        ({"training.batch_size": "8"}, ("training.batch_size", "'8'")),
+        ({"training.accumulate": 3}, ("training.batch_size 4", "3 parts")),
+        ({"training.accumulate": 8}, ("training.batch_size 4", "8 parts")),
+        ({"teacher.training": {"accumulate": 3}}, ("teacher.training.batch_size 4", "3 parts")),
+        ({"teacher.training": {"crop_hight": 64}}, ("teacher.training.crop_hight", "'crop_height'")),
+        ({"teacher.training": {"splits": ["val"]}, "evaluation.split": "val"}, ("val", "teacher.training.splits")),
+        ({"export.height": DELETE}, ("export.height",)),
+        ({"teacher.network.architecture": "pspnett"}, ("teacher.network.architecture", "'pspnett'", "'pspnet'")),
+        ({"training.validate_every": 5, "training.splits": ["train", "val"]}, ("validate_every", "[train]")),
+        ({"training.ships": "best"}, ("ships: best", "validate_every")),
+        ({"training.image_scale": 0.5}, ("network.input_scale 1", "image_scale 0.5")),
+        ({"runs.pspnet_r18_gdd.distill": {"gdd": 0.0}}, ("runs.pspnet_r18_gdd.distill.gdd", "0.0")),
+        ({"runs.pspnet_r18_gdd.distill": {"cdw": 1.0}}, ("runs.pspnet_r18_gdd.distill.cdw", "'cwd'")),
+        ({"runs.pspnet_r18.momentum_shift": 0.05}, ("runs.pspnet_r18:", "momentum_shift", "`distill`")),
+        ({"runs.pspnet_r18.max_gradient_norm": 5.0}, ("runs.pspnet_r18:", "max_gradient_norm", "`distill`")),
+        ({"runs.pspnet_r18.unlabelled_share": 0.5}, ("runs.pspnet_r18:", "unlabelled_share", "`distill`")),
+        ({"runs.pspnet_r18.inherit_layers": True}, ("runs.pspnet_r18:", *RECIPE)),
+        ({"runs.pspnet_r18_gdd.baseline": "nobody"}, ("runs.pspnet_r18_gdd.baseline", "'nobody'")),
+        ({"runs.pspnet_r18_gdd.seed": 1}, ("runs.pspnet_r18_gdd:", *RECIPE)),
+        ({"runs.pspnet_r18_gdd.baseline": "deeplabv3_r18"}, ("runs.pspnet_r18_gdd.network", "'deeplabv3_r18'")),
+        ({"runs.pspnet_r18.recipe": "pspnet_r81"}, ("runs.pspnet_r18.recipe", "'pspnet_r81'", "'pspnet_r18'")),
+        ({"runs.PSP net": {"recipe": "pspnet_r18"}}, ("runs.PSP net",)),
+        ({"runs.teacher": {"recipe": "pspnet_r18"}}, ("runs.teacher",)),
+        ({"recipes.pspnet_r18.network.backbon": "x"}, ("recipes.pspnet_r18.network.backbon", "'backbone'")),
+        ({"training.momentum": 1.0}, ("training.momentum 1.0", "momentum_shift 0.0")),
+        ({"comparison.recipe": "pspnet_r18_gdd"}, ("comparison.recipe", "'pspnet_r18_gdd'")),
+        ({"comparison.candidates.none": {"distill": {"kd": 1.0}}}, ("comparison: candidates.none",)),
+        ({"comparison.candidates.pkd": {}}, ("comparison: candidates.pkd", "`distill`", "`inherit_layers`")),
+        ({"comparison.candidates.pkd": {"distill": {"pdk": 6.0}}}, ("comparison.candidates.pkd.distill.pdk", "'pkd'")),
+        (
+            {"comparison.candidates.x": {"distill": {"kd": 1.0}, "momentum_shift": 0.1}},
+            ("comparison.candidates.x.momentum_shift 0.1", "training.momentum 0.9"),
+        ),
+        ({"methods.kdd": {}}, ("methods.kdd", "'kd'")),
+        ({"teacher.network.weights": {"source": "file"}}, ("teacher.network.weights:", "`file`", "`sha256`")),
+        ({"export.opset": 17}, ("export.opset", "17")),
+        ({"export.resize": "letterboxed"}, ("export.resize", "'letterboxed'", "'letterbox'")),
+        ({"training.scale_min": 9.0}, ("training:", "scale_min 9.0", "scale_max 1.2")),
+        ({"training.splits": []}, ("training.splits", "[]")),
+        ({"training.splits": ["train", "train"]}, ("training: splits", "train, train")),
+        ({"training.splits": ["train", "test"]}, ("training.splits.1", "'test'")),
+        ({"evaluation.split": "train"}, ("evaluation.split: train", "training.splits")),
+        ({"teacher.network.input_scale": 2.0}, ("teacher.network.input_scale", "2.0")),
+        ({"runs.pspnet_r18.prune": {"source": "", "keep": 0.5}}, ("runs.pspnet_r18.prune.source", "''")),
+        ({"runs.s": PRUNED, "comparison.recipe": "s"}, ("comparison.recipe", "'s'")),
+        (
+            {"runs.s": {**PRUNED, "prune": {"source": "students/nobody", "keep": 0.5}}},
+            ("runs.s.prune.source", "'students/nobody'"),
+        ),
+        (
+            {"runs.s": {**PRUNED, "prune": {"source": "students/s", "keep": 0.5}}},
+            ("runs.s.prune.source", "'students/s'"),
+        ),
+        ({"runs.s": {**PRUNED, "prune": {"source": "teacher", "keep": 0.5}}}, ("runs.s.network.backbone", "'teacher'")),
+        (
+            {"runs.s": {**PRUNED, "network": {"weights": {"source": "timm"}}}},
+            ("runs.s:", "'students/pspnet_r18_gdd'", "weights.source", "inherit_layers"),
+        ),
+        ({"teacher.network.weights": {"source": "pretraining"}}, ("teacher.network.weights.source", "pretraining")),
         (
             {"recipes.pspnet_r18.network.weights": {"source": "pretraining"}},
-            "runs.pspnet_r18.network.weights.source is pretraining",
+            ("runs.pspnet_r18.network.weights.source", "pretraining.iterations"),
         ),
-        ({"pretraining": {"iterations": 5}}, "pretraining: classifier: "),
-        ({"pretraining": {**PRETRAINING, "images": []}}, "pretraining: images: "),
-        ({"pretraining": {**PRETRAINING, "class_weight": 0.0, "feature_weight": 0.0}}, "pretraining: class_weight"),
-        ({"pretraining": {**PRETRAINING, "scale_min": 3.0}}, "pretraining: scale_min 3.0"),
+        ({"pretraining": {"iterations": 5}}, ("pretraining: classifier", "`file`", "`sha256`")),
+        ({"pretraining": {**PRETRAINING, "images": []}}, ("pretraining: images", "unlabelled")),
+        (
+            {"pretraining": {**PRETRAINING, "class_weight": 0.0, "feature_weight": 0.0}},
+            ("pretraining: class_weight", "feature_weight"),
+        ),
+        ({"pretraining": {**PRETRAINING, "scale_min": 3.0}}, ("pretraining:", "scale_min 3.0", "scale_max 2.0")),
         (
             {"pretraining": {**PRETRAINING, "backbone": "resnet18"},
              "recipes.pspnet_r18.network.weights": {"source": "pretraining"}},
-            "runs.pspnet_r18.network.backbone is 'resnet18_v1c'",
+            ("runs.pspnet_r18.network.backbone", "'resnet18_v1c'", "pretraining.backbone", "'resnet18'"),
         ),
     ],
 )  # fmt: skip
-def test_every_mistake_is_named_with_its_place(load: Load, changes: dict[str, Any], place: str) -> None:
-    with pytest.raises(ParamsError, match=place):
+def test_every_mistake_is_named_with_its_place(load: Load, changes: dict[str, Any], values: tuple[str, ...]) -> None:
+    with raises(ParamsError, *values):
         load(changes)
 
 
@@ -148,25 +164,25 @@ def test_another_resizing_is_told_to_all_that_measures_and_nothing_that_trains(l
 
 
 @pytest.mark.parametrize(
-    ("methods", "place"),
+    ("methods", "values"),
     [
-        ({"gdd": {"temprature": 4.0}}, "methods.gdd.*\n.*temprature.*did you mean 'temperature'"),
-        ({"gdd": {"temperature": -1.0}}, "methods.gdd.*\n.*temperature"),
-        ({"ferkd": {"sure_above": 0.3}}, "methods.ferkd.*\n.*unsure_below 0.4 is larger than sure_above 0.3"),
-        ({"cirkd_memory": {"pixel_memory": 15}}, "methods.cirkd_memory.*\n.*pixel_memory 15 is shorter"),
+        ({"gdd": {"temprature": 4.0}}, ("methods.gdd.temprature", "'temperature'")),
+        ({"gdd": {"temperature": -1.0}}, ("methods.gdd.temperature", "-1.0")),
+        ({"ferkd": {"sure_above": 0.3}}, ("methods.ferkd", "unsure_below 0.4", "sure_above 0.3")),
+        ({"cirkd_memory": {"pixel_memory": 15}}, ("methods.cirkd_memory", "pixel_memory 15", "cells_per_class")),
     ],
 )
-def test_settings_of_methods_are_checked_before_anything_runs(load: Load, methods: dict[str, Any], place: str) -> None:
+def test_settings_of_methods_are_checked_before_anything_runs(
+    load: Load, methods: dict[str, Any], values: tuple[str, ...]
+) -> None:
     params = load({"methods": methods})
-    with pytest.raises(ParamsError, match=place):
+    with raises(ParamsError, *values):
         method_settings(params, params.methods)
 
 
 def test_all_mistakes_come_at_once(load: Load) -> None:
-    with pytest.raises(ParamsError) as raised:
+    with raises(ParamsError, "export.opset", "training.flip_probability"):
         load({"export.opset": 3, "training.flip_probability": 1.5})
-    assert "export.opset" in str(raised.value)
-    assert "training.flip_probability" in str(raised.value)
 
 
 def test_a_teacher_overrides_the_training_key_by_key(load: Load) -> None:
@@ -217,15 +233,15 @@ def test_yaml_1_2_numbers(tmp_path: Path) -> None:
 def test_a_file_that_is_no_params_file(tmp_path: Path, text: str) -> None:
     path = tmp_path / "params.yaml"
     path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(ParamsError, match=r"params\.yaml"):
+    with raises(ParamsError, path):
         load_params(path)
 
 
 def test_a_missing_file_says_where_it_was_looked_for(tmp_path: Path) -> None:
-    with pytest.raises(ParamsError, match=str(tmp_path)):
+    with raises(ParamsError, tmp_path / "params.yaml"):
         load_params(tmp_path / "params.yaml")
 
 
 def test_an_unknown_run_lists_the_known_ones() -> None:
-    with pytest.raises(ParamsError, match=r"'x'.*pspnet_r18, pspnet_r18_gdd"):
+    with raises(ParamsError, "'x'", "pspnet_r18, pspnet_r18_gdd"):
         load_params(DEFAULT).run("x")

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -118,7 +119,7 @@ def test_a_comparison_trains_what_the_run_trained_and_ends_in_a_verdict(profile:
     command = [sys.executable, "-m", "pipeline", "compare", "--seeds", "1", "--split", "val", "none", "kd"]
     first, second = run(command, profile), run([*command, "inherited"], profile)
     assert first.returncode == second.returncode == 0, first.stderr + second.stderr
-    assert "2 of 3 trials are finished already" in second.stderr
+    assert re.findall(r"\b\d/3\b", second.stderr)[0] == "2/3"  # of the trials, before any is run
     record = json.loads((profile / "reports/comparison/pspnet_r18/val/comparison.json").read_text())
     assert record["candidates"]["iterations"]["kd"]["gain"]["verdict"] == "one seed: no verdict"
     ours = load_file(profile / "artifacts/comparison/pspnet_r18/none_seed_0/checkpoint.safetensors")
@@ -127,7 +128,8 @@ def test_a_comparison_trains_what_the_run_trained_and_ends_in_a_verdict(profile:
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.items())
     unknown = run([*command, "kdd"], profile)
     assert unknown.returncode == 1
-    assert "ParamsError: no candidate kdd" in unknown.stderr
+    assert "ParamsError: " in unknown.stderr
+    assert "kdd" in unknown.stderr
     assert "Traceback" not in unknown.stderr
 
 
@@ -150,7 +152,7 @@ def test_a_training_killed_hard_goes_on(profile: Path) -> None:
         assert not (profile / "artifacts/teacher/checkpoint.safetensors").exists()
         done = repro(profile, "teacher")
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "teacher: resuming at iteration" in done.stdout + done.stderr
+        assert _resumed("teacher", 400, done)
     finally:
         (profile / "params.yaml").write_text(params)
 
@@ -183,9 +185,15 @@ def test_a_killed_training_ends_in_the_same_bytes(profile: Path, tmp_path: Path)
         trainer.wait()
     done = run(command, cut)
     assert done.returncode == 0, done.stderr
-    assert "pspnet_r18_gdd: resuming at iteration" in done.stdout + done.stderr
+    assert _resumed("pspnet_r18_gdd", 60, done)
     file = "artifacts/students/pspnet_r18_gdd/checkpoint.safetensors"
     assert (cut / file).read_bytes() == (whole / file).read_bytes()
+
+
+def _resumed(name: str, iterations: int, done: subprocess.CompletedProcess[str]) -> bool:
+    """Whether a line names the training, an iteration above 0, and all iterations."""
+    line = rf"^{name}: [^\d\n]+[1-9]\d*[^\d\n]+{iterations}$"
+    return re.search(line, done.stdout + done.stderr, re.MULTILINE) is not None
 
 
 def _last_change(folder: Path) -> float:
@@ -193,16 +201,16 @@ def _last_change(folder: Path) -> float:
 
 
 @pytest.mark.parametrize(
-    ("stage", "change", "message"),
+    ("stage", "change", "values"),
     [
-        (["teacher"], ("scale_max:", "scale_maks:"), "unknown key; did you mean 'scale_max'"),
-        (["teacher"], ("backbone: resnet10t", "backbone: resnet10x"), "ModelError: timm knows no backbone 'resnet10x'"),
-        (["student", "nobody"], ("", ""), "ParamsError: stage student has no run 'nobody'"),
-        (["teacher"], ("learning_rate: 0.", "learning_rate: 1.0e+30 #"), "Diverged: teacher"),
+        (["teacher"], ("scale_max:", "scale_maks:"), ("ParamsError: ", ".scale_maks", "'scale_max'")),
+        (["teacher"], ("backbone: resnet10t", "backbone: resnet10x"), ("ModelError: ", "timm", "'resnet10x'")),
+        (["student", "nobody"], ("", ""), ("ParamsError: ", "student", "'nobody'")),
+        (["teacher"], ("learning_rate: 0.", "learning_rate: 1.0e+30 #"), ("Diverged: teacher", "learning_rate")),
     ],
 )  # fmt: skip
 def test_bad_input_ends_in_one_message(
-    profile: Path, tmp_path: Path, stage: list[str], change: tuple[str, str], message: str
+    profile: Path, tmp_path: Path, stage: list[str], change: tuple[str, str], values: tuple[str, ...]
 ) -> None:
     (tmp_path / "data").symlink_to(profile / "data")
     text = (profile / "params.yaml").read_text()
@@ -210,6 +218,7 @@ def test_bad_input_ends_in_one_message(
     (tmp_path / "params.yaml").write_text(text.replace(*change) if change[0] else text)
     done = run([sys.executable, "-m", f"stages.{stage[0]}", *stage[1:]], tmp_path)
     assert done.returncode == 1
-    assert message in done.stderr
+    for value in values:
+        assert value in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "artifacts").exists() or not list((tmp_path / "artifacts").rglob("*.safetensors"))

@@ -14,6 +14,7 @@ from pipeline.params.runs import PruneParams
 from pipeline.params.tree import Params, load_params
 from pipeline.repro import FIRST, SIDE_BY_SIDE, TIMED, needs
 from pipeline.stage_table import SCRIPTS, Stage, stage_table
+from tests.raising import raises
 
 FAILING: set[str] = set()
 
@@ -73,5 +74,5 @@ def test_after_a_failure_nothing_is_begun(begun: list[str], monkeypatch: pytest.
 
 
 def test_no_job_at_all_is_refused() -> None:
-    with pytest.raises(ParamsError, match="--jobs 0"):
+    with raises(ParamsError, "--jobs 0"):
         repro.run(Namespace(jobs=0))

@@ -192,7 +192,8 @@ def test_dvc_yaml_that_does_not_fit_is_refused(project: Path, after: Callable[..
     )  # fmt: skip
     path.write_text(text)
     assert done.returncode == 1
-    assert "pipeline stages" in done.stderr
+    assert "ParamsError: " in done.stderr
+    assert "`python -m pipeline stages`" in done.stderr
 
 
 def test_the_lock_holds_resolved_parameters(project: Path) -> None:

@@ -46,8 +46,8 @@ def cwd_features(maps: Maps) -> float:
     return 50 * maps.head_channels / maps.student_head_channels
 
 
-# docs/reference/methods.md has the sources. CIRKD's scripts (at, fitnet, cwd_features, skd_pair, ifvd) add `kd`, and for the last
-# three an adversarial term of 0.001 that is not here.
+# docs/reference/methods.md has the sources. CIRKD's scripts (at, fitnet, cwd_features, skd_pair, ifvd) add `kd`, and
+# for the last three an adversarial term of 0.001 that is not here.
 WEIGHTS: dict[str, dict[str, Weight]] = {
     "gdd": {"gdd": gdd},
     "gdd_cwd": {"gdd": gdd, "cwd": 3.0},  # with the logit term that its code has and its configurations switch off

@@ -149,7 +149,7 @@ def _run_all(
     """
     finished = total - len(waiting)
     if finished:
-        print(f"{finished} of {total} trials are finished already", file=sys.stderr)
+        print(f"{finished}/{total} trials are finished already", file=sys.stderr)
     begun = time.monotonic()
     for done, trial in enumerate(waiting):
         if trial.candidate in failed:

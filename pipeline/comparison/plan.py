@@ -61,7 +61,7 @@ def plan_trials(params: Params, candidates: list[str], seeds: int) -> list[Trial
         )
     chosen = [name for name in known if not candidates or name in candidates]
     if not chosen:
-        raise ParamsError(f"the baseline needs a candidate to compare with: name one of {', '.join(known)}")
+        raise ParamsError(f"{NO_TEACHER!r} is the baseline; name a candidate to compare with it: {', '.join(known)}")
     recipe = params.run(params.comparison.recipe)
     runs = {NO_TEACHER: recipe, **{name: replace(recipe, **vars(known[name])) for name in chosen}}
     return [Trial(name, seed, replace(run, seed=seed)) for seed in range(seeds) for name, run in runs.items()]

@@ -1,4 +1,4 @@
-"""Stage curate: measure every sample, apply the rules, and write what may be used and why the rest may not."""
+"""Stage curate: measure every sample, apply the rules, and write which samples may be used and why others may not."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -36,8 +36,8 @@ def curate_dataset(
     """Decide which samples may be used.
 
     Writes `out`/decisions.csv (every sample with its decision and the reasons), `out`/statistics.json and, last,
-    `out`/samples.csv with the samples to use. `report` (Markdown) and its `pictures` are written in any case, so that
-    a refused dataset can be examined. Warnings are printed too.
+    `out`/samples.csv with the samples to use. `report` (Markdown) and its `pictures` are written even if the dataset is
+    refused, so that you can examine it. Warnings are also printed.
 
     Args:
         training_splits: splits whose labels networks are trained on.
@@ -74,7 +74,7 @@ def curate_dataset(
 
 
 def decisions(findings: Findings) -> list[Decision]:
-    """Return the whole sample list with what was found about each sample; what leaves it out comes first."""
+    """Return the decision about every sample of the list; the findings that drop it come first."""
     left_out = drops(findings.found)
     about: dict[Sample, list[Finding]] = {sample: [] for sample in findings.samples}
     for finding in sorted(findings.found, key=lambda finding: finding.policy != "drop"):
@@ -87,46 +87,47 @@ def decisions(findings: Findings) -> list[Decision]:
 
 
 def valid_verdicts(remarks: Sequence[Remark], samples: Sequence[Sample]) -> dict[str, str]:
-    """Return, by sample id, the verdicts about files that are unchanged; print the others."""
+    """Return, by sample id, the verdicts about unchanged files; print the remarks that have no effect."""
     files = {sample.id: Files(sample.image_sha256, sample.mask_sha256) for sample in samples}
     valid, outdated, unknown = split_remarks(remarks, files)
     for remark in outdated:
-        print(f"review: {remark.id} has changed since it was tagged {remark.verdict}, and is used again")
+        print(f"review: {remark.id} has changed since it was tagged {remark.verdict}; the sample is used again")
     for remark in unknown:
-        print(f"review: {remark.id} is not in the dataset; its remark {remark.verdict} does nothing")
+        print(f"review: {remark.id} is not in the dataset; its remark {remark.verdict} has no effect")
     return {remark.id: remark.verdict for remark in valid}
 
 
 def require_fitting_masks(samples: Sequence[Sample], measurements: Sequence[Measurement], classes: ClassTable) -> None:
-    """A few odd masks are for the rules; a class table that fits none or half of them is a mistake of the dataset.
+    """Raise an error if the class table does not fit the masks; the rules handle a few wrong masks.
 
     Raises:
-        DatasetError: says which raw ids the masks hold and which the table knows.
+        DatasetError: no mask can be used, no pixel belongs to a class, or more than half of the masks have ids or
+            colors that are not in the table. The message names the ids of the masks and of the table.
     """
     labelled = [(s.mask, m) for s, m in zip(samples, measurements, strict=True) if s.split != UNLABELLED]
     usable = [m.mask.pixels for _, m in labelled if m.mask]
     if not usable:
         file, first = labelled[0]
         problem = first.problems["mask"].sentence
-        raise DatasetError(f"none of the {len(labelled)} masks can be used; the first, {file}: {problem}")
+        raise DatasetError(f"0 of {len(labelled)} masks can be used; the first, {file}: {problem}")
     colored = [(file, m.problems["mask"]) for file, m in labelled if "mask" in m.problems]
     colored = [(file, problem.sentence) for file, problem in colored if problem.kind == "colors"]
     if 2 * len(colored) > len(labelled):
         file, sentence = colored[0]
         raise DatasetError(
-            f"{len(colored)} of {len(labelled)} masks have colors that the class table {classes.dataset!r} does not "
-            f"have; {file}: {sentence}. Add them to the table, as classes or as void_colors"
+            f"{len(colored)} of {len(labelled)} masks have colors that are not in the class table {classes.dataset!r}; "
+            f"{file}: {sentence}. Add them to the table, as classes or as void_colors"
         )
     pixels = np.sum(usable, axis=0)
     known = classes.known_raw_ids()
     of_class = classes.lookup() < len(classes.classes)
     foreign = sum(bool(mask[~known].any()) for mask in usable)
     ids = (
-        f"the masks hold {id_list(np.flatnonzero(pixels))}; the class table {classes.dataset!r} knows "
+        f"the masks hold {id_list(np.flatnonzero(pixels))}; the class table {classes.dataset!r} has "
         f"{id_list(np.flatnonzero(of_class))} as classes and {id_list(np.flatnonzero(known & ~of_class))} as void. "
-        f"Correct the ids of the class table, or choose the adapter that goes with these masks (dataset.adapter)"
+        f"Correct the ids of the class table, or set dataset.adapter to the adapter of these masks"
     )
     if not pixels[of_class].any():
-        raise DatasetError(f"no pixel of {len(usable)} masks belongs to a class: {ids}")
+        raise DatasetError(f"0 pixels of {len(usable)} masks belong to a class: {ids}")
     if 2 * foreign > len(usable):
         raise DatasetError(f"{foreign} of {len(usable)} masks hold ids outside the class table: {ids}")

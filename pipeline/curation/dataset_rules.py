@@ -1,7 +1,7 @@
 """Check samples together: copies, leakage between splits, classes that are missing or rare.
 
-A check returns what it finds: a sample, or None for the dataset as a whole, with a reason, and for images that look
-the same the pair. `examine` (findings.py) says what it passes to each.
+A check returns findings: a sample (None for the dataset as a whole), a reason, and for near-duplicates the pair.
+`examine` (findings.py) passes each check its arguments.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +20,7 @@ Found = Iterable[tuple[Sample | None, str] | tuple[Sample, str, NearPair]]
 
 @rule("dataset", "the same pixels and mask twice in a split", "drop")
 def exact_duplicate(fingerprints: Iterable[Fingerprint]) -> Found:
-    """Of equal samples the first stays."""
+    """Report every sample that equals an earlier one; the first stays."""
     first: dict[tuple[str, str, str], Sample] = {}
     for sample, image, mask, _ in fingerprints:
         original = first.setdefault((sample.split, image, mask), sample)
@@ -55,12 +55,12 @@ def shared_sequence(split_pairs: Iterable[SplitPair], samples: Iterable[Sample])
             earlier.setdefault((pair.later, sequence), pair.earlier)
     for sample in samples:
         if first := earlier.get((sample.split, sample.sequence)):
-            yield sample, f"split {first} has frames of its sequence {sample.sequence} too"
+            yield sample, f"split {first} also has frames of its sequence {sample.sequence}"
 
 
-@rule("dataset", "a class of the table without a pixel to train on: no network can learn it", "block", ABOUT_DATASET)
+@rule("dataset", "a class has no pixel to train on, so no network can learn it", "block", ABOUT_DATASET)
 def untrained_class(trained_on: Mapping[str, np.ndarray], classes: ClassTable) -> Found:
-    """`trained_on` has the pixels of each raw id, int64 (256,), for each split to train on."""
+    """Report classes without pixels; `trained_on` has the pixels of each raw id, int64 (256,), by training split."""
     pixels = np.sum(list(trained_on.values()), axis=0)
     seen = f"the kept samples of {' and '.join(trained_on)}, whose masks hold {id_list(np.flatnonzero(pixels))}"
     for each in classes.classes:
@@ -69,29 +69,29 @@ def untrained_class(trained_on: Mapping[str, np.ndarray], classes: ClassTable) -
             yield None, f"no pixel of {wanted} in {seen} (void: {id_list(classes.void_raw_ids)})"
 
 
-@rule("dataset", "an id of void on a large share of all pixels: is it a class?", "warn", ABOUT_DATASET)
+@rule("dataset", "a void id covers a large share of all pixels; it may be a class", "warn", ABOUT_DATASET)
 def frequent_void(pixels: np.ndarray, classes: ClassTable, *, above: Fraction = 0.2) -> Found:
-    """`pixels` has those of each raw id, int64 (256,)."""
+    """Report void ids that cover too much; `pixels` has the pixels of each raw id, int64 (256,)."""
     for raw_id in classes.void_raw_ids:
         share = pixels[raw_id] / max(1, pixels.sum())
         if share > above:
-            covers = f"void id {raw_id} covers {100 * share:.0f} % of all pixels, which training and metrics leave out"
+            covers = f"void id {raw_id} covers {100 * share:.0f} % of all pixels, which training and metrics ignore"
             yield None, f"{covers}. If it is a class, list it under `ids` of that class"
 
 
-@rule("dataset", "a class that a split shows too rarely to be measured there", "warn", ABOUT_DATASET)
+@rule("dataset", "a class occurs too rarely in a split to be measured there", "warn", ABOUT_DATASET)
 def missing_class(splits: Mapping[str, SplitStatistics], names: Sequence[str], *, samples: Count = 1) -> Found:
     for split, statistics in splits.items():
         if not statistics.samples or split == UNLABELLED:
             continue
         for name, count in zip(names, statistics.samples_with_class, strict=True):
             if count == 0:
-                yield None, f"split {split}: no pixel of class {name}; nothing can be said about it there"
+                yield None, f"split {split}: no pixel of class {name}, so its accuracy cannot be measured there"
             elif count < samples:
                 yield None, f"split {split}: class {name} occurs in {count} sample(s), fewer than {samples}"
 
 
-@rule("dataset", "a class that is rare in train beside the most frequent one", "warn", ABOUT_DATASET)
+@rule("dataset", "a class is rare in train, compared with the most frequent one", "warn", ABOUT_DATASET)
 def class_imbalance(splits: Mapping[str, SplitStatistics], names: Sequence[str], *, above: Positive = 100.0) -> Found:
     pixels = splits["train"].pixels
     most = max(pixels)

@@ -1,4 +1,4 @@
-"""Samples that occur twice: within a split nearly, and across splits, which is leakage."""
+"""Find near-duplicates within a split, and across splits, where they are leakage."""
 
 from collections.abc import Iterator, Sequence
 from itertools import combinations
@@ -8,20 +8,20 @@ import numpy as np
 
 from pipeline.data.samples import SPLITS, UNLABELLED, Sample
 
-BLOCK = 512  # rows of the distance matrix that are held at once
+BLOCK = 512  # rows of the distance matrix that are in memory at once
 
 
 class Fingerprint(NamedTuple):
-    """What is compared to find the same image again."""
+    """The values of a sample that are compared to find duplicates."""
 
     sample: Sample
     image_digest: str
     mask_digest: str
-    thumbnail: np.ndarray  # float32 (d,), length 1, or zero where the image shows nothing
+    thumbnail: np.ndarray  # float32 (d,), length 1; zero for an image of one color
 
 
 class NearPair(NamedTuple):
-    """A sample and what comes nearest to it among the earlier ones."""
+    """A sample and its nearest neighbor among the earlier samples."""
 
     earlier: Sample
     later: Sample
@@ -29,13 +29,13 @@ class NearPair(NamedTuple):
 
 
 class SplitPair(NamedTuple):
-    """What two splits have in common. The order of splits is train, val, test, unlabelled."""
+    """The near-duplicates and sequences that two splits share; splits are in the order train, val, test, unlabelled."""
 
     earlier: str
     later: str
-    pair_count: int  # pairs below the distance
+    pair_count: int  # pairs closer than the limit
     nearest: list[NearPair]  # one for each sample of the later split, nearest first
-    leaking: list[NearPair]  # those of `nearest` below the distance
+    leaking: list[NearPair]  # those of `nearest` that are closer than the limit
     shared_sequences: list[str]
 
     @property
@@ -44,10 +44,10 @@ class SplitPair(NamedTuple):
 
 
 def near_copies(fingerprints: Sequence[Fingerprint], distance: float) -> list[NearPair]:
-    """Return, nearest first, the samples of each split that show nothing new, each with the one that stays instead.
+    """Return the samples that are near-duplicates within their split, each with the sample that stays, nearest first.
 
-    Samples are taken in their order, and one that is near to none that stayed stays. So the first of two stays, and
-    of a slow drive every frame that is far enough from the last one that stayed.
+    A sample stays if its distance to every earlier sample that stayed is at least `distance`. So the first of two
+    near-duplicates stays. Of a slow drive, every frame stays that is far enough from the last one that stayed.
     """
     found = []
     for of_split in _by_split(fingerprints).values():
@@ -69,12 +69,12 @@ def compare_splits(fingerprints: Sequence[Fingerprint], distance: float) -> list
     `distance`.
     """
     by_split = _by_split(fingerprints)
-    pairs = [pair for pair in combinations(by_split, 2) if pair != ("train", UNLABELLED)]  # both teach, neither judges
+    pairs = [pair for pair in combinations(by_split, 2) if pair != ("train", UNLABELLED)]  # both are for training
     return [_compare(a, b, by_split[a], by_split[b], distance) for a, b in pairs]
 
 
 def _by_split(fingerprints: Sequence[Fingerprint]) -> dict[str, list[Fingerprint]]:
-    """In the order of SPLITS, those that have any."""
+    """Group by split, in the order of SPLITS; splits without samples are omitted."""
     by_split = {split: [f for f in fingerprints if f.sample.split == split] for split in SPLITS}
     return {split: members for split, members in by_split.items() if members}
 
@@ -102,12 +102,12 @@ def _pair(earlier: Fingerprint, later: Fingerprint, distance: np.float32) -> Nea
 def _distance_blocks(
     columns: Sequence[Fingerprint], rows: Sequence[Fingerprint], only_before: bool
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Blocks of the matrix rows x columns of cosine distances: number of the first row, float32 (b, columns).
+    """Yield blocks of the matrix rows x columns of cosine distances: number of the first row, float32 (b, columns).
 
-    With `only_before`, the columns beyond the block's last row are left out.
+    With `only_before`, the columns beyond the block's last row are omitted.
 
-    Equal pixels are a little less than 0 apart, so that they are below any distance, also where both thumbnails show
-    nothing and are as far apart as any.
+    Images with equal pixels get a distance slightly below 0, so that they are below every limit. Their thumbnails may
+    both be zero, and then the cosine distance would be 1.
     """
     thumbnails = np.stack([f.thumbnail for f in columns])
     _, codes = np.unique([f.image_digest for f in [*columns, *rows]], return_inverse=True)

@@ -1,4 +1,4 @@
-"""Apply all rules to measured samples, and count what they find. Nothing is read or written here."""
+"""Apply all rules to measured samples, and count the findings. This module reads and writes no files."""
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,18 +13,18 @@ from pipeline.data.classes import ClassTable
 from pipeline.data.samples import SPLITS, Sample
 from pipeline.records.curation import Leakage, NearestPair, SplitStatistics, Statistics
 
-NEAREST = 20  # of the nearest pairs across splits are listed, so that a distance can be judged by eye
+NEAREST = 20  # nearest pairs across splits that are listed, so that a person can check the limit by eye
 
 
 class Findings(NamedTuple):
-    samples: list[Sample]  # all that were looked at
+    samples: list[Sample]  # all samples that were checked
     found: list[Finding]
     split_pairs: list[SplitPair]  # as found, before any leaking sample was dropped
     statistics: Statistics
 
 
 def examine(cases: Sequence[Case], classes: ClassTable, training_splits: Sequence[str], rules: Any) -> Findings:
-    """Apply all rules; `rules` has an attribute with the parameters of each."""
+    """Apply all rules; `rules` has an attribute with the parameters of each rule."""
     found = [finding for case in cases for finding in check_sample(case, rules)]
 
     def check(rule: str, *subject: object) -> list[Finding]:
@@ -63,7 +63,7 @@ def examine(cases: Sequence[Case], classes: ClassTable, training_splits: Sequenc
 
 
 def drops(found: Iterable[Finding]) -> dict[str, Finding]:
-    """Return, by sample id, the first reason of each sample that is left out."""
+    """Return, by sample id, the first finding that drops the sample."""
     first: dict[str, Finding] = {}
     for finding in found:
         if finding.policy == "drop" and finding.sample is not None:
@@ -75,7 +75,7 @@ def statistics(
     classes: list[str], splits: dict[str, SplitStatistics], policies: dict[str, str], found: Sequence[Finding],
     split_pairs: Sequence[SplitPair], distance: float,
 ) -> Statistics:  # fmt: skip
-    """Return the content of statistics.json; `distance` is the one below which images of different splits are one."""
+    """Return the content of statistics.json; `distance` is the limit for near-duplicates across splits."""
     findings = Counter(finding.rule for finding in found)
     rejected = Counter(finding.rule for finding in drops(found).values())
     leaking: dict[str, set[Sample]] = {}  # samples of a split with a near-duplicate in an earlier one

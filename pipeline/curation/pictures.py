@@ -1,4 +1,4 @@
-"""Draw what curation found, so that people can check it by eye."""
+"""Draw curation's findings, so that people can check them by eye."""
 
 import shutil
 from collections.abc import Sequence
@@ -18,8 +18,8 @@ from pipeline.data.files import replacing
 from pipeline.data.images import ImageError, read_image, read_labels
 from pipeline.data.samples import Sample
 
-PAIRS, SAMPLES = 6, 3  # findings that are shown, the first ones: of images that look the same, of every other rule
-WIDTH, TALLEST, GAP = 360, 1440, 8  # pixels: of each of the two panels; what is taller is squeezed; between them
+PAIRS, SAMPLES = 6, 3  # first findings of a rule that are drawn: near-duplicates, others
+WIDTH, TALLEST, GAP = 360, 1440, 8  # pixels: a panel's width, its largest height (taller is squeezed), space between
 
 
 class Picture(NamedTuple):
@@ -28,15 +28,15 @@ class Picture(NamedTuple):
 
 
 def draw_pictures(findings: Findings, classes: ClassTable, folder: Path) -> dict[str, list[Picture]]:
-    """Write pictures of two panels into `folder`, whatever was there before, and list them by rule.
+    """Write pictures of two panels into `folder`, which is emptied first, and return them by rule.
 
-    Pairs show both images; everything else shows the image, and the mask laid over it. What cannot be decoded is not
-    shown.
+    A pair shows both images. Any other finding shows the image, and the image under its mask. Files that cannot be
+    decoded are not drawn.
     """
     if folder.exists():
         shutil.rmtree(folder)
     folder.mkdir(parents=True)
-    # Files that curation did not decode are not decoded here either: they may be bombs, or pipes that block.
+    # Files that curation did not decode are not decoded here either: they may be decompression bombs or blocking pipes.
     hidden = {finding.sample for finding in findings.found if all_rules()[finding.rule].subject == "file"}
     drawn: dict[str, list[Picture]] = {}
     for finding in findings.found:
@@ -44,7 +44,7 @@ def draw_pictures(findings: Findings, classes: ClassTable, folder: Path) -> dict
         enough = len(shown) == (PAIRS if finding.pair else SAMPLES) or finding.rule == "shared_sequence"
         if finding.sample is None or finding.sample in hidden or enough:
             continue
-        with suppress(ImageError):  # gone since it was measured
+        with suppress(ImageError):  # the file is gone since it was measured
             panels, caption = _panels(finding.sample, finding.pair, classes)
             file = folder / f"{finding.rule}_{len(shown) + 1}.jpg"
             _save(panels, file)
@@ -53,7 +53,7 @@ def draw_pictures(findings: Findings, classes: ClassTable, folder: Path) -> dict
 
 
 def _panels(sample: Sample, pair: NearPair | None, classes: ClassTable) -> tuple[list[np.ndarray], str]:
-    """Return both images of a pair, else the image and the mask laid over it; and the caption."""
+    """Return both images of a pair, else the image alone and under its mask; and the caption."""
     caption = f"{sample.split} {sample.id}"
     if pair:
         caption = f"{pair.earlier.split} {pair.earlier.id} | {caption} | distance {pair.distance:.4f}"
@@ -66,7 +66,7 @@ def _panels(sample: Sample, pair: NearPair | None, classes: ClassTable) -> tuple
 
 
 def _save(panels: Sequence[np.ndarray], file: Path) -> None:
-    """Panels side by side, each WIDTH pixels wide, on white."""
+    """Write the panels side by side on white, each WIDTH pixels wide."""
     fitted = []
     for panel in panels:
         height = min(max(1, round(panel.shape[0] * WIDTH / panel.shape[1])), TALLEST)

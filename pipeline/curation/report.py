@@ -1,4 +1,4 @@
-"""What curation found, for people: a Markdown page, and the messages with which a dataset is refused."""
+"""Report curation's findings: a Markdown page, warnings, and the messages that refuse a dataset."""
 
 import os
 from collections import Counter
@@ -10,7 +10,7 @@ from pipeline.curation.pictures import Picture
 from pipeline.curation.rule import Finding, all_rules
 from pipeline.records.curation import Statistics
 
-LISTED = 20  # findings of one rule that are listed; all of them stand in decisions.csv
+LISTED = 20  # findings of one rule that the page lists; decisions.csv has all of them
 NAMED = 3  # findings that a message names
 
 
@@ -48,7 +48,7 @@ def warning_messages(findings: Findings, report: Path) -> list[str]:
 def curation_report(
     findings: Findings, blocking: Sequence[str], pictures: Mapping[str, Sequence[Picture]], page: Path
 ) -> str:
-    """Return the text of `page`; `blocking` says why the dataset was refused, and is empty if it was not."""
+    """Return the text of `page`; `blocking` has the reasons why the dataset was refused, and is empty if it was not."""
     numbers = findings.statistics
     kept = {split: statistics.samples for split, statistics in numbers.splits.items()}
     counts = ", ".join(f"{split} {count}" for split, count in kept.items())
@@ -83,8 +83,9 @@ def _by_rule(found: Iterable[Finding]) -> dict[str, list[Finding]]:
 
 def _rules(numbers: Statistics) -> str:
     explanation = (
-        "A finding of policy `drop` leaves the sample out, one of `warn` only says so, one of `block` refuses the "
-        "dataset. A sample is counted as left out by the first rule that says so. Files stay where they are."
+        "The policy decides what happens on a finding: `drop` excludes the sample, `warn` only reports it, and `block` "
+        "stops all training. A sample counts once as left out: for the first rule that drops it. No file is moved or "
+        "deleted."
     )
     rows = [
         (rule, policy, numbers.found[rule], numbers.rejected[rule], all_rules()[rule].meaning)
@@ -104,7 +105,7 @@ def _rule(rule: str, found: Sequence[Finding], pictures: Sequence[Picture], page
 
 
 def _classes(numbers: Statistics) -> str:
-    """Share of the labelled pixels, and in how many samples a class occurs at all."""
+    """Return the table of each class's share of the labelled pixels, and of the samples in which it occurs."""
     columns = [["class", *numbers.classes, "void, of all pixels", "samples", "sequences"]]
     for split, counts in numbers.splits.items():
         labelled = sum(counts.pixels)
@@ -114,7 +115,7 @@ def _classes(numbers: Statistics) -> str:
         occurs = map(str, (*counts.samples_with_class, "", counts.samples, counts.sequences))
         columns.append([f"{split}: samples", *occurs])
     header, *rows = zip(*columns, strict=True)
-    return "Pixels: share of the labelled ones. Samples: those in which the class occurs.\n\n" + _table(header, rows)
+    return "Pixels: share of the labelled pixels. Samples: those that show the class.\n\n" + _table(header, rows)
 
 
 def _distances(findings: Findings) -> str:
@@ -122,8 +123,8 @@ def _distances(findings: Findings) -> str:
         return "Fewer than two splits have usable samples, so there is nothing to compare."
     leakage = findings.statistics.leakage
     explanation = (
-        f"Two images count as one if their thumbnails are closer than {leakage.distance} (cosine distance; "
-        f"`curation.rules.leakage.below`). The numbers are from before any sample was left out for that."
+        f"Two images count as near-duplicates if the cosine distance of their thumbnails is below {leakage.distance} "
+        f"(`curation.rules.leakage.below`). The numbers are from before this rule drops samples."
     )
     rows = [
         (pair.name, pair.pair_count, len(pair.leaking), ", ".join(pair.shared_sequences) or "none")
@@ -132,7 +133,7 @@ def _distances(findings: Findings) -> str:
     pairs = _table(["splits", "pairs", "samples of the later split affected", "shared sequences"], rows)
     near = [(pair.a, pair.b, f"{pair.distance:.4f}") for pair in leakage.nearest]
     nearest = _table(["earlier split", "later split", "distance"], near)
-    return f"{explanation}\n\n{pairs}\n\nThe nearest of all, to judge the distance by:\n\n{nearest}"
+    return f"{explanation}\n\n{pairs}\n\nThe nearest pairs, to check the limit by eye:\n\n{nearest}"
 
 
 def _percent(part: int, whole: int) -> str:
@@ -145,5 +146,5 @@ def _table(header: Sequence[str], rows: Iterable[Iterable[object]]) -> str:
 
 
 def _cell(value: object) -> str:
-    """A file name or an error text may hold what would end the cell."""
+    """Escape the characters of a file name or an error text that would end the cell."""
     return " ".join(str(value).replace("|", "\\|").split())

@@ -1,6 +1,6 @@
-"""Define what a rule is: a check, its parameters with defaults, and what its findings mean.
+"""Define a rule: a check, its parameters with defaults, and the meaning of its findings.
 
-This module and RULE_MODULES must import without OpenCV and torch: every stage reads them with params.yaml.
+This module and RULE_MODULES must import without OpenCV and torch: every stage imports them to read params.yaml.
 """
 
 from collections.abc import Callable
@@ -14,25 +14,25 @@ from pipeline.curation.duplicates import NearPair
 from pipeline.data.samples import Sample
 from pipeline.params.sections import section
 
-Policy = Literal["drop", "warn", "block"]  # leave the sample out, only report it, refuse the dataset
+Policy = Literal["drop", "warn", "block"]  # exclude the sample, only report it, stop all training
 UNUSABLE = Literal["drop", "block"]  # policies for a sample that cannot be trained on
-ABOUT_DATASET = Literal["warn", "block"]  # policies of a rule that blames no sample
+ABOUT_DATASET = Literal["warn", "block"]  # policies of a rule about the dataset as a whole
 
 Subject = Literal["file", "case", "image", "mask", "dataset"]
-"""What a check gets: a case, if its files can be decoded (`file`) or not; the image or mask of one; or, about the
-dataset, what `examine` passes to this rule."""
+"""The argument of a check: a case (`file` if the check is about files that cannot be decoded), the measurement of its
+image or mask, or for `dataset` the arguments that `examine` passes to this rule."""
 
-Check = Callable[..., Any]  # (subject, parameters) -> a reason or None; about the dataset: samples with reasons
+Check = Callable[..., Any]  # (subject, parameters) -> a reason or None; for the dataset: samples with reasons
 
 
 class Finding(NamedTuple):
-    """Something that a rule found in a sample, or in the dataset as a whole."""
+    """A sample that fails a rule; `sample` is None if the dataset as a whole fails."""
 
     rule: str
     policy: Policy
     sample: Sample | None
     reason: str
-    pair: NearPair | None = None  # the images that look the same, where that is the reason
+    pair: NearPair | None = None  # the two images, if the reason is a near-duplicate
 
 
 class Rule(NamedTuple):
@@ -45,14 +45,15 @@ class Rule(NamedTuple):
 
     @property
     def milder(self) -> list[Policy]:
-        """The policies other than `block` that params.yaml may choose."""
+        """Return the policies other than `block` that params.yaml may choose."""
         return [policy for policy in get_args(get_type_hints(self.Params)["policy"]) if policy != "block"]
 
 
 def rule(subject: Subject, meaning: str, policy: Policy, policies: Any = Policy) -> Callable[[Check], Rule]:
-    """Declare a function as the check of a rule. Its keyword-only arguments are the parameters, with their defaults.
+    """Declare a function as the check of a rule. Its keyword-only arguments are the rule's parameters, with defaults.
 
-    `policies` are those that params.yaml may choose.
+    Args:
+        policies: the policies that params.yaml may choose.
     """
 
     def declare(check: Check) -> Rule:
@@ -67,12 +68,12 @@ def rule(subject: Subject, meaning: str, policy: Policy, policies: Any = Policy)
 
 @cache
 def all_rules() -> dict[str, Rule]:
-    """Return every rule by its name, in the order in which they are written and run."""
+    """Return every rule by its name, in the order in which rules are declared and run."""
     modules = [resolve_name(module) for module in RULE_MODULES]
     return {name: found for module in modules for name, found in vars(module).items() if isinstance(found, Rule)}
 
 
 def apply_rule(name: str, rules: Any, *subject: object) -> Any:
-    """Return what a rule finds in its subject; `rules` has an attribute with the parameters of each rule."""
+    """Return the result of a rule's check of its subject; `rules` has an attribute with the parameters of each rule."""
     limits = {key: value for key, value in vars(getattr(rules, name)).items() if key != "policy"}
     return all_rules()[name].check(*subject, **limits)

@@ -1,6 +1,6 @@
 """Check one sample at a time. A check returns a sentence that says what is wrong, or None.
 
-Of a measurement, larger values than `above` and smaller ones than `below` are findings.
+A measurement is a finding if it is larger than `above`, or smaller than `below`.
 """
 
 import os
@@ -18,39 +18,39 @@ from pipeline.data.classes import ClassTable
 from pipeline.data.samples import Sample
 from pipeline.params.sections import Fraction, NonNegative
 
-LYING = (5, 6, 7, 8)  # orientations of EXIF that exchange width and height
-LOSSY = ("JPEG", "MPO", "JPEG2000", "AVIF", "HEIF")  # formats that change ids
+LYING = (5, 6, 7, 8)  # EXIF orientations that swap width and height
+LOSSY = ("JPEG", "MPO", "JPEG2000", "AVIF", "HEIF")  # formats with lossy compression, which changes ids
 
 
 class Case(NamedTuple):
-    """All that is known of one sample."""
+    """The facts about one sample that the rules check."""
 
     sample: Sample
     image: ImageMeasurement | None  # None: cannot be decoded
     mask: MaskMeasurement | None  # None: cannot be decoded, or unlabelled
     problems: dict[str, Problem]  # why "image" or "mask" cannot be decoded
     labelled: np.ndarray  # pixels of each class, int64 (k,)
-    unknown: int  # pixels with ids that the class table does not know
-    verdict: str  # of a person, see review.py; empty without one
-    inside: bool  # no file of it is a link that leads out of the dataset
+    unknown: int  # pixels whose ids are not in the class table
+    verdict: str  # the tag that a person gave, see review.py; empty without one
+    inside: bool  # False if one of its files is a link that leads out of the dataset
 
     @property
     def pixels(self) -> int:
-        """Of the mask."""
+        """Return the number of pixels of the mask; 0 without a mask."""
         return int(self.mask.pixels.sum()) if self.mask else 0
 
 
 def case_of(sample: Sample, measured: Measurement, classes: ClassTable, verdict: str, roots: Sequence[Path]) -> Case:
-    """Put together what the rules look at; `roots` are the folders, resolved, out of which no link should lead."""
+    """Build the case of one sample; `roots` are the resolved folders that its files should lie in."""
     pixels = measured.mask.pixels if measured.mask else np.zeros(256, dtype=np.int64)
     labelled = np.bincount(classes.lookup(), weights=pixels, minlength=256)[: len(classes.classes)].astype(np.int64)
-    files = [os.path.realpath(path) for path in (sample.image, sample.mask) if path]  # resolve() raises for a loop
+    files = [os.path.realpath(path) for path in (sample.image, sample.mask) if path]  # resolve() raises for loops
     inside = all(any(Path(file).is_relative_to(root) for root in roots) for file in files)
     return Case(sample, *measured, labelled, int(pixels[~classes.known_raw_ids()].sum()), verdict, inside)
 
 
 def check_sample(case: Case, rules: Any) -> list[Finding]:
-    """Return what all rules find in one sample, in their order; `rules` has an attribute for each rule."""
+    """Return all findings about one sample, in the order of the rules; `rules` has an attribute for each rule."""
     subjects = {"file": case, "case": case, "image": case.image, "mask": case.mask, "dataset": None}
     findings = []
     for name, entry in all_rules().items():
@@ -72,14 +72,14 @@ def _undecodable(meaning: str, kinds: Sequence[str], files: Sequence[str] = ("im
 
 @rule("case", "tagged `drop` by a person (review.csv)", "drop")
 def reviewed_drop(case: Case) -> str | None:
-    return "somebody who looked at it tagged it `drop`" if case.verdict == "drop" else None
+    return "a person tagged it `drop` in review.csv" if case.verdict == "drop" else None
 
 
-@rule("case", "tagged `fix_label` by a person, mask unchanged since", "drop")
+@rule("case", "tagged `fix_label` by a person (review.csv), and the mask has not changed since", "drop")
 def reviewed_label(case: Case) -> str | None:
     if case.verdict != "fix_label":
         return None
-    return "somebody who looked at it tagged it `fix_label`, and the mask is unchanged"
+    return "a person tagged it `fix_label` in review.csv, and the mask has not changed since"
 
 
 UNREADABLE = ("unreadable", "changed")
@@ -88,8 +88,8 @@ unreadable_mask = _undecodable("the mask file is missing or not readable", UNREA
 truncated_image = _undecodable("the image file ends too early or is damaged", ["truncated"], ["image"])
 truncated_mask = _undecodable("the mask file ends too early or is damaged", ["truncated"], ["mask"])
 too_large = _undecodable("more pixels than `max_megapixels`; not decoded", ["too_large"])
-unusable_mode = _undecodable("more than 8 bits a channel, or a mask that holds neither ids nor colors", ["mode"])
-unknown_colors = _undecodable("a mask of colors, some of which the class table does not have", ["colors"], ["mask"])
+unusable_mode = _undecodable("more than 8 bits a channel, or a mask without ids or colors", ["mode"])
+unknown_colors = _undecodable("the mask has colors that are not in the class table", ["colors"], ["mask"])
 
 
 @rule("case", "image and mask differ in size", "drop", UNUSABLE)
@@ -100,18 +100,18 @@ def size_mismatch(case: Case) -> str | None:
     differ = f"the image is {image_width} x {image_height} pixels, its mask {mask_width} x {mask_height}"
     if case.image.orientation in LYING and case.image.size == case.mask.size[::-1]:
         return (
-            f"{differ}: the mask fits the image as EXIF orientation {case.image.orientation} asks to turn it, which is "
-            f"not done here. Save the image upright, without the tag"
+            f"{differ}. They match only after the rotation of EXIF orientation {case.image.orientation}, which is not "
+            f"applied here. Save the image upright, without the tag"
         )
     return differ
 
 
-@rule("case", "ids that the class table does not know; `warn` counts them as void", "drop")
+@rule("case", "the mask has ids that are not in the class table; `warn` counts them as void", "drop")
 def unknown_ids(case: Case) -> str | None:
     if not case.unknown:
         return None
     share = f"{100 * case.unknown / case.pixels:.2g} %"
-    return f"{case.unknown} pixels ({share}) hold an id that the table of {len(case.labelled)} classes does not know"
+    return f"{case.unknown} pixels ({share}) have an id that is not in the table of {len(case.labelled)} classes"
 
 
 @rule("case", "the whole mask is void", "drop", UNUSABLE)
@@ -119,19 +119,19 @@ def nothing_labelled(case: Case) -> str | None:
     return "no pixel is labelled: the whole mask is void" if case.mask and not case.labelled.any() else None
 
 
-@rule("image", "the image is not RGB and is converted", "warn")
+@rule("image", "the image is not RGB; it is converted", "warn")
 def converted_mode(image: ImageMeasurement) -> str | None:
     return f"pixel format {image.mode}, which is converted to RGB" if image.mode != "RGB" else None
 
 
-@rule("case", "the file name promises another format", "warn")
+@rule("case", "the suffix of a file does not match its format", "warn")
 def wrong_suffix(case: Case) -> str | None:
     found = []
     for what, path, measured in (("image", case.sample.image, case.image), ("mask", case.sample.mask, case.mask)):
         if path and measured:
             promised = Image.registered_extensions().get(path.suffix.lower(), "")
             if promised != measured.format and {promised, measured.format} != {"JPEG", "MPO"}:
-                found.append(f"the {what} is called *{path.suffix} and is {measured.format}")
+                found.append(f"the {what} is named *{path.suffix}, but its format is {measured.format}")
     return "; ".join(found) or None
 
 
@@ -140,17 +140,17 @@ def lossy_mask(mask: MaskMeasurement) -> str | None:
     return f"the mask is stored as {mask.format}, which changes ids; store it as PNG" if mask.format in LOSSY else None
 
 
-@rule("image", "EXIF asks to turn the image; the mask may be drawn for either view", "drop")
+@rule("image", "an EXIF tag asks to rotate the image; the mask may fit either view", "drop")
 def rotated(image: ImageMeasurement) -> str | None:
     if image.orientation == 1:
         return None
     return (
-        f"EXIF orientation {image.orientation} asks to turn or mirror the image, which is not done here; the mask "
-        "may be drawn for either view. Save the image upright, without the tag"
+        f"EXIF orientation {image.orientation} asks to rotate or mirror the image, which is not done here. The mask "
+        "may fit either view: save the image upright, without the tag"
     )
 
 
-@rule("case", "a link that leads out of the dataset's folder", "warn")
+@rule("case", "a file is a link that leads out of the dataset's folder", "warn")
 def outside_dataset(case: Case) -> str | None:
     return None if case.inside else "one of its files is a link that leads out of the dataset"
 
@@ -166,22 +166,22 @@ def single_class(case: Case) -> str | None:
     return "all labelled pixels are of one class" if np.count_nonzero(case.labelled) == 1 else None
 
 
-@rule("mask", "borders of the mask fit the edges of the image better elsewhere", "drop")
+@rule("mask", "the mask is shifted: its borders fit the edges of the image better elsewhere", "drop")
 def shifted_mask(
     mask: MaskMeasurement, *, above: Fraction = 0.01, gain: Annotated[float, Field(ge=1)] = 1.05
 ) -> str | None:
-    """`above`: shift as a share of the longer side. `gain`: least growth of the edge strength under the borders."""
+    """Find a shift longer than `above` of the longer side, where edges under the borders are `gain` times as strong."""
     shift = mask.shift
     if not is_shifted(shift, max(mask.size), above, gain):
         return None
     return (
-        f"its borders fit the image better when the mask is moved by {shift.right:+d} pixels to the right and "
-        f"{shift.down:+d} down (edges there are {shift.gain:.2f} times as strong)"
+        f"the mask fits the image better if you move it by {shift.right:+d} pixels to the right and {shift.down:+d} "
+        f"down (the edges under its borders are then {shift.gain:.2f} times as strong)"
     )
 
 
 def is_shifted(shift: Alignment, side: int, above: float, gain: float) -> bool:
-    """Tell whether a mask lies too far off, and fits much better there; `side` is the longer one, in pixels."""
+    """Return whether a shift is longer than `above` of `side`, the longer side in pixels, and gains at least `gain`."""
     return shift.gain >= gain and float(np.hypot(shift.right, shift.down)) > above * side
 
 

@@ -1,4 +1,4 @@
-"""What training does to an image and its labels: random scale, crop and flip, and on the device a change of colors.
+"""Augment an image and its labels for training: random scale, crop and flip, and on the device a change of colors.
 
 The order and the ranges are mmseg's (the field's common recipe). All randomness comes from the generator passed in.
 """
@@ -12,16 +12,20 @@ from pipeline.data.classes import IGNORE_INDEX
 from pipeline.params.training import TrainingParams
 
 CROP_ATTEMPTS = 10
-PADDING = (124, 116, 104)  # ImageNet's mean color: normalization makes it 0, with which mmseg and CIRKD pad
+PADDING = (124, 116, 104)  # ImageNet's mean color: normalization turns it into 0, the padding of mmseg and CIRKD
 
 NEUTRAL = (0.0, 1.0, 1.0, 0.0)
-"""Brightness to add in grey values of 0..255, contrast and saturation to multiply with, hue to add in degrees."""
+"""The distortion that changes nothing: brightness is added (grey values 0..255), contrast and saturation are factors,
+hue is added (degrees)."""
 
 
 def augment(
     image: np.ndarray, labels: np.ndarray, training: TrainingParams, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """uint8 (H, W, 3) and (H, W) in; the same of size crop_height x crop_width out, and what `distort` takes."""
+    """Return a random crop of an image, uint8 (H, W, 3), that of its labels, uint8 (H, W), and strengths for `distort`.
+
+    A crop has crop_height x crop_width pixels. The strengths are float32 (4,), in the order of NEUTRAL.
+    """
     scale = random.uniform(training.image_scale * training.scale_min, training.image_scale * training.scale_max)
     height, width = (max(1, round(side * scale)) for side in labels.shape)
     image = cv2.resize(image, (width, height), interpolation=cv2.INTER_LINEAR)
@@ -38,7 +42,7 @@ def augment(
 def _crop(
     image: np.ndarray, labels: np.ndarray, training: TrainingParams, random: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A random window, padded where the image is smaller; if no class or one fills too much of it, another is drawn."""
+    """Return a random window, padded if the image is smaller; draw again if it has no label or too much of a class."""
     crop_height, crop_width = training.crop_height, training.crop_width
     missing = [(0, max(0, crop_height - labels.shape[0])), (0, max(0, crop_width - labels.shape[1]))]
     if np.any(missing):
@@ -57,17 +61,17 @@ def _crop(
 
 
 def distort(image: Float[Tensor, "n 3 H W"], strengths: Float[Tensor, "n 4"]) -> Float[Tensor, "n 3 H W"]:
-    """RGB in 0..1, and for each image what NEUTRAL leaves as it is; RGB in 0..1 again.
+    """Change the colors of RGB images in 0..1; `strengths` are in the order of NEUTRAL. The result is RGB in 0..1.
 
-    Saturation and hue are those of HSV, without its angles: each channel is the value less the part of the chroma that
-    its distance from the hue on the circle of six colors gives.
+    Saturation and hue are those of HSV, but computed without angles. Each channel is the value minus a part of the
+    chroma, which follows from the channel's distance to the hue on the circle of six colors.
     """
     brightness, contrast, saturation, hue = (column[:, None, None] for column in strengths.unbind(dim=1))
     shifted = ((image + brightness[:, None] / 255) * contrast[:, None]).clamp_(0, 1)
     red, green, blue = shifted.unbind(dim=1)
     value = shifted.amax(dim=1)
     chroma = value - shifted.amin(dim=1)
-    some = chroma.clamp(min=1e-6)  # grey has no hue: whatever it gets here is multiplied by no chroma
+    some = chroma.clamp(min=1e-6)  # grey has no hue: what it gets here is multiplied by a chroma of 0
     place = ((blue - red) / some + 2).where(green == value, (red - green) / some + 4)
     place = ((green - blue) / some).where(red == value, place) + hue / 60
     chroma = (chroma * saturation).minimum(value)

@@ -1,4 +1,4 @@
-"""Random crops without end, in batches: what a network is trained on."""
+"""Load endless batches of random crops for training."""
 
 import shutil
 from collections.abc import Iterator, Sequence
@@ -22,11 +22,11 @@ from pipeline.errors import MachineError, SegdistillError, TrainingError
 from pipeline.params.training import TrainingParams
 from segdistill_runtime.errors import lacks_memory
 
-RAISED = "Caught "  # so PyTorch tells of an exception in a loader process
+RAISED = "Caught "  # begins PyTorch's message about an exception in a loader process
 
 
 class TrainingBatch(NamedTuple):
-    """Crops, and how their colors are to be changed."""
+    """Crops, and the strengths with which `distort` changes their colors."""
 
     image: UInt8[Tensor, "n 3 H W"]  # RGB
     labels: UInt8[Tensor, "n H W"]  # train ids
@@ -34,7 +34,7 @@ class TrainingBatch(NamedTuple):
     ids: list[str]
 
     def on(self, device: torch.device) -> list[Tensor]:
-        """All but the ids. Bytes travel, a quarter of what float32 would be; the host does not wait for them."""
+        """Copy all but the ids to the device, without waiting; pixels are bytes, a quarter of the size of float32."""
         return [tensor.to(device, non_blocking=True) for tensor in (self.image, self.labels, self.distortion)]
 
 
@@ -42,9 +42,9 @@ Crop = tuple[np.ndarray, np.ndarray, np.ndarray, str]  # image, labels, distorti
 
 
 class CropDataset(Dataset[Crop]):
-    """Crop number i is a fixed function of (samples, seed, i): which sample, which crop, which distortion.
+    """Random crops; the sample, window and distortion of crop i depend only on (samples, seed, i).
 
-    So the order is the same for every run with one seed, however many workers load it and wherever it resumes.
+    So all runs with the same seed get the same order, with any number of workers and after any resume.
     """
 
     def __init__(self, pairs: DecodedPairs, samples: Sequence[Sample], training: TrainingParams, seed: int):
@@ -53,7 +53,7 @@ class CropDataset(Dataset[Crop]):
         self.training = training
         self.seed = seed
         self._epoch = -1
-        self._order = np.empty(0, dtype=np.int64)  # of the samples in that epoch; drawing it takes as long as a crop
+        self._order = np.empty(0, dtype=np.int64)  # of the samples in that epoch; drawing it is as slow as a crop
 
     def sample(self, index: int) -> Sample:
         epoch, position = divmod(index, len(self.samples))
@@ -71,26 +71,26 @@ class CropDataset(Dataset[Crop]):
 def crop_dataset(
     samples: Sequence[Sample], classes: ClassTable, training: TrainingParams, seed: int, scratch: Path
 ) -> CropDataset:
-    """Build the dataset that the parameters describe, its decoded images under `scratch`, for all trainings."""
+    """Build the dataset of crops; all trainings share its decoded images under `scratch`."""
     pairs = DecodedPairs(scratch / "decoded-images", samples, classes, round(training.decoded_gib * 2**30))
     return CropDataset(pairs, samples, training, seed)
 
 
 class BatchShard(NamedTuple):
-    """What of every batch one process loads, and in how many parts."""
+    """The share of every batch that one process loads, and the number of parts it is loaded in."""
 
     batch_size: int  # of all processes together
-    parts: int = 1  # differentiated one after the other, their gradients added up
+    parts: int = 1  # processed one after the other; their gradients are added up
     process: int = 0
     processes: int = 1
 
     @property
     def images(self) -> int:
-        """In one part."""
+        """Return the number of images in one part."""
         return self.batch_size // (self.parts * self.processes)
 
     def crops(self, iteration: int) -> Iterator[list[int]]:
-        """Yield the crops of each part; over the processes and parts every crop of the batch comes once."""
+        """Yield the crop numbers of each part; all processes and parts together have every crop of the batch once."""
         first = iteration * self.batch_size + self.process * self.images
         for begin in range(first, first + self.batch_size, self.images * self.processes):
             yield list(range(begin, begin + self.images))
@@ -102,7 +102,7 @@ def crop_batches(
     """Yield the parts of the batches of the iterations start, ..., iterations - 1.
 
     Raises:
-        MachineError: /dev/shm is too small for the loader processes. `report_lost_workers` is for one that dies.
+        MachineError: /dev/shm is too small for the loader processes. `report_lost_workers` handles one that dies.
     """
     if workers:
         _require_shared_memory(crops.training, shard.images * (2 * workers + 1), workers)
@@ -118,10 +118,10 @@ def crop_batches(
 
 @contextmanager
 def report_lost_workers() -> Iterator[None]:
-    """Wrap the training loop and turn a worker crash into `TrainingError`, and a worker's own error into its message.
+    """Wrap the training loop; turn a worker crash into `TrainingError`, and reduce a worker's own error to its message.
 
-    PyTorch tells of a loader process that died in the handler of a signal: where the training happens to be, which is
-    seldom where it asks for a batch.
+    PyTorch reports the death of a loader process in a signal handler. So the error can appear anywhere in the training
+    loop, not only where it asks for a batch.
     """
     try:
         yield
@@ -134,18 +134,18 @@ def report_lost_workers() -> Iterator[None]:
             raise
         if lacks_memory(error):
             told = "has no memory for its next batch. Lower training.workers, training.batch_size or the crop"
-        elif RAISED in str(error):  # a defect of ours
+        elif RAISED in str(error):  # a bug in this project's code
             raise
         else:
             told = f"died ({error}); usually memory or /dev/shm ran out. Lower training.workers (0: none)"
-        raise TrainingError(f"a loader process {told} in params.yaml; it goes on from its last checkpoint") from error
+        raise TrainingError(f"a loader process {told} in params.yaml; it resumes at its last checkpoint") from error
 
 
 def _collate(crops: Sequence[Crop]) -> TrainingBatch:
-    """Stack crops; in a loader process into shared memory.
+    """Stack crops; in a loader process, put them into shared memory.
 
-    Left to PyTorch, a thread of the queue between the processes would put it there: when there is no memory left, that
-    thread drops the batch with a word on stderr, and the training waits for it for ever.
+    Otherwise a thread of PyTorch's queue between the processes would do that. If no memory is left, that thread drops
+    the batch with a line on stderr, and the training waits for it forever.
     """
     batch = TrainingBatch(*stacked(crops))
     if get_worker_info() is not None:
@@ -155,16 +155,16 @@ def _collate(crops: Sequence[Crop]) -> TrainingBatch:
 
 
 def _one_thread(_worker: int) -> None:
-    cv2.setNumThreads(0)  # a worker that starts threads of its own takes the cores from the training
+    cv2.setNumThreads(0)  # threads of a worker would take the cores from the training
 
 
 def _require_shared_memory(training: TrainingParams, crops: int, workers: int) -> None:
-    """Workers hand batches over in /dev/shm; where it is full they die with a bus error that explains nothing."""
+    """Raise if /dev/shm is too small: workers pass batches through it, and if it is full, die with a bus error."""
     needed = crops * training.crop_height * training.crop_width * 4
     try:
         free = shutil.disk_usage("/dev/shm").free
     except OSError:
-        return  # a system without /dev/shm uses another way
+        return  # a system without /dev/shm passes batches in another way
     if free < needed:
         raise MachineError(
             f"/dev/shm has {free / 1e6:.0f} MB free, {workers} loader processes need {needed / 1e6:.0f} MB. "

@@ -1,4 +1,4 @@
-"""Decoded pairs of image and mask, kept on disk as they lie in memory, so that each is decoded once."""
+"""Cache decoded pairs of image and mask on disk, in their memory layout, so that each is decoded once."""
 
 import warnings
 from collections.abc import Sequence
@@ -18,14 +18,14 @@ NUMPY_HEADER = 128  # bytes
 
 
 class DecodedPairs:
-    """Reads pairs, and keeps the first ones of the list that fit into the limit; the others are decoded every time.
+    """A cache of the first pairs of the list that fit into the limit; the others are decoded every time.
 
-    One file for each pair, memory-mapped: processes that read the same pair share one copy, and the system drops it
-    when memory is short. A pair is named by the listed digests of its image and mask, so no date can make it stale.
+    Each pair has one memory-mapped file. Processes that read the same pair share one copy, and the system drops it if
+    memory is short. The file is named after the listed digests of image and mask, so it is never out of date.
 
     Args:
         folder: for the files; trainings may share it.
-        limit_bytes: of the folder. What others left there goes first, the oldest before.
+        limit_bytes: of the folder. Files of other trainings are removed first, beginning with the oldest.
     """
 
     def __init__(self, folder: Path, samples: Sequence[Sample], classes: ClassTable, limit_bytes: int):
@@ -40,16 +40,16 @@ class DecodedPairs:
             if needed > room:
                 break
             room -= needed
-            if sample.mask and not sample.mask.exists():  # told now, and not when an epoch comes to it
+            if sample.mask and not sample.mask.exists():  # raised now, not in the middle of an epoch
                 raise ImageError(f"sample {sample.id} cannot be read: no file {sample.mask}")
-            # Kept only where the list says of which bytes: what it was decoded from could not be known else.
+            # Cached only if the list has digests: else nothing would tell which bytes a cached pair comes from.
             if sample.image_sha256 and (sample.mask_sha256 or not sample.mask):
                 listed = f"{sample.image_sha256} {sample.mask_sha256}".encode() + meaning
                 self.names[sample.id] = f"{sha256(listed).hexdigest()[:32]}.npy"
         self._make_room(room)
 
     def read(self, sample: Sample) -> Pair:
-        """Return uint8 (H, W, 3) RGB and uint8 (H, W) train ids, both for reading only; errors as of `read_image`."""
+        """Return uint8 (H, W, 3) RGB and uint8 (H, W) train ids, both read-only; raise the errors of `read_image`."""
         path = self.folder / self.names[sample.id] if sample.id in self.names else None
         if path:
             with suppress(OSError, ValueError, EOFError):  # not there yet, or damaged
@@ -62,7 +62,7 @@ class DecodedPairs:
                 with replacing(path) as temporary, temporary.open("wb") as file:
                     np.save(file, np.concatenate([image.reshape(-1, labels.shape[1]), labels]))
             except (OSError, DiskFull) as error:
-                warnings.warn(f"decoded images are no longer kept: {error}", stacklevel=2)
+                warnings.warn(f"decoded images are no longer cached: {error}", stacklevel=2)
                 self.names.clear()
         return image, labels
 
@@ -70,7 +70,7 @@ class DecodedPairs:
         return read_image(sample.image, sample.image_sha256), read_labels(sample, self.classes)
 
     def _make_room(self, room: int) -> None:
-        """Remove what others left, the oldest first, until it fits into the room that the own files leave."""
+        """Remove files of other trainings, the oldest first, until they fit into `room`, the bytes that are free."""
         own, others = set(self.names.values()), list[tuple[int, int, Path]]()
         for path in self.folder.glob("*.npy"):
             with suppress(FileNotFoundError):  # another process makes room as well

@@ -1,4 +1,4 @@
-"""Writing files so that an interrupted run never leaves one that looks whole."""
+"""Write files atomically, so that an interrupted run never leaves a partial file that looks complete."""
 
 import csv
 import errno
@@ -14,16 +14,16 @@ from pathlib import Path
 
 from pipeline.errors import DatasetError, MachineError
 
-FULL = 64 * 1024  # bytes; libraries that write for themselves may not say that there was no room
+FULL = 64 * 1024  # bytes; with less space free, an error counts as a full disk, which some libraries do not report
 
 
 class DiskFull(MachineError):
-    """No room left for an artifact."""
+    """No space is left for an artifact."""
 
 
 @contextmanager
 def replacing(path: Path) -> Iterator[Path]:
-    """Give a temporary name beside `path`; on success it is flushed to disk and renamed, on failure removed."""
+    """Yield a temporary path beside `path`; on success the file is flushed to disk and renamed, on failure removed."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
@@ -38,7 +38,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
 @contextmanager
 def room_for(path: Path) -> Iterator[None]:
-    """While a library writes `path`, or other files beside it: its error becomes what the file system says.
+    """Wrap a library that writes `path`, or other files beside it, and turn its errors into those of the file system.
 
     Raises:
         DiskFull: the file system of `path` has no space left.
@@ -64,7 +64,7 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: object) -> None:
-    """Write JSON atomically, indented, so that a change is a readable diff. NaN is refused: use None."""
+    """Write JSON atomically, indented, so that a change is a readable diff; raise ValueError for NaN: use None."""
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
 
 
@@ -76,7 +76,7 @@ def write_csv(path: Path, rows: Iterable[Sequence[object]]) -> None:
 
 
 def read_csv(path: Path, columns: Sequence[str], hint: str) -> list[list[str]]:
-    """Read the rows below the header; DatasetError, with the hint what to do, where it has not these columns."""
+    """Read the rows below the header; raise DatasetError with `hint`, what to do, if the columns are not these."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.reader(file)
@@ -88,11 +88,11 @@ def read_csv(path: Path, columns: Sequence[str], hint: str) -> list[list[str]]:
         raise DatasetError(f"{path}: columns {','.join(header) or 'none'}, expected {','.join(columns)}; {hint}")
     for line, row in rows:
         if len(row) != len(columns):
-            raise DatasetError(f"{path}, line {line}: {len(columns)} values are needed; {hint}")
+            raise DatasetError(f"{path}, line {line}: expected {len(columns)} values; {hint}")
     return [row for _, row in rows]
 
 
 def sha256(path: Path) -> str:
-    """Hexadecimal SHA-256 of a file's bytes."""
+    """Return the hexadecimal SHA-256 of a file's bytes."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,7 +1,7 @@
-"""Reading images and masks from disk into arrays.
+"""Read images and masks from disk into arrays.
 
-Where a list says which bytes a file has, those are what is decoded, or nothing: a dataset that changes under a running
-pipeline would give results that nobody could make again.
+If a list has the SHA-256 of a file, other bytes are an error: if the dataset changed during a run, nobody could
+reproduce the results.
 """
 
 import hashlib
@@ -17,11 +17,11 @@ from pipeline.data.samples import Sample
 from pipeline.errors import DatasetError
 
 READ_ERRORS = (OSError, UnidentifiedImageError, SyntaxError, ValueError, RuntimeError, Image.DecompressionBombError)
-"""What pillow raises for files that are damaged, truncated, hostile or not images at all."""
+"""The errors that pillow raises for files that are damaged, truncated, hostile or not images."""
 
 
 ID_MODES = ("L", "P")
-MASK_MODES = (*ID_MODES, "RGB", "RGBA")  # with a class table, which says what a color means
+MASK_MODES = (*ID_MODES, "RGB", "RGBA")  # colors need a class table, which has their ids
 
 
 class ImageError(DatasetError):
@@ -29,14 +29,14 @@ class ImageError(DatasetError):
 
 
 def read_image(path: Path, listed: str = "") -> np.ndarray:
-    """Decode a picture to uint8 (H, W, 3) RGB; `listed` is the SHA-256 that it must have, if any list says one."""
+    """Decode an image to uint8 (H, W, 3) RGB; `listed` is the SHA-256 that the file must have (empty: any)."""
     return _decode(path, listed, ())
 
 
 def read_mask(path: Path, listed: str = "", classes: ClassTable | None = None) -> np.ndarray:
     """Decode a mask to raw ids, uint8 (H, W): palette indices or grey values as they are stored.
 
-    With a class table a mask of colors is read too; ImageError if it has others than the table.
+    With a class table, masks of colors can be read, too. Raises ImageError for colors that are not in the table.
     """
     pixels = _decode(path, listed, MASK_MODES if classes else ID_MODES)
     if classes is None or pixels.ndim == 2:
@@ -48,7 +48,7 @@ def read_mask(path: Path, listed: str = "", classes: ClassTable | None = None) -
 
 
 def image_size(path: Path) -> tuple[int, int]:
-    """Read (width, height) from the header of a picture; raises ImageError where it is missing or no image."""
+    """Read (width, height) from the header of an image; raise ImageError if it is missing or not an image."""
     try:
         with Image.open(path) as file:
             return file.size
@@ -57,10 +57,10 @@ def image_size(path: Path) -> tuple[int, int]:
 
 
 def wrong_mode(file: Image.Image, mask_modes: Collection[str]) -> str:
-    """Say what is wrong with a picture's pixel format; empty if nothing is. An image has no `mask_modes`."""
+    """Return what is wrong with a file's pixel format, or an empty text; `mask_modes` is empty for an image."""
     if mask_modes and file.mode not in mask_modes:
-        return f"pixel format {file.mode}; a mask has 8 bits a channel ({', '.join(mask_modes)})"
-    if file.mode.startswith(("I", "F")):  # pillow would clip them to 255 without a word
+        return f"pixel format {file.mode}; save the mask with 8 bits a channel ({', '.join(mask_modes)})"
+    if file.mode.startswith(("I", "F")):  # pillow would silently clip them to 255
         return f"pixel format {file.mode}; convert it to 8 bits a channel"
     return ""
 
@@ -78,27 +78,27 @@ def _decode(path: Path, listed: str, mask_modes: Collection[str]) -> np.ndarray:
             if complaint := wrong_mode(file, mask_modes):
                 raise ImageError(f"{path} has {complaint}")
             return stored_pixels(file, mask_modes)
-    except UnidentifiedImageError as error:  # whose own words name an address in memory
-        raise ImageError(f"{path} cannot be read: it is no picture of any format that is known here") from error
+    except UnidentifiedImageError as error:  # pillow's message names a memory address
+        raise ImageError(f"{path} cannot be read: pillow does not know its format; save it as PNG") from error
     except READ_ERRORS as error:
         raise ImageError(f"{path} cannot be read: {error}") from error
 
 
 def _listed_bytes(path: Path, listed: str) -> io.BytesIO:
-    """Read once: what is decoded is what was hashed, whoever writes to the file meanwhile."""
+    """Read a file once, so that the hashed bytes are decoded even if another process writes to the file."""
     content = path.read_bytes()
     found = hashlib.sha256(content).hexdigest()
     if found != listed:
         raise ImageError(
-            f"{path} has changed since the dataset was prepared: its SHA-256 is {found[:12]}..., the sample list says "
-            f"{listed[:12]}... Put the old file back, or prepare the new one: `dvc repro`, and where that finds "
-            f"nothing to do, `dvc repro --force prepare`"
+            f"{path} has changed since the dataset was prepared: its SHA-256 is {found[:12]}..., the sample list has "
+            f"{listed[:12]}... Restore the old file, or prepare the new one with `dvc repro` (if that finds nothing to "
+            f"do: `dvc repro --force prepare`)"
         )
     return io.BytesIO(content)
 
 
 def read_labels(sample: Sample, classes: ClassTable) -> np.ndarray:
-    """Read the train ids of a sample, uint8 (H, W); all IGNORE_INDEX where it has no mask."""
+    """Read the train ids of a sample, uint8 (H, W); all IGNORE_INDEX if it has no mask."""
     if sample.mask is None:
         width, height = image_size(sample.image)
         return np.full((height, width), IGNORE_INDEX, dtype=np.uint8)
@@ -106,10 +106,10 @@ def read_labels(sample: Sample, classes: ClassTable) -> np.ndarray:
 
 
 def read_train_ids(mask: Path, classes: ClassTable, listed: str = "") -> np.ndarray:
-    """Read the train ids of a mask of the dataset, uint8 (H, W); `listed` as of `read_image`."""
+    """Read the train ids of a mask of the dataset, uint8 (H, W); `listed` is as in `read_image`."""
     return classes.to_train_ids(read_mask(mask, listed, classes))
 
 
 def write_mask(path: Path, mask: np.ndarray) -> None:
-    """Write uint8 (H, W) as an 8-bit PNG to `path`, a temporary name whose suffix does not matter."""
+    """Write uint8 (H, W) as an 8-bit PNG to `path`, a temporary name with any suffix."""
     Image.fromarray(mask).save(path, format="PNG", compress_level=1)

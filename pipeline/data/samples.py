@@ -1,7 +1,7 @@
-"""The sample list: one row for each (image, mask) pair, a CSV on disk.
+"""Read and write the sample list: a CSV with one row for each pair of image and mask.
 
-Its paths are seen from the dataset's folder, and which that is stands in a file beside it. So a list stays as it is
-when its dataset moves, and no training that depends on it runs again.
+Its paths are relative to the dataset's folder, which a file beside the list names. So the list does not change if the
+dataset moves, and no training that depends on it runs again.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,9 +12,9 @@ from pipeline.data.files import read_csv, write_csv, write_text
 from pipeline.errors import DatasetError
 
 LABELLED_SPLITS = ("train", "val", "test")
-UNLABELLED = "unlabelled"  # images without masks: only a teacher can say something about them
+UNLABELLED = "unlabelled"  # images without masks: students learn from the teacher's predictions
 SPLITS = (*LABELLED_SPLITS, UNLABELLED)
-SOURCE = "source.txt"  # beside a list: the folder that its paths are seen from
+SOURCE = "source.txt"  # file beside a list: the folder that the paths are relative to
 
 
 class Sample(NamedTuple):
@@ -24,24 +24,24 @@ class Sample(NamedTuple):
     split: str  # one of SPLITS
     sequence: str  # frames of one video share it; a still image is its own sequence
     image: Path
-    mask: Path | None  # as it lies in the dataset, raw ids; None in the unlabelled split
-    image_sha256: str  # of the file's bytes, so that a list changes with what it lists; empty if it cannot be read
+    mask: Path | None  # the dataset's own file with raw ids; None in the unlabelled split
+    image_sha256: str  # of the file's bytes, so that the list changes with the files; empty if it cannot be read
     mask_sha256: str  # the same; empty without a mask
 
     def cells(self, source: Path) -> list[str]:
-        """Return the row in a file; paths below `source` are seen from there."""
+        """Return the row in the CSV; paths below `source` become relative to it."""
         files = [cell for cell in self if isinstance(cell, Path)]
         seen = {path: path.relative_to(source) if path.is_relative_to(source) else path for path in files}
         return [seen[cell].as_posix() if isinstance(cell, Path) else cell or "" for cell in self]
 
 
 class Decision(NamedTuple):
-    """What curation says about a sample."""
+    """Curation's decision about a sample, with the reasons."""
 
     sample: Sample
     decision: str  # keep or drop
-    rules: list[str]  # those that found something, the ones that drop it first, then warnings
-    reasons: list[str]  # a sentence of each
+    rules: list[str]  # the rules that it fails: first those that drop it, then warnings
+    reasons: list[str]  # one sentence for each of these rules
 
 
 DECISION_COLUMNS = (*Sample._fields, "decision", "rules", "reasons")
@@ -50,18 +50,21 @@ HINT = "run the prepare and curate stages to write it"
 
 
 def write_samples(path: Path, samples: Iterable[Sample], source: Path = Path()) -> None:
-    """Write a list, and beside it the folder `source`, which must hold all files of the list if it is another one."""
+    """Write a list, and the path of the folder `source` beside it.
+
+    If `source` is not the working directory, it must hold all files of the list.
+    """
     _write(path, Sample._fields, [(sample, ()) for sample in samples], source)
 
 
 def write_decisions(path: Path, decisions: Iterable[Decision], source: Path = Path()) -> None:
-    """Write a list with what curation says; `source` as of `write_samples`."""
+    """Write a list with curation's decisions; `source` is as in `write_samples`."""
     rows = [(d.sample, (d.decision, " ".join(d.rules), BETWEEN_REASONS.join(d.reasons))) for d in decisions]
     _write(path, DECISION_COLUMNS, rows, source)
 
 
 def listed_source(folder: Path) -> Path:
-    """Return the folder that the paths of the lists in `folder` are seen from."""
+    """Return the folder that the paths of the lists in `folder` are relative to."""
     try:
         return Path((folder / SOURCE).read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -71,7 +74,7 @@ def listed_source(folder: Path) -> Path:
 
 
 def read_decisions(path: Path) -> list[Decision]:
-    """Read the whole list with what curation says about each sample."""
+    """Read the list of all samples with curation's decisions."""
     return [
         Decision(sample, decision, rules.split(), reasons.split(BETWEEN_REASONS) if rules else [])
         for sample, (decision, rules, reasons) in _read(path, DECISION_COLUMNS)
@@ -79,16 +82,16 @@ def read_decisions(path: Path) -> list[Decision]:
 
 
 def read_samples(path: Path, *splits: str) -> list[Sample]:
-    """Read a sample list, all of it or some splits, one after the other; DatasetError if one of these is empty."""
+    """Read a sample list: all samples, or those of `splits` in that order; raise DatasetError if one is empty."""
     samples = [sample for sample, _ in _read(path, Sample._fields)]
     for split in splits:
         if not any(sample.split == split for sample in samples):
-            raise DatasetError(f"{path}: no sample in split {split!r}, so there is nothing to work on")
+            raise DatasetError(f"{path} has 0 samples in split {split!r}; add some, or use another split")
     return [sample for split in splits for sample in samples if sample.split == split] if splits else samples
 
 
 def _read(path: Path, columns: Sequence[str]) -> Iterator[tuple[Sample, list[str]]]:
-    """Yield the sample of each row, and what stands behind it."""
+    """Yield the sample of each row, and the further columns."""
     source = listed_source(path.parent)
     for row in read_csv(path, columns, HINT):
         name, split, sequence, image, mask, image_sha256, mask_sha256, *more = row

@@ -1,4 +1,4 @@
-"""What was computed once and need not be again: bytes by key, in one file."""
+"""Cache computed results: bytes by key, in one file."""
 
 import errno
 import json
@@ -17,7 +17,7 @@ GIVEN = "(SELECT value FROM json_each(?))"  # any number of keys as one argument
 
 
 class Store:
-    """A cache, never a record: whatever is in it can be computed anew, and a damaged file is begun anew.
+    """A cache: everything in it can be computed again, so a damaged file is deleted and started empty.
 
     Raises:
         MachineError: another process has been writing to the file for a minute.
@@ -29,11 +29,11 @@ class Store:
         try:
             self._connection = self._open()
         except sqlite3.OperationalError as error:
-            if os.statvfs(path.parent).f_flag & os.ST_RDONLY:  # SQLite does not say so
+            if os.statvfs(path.parent).f_flag & os.ST_RDONLY:  # SQLite's error does not name it
                 raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path)) from error
-            raise MachineError(f"cannot open {path} ({error}); is another stage of this profile running?") from error
+            raise MachineError(f"cannot open {path} ({error}); wait for other stages of this profile") from error
         except sqlite3.DatabaseError as error:
-            warnings.warn(f"{path} is damaged ({error}) and is begun anew", stacklevel=2)
+            warnings.warn(f"{path} is damaged ({error}); it is deleted and filled again", stacklevel=2)
             path.unlink()
             self._connection = self._open()
 
@@ -44,7 +44,7 @@ class Store:
         self._connection.close()
 
     def get(self, keys: Iterable[str]) -> dict[str, bytes]:
-        """Return the values of those keys that have one, and that are still what was put."""
+        """Return the values of the keys that are stored; values with a wrong checksum are omitted."""
         query = f"SELECT key, value FROM entries WHERE key IN {GIVEN}"
         entries = self._connection.execute(query, [json.dumps(list(keys))])
         return {key: entry[CHECKSUM:] for key, entry in entries if entry[:CHECKSUM] == _checksum(entry[CHECKSUM:])}
@@ -55,7 +55,7 @@ class Store:
         self._change("INSERT OR REPLACE INTO entries VALUES (?, ?)", rows)
 
     def forget(self, used: Collection[str]) -> None:
-        """Remove what is not among the used keys, once that is more than the used ones and a few thousand."""
+        """Remove all keys but the used ones, once the store has more than twice as many keys plus 10 000."""
         (count,) = self._connection.execute("SELECT count(*) FROM entries").fetchone()
         if count > 2 * len(used) + 10_000:
             self._change(f"DELETE FROM entries WHERE key NOT IN {GIVEN}", [(json.dumps(list(used)),)])
@@ -67,13 +67,13 @@ class Store:
                 self._connection.executemany(statement, rows)
         except sqlite3.OperationalError as error:
             raise MachineError(
-                f"cannot write {self.path} ({error}); is the disk full, or another stage of this profile running?"
+                f"cannot write {self.path} ({error}); free disk space, or wait for other stages of this profile"
             ) from error
 
     def _open(self) -> sqlite3.Connection:
         connection = sqlite3.connect(self.path, timeout=PATIENCE_S)
         try:
-            # Without the rollback journal's flush at every commit; a torn file is found damaged and begun anew.
+            # Avoids the rollback journal's flush at every commit. A torn file is found to be damaged and started empty.
             connection.execute("PRAGMA synchronous = NORMAL")
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("CREATE TABLE IF NOT EXISTS entries (key TEXT PRIMARY KEY, value BLOB NOT NULL)")

@@ -1,4 +1,4 @@
-"""What receivers run: the wheel of segdistill_runtime, and a launcher for each of its commands."""
+"""Copy the code that receivers run: the wheel of segdistill_runtime, and a launcher for each of its commands."""
 
 import shutil
 import tempfile
@@ -7,14 +7,17 @@ from pathlib import Path
 
 from flit_core.wheel import WheelBuilder
 
-RESOURCES = ["../../segdistill_runtime"]  # everything in it goes into a bundle, imported here or not
+RESOURCES = ["../../segdistill_runtime"]  # its whole content goes into a bundle, imported here or not
 PACKAGE = Path(__file__).parents[2] / "segdistill_runtime"
 BUNDLE_FILES = PACKAGE / "bundle_files"
-FIRST_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest that a zip file can hold
+FIRST_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest date of a zip file
 
 
 def copy_code(files: Iterable[str], bundle: Path) -> None:
-    """Copy the wheel, the check that needs nothing else, and files; a file that is none is a command's launcher."""
+    """Copy the wheel, verify.py (which needs no package) and the named files into the bundle.
+
+    A name without a file in bundle_files/ is a command: a launcher for it is written.
+    """
     version = build_wheel(bundle)
     shutil.copyfile(PACKAGE / "verify.py", bundle / "verify.py")
     for name in dict.fromkeys(files):
@@ -29,7 +32,7 @@ def copy_code(files: Iterable[str], bundle: Path) -> None:
 
 
 def build_wheel(out: Path) -> str:
-    """Write the wheel into the folder `out` and return its version; the same sources always give the same bytes."""
+    """Write the wheel into the folder `out` and return its version. Equal sources give equal bytes."""
     with tempfile.TemporaryDirectory() as folder:
         sources, packed = Path(folder) / PACKAGE.name, Path(folder) / "wheel"
         shutil.copytree(PACKAGE, sources, ignore=shutil.ignore_patterns("__pycache__", "bundle_files"))

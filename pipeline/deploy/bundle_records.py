@@ -1,4 +1,4 @@
-"""What a bundle says about itself: where the checkpoint comes from, numbers, and the manifest of its files."""
+"""The records in a bundle: the provenance of the checkpoint, the measured numbers, and the manifest of the files."""
 
 from collections.abc import Sequence
 from dataclasses import fields
@@ -18,27 +18,31 @@ from segdistill_runtime.targets.target import all_targets
 from segdistill_runtime.verify import FORMAT, MANIFEST, SIGNATURE
 
 TOOLS = ("torch", "onnx", *dict.fromkeys(package for target in all_targets() for package in target.packages))
-"""Packages whose versions decide what is in a bundle."""
-RESOLVED = "artifacts/resolved.json"  # of stage resolve
+"""Packages whose versions change the content of a bundle."""
+RESOLVED = "artifacts/resolved.json"  # written by stage resolve
 OPTIONAL_STAGES = {"pretrain": "artifacts/pretraining", "teacher": "artifacts/teacher"}
 
 
 class Provenance(NamedTuple):
-    """What dvc.lock says went into a run's checkpoint."""
+    """The inputs of a run's checkpoint, as dvc.lock records them."""
 
     files: list[dict[str, str]]  # stage, kind (deps or outs), path and md5 of each
     parameters: dict[str, Any]  # of the student stage, defaults included
 
 
 def provenance(lock: Path, name: str) -> Provenance:
-    """Read from dvc.lock what made the run's checkpoint; ArtifactError if it is missing, damaged or does not know."""
+    """Read the inputs of a run's checkpoint from dvc.lock.
+
+    Raises:
+        ArtifactError: dvc.lock is missing or damaged, or lacks a stage of the run.
+    """
     if not lock.is_file():
-        raise ArtifactError(f"no {lock}, which says what made this model; run `dvc repro`")
+        raise ArtifactError(f"{lock} is missing, so the inputs of this model are unknown; run `dvc repro`")
     try:
         stages = YAML(typ="safe", pure=True).load(lock.read_text(encoding="utf-8"))["stages"]
         student = f"student-{name}"
         if missing := [stage for stage in ("prepare", "curate", student) if stage not in stages]:
-            raise ArtifactError(f"{lock} does not know the stages {', '.join(missing)}; run `dvc repro`")
+            raise ArtifactError(f"{lock} lacks the stages {', '.join(missing)}; run `dvc repro`")
         needed = {str(entry["path"]) for entry in stages[student].get("deps", [])}
         used = ["prepare", "curate", *(stage for stage, out in OPTIONAL_STAGES.items() if out in needed), student]
         files = [
@@ -46,17 +50,17 @@ def provenance(lock: Path, name: str) -> Provenance:
             for stage in used
             for kind in ("deps", "outs")
             for entry in stages[stage].get(kind, [])
-            if "md5" in entry  # files in git have none
+            if "md5" in entry  # files in git have no MD5
         ]
         return Provenance(files, stages[student].get("params", {}).get(RESOLVED, {}).get(student, {}))
     except (YAMLError, KeyError, TypeError, AttributeError, ValueError, RecursionError) as error:
-        raise ArtifactError(f"{lock} cannot be read ({error}); get it back from git, or run `dvc repro`") from error
+        raise ArtifactError(f"{lock} cannot be read ({error}); restore it from git, or run `dvc repro`") from error
 
 
 def numerics(
     records: RunRecords, decisions: list[Decision], reasons: list[str], samples: Path, origin: Sequence[dict[str, str]]
 ) -> Numerics:
-    """Accuracy of the checkpoint and of everything made from it; the hash of `samples` names the data."""
+    """Return the accuracy of the checkpoint and all files made from it; the hash of `samples` identifies the data."""
     evaluation, quantization = records.evaluation, records.quantization
     checkpoint = f"artifacts/students/{evaluation.name}"
     return Numerics(
@@ -70,7 +74,7 @@ def numerics(
 
 
 def manifest(name: str, reasons: list[str], bundle: Path) -> Manifest:
-    """List every file in the bundle but the manifest itself, and what became of the run."""
+    """List all files of the bundle except the manifest and its signature, with the status of the run."""
     files = [
         ReleasedFile(path=path.relative_to(bundle).as_posix(), bytes=path.stat().st_size, sha256=sha256(path))
         for path in sorted(bundle.rglob("*"))

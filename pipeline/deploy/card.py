@@ -1,4 +1,4 @@
-"""card.md: what a bundle holds, how accurate and fast it is, and its limits. Model hubs read its front matter."""
+"""Render card.md: the content of a bundle, its accuracy, latency and limits. Model hubs read its front matter."""
 
 import json
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from pipeline.records.files import yaml_text
 from pipeline.records.release import Decision
 from pipeline.records.run import RunRecords
 
-RESOURCES = ("templates",)  # files that belong to this code, for its digest
+RESOURCES = ("templates",)  # files that count in the digest of this code
 
 
 def render_card(
@@ -24,18 +24,18 @@ def render_card(
     decisions: Sequence[Decision], reasons: Sequence[str], contract: dict[str, Any], release: ReleaseParams,
     origin: Provenance, signed: bool,
 ) -> str:  # fmt: skip
-    """Fill in the card's template; `reasons` say why the run was rejected, and are empty if it was not."""
+    """Fill in the template of the card; `reasons` tell why the run was rejected, and are empty if it was released."""
     text = (Path(__file__).parent / "templates/card.md.j2").read_text(encoding="utf-8")
     return Template(text, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True).render(
         vars(records), artifacts=records.artifacts, run=run, baseline=baseline, teacher=teacher,
         decisions=decisions, defaults=defaults(decisions), reasons=reasons, contract=contract, release=release,
         origin=origin.files, parameters=json.dumps(origin.parameters, indent=1), signed=signed,
-        front_matter=front_matter(run, dataset, records.evaluation),
+        front_matter=front_matter(run, dataset, records.evaluation, release.license),
     )  # fmt: skip
 
 
-def front_matter(run: RunParams, dataset: str, evaluation: Evaluation) -> str:
-    """Write the YAML of the card's head."""
+def front_matter(run: RunParams, dataset: str, evaluation: Evaluation, license: str) -> str:
+    """Return the YAML front matter of the card."""
     tags = ["semantic-segmentation", run.network.architecture, run.network.backbone, "onnx"]
     measured = (
         ("mean_iou", f"mIoU{evaluation.miou_scope}", evaluation.miou),
@@ -51,6 +51,7 @@ def front_matter(run: RunParams, dataset: str, evaluation: Evaluation) -> str:
     }
     return yaml_text(
         {
+            "license": license,
             "pipeline_tag": "image-segmentation",
             "library_name": "onnx",
             "tags": [*tags, *(["knowledge-distillation"] if run.distill else [])],

@@ -1,4 +1,4 @@
-"""preprocessing.json of a release: which file each runtime runs, and a golden image with the labels to expect."""
+"""Make preprocessing.json of a bundle: the file for each runtime, and a golden image with its expected labels."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -19,23 +19,23 @@ from segdistill_runtime.contract import Contract, GoldenFiles, LeftOut, RuntimeF
 from segdistill_runtime.images import Resizing, resize
 
 IMAGE = "golden/image.png"
-FASTER = "it ships, but another file is faster on this runtime"
+FASTER = "it is released, but another file is faster on this runtime"
 
 
 def write_golden(
     sample: Sample, size: tuple[int, int], graphs: dict[str, Path], accepted: Sequence[Artifact], parity: ParityParams,
     bundle: Path,
 ) -> GoldenFiles:  # fmt: skip
-    """Write the image without loss and the labels of each graph, run here; returns what the contract says of them.
+    """Write the golden image as PNG and the labels of each graph, run here; return their entry in the contract.
 
-    The least agreement of a precision allows for two things: a processor that rounds otherwise (its budget), and, since
-    an engine is compared with the labels of fp32, what the precision itself changes in this very image.
+    The least agreement of a precision allows for two differences. Another processor rounds differently; the budget
+    covers this. And the precision itself changes labels of this image, while an engine is compared with those of fp32.
 
     Args:
         size: (H, W) of the graphs.
-        graphs: file of each precision, fp32 among them.
+        graphs: file of each precision, fp32 included.
     """
-    # Stretched whatever the contract says: labels of padding are no answer, so none are compared.
+    # Stretched even if the contract says letterbox: the labels of padding are meaningless and must not be compared.
     image = resize(read_image(sample.image, sample.image_sha256), *size)
     with replacing(bundle / IMAGE) as temporary:
         Image.fromarray(image).save(temporary, format="PNG", optimize=True)
@@ -57,7 +57,7 @@ def write_golden(
 def release_contract(
     run: str, resizing: Resizing, decisions: Sequence[Decision], golden: GoldenFiles, speedup: Mapping[str, float]
 ) -> Contract:
-    """Take from the decisions what a client has to know."""
+    """Build the contract for clients from the decisions."""
     best = defaults(decisions)
     others = [
         LeftOut(d.runtime, d.precision, d.file, d.verdict, FASTER if d.verdict == "ships" else d.reason)

@@ -19,7 +19,7 @@ def decide(
     artifacts: Sequence[Artifact], engines: Sequence[Engine], measurements: Sequence[Measurement],
     size: tuple[int, int], min_speedup: Mapping[str, float],
 ) -> list[Decision]:  # fmt: skip
-    """Decide about every file on every runtime that it is made for, as `choose_precisions` does; `size` is (H, W)."""
+    """Return a decision of `choose_precisions` for each file on each runtime that it is made for; `size` is (H, W)."""
     made_for_any = dict.fromkeys(runtime for artifact in artifacts for runtime in artifact.runtimes)
     decisions = []
     for runtime in sorted(made_for_any, key=_runs_engines):  # engines last
@@ -46,21 +46,22 @@ def decide(
 
 
 def defaults(decisions: Sequence[Decision]) -> list[Decision]:
-    """The fastest file that ships for each runtime, the fastest of all first."""
+    """Return the fastest released file of each runtime, fastest first."""
     ships = sorted((d for d in decisions if d.verdict == "ships"), key=attrgetter("p50_ms"), reverse=True)
     return sorted({d.runtime: d for d in ships}.values(), key=attrgetter("p50_ms"))
 
 
 def for_receivers(decisions: Sequence[Decision], runtimes: Sequence[str], files: str) -> list[Decision]:
-    """The decisions of a bundle that is not made for everybody: what it leaves out is rejected, with the reason.
+    """Return the decisions with each file that the parameters leave out rejected, and the parameter as the reason.
 
-    `files` is `all` that ship or may yet, or `fastest`: one for each runtime, and none that was not measured.
+    `files` is `all` or `fastest`. `all` keeps released and undecided files; `fastest` keeps the fastest measured file
+    of each runtime.
     """
     best, chosen = defaults([d for d in decisions if d.runtime in runtimes]), []
     for decision in decisions:
-        reason = "" if decision.runtime in runtimes else "not for this runtime (release.runtimes)"
+        reason = "" if decision.runtime in runtimes else "this runtime is not in release.runtimes"
         if not reason and files == "fastest" and decision not in best:
-            reason = "the bundle holds one file for each runtime, the fastest that was measured (release.files)"
+            reason = "the bundle has only the fastest measured file of each runtime (release.files)"
         left_out = reason and decision.verdict != "rejected"
         chosen.append(replace(decision, verdict="rejected", reason=reason) if left_out else decision)
     return chosen
@@ -69,9 +70,9 @@ def for_receivers(decisions: Sequence[Decision], runtimes: Sequence[str], files:
 def failed_gates(
     decisions: Sequence[Decision], artifacts: Sequence[Artifact], miou_scope: str, release: ReleaseParams
 ) -> list[str]:
-    """Return one sentence for each limit that the run does not keep; none if it may be released.
+    """Return one sentence for each gate that the run fails; an empty list if it may be released.
 
-    `miou_scope` says over which classes the mIoU is, see Evaluation.
+    `miou_scope` names the classes that the mIoU covers, see Evaluation.
     """
     ships = [decision for decision in decisions if decision.verdict == "ships"]
     if not ships:
@@ -80,26 +81,26 @@ def failed_gates(
     worst = min(ships, key=lambda d: d.miou)
     if worst.miou < release.min_miou:
         found = f"mIoU{miou_scope} {worst.miou:.4f} of {worst.file}"
-        failed.append(f"{found}, needed is {release.min_miou:g} (release.min_miou)")
+        failed.append(f"{found} is below the limit of {release.min_miou:g} (release.min_miou)")
     worst = max(ships, key=lambda d: d.miou_lost_points)
     if worst.miou_lost_points > (most := release.max_miou_lost_points or inf):
         failed.append(
             f"{worst.file} loses {worst.miou_lost_points:.3f} points of mIoU{miou_scope} against the checkpoint, "
-            f"allowed are {most:g} (release.max_miou_lost_points)"
+            f"above the limit of {most:g} (release.max_miou_lost_points)"
         )
     fastest = defaults(decisions)[0]
     what = f"{fastest.file} with {fastest.runtime}"
     if fastest.p90_ms is None and release.max_p90_ms:
         failed.append(
-            f"the p90 of {what} is unknown, because too few calls were timed; {release.max_p90_ms:g} ms are allowed "
-            f"(release.max_p90_ms): raise benchmark.calls"
+            f"the p90 of {what} is unknown because too few calls were timed; raise benchmark.calls, or remove the "
+            f"limit of {release.max_p90_ms:g} ms (release.max_p90_ms)"
         )
     elif (fastest.p90_ms or 0.0) > (most := release.max_p90_ms or inf):
-        failed.append(f"p90 {fastest.p90_ms:.2f} ms of {what}, allowed are {most:g} ms (release.max_p90_ms)")
+        failed.append(f"p90 {fastest.p90_ms:.2f} ms of {what} is above the limit of {most:g} ms (release.max_p90_ms)")
     files = {decision.file for decision in ships}
     largest = max((artifact for artifact in artifacts if artifact.file in files), key=lambda a: a.bytes)
     if (size := largest.bytes / MEBIBYTE) > (most := release.max_mebibytes or inf):
-        failed.append(f"{largest.file} has {size:.1f} MiB, allowed are {most:g} MiB (release.max_mebibytes)")
+        failed.append(f"{largest.file} has {size:.1f} MiB, above the limit of {most:g} MiB (release.max_mebibytes)")
     return failed
 
 
@@ -108,7 +109,7 @@ def _runs_engines(runtime: str) -> bool:
 
 
 def _of_file(artifact: Artifact, times: Sequence[Measurement]) -> list[Measurement]:
-    """The measurements of a file, or of the engines made from it, which have file names of their own."""
+    """Return the measurements of a file, or of the engines built from it, whose file names differ."""
     alike = (m for m in times if m.precision == artifact.precision)
     return [m for m in alike if m.file == artifact.file or _runs_engines(m.runtime)]
 
@@ -123,7 +124,7 @@ def _measured(artifact: Artifact, times: Sequence[Measurement], size: tuple[int,
 def _candidate(
     artifact: Artifact, time: Measurement | None, times: Sequence[Measurement], engines: Sequence[Engine]
 ) -> Candidate:
-    """Put together what the rule has to know; what is over its parity budget is refused, whatever its speed."""
+    """Collect the input of `choose_precisions`. A file over its parity budget is refused, whatever its speed."""
     over = [engine for engine in engines if engine.precision == artifact.precision and engine.accepted is False]
     refused = "; ".join(f"{engine.file}: {engine.reason}" for engine in over)
     if artifact.status == "rejected":

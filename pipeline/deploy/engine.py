@@ -1,7 +1,7 @@
-"""Build the TensorRT engines of a run and compare those that this machine can run with the checkpoint.
+"""Build the TensorRT engines of a run, and compare each one that runs on this machine with the checkpoint.
 
 Without a GPU, TensorRT for RTX builds ahead of time for the given compute capabilities. With the full `tensorrt`
-package and a GPU, an engine for that GPU is built too. What cannot be built is recorded with the reason.
+package and a GPU, an engine for that GPU is built too. If an engine cannot be built, the reason is recorded.
 """
 
 from collections.abc import Sequence
@@ -32,16 +32,16 @@ def build_run_engines(
     export: Path, quantize: Path, export_metrics: Path, quantize_metrics: Path, predictions: Path,
     scratch: Path, out: Path, metrics: Path,
 ) -> None:  # fmt: skip
-    """Write out/*.engine, each with its description beside it, and what was built and run as `metrics`.
+    """Write out/*.engine with a description beside each, and record in `metrics` which engines were built and run.
 
     Args:
-        export: folder of stage export's files, as `quantize`; `export_metrics` and `quantize_metrics` are about them.
-        predictions: folder of the checkpoint's, which engines are compared with.
-        scratch: where the full TensorRT keeps what it measured about kernels, so that builds choose alike.
+        export, quantize: folders of these stages' files; `export_metrics` and `quantize_metrics` describe the files.
+        predictions: folder of the checkpoint's predictions, which engines are compared with.
+        scratch: folder for the kernel timings of the full TensorRT, so that repeated builds choose the same kernels.
 
     Raises:
-        ArtifactError: a source is not the file that was measured, a graph is refused, or an fp32 or fp16 engine is
-            over its budget.
+        ArtifactError: a source is not the file that was measured, the builder refuses a graph, or an fp32 or fp16
+            engine is over its budget.
     """
     files, sources = load_target("tensorrt").sources, []
     for precision in engine.precisions:
@@ -51,7 +51,7 @@ def build_run_engines(
             folder, known = export, read_record(Export, export_metrics, "export").artifacts
         sources.append((folder, find_source(folder / files[precision], known)))
     chosen, table = read_samples(samples, split), ClassTable.load(classes)
-    out.mkdir(parents=True, exist_ok=True)  # empty where no engine is asked for
+    out.mkdir(parents=True, exist_ok=True)  # stays empty if no engine is requested
     records = []
     for folder, source in sources:
         budget = engine_budget(parity, source.precision)
@@ -71,7 +71,7 @@ def build_run_engines(
 
 
 def find_source(path: Path, artifacts: Sequence[Artifact]) -> Artifact:
-    """Find the record of an ONNX file for TensorRT; ArtifactError unless the file is the one that was measured."""
+    """Find the record of an ONNX file for TensorRT; raise ArtifactError if it is not the file that was measured."""
     meant = [artifact for artifact in artifacts if artifact.file == path.name and "tensorrt" in artifact.runtimes]
     if not meant or not path.is_file() or sha256(path) != meant[0].sha256:
         raise ArtifactError(f"{path} is missing or is not the file that was measured; run `dvc repro`")
@@ -79,12 +79,12 @@ def find_source(path: Path, artifacts: Sequence[Artifact]) -> Artifact:
 
 
 def judge(built: Engine, parity: Parity, budget: BudgetParams) -> Engine:
-    """Add what parity says. Over budget, an int8 engine is rejected; any other raises ArtifactError."""
+    """Add the parity to the record. Over budget, an int8 engine is rejected, and any other raises ArtifactError."""
     over = complaints(parity, budget)
     if over and built.precision != "int8":
         raise ArtifactError(
             f"{built.file} disagrees with the checkpoint, most on image {parity.worst_image}: {'; '.join(over)}. "
-            f"{built.source_file} was within its budget, so look at what {built.backend} {built.version} made of it"
+            f"{built.source_file} was within its budget, so inspect the build by {built.backend} {built.version}"
         )
     return replace(built, executed=True, accepted=not over, reason="; ".join(over), parity=parity)
 
@@ -103,7 +103,7 @@ def build_engines(
     for target in engine_targets():
         gpus = list(compute_capabilities) if target.ahead_of_time else here
         version = ""
-        reason = "" if gpus else f"{target.name} builds for the GPU of this machine, and there is none"
+        reason = "" if gpus else f"{target.name} builds only for this machine's GPU, and this machine has none"
         try:
             version = target.version()
         except NotAvailable as error:

@@ -1,4 +1,4 @@
-"""Export one run and prove that the files do what the checkpoint does."""
+"""Export one run to ONNX and check that the files agree with the checkpoint."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -28,20 +28,21 @@ from pipeline.runtime.artifacts import open_artifact
 from pipeline.threads import available_threads
 from segdistill_runtime.runner import InputShape, Runner
 
-DIVERGED_FULL, DIVERGED_HALF = 1e-3, 2e-2  # relative error of a layer's output that is more than rounding
+DIVERGED_FULL, DIVERGED_HALF = 1e-3, 2e-2  # relative error of a layer's output; rounding stays below it
 
 
 def export_run(
     name: str, export: ExportParams, parity: ParityParams, split: str, classes: Path, samples: Path,
     checkpoint: Path, predictions: Path, out: Path, metrics: Path,
 ) -> None:  # fmt: skip
-    """Write out/model.onnx, model_fp16.onnx, logits.onnx and how far they agree over the full split as `metrics`.
+    """Write out/model.onnx, model_fp16.onnx and logits.onnx, and their parity over the full split as `metrics`.
 
-    A float16 graph that is over its budget, or whose activations come near the end of the range, is recorded as
-    rejected, and so is the float32 graph for OpenVINO alone, if it is over its budget there and nowhere else.
+    The float16 graph is recorded as rejected if it is over its budget, or if its activations come near the end of the
+    range. The float32 graph is recorded as rejected for OpenVINO alone, if only OpenVINO is over the budget.
 
     Raises:
-        ArtifactError: labels or logits differ from PyTorch's by more than the parameters allow; names the layer.
+        ArtifactError: labels or logits differ from PyTorch's by more than the parameters allow. For labels the message
+            names the layer.
     """
     chosen, table = read_samples(samples, split), ClassTable.load(classes)
     resizing = export.resizing
@@ -85,26 +86,26 @@ def export_run(
     )  # fmt: skip
     write_record(metrics, record)
     if judged.status == "rejected":
-        raise ArtifactError(f"{name}: model.onnx does not do what the checkpoint does: {judged.reason}")
+        raise ArtifactError(f"{name}: model.onnx disagrees with the checkpoint: {judged.reason}")
     if logits > export.max_logit_difference:
         raise ArtifactError(
-            f"{name}: logits.onnx differs from PyTorch by {logits:.2e}, allowed are {export.max_logit_difference:.0e} "
-            f"(params.yaml: export.max_logit_difference)"
+            f"{name}: logits.onnx differs from PyTorch by {logits:.2e}; the limit is {export.max_logit_difference:.0e} "
+            f"(export.max_logit_difference in params.yaml)"
         )
 
 
 def _out_of_range(full: Activations, half: Activations) -> list[str]:
-    """Why float16 is no type for these activations."""
+    """Return why float16 cannot hold the activations; an empty list if it can."""
     if not half.finite:
         return [f"layer {half.layer} gives infinities or NaN in float16"]
     if full.magnitude > HALF_LIMIT:
         reached = f"activations of layer {full.layer} reach {full.magnitude:.0f}, float16 ends at 65504"
-        return [f"{reached} and images differ: up to {HALF_LIMIT:.0f} are allowed"]
+        return [f"{reached}; the limit is {HALF_LIMIT:.0f}, because other images may reach more"]
     return []
 
 
 def largest_logit_difference(segmenter: Segmenter, graph: Path, images: Sequence[np.ndarray]) -> float:
-    """Largest absolute difference of any class score between PyTorch and ONNX Runtime; images uint8 (1, H, W, 3)."""
+    """Return the largest absolute difference of a class score, PyTorch to ONNX Runtime; images uint8 (1, H, W, 3)."""
     eager, worst = LogitsGraph(segmenter), 0.0
     with open_artifact(graph, available_threads()) as runner, torch.inference_mode():
         for image in images:

@@ -1,4 +1,4 @@
-"""What happens inside a graph: the activations of every layer, how large they are, and where two graphs part."""
+"""Read the activations of every layer of a graph, find the largest one, and the first layer where two graphs differ."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -11,24 +11,24 @@ from onnx import TensorProto
 
 from pipeline.records.artifacts import Activations
 
-HALF_LIMIT = 65504 / 4  # the largest float16, with room for images that nobody has scanned
-OUTSIDE = "graph/"  # what is computed before and after the network
-ROUNDED = "_DequantizeLinear_Output"  # of a tensor that is rounded to int8, which does the work of a Relu before it too
+HALF_LIMIT = 65504 / 4  # a quarter of the largest float16, because other images may reach more
+OUTSIDE = "graph/"  # prefix of the nodes before and after the network
+ROUNDED = "_DequantizeLinear_Output"  # suffix of a tensor after rounding to int8, which also replaces a Relu
 FLOATING = (TensorProto.FLOAT, TensorProto.FLOAT16)
 
 
 class Divergence(NamedTuple):
-    """The layer after which a graph no longer computes what its source does."""
+    """The layer whose output differs from that of the source graph."""
 
     layer: str
-    relative_error: float  # root mean square of the difference over that of the source's activations
+    relative_error: float  # root mean square of the difference, divided by that of the source's activations
 
     def __str__(self) -> str:
         return f"layer {self.layer} (relative error of its output {self.relative_error:.3g})"
 
 
 class Probe:
-    """A session that gives out every floating-point tensor of a graph, in the order in which they are computed."""
+    """A session that returns all floating-point tensors of a graph, in the order of computation."""
 
     def __init__(self, graph: Path):
         model = onnx.shape_inference.infer_shapes(onnx.load(graph))
@@ -37,20 +37,23 @@ class Probe:
         self.layers = {out: node.name for node in model.graph.node for out in node.output if out in floating}
         model.graph.output.extend(floating[tensor] for tensor in self.layers)
         options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # else layers are merged
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # or layers are merged
         options.log_severity_level = 3
         self.session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
 
     def activations(self, image: np.ndarray) -> dict[str, np.ndarray]:
-        """By tensor name, float32, for a batch of images uint8 (n, H, W, 3)."""
+        """Return the activations by tensor name, float32, for a batch of images uint8 (n, H, W, 3)."""
         values = self.session.run(list(self.layers), {"image": image})
         return {name: np.asarray(value, np.float32) for name, value in zip(self.layers, values, strict=True)}
 
 
 def largest_activation(graph: Path, images: Sequence[np.ndarray]) -> Activations:
-    """Scan a graph; images uint8 (1, H, W, 3). What overflows in float16 is an infinity or NaN in the next layer."""
+    """Find the largest activation of a graph over images uint8 (1, H, W, 3).
+
+    An overflow in float16 appears as infinity or NaN in the next layer.
+    """
     probe, largest, layer = Probe(graph), 0.0, "none"
     for image in images:
         for tensor, values in probe.activations(image).items():
@@ -64,12 +67,13 @@ def largest_activation(graph: Path, images: Sequence[np.ndarray]) -> Activations
 def first_divergence(
     source: Path | Callable[[np.ndarray, int], dict[str, np.ndarray]], graph: Path, image: np.ndarray, limit: float
 ) -> Divergence:
-    """The first layer of `graph` whose relative error is above `limit`; the one with the largest where none is.
+    """Return the first layer of `graph` whose relative error is above `limit`.
 
-    Tensors that only one of the two knows are passed over.
+    If there is none, return the layer with the largest error. A tensor that only one of the two has is skipped.
 
     Args:
-        source: another graph, or what gives the activations of an image in an opset, by the names of `graph`.
+        source: another graph, or a function that takes an image and an opset and returns activations by the tensor
+            names of `graph`.
     """
     probe, worst = Probe(graph), Divergence("none", 0.0)
     expected = Probe(source).activations(image) if isinstance(source, Path) else source(image, probe.opset)
@@ -86,7 +90,7 @@ def first_divergence(
 
 
 def relative_error(values: np.ndarray, reference: np.ndarray) -> float:
-    """Root mean square of the difference over that of the reference; infinite where a value is no number."""
+    """Return the root mean square of the difference, divided by that of the reference; infinity if a value is NaN."""
     difference = np.sqrt(np.mean((values.astype(np.float64) - reference) ** 2))
     scale = np.sqrt(np.mean(reference.astype(np.float64) ** 2))
     return float(difference / max(scale, np.finfo(np.float32).tiny)) if np.isfinite(difference) else float("inf")

@@ -1,4 +1,4 @@
-"""From a checkpoint to the ONNX files that ship; what the graph is made of is asserted, not hoped for."""
+"""Export a checkpoint to the ONNX files of a release; each graph has to pass `check_graph`."""
 
 import ast
 import json
@@ -22,7 +22,7 @@ from pipeline.data.files import replacing
 from pipeline.deploy.onnx_rules import ALLOWED_OPS, IR_VERSION, check_graph
 from segdistill_runtime.runner import InputShape
 
-FOLDED_UP_TO = 2**26  # numbers
+FOLDED_UP_TO = 2**26  # values in a tensor
 SCOPES = "pkg.torch.onnx.name_scopes"
 
 
@@ -43,7 +43,7 @@ def export_graph(graph: LabelsGraph, design: Design, shape: InputShape, opset: i
 
 
 def write_logits(labels: Path, path: Path) -> None:
-    """Write the graph of `labels` up to its class scores, float32 (n, k, H, W), which it calls `logits`."""
+    """Write the graph of `labels` up to its class scores: the output `logits`, float32 (n, k, H, W)."""
     model = onnx.load(labels)
     scores = next(node.input[0] for node in model.graph.node if node.op_type == "ArgMax")
     cut = onnx.utils.Extractor(model).extract_model(["image"], [scores])
@@ -56,7 +56,7 @@ def write_logits(labels: Path, path: Path) -> None:
 
 
 def write_half(labels: Path, path: Path) -> None:
-    """Write the graph of `labels` with weights and maps in float16; images and labels stay as they are."""
+    """Write the graph of `labels` with weights and feature maps in float16; images and labels keep their types."""
     model = convert_float_to_float16(onnx.load(labels), keep_io_types=True)
     with replacing(path) as temporary:
         onnx.save(model, temporary)
@@ -64,7 +64,7 @@ def write_half(labels: Path, path: Path) -> None:
 
 
 def to_onnx(graph: LabelsGraph, image: torch.Tensor, opset: int, path: Path | None) -> torch.onnx.ONNXProgram:
-    """PyTorch's exporter, without its notes to its own developers; tensors keep the names of the traced graph's."""
+    """Export with PyTorch, without its notes to its developers; tensors keep their names from the traced graph."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         logging.getLogger("torch.onnx").setLevel(logging.ERROR)
@@ -75,14 +75,14 @@ def to_onnx(graph: LabelsGraph, image: torch.Tensor, opset: int, path: Path | No
             )  # fmt: skip
         except torch.onnx.OnnxExporterError as error:
             raise ModelError(
-                f"PyTorch cannot export this network to ONNX (opset {opset}); take another backbone, or a ResNet"
+                f"PyTorch cannot export this network to ONNX (opset {opset}); choose another backbone, such as a ResNet"
             ) from error
-    assert program is not None  # it is None for the exporter of old only
+    assert program is not None  # only the old exporter returns None
     return program
 
 
 def _folded(model: ModelProto) -> ModelProto:
-    """Compute beforehand what depends on the shape alone; the exporter does so for small tensors only."""
+    """Fold the tensors that depend on the shape alone; the exporter folds only small ones."""
     graph = onnx_ir.from_proto(model)
     onnxscript.optimizer.fold_constants(graph, input_size_limit=FOLDED_UP_TO, output_size_limit=FOLDED_UP_TO)
     onnxscript.optimizer.remove_unused_nodes(graph)
@@ -90,7 +90,7 @@ def _folded(model: ModelProto) -> ModelProto:
 
 
 def _name_by_layers(model: ModelProto) -> None:
-    """Call a node MODULE/OPERATOR, so that whatever is said of it can be looked up in the network."""
+    """Name each node MODULE/OPERATOR, so that a message about a node names its module in the network."""
     seen: Counter[str] = Counter()
     for node in model.graph.node:
         scopes = next((ast.literal_eval(entry.value) for entry in node.metadata_props if entry.key == SCOPES), [])
@@ -101,7 +101,7 @@ def _name_by_layers(model: ModelProto) -> None:
 
 
 def _clean(model: ModelProto) -> None:
-    """Drop the exporter's notes: they hold paths and source lines, and make the bytes differ between checkouts."""
+    """Delete the exporter's notes: their paths and source lines would make the bytes differ between checkouts."""
     model.ir_version = IR_VERSION
     graph = model.graph
     del model.metadata_props[:]

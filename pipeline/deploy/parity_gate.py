@@ -1,4 +1,4 @@
-"""Accept or reject an exported graph by its parity with the checkpoint, for each runtime with labels of its own."""
+"""Accept or reject an exported graph by its parity with the checkpoint, on each runtime that is compared."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,12 +21,12 @@ def judge(
     diverges: Callable[[], Divergence] | None = None, objections: Sequence[str] = (),
     runtimes: list[str] | None = None,
 ) -> Artifact:  # fmt: skip
-    """Accept a graph that is within its budget; of another one the reason names the layer where it diverges.
+    """Accept a graph that is within its budget. Otherwise reject it; the reason names the layer where it diverges.
 
     Args:
         diverges: finds that layer; called only if the graph is over its budget. None if its layers cannot be read.
         objections: further reasons to reject it.
-        runtimes: None stands for those that ONNX Runtime's labels count for.
+        runtimes: the runtimes that are judged. None means those that are judged by ONNX Runtime's labels.
     """
     reasons = [*objections, *complaints(parity, budget)]
     if len(reasons) > len(objections) and diverges is not None:
@@ -41,12 +41,12 @@ def judge(
 def judge_on_other_runtimes(
     path: Path, precision: Precision, compared: Callable[[Runner], Parity], budget: BudgetParams
 ) -> list[Artifact]:
-    """Judge the same file by the labels of each further runtime that is installed, for that runtime alone."""
+    """Judge the same file on each other installed runtime, by its labels there and for this runtime alone."""
     judged = []
     for runtime in runtimes_judged_by_themselves():
         try:
             parity = compared(open_artifact(path, available_threads(), runtime))
             judged.append(judge(path, precision, parity, budget, runtimes=[runtime]))
         except NotAvailable as error:
-            print(f"{path.name} is not offered for {runtime}: {error}", flush=True)
+            print(f"{path.name} was not compared on {runtime}, so it is not released for it: {error}", flush=True)
     return judged

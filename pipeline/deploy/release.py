@@ -1,6 +1,6 @@
-"""Package one run for whoever will use it: decisions, files, contract, card, and a manifest with the hash of each.
+"""Package one run as a bundle: decisions, files, contract, card, and a manifest with the hash of each file.
 
-A run that fails a gate gets a bundle too: it says why, and holds no model.
+A run that fails a gate gets a bundle too, with the reasons and without a model.
 """
 
 import shutil
@@ -36,19 +36,19 @@ from segdistill_runtime.precision_choice import PRECISIONS
 from segdistill_runtime.targets.target import all_targets, load_target
 from segdistill_runtime.verify import MANIFEST, SIGNATURE, verify
 
-RESOURCES = ("receivers", "onnx_rules.py")  # what is found by name only, for the digest of this code
+RESOURCES = ("receivers", "onnx_rules.py")  # loaded by name, not imported; they count in the digest of this code
 COMMON_FILES = ("predict.py", "self_test.py", "requirements.txt", LOCK, LICENSES, "cpp/CMakeLists.txt", "cpp/main.cpp")
 
 
 class Folders(NamedTuple):
-    """Where one run's files are and where its release goes."""
+    """The folders of one run's files, and those that its bundle is written to."""
 
     export: Path  # ONNX files of stage export
-    quantize: Path  # and those of stage quantize, with calibration.csv
+    quantize: Path  # ONNX files of stage quantize, and calibration.csv
     engines: Path
     metrics: Path  # holds evaluate/, export/, quantize/, engine/ and benchmark/
     out: Path  # the bundle
-    reports: Path  # perf.yaml and numerics.yaml once more, for git
+    reports: Path  # second copies of perf.yaml and numerics.yaml, for git
 
     def graph(self, artifact: Artifact) -> Path:
         return (self.quantize if artifact.precision == "int8" else self.export) / artifact.file
@@ -58,12 +58,12 @@ def package_release(
     name: str, run: RunParams, resizing: Resizing, split: str, parity: ParityParams, release: ReleaseParams,
     classes: Path, samples: Path, lock: Path, folders: Folders, signing_key: Path | None,
 ) -> None:  # fmt: skip
-    """Decide what ships, build the bundle in a temporary folder, and rename it when it is complete and verified.
+    """Decide which files are released, build the bundle in a temporary folder, verify it, and rename the folder.
 
     Args:
-        resizing: of the graphs that ship.
-        split: the evaluation split, whose first image becomes the golden one.
-        lock: dvc.lock, from which the card takes what produced the checkpoint.
+        resizing: resizing of the released graphs.
+        split: the evaluation split; its first image becomes the golden image.
+        lock: dvc.lock; the card takes the inputs of the checkpoint from it.
         signing_key: PEM file of an Ed25519 private key; without one the bundle is unsigned.
 
     Raises:
@@ -87,7 +87,7 @@ def package_release(
             if any(target.suffix == ".engine" for target in targets):
                 _copy_engines(engines, folders.engines, bundle)
             copy_code([*COMMON_FILES, *(file for target in targets for file in target.bundle_files)], bundle)
-            # The labels of each precision are those of a CPU, where all graphs can be run.
+            # The golden labels of each precision come from the CPU, where all graphs run.
             on_cpu = [each for each in artifacts if each.precision == "fp32"]
             on_cpu += [each for each in shipped if "onnxruntime" in each.runtimes]
             on_cpu.sort(key=lambda each: PRECISIONS.index(each.precision))
@@ -111,7 +111,7 @@ def package_release(
         if signing_key is not None:
             with replacing(bundle / SIGNATURE) as temporary:
                 temporary.write_bytes(sign((bundle / MANIFEST).read_bytes(), signing_key))
-        verify(bundle, None)  # what a receiver does first must work
+        verify(bundle, None)  # a receiver verifies first, so this must pass
     for file in ("numerics.yaml", "perf.yaml"):
         write_text(folders.reports / file, (folders.out / file).read_text(encoding="utf-8"))
     for decision in decisions:
@@ -127,7 +127,7 @@ def package_release(
 
 @contextmanager
 def _replacing_folder(folder: Path) -> Iterator[Path]:
-    """Give an empty folder beside `folder`; on success it takes its place, on failure it is removed."""
+    """Yield an empty folder beside `folder`. On success it replaces `folder`; on failure it is removed."""
     temporary = folder.with_name(f".{folder.name}.tmp")
     shutil.rmtree(temporary, ignore_errors=True)
     temporary.mkdir(parents=True)
@@ -140,7 +140,7 @@ def _replacing_folder(folder: Path) -> Iterator[Path]:
 
 
 def copy_measured(source: Path, expected_sha256: str, target: Path) -> None:
-    """Copy a file; raise ArtifactError if it is missing or other than the one that was measured."""
+    """Copy a file; raise ArtifactError if it is missing or is not the file that was measured."""
     if not source.is_file() or sha256(source) != expected_sha256:
         raise ArtifactError(f"{source} is missing or is not the file that was measured; run `dvc repro`")
     target.parent.mkdir(parents=True, exist_ok=True)
@@ -148,17 +148,17 @@ def copy_measured(source: Path, expected_sha256: str, target: Path) -> None:
 
 
 def _copy_engines(built: Sequence[Engine], engines: Path, bundle: Path) -> None:
-    """Copy what was built, each engine with its description, unless it ran and was over its budget."""
+    """Copy each built engine with its description, except those that ran and were over their budget."""
     for engine in (each for each in built if each.status == "built" and each.accepted is not False):
         copy_measured(engines / engine.file, engine.sha256, bundle / "engines" / engine.file)
         description = engines / f"{engine.file}.json"
         if not description.is_file():
-            raise ArtifactError(f"{description} is missing, so nobody could say what the engine is for; run dvc repro")
+            raise ArtifactError(f"{description} is missing, so the GPUs of the engine are unknown; run `dvc repro`")
         shutil.copyfile(description, bundle / "engines" / description.name)
 
 
 def _write_servers(contract: dict[str, Any], table: ClassTable, bundle: Path) -> None:
-    """Write a folder for each receiver, if a file is released for a runtime that Triton has a backend for."""
+    """Write the folders of all receivers for each runtime's fastest file, if Triton has a backend for the runtime."""
     for choice in contract["runtimes"]:
         if backend := load_target(choice["runtime"]).triton_backend:
             served = Served(contract, choice["precision"], backend, bundle / choice["model"], table)

@@ -1,7 +1,8 @@
 """Write sbom.cdx.json: a bundle's software bill of materials in CycloneDX 1.6.
 
-It lists the bundle's models and the packages of its requirements.lock with their licenses, and nothing that receivers
-install themselves (OpenVINO, TensorRT). Equal bundles have equal bills: no time, and a hash as serial number.
+It lists the bundle's models and the packages of its requirements.lock with their licenses. It does not list packages
+that receivers install themselves (OpenVINO, TensorRT). Equal bundles have equal bills: a bill has no time, and its
+serial number is a hash.
 """
 
 import json
@@ -19,7 +20,7 @@ NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:segdistill:sbom")
 
 
 def bill_of_materials(name: str, bundle: Path) -> dict[str, Any]:
-    """Return the bill of a run's bundle that holds everything else but its manifest.
+    """Return the bill of a run's bundle, which has all its other files except the manifest.
 
     Raises:
         ArtifactError: the bundle's lock cannot be read, or the license of a package is not listed.
@@ -28,7 +29,7 @@ def bill_of_materials(name: str, bundle: Path) -> dict[str, Any]:
     components = [_model(path, bundle) for path in sorted(bundle.rglob("*")) if path.suffix in MODELS]
     for pin in read_lock(bundle / LOCK):
         if (pin.name, pin.version) not in licenses:
-            raise ArtifactError(f"{bundle / LICENSES} does not know the license of {pin}; run make licenses")
+            raise ArtifactError(f"{bundle / LICENSES} has no license for {pin}; run `make licenses`")
         components.append(_package(pin, licenses[pin.name, pin.version].license))
     content = {
         "metadata": {
@@ -36,7 +37,7 @@ def bill_of_materials(name: str, bundle: Path) -> dict[str, Any]:
             "component": {"type": "application", "bom-ref": "bundle", "name": name},
         },
         "components": components,
-        # The lock does not say which package asks for which: the bundle needs all of them.
+        # The lock does not record which package requires which, so the bundle depends on all of them.
         "dependencies": [{"ref": "bundle", "dependsOn": [component["bom-ref"] for component in components]}],
     }
     return {
@@ -57,8 +58,8 @@ def _model(path: Path, bundle: Path) -> dict[str, Any]:
 def _package(pin: Pin, license: str) -> dict[str, Any]:
     files = {
         "type": "distribution",
-        "url": pin.purl,  # wherever the receiver gets it from
-        "comment": "an installer takes the one of these files that is for its platform",
+        "url": pin.purl,  # receivers may install from any index
+        "comment": "an installer takes the file for its platform",
         "hashes": [{"alg": "SHA-256", "content": digest} for digest in pin.sha256],
     }
     return {

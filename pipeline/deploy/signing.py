@@ -1,7 +1,7 @@
-"""Make a key pair to sign bundles with: Ed25519 over the bytes of manifest.json.
+"""Make an Ed25519 key pair for signing bundles; a signature covers the bytes of manifest.json.
 
 Writes the private key to PATH and the public key to PATH.pub. Stage release signs with the key that the environment
-variable SEGDISTILL_SIGNING_KEY names; without it a bundle is unsigned, and says so.
+variable SEGDISTILL_SIGNING_KEY names. Without this variable a bundle is unsigned, and its card says so.
 """
 
 import argparse
@@ -17,23 +17,26 @@ KEY_VARIABLE = "SEGDISTILL_SIGNING_KEY"
 
 
 def signing_key() -> Path | None:
-    """The private key that the user's environment names, if there is one."""
+    """Return the path of the private key that the environment names; None if it names none."""
     return Path(named) if (named := os.environ.get(KEY_VARIABLE)) else None
 
 
 def sign(data: bytes, private_key: Path) -> bytes:
-    """Return the 64 bytes of the signature; ArtifactError for a file that is no Ed25519 key without a password."""
+    """Return the 64-byte signature; raise ArtifactError if the file is not an Ed25519 key without a password."""
     try:
         key = serialization.load_pem_private_key(private_key.read_bytes(), password=None)
     except OSError as error:
         raise ArtifactError(
-            f"signing key {private_key} cannot be read ({error.strerror}); {KEY_VARIABLE} must name the private key "
-            f"that `python -m pipeline signing-key` wrote, or be unset for an unsigned bundle"
+            f"signing key {private_key} cannot be read ({error.strerror}); set {KEY_VARIABLE} to the private key "
+            f"that `python -m pipeline signing-key` wrote, or unset it for an unsigned bundle"
         ) from error
-    except Exception as error:  # what the package raises for bytes that are no key has no common base
-        raise ArtifactError(f"{private_key} is not a private key in PEM format without a password: {error}") from error
+    except Exception as error:  # the package's errors for invalid keys have no common base class
+        raise ArtifactError(
+            f"{private_key} is not a PEM private key without a password ({error}); make one with "
+            f"`python -m pipeline signing-key`"
+        ) from error
     if not isinstance(key, Ed25519PrivateKey):
-        raise ArtifactError(f"{private_key} is a key of another kind; bundles are signed with Ed25519")
+        raise ArtifactError(f"{private_key} is not an Ed25519 key; make one with `python -m pipeline signing-key`")
     return key.sign(data)
 
 
@@ -45,7 +48,7 @@ def make_key(private_key: Path) -> Path:
     known = key.public_key().public_bytes(pem, serialization.PublicFormat.SubjectPublicKeyInfo)
     for path in (private_key, public_key):
         if path.exists():
-            raise ArtifactError(f"{path} exists; a key that signed something must not be lost, choose another name")
+            raise ArtifactError(f"{path} exists, and overwriting it would lose a key; choose another name")
     for path, data, mode in ((private_key, secret, 0o600), (public_key, known, 0o644)):
         try:
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
@@ -56,7 +59,7 @@ def make_key(private_key: Path) -> Path:
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("path", type=Path, help="of the private key; keep it out of the repository")
+    parser.add_argument("path", type=Path, help="file for the private key; keep it out of the repository")
 
 
 def run(arguments: argparse.Namespace) -> None:

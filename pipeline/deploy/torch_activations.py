@@ -1,4 +1,4 @@
-"""The activations of every layer as PyTorch computes them, to compare an exported graph with."""
+"""Record the activations of every layer in PyTorch, to compare an exported graph with them."""
 
 import numpy as np
 import torch
@@ -9,7 +9,7 @@ from pipeline.deploy.onnx_export import to_onnx
 
 
 def activations_in_pytorch(graph: LabelsGraph, image: np.ndarray, opset: int) -> dict[str, np.ndarray]:
-    """What PyTorch computes in the traced graph that is exported, by the tensor names of the exported file."""
+    """Return PyTorch's activations of the traced graph, by the tensor names of the exported file."""
     program = to_onnx(graph, torch.from_numpy(image), opset, None).exported_program
     assert program is not None
     recorder = _Recorder(program.module())  # type: ignore[reportArgumentType]
@@ -19,7 +19,7 @@ def activations_in_pytorch(graph: LabelsGraph, image: np.ndarray, opset: int) ->
 
 
 class _Recorder(Interpreter):
-    """Keeps what every node of a traced graph computes."""
+    """An interpreter that keeps the output of every node of a traced graph."""
 
     def __init__(self, module: torch.fx.GraphModule):
         super().__init__(module)

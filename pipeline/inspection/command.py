@@ -1,4 +1,4 @@
-"""Look at samples and predictions in the FiftyOne App, and write the tags given there into review.csv.
+"""Show samples and predictions in the FiftyOne App, and write the App's tags into review.csv.
 
 Runs in the folder of a profile.
 
@@ -39,7 +39,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def open_app(address: str, port: int) -> None:
-    # All end the App as Ctrl-C does; SIGINT too, which shells tell background processes to ignore.
+    # Each of these ends the App like Ctrl-C. SIGINT is set because background processes of a shell ignore it.
     for name in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(name, signal.default_int_handler)
     try:  # FiftyOne would join any other App on this port, and show its dataset

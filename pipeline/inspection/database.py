@@ -1,6 +1,6 @@
 """Connect FiftyOne to its database: MongoDB in the profile's folder, or the server that FIFTYONE_DATABASE_URI names.
 
-By itself FiftyOne starts one server for each user: a second profile would write into the database of the first.
+By default, FiftyOne starts one server for each user, so a second profile would write into the first one's database.
 """
 
 import atexit
@@ -36,7 +36,7 @@ SMALL = (  # 11 MB for an empty database instead of 300
 
 
 def describe_database() -> str:
-    """Say which MongoDB `inspect` uses on this machine; raises MachineError if it cannot be used."""
+    """Return text that names the MongoDB of `inspect` on this machine; raise MachineError if it cannot be used."""
     uri = os.environ.get(URI_VARIABLE)
     if not uri:
         return mongod_version(find_mongod())
@@ -48,16 +48,16 @@ def describe_database() -> str:
     except (PyMongoError, ValueError) as error:
         raise MachineError(
             f"{URI_VARIABLE} is {shown}, but no MongoDB answers there ({str(error).split(',')[0]}). Start it, or unset "
-            f"{URI_VARIABLE}: then one is started in the profile's scratch folder"
+            f"{URI_VARIABLE} to start one in the profile's scratch folder"
         ) from error
     return f"{shown} (from {URI_VARIABLE})"
 
 
 def connect(folder: Path, share: bool) -> Callable[[], object]:
-    """Set the environment so that FiftyOne, imported after this, uses the database in `folder`/mongo.
+    """Set the environment so that FiftyOne uses the database in `folder`/mongo; import FiftyOne only after this.
 
-    Returns a function that waits until the database ends. It stops after all that FiftyOne does at the end of the
-    process. With `share` the database of a running App is used, if there is one; else that is a MachineError.
+    Returns a function that waits until the database ends. The database stops after FiftyOne's own work at the end of
+    the process. With `share`, the database of a running App is used. Without it, a running App raises MachineError.
     """
     os.environ.update(fiftyone_environment(folder))
     describe_database()  # raises if there is none
@@ -77,7 +77,7 @@ def connect(folder: Path, share: bool) -> Callable[[], object]:
 
 @contextlib.contextmanager
 def explain_lost_database() -> Iterator[None]:
-    """Turn whatever a lost database causes into one message; FiftyOne raises errors of its own for it, too."""
+    """Turn every error that a lost database causes into one MachineError; FiftyOne also raises its own types."""
     try:
         yield
     except Exception as error:
@@ -93,20 +93,23 @@ def explain_lost_database() -> Iterator[None]:
 
 
 def find_mongod() -> Path:
-    """Look in FiftyOne's package (without importing it, which takes seconds), then on the PATH."""
+    """Find mongod in FiftyOne's package (without importing it, which takes seconds), then on the PATH."""
     spec = importlib.util.find_spec("fiftyone")
     packaged = [Path(root, "db/bin") for root in (spec and spec.submodule_search_locations) or []]
     found = shutil.which("mongod", path=os.pathsep.join(map(str, [*packaged, os.environ.get("PATH", os.defpath)])))
     if found is None:
         raise MachineError(
-            "no mongod: neither FiftyOne's package nor the PATH has one. `make setup` installs it on Linux x86-64; "
-            f"elsewhere install MongoDB. {OTHER_SERVER}"
+            "mongod is missing: it is not in FiftyOne's package or on the PATH. `make setup` installs it on Linux "
+            f"x86-64; elsewhere install MongoDB. {OTHER_SERVER}"
         )
     return Path(found)
 
 
 def mongod_version(mongod: Path) -> str:
-    """Run a mongod to see whether it works here: a library or an instruction of the processor may be missing."""
+    """Return the version of a mongod; raise MachineError if it does not run here.
+
+    A library or an instruction of the processor may be missing.
+    """
     try:
         run = subprocess.run([mongod, "--version"], capture_output=True, text=True, check=False)
     except OSError as error:
@@ -121,17 +124,17 @@ def mongod_version(mongod: Path) -> str:
 
 
 def fiftyone_environment(folder: Path) -> dict[str, str]:
-    """Return the variables that FiftyOne needs before its import: silent, no telemetry, all its files in `folder`.
+    """Return the variables to set before FiftyOne's import: no output, no telemetry, all its files in `folder`.
 
-    Its own variables for paths leave out an id of the user and more; a home folder covers them all. On a server of the
-    user's, which other profiles may use too, the database is named after the folder.
+    FiftyOne's own variables for paths do not cover all files, such as an id of the user; HOME does. On your own server,
+    which other profiles may also use, the database is named after the folder.
     """
     shared = URI_VARIABLE in os.environ
     name = f"segdistill_{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}" if shared else "segdistill"
     return {
         "HOME": str(folder.resolve() / "home"),
         "FIFTYONE_DATABASE_NAME": os.environ.get("FIFTYONE_DATABASE_NAME", name),
-        "FIFTYONE_DATABASE_VALIDATION": "false",  # it would print a notice, and change a server of the user's
+        "FIFTYONE_DATABASE_VALIDATION": "false",  # it would print a notice, and change your own server
         "FIFTYONE_DO_NOT_TRACK": "true",
         "FIFTYONE_LOGGING_LEVEL": "ERROR",
         "FIFTYONE_SHOW_PROGRESS_BARS": "false",
@@ -148,7 +151,7 @@ def _running(data: Path) -> psutil.Process | None:
 
 
 def _started(mongod: Path, data: Path) -> psutil.Process:
-    """Start a server that ends with this process, also if this one is killed (Linux), and not by Ctrl-C."""
+    """Start a server that ends with this process, even if it is killed (Linux); Ctrl-C does not reach the server."""
     data.mkdir(parents=True, exist_ok=True)
     files = ["--dbpath", data, "--logpath", data / "mongod.log", "--logappend"]
     command = [mongod, *files, "--bind_ip", "127.0.0.1", "--port", "0", "--nounixsocket", *SMALL]
@@ -174,5 +177,5 @@ def _port(server: psutil.Process, data: Path) -> int:
             time.sleep(0.05)
     raise MachineError(
         f"MongoDB did not start on {data}; {data / 'mongod.log'} says why. Run the same command again. If another "
-        f"version of MongoDB wrote the folder, delete it: it is built again, without the tags that were not applied"
+        f"version of MongoDB wrote the folder, delete it: it is rebuilt, but tags that you did not apply are lost"
     )

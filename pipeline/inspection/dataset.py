@@ -1,7 +1,7 @@
-"""The FiftyOne dataset that is made from what inspection knows. Beside app.py the only door to FiftyOne.
+"""Build the FiftyOne dataset from inspection's records. Only this module and app.py use FiftyOne.
 
-The database is a view that can be built anew at any time; what only it knows, what people tagged and saved in the App,
-is carried over by app.py.
+The database can be rebuilt at any time. Only it holds the tags and views that people saved in the App; app.py keeps
+these in a rebuild.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,31 +23,31 @@ BRAIN_KEY = "teacher_features"
 WORKSPACE = "embeddings"
 REJECTED = "rejected"
 MISTAKES = "label_mistakes"
-OPACITY = 0.5  # the classes are plain and the picture below still readable
+OPACITY = 0.5  # the classes are clear, and the image below is still visible
 OUTSIDE_COLOR = "#ff00ff"
-MISTAKE_COLOR = "#ff7800"  # names stand on it in white
+MISTAKE_COLOR = "#ff7800"  # the App writes names on it in white
 
 QUALITIES = {
     "miou": "mIoU on this sample, over the classes of its labels, 0..1",
-    "pixel_accuracy": "share of labelled pixels predicted right",
+    "pixel_accuracy": "share of labelled pixels predicted correctly",
     "boundary_error": "error near the borders of labelled regions, 0..1",
-    "agreement": "share of pixels on which the teacher says the same",
+    "agreement": "share of pixels with the same class as the teacher's",
     "gain": "mIoU minus that of the baseline, -1..1",
 }
 CURATION = {
     "decision": "keep or drop",
-    "rules": "curation's rules that have something to say",
-    "reasons": "what each of them says",
+    "rules": "rules of curation that the sample fails",
+    "reasons": "the reason of each of these rules",
     "hardness": "how unsure the teacher is, 0..1",
-    "mistake_score": "of the region whose label the teacher is surest is wrong; 0: none",
-    "sequence": "frames of one video share it",
+    "mistake_score": "highest score of a likely label mistake, 0..1; 0: none",
+    "sequence": "name that the frames of one video share",
 }
-FILES = {"name": "id in the sample list", "image_sha256": "of the image's bytes", "mask_sha256": "of the mask's bytes"}
+FILES = {"name": "id in the sample list", "image_sha256": "of the image file", "mask_sha256": "of the mask file"}
 OF_FIFTYONE = ("id", "filepath", "tags", "metadata", "created_at", "last_modified_at")
 
 
 def build(dataset: Dataset, inputs: Inputs, tags: Mapping[str, Sequence[str]]) -> None:
-    """Fill an empty dataset; `tags` are those that people gave, by sample id."""
+    """Fill an empty dataset; `tags` are the tags that people gave, by sample id."""
     samples, networks = inputs.samples, networks_of(inputs.samples)
     entries = []
     for sample in samples:
@@ -66,9 +66,9 @@ def build(dataset: Dataset, inputs: Inputs, tags: Mapping[str, Sequence[str]]) -
     for field in (GROUND_TRUTH, *networks):
         paths = [inputs.pictures[sample.id].get(field) for sample in samples]
         labels = [None if path is None else fo.Segmentation(mask_path=str(path)) for path in paths]
-        meaning = "labels of the dataset" if field == GROUND_TRUTH else f"what {field} predicts"
+        meaning = "labels of the dataset" if field == GROUND_TRUTH else f"labels that {field} predicts"
         _add_labels(dataset, field, fo.Segmentation, meaning, labels)
-    meaning = "regions whose label the teacher is sure is wrong"
+    meaning = "regions where the teacher is sure of another class than the label"
     _add_labels(dataset, MISTAKES, fo.Detections, meaning, [_regions(sample) for sample in samples])
     _arrange(dataset, inputs)
     _add_embeddings(dataset, samples)
@@ -81,7 +81,7 @@ def networks_of(samples: Iterable[InspectedSample]) -> list[str]:
 
 
 def columns(samples: Sequence[InspectedSample]) -> list[tuple[str, str, list[Any]]]:
-    """Return name, meaning and values of the fields that have values; ParamsError if two would have one name."""
+    """Return name, meaning and values of the fields that have values; raise ParamsError if two names are equal."""
     networks = networks_of(samples)
     found = [
         (f"{network}_{quality}", meaning, [getattr(s.networks.get(network), quality, None) for s in samples])
@@ -93,13 +93,13 @@ def columns(samples: Sequence[InspectedSample]) -> list[tuple[str, str, list[Any
     names = [name for name, _, _ in found] + [*networks, GROUND_TRUTH, MISTAKES, *OF_FIFTYONE]
     if twice := sorted({name for name in names if names.count(name) > 1}):
         raise ParamsError(
-            f"two fields of the App would be called {', '.join(twice)}; give the run another name in params.yaml"
+            f"two fields of the App would have the name {', '.join(twice)}; rename the run in params.yaml"
         )
     return [column for column in found if any(value is not None for value in column[2])]
 
 
 def sidebar(networks: Sequence[str], fields: Iterable[str]) -> list[Any]:
-    """Return the groups of the sidebar in their order, with those fields that exist."""
+    """Return the groups of the sidebar in their order, with the fields that exist."""
     groups: dict[str, Iterable[str]] = {
         "truth and predictions": (GROUND_TRUTH, MISTAKES, *networks),
         "curation": CURATION,
@@ -136,14 +136,14 @@ def _region_label(mistake: Mistake) -> str:
 
 
 def _arrange(dataset: Dataset, inputs: Inputs) -> None:
-    """Set what is drawn at once, in which colors, and the order of the sidebar."""
+    """Set the fields that are shown at first, the colors, and the order of the sidebar."""
     classes = inputs.classes.classes
     names = {i: of_class.name for i, of_class in enumerate(classes, start=1)}
     dataset.default_mask_targets = {**names, OUTSIDE: "not in the class table"}
     colors = {i: "#{:02x}{:02x}{:02x}".format(*of_class.color) for i, of_class in enumerate(classes, start=1)}
     colors[OUTSIDE] = OUTSIDE_COLOR
     labels = sorted({_region_label(mistake) for sample in inputs.samples for mistake in sample.mistakes})
-    regions = {  # one color for all, none of a class: by value they would get any, black on black among them
+    regions = {  # one color for all, different from every class; the App's own choice may be black on black
         "path": MISTAKES,
         "fieldColor": MISTAKE_COLOR,
         "colorByAttribute": "label",
@@ -167,18 +167,18 @@ def _add_embeddings(dataset: Dataset, samples: Sequence[InspectedSample]) -> Non
         return
     fob.compute_visualization(dataset.select(list(points)), points=np.array(list(points.values())), brain_key=BRAIN_KEY)
     grid = fo.Panel(type="Samples", pinned=True)
-    plot = fo.Panel(type="Embeddings")  # lists its plots: one click shows the one there is
-    # Without an active child a panel stays empty.
+    plot = fo.Panel(type="Embeddings")  # lists its plots: one click shows the only one
+    # A panel without an active child stays empty.
     halves = [fo.Space(children=[panel], active_child=panel.component_id) for panel in (grid, plot)]
     space = fo.Space(children=halves, orientation="horizontal")
     dataset.save_workspace(WORKSPACE, space, description="the grid beside the plot of the teacher's features")
 
 
 def _stages(dataset: Dataset, view: View) -> Dataset:
-    """Return a view as FiftyOne's own stages, ties in the order of the samples."""
+    """Return a view as FiftyOne's own stages; ties are in the order of the samples."""
     if view.value == "decision":
         return dataset.match(ViewField("decision") == "drop")
     field = f"{view.run}_{view.value}" if view.run else view.value
-    known = dataset.exists(field)  # to MongoDB nothing is less than 0
+    known = dataset.exists(field)  # for MongoDB, a missing value is less than 0
     members = known.match(ViewField(field) * view.sign > 0) if view.sign else known
     return members.sort_by([(field, -1 if view.largest_first else 1), ("id", 1)])

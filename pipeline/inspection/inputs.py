@@ -1,7 +1,7 @@
-"""Read and check all that the App's dataset is built from, and draw what the App shows.
+"""Read and check the inputs of the App's dataset, and draw the pictures that the App shows.
 
-FiftyOne takes mask value 0 for background and never draws it, so class 0 has to become 1 and void 0. It scales a mask
-to the size of its image without a word, so sizes are compared here. Images get a format that a browser knows.
+FiftyOne treats mask value 0 as background and never draws it, so class 0 must become 1 and void 0. It silently scales
+a mask to the size of its image, so sizes are compared here. Images are converted to a format that browsers know.
 """
 
 import contextlib
@@ -24,9 +24,9 @@ from pipeline.errors import ArtifactError
 from pipeline.inspection.records import InspectedSample, read_inspected
 
 GROUND_TRUTH = "ground_truth"
-VOID, OUTSIDE = 0, 255  # view ids of what has no label, and of what the class table does not know
+VOID, OUTSIDE = 0, 255  # view ids: of pixels without a label, and of ids that are not in the class table
 MOST_CLASSES = OUTSIDE - 1
-WORTH_A_BAR = 50  # pictures; fewer are made in no time
+WORTH_A_BAR = 50  # pictures; fewer need no progress bar
 IN_BROWSERS = {".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".avif"}
 
 
@@ -34,17 +34,17 @@ class Inputs(NamedTuple):
     samples: Sequence[InspectedSample]
     classes: ClassTable
     remarks: Sequence[Remark]
-    pictures: dict[str, dict[str, Path]]  # by sample and what they show
-    fingerprint: str  # of all of it and of this code: the dataset is rebuilt when it changes
+    pictures: dict[str, dict[str, Path]]  # by sample id and field: image, ground truth or network
+    fingerprint: str  # hash of all inputs and of this code: the dataset is rebuilt if it changes
 
 
 def load_inputs(samples: Path, classes: Path, review: Path, scratch: Path) -> Inputs:
-    """Read what stages and people wrote, and bring the pictures below `scratch` up to date."""
+    """Read the files of the stages and the review, and update the pictures below `scratch`."""
     inspected, table, remarks = read_inspected(samples), ClassTable.load(classes), read_review(review)
     drawn_by = sha256(classes) + sha256(Path(__file__))
     folder = scratch / "masks" / hashlib.sha256(drawn_by.encode()).hexdigest()[:16]
     for other in folder.parent.iterdir() if folder.parent.is_dir() else ():
-        if other != folder:  # pictures with other ids
+        if other != folder:  # pictures for another class table or version of this code
             shutil.rmtree(other)
     pictures = draw_pictures(inspected, table, folder)
     hashes = [sha256(path) for path in (samples, classes, review, *sorted(Path(__file__).parent.glob("*.py")))]
@@ -53,13 +53,13 @@ def load_inputs(samples: Path, classes: Path, review: Path, scratch: Path) -> In
 
 
 def draw_pictures(samples: Sequence[InspectedSample], classes: ClassTable, folder: Path) -> dict[str, dict[str, Path]]:
-    """Write what is new or has changed since the last time into `folder`; return the absolute paths by sample id.
+    """Write new and changed pictures into `folder`; return the absolute paths of all pictures by sample id.
 
-    They are of its image, if it had to be converted, of the ground truth and of each network. A sample that was
-    rejected may lack them; if one that was kept does, that is an ArtifactError.
+    A sample has pictures of its image (if it must be converted), of the ground truth and of each network. A rejected
+    sample may lack them. Raises ArtifactError if a kept sample lacks one.
     """
     if len(classes.classes) > MOST_CLASSES:
-        raise ArtifactError(f"the App can show {MOST_CLASSES} classes, the dataset has {len(classes.classes)}")
+        raise ArtifactError(f"the dataset has {len(classes.classes)} classes, but the App can show {MOST_CLASSES}")
     wanted = [(sample, shows, source) for sample in samples for shows, source in _sources(sample)]
     drawn: dict[str, dict[str, Path]] = {sample.id: {} for sample in samples}
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding and encoding let other threads run
@@ -72,7 +72,7 @@ def draw_pictures(samples: Sequence[InspectedSample], classes: ClassTable, folde
 
 
 def view_ids(train_ids: np.ndarray, class_count: int) -> np.ndarray:
-    """Train ids uint8 (H, W) in the App's ids: class k -> k + 1, void -> 0, what is no class -> OUTSIDE."""
+    """Translate train ids, uint8 (H, W), into the App's ids: class k -> k + 1, void -> 0, any other id -> OUTSIDE."""
     lookup = np.full(256, OUTSIDE, dtype=np.uint8)
     lookup[:class_count] = np.arange(1, class_count + 1)
     lookup[IGNORE_INDEX] = VOID
@@ -80,7 +80,7 @@ def view_ids(train_ids: np.ndarray, class_count: int) -> np.ndarray:
 
 
 def _sources(sample: InspectedSample) -> Iterator[tuple[str, Path]]:
-    """Yield what the pictures of a sample show, and the files they are made from."""
+    """Yield the field of each picture of a sample, and the file that it is made from."""
     if sample.size is not None and Path(sample.image).suffix.lower() not in IN_BROWSERS:
         yield "image", Path(sample.image)
     if sample.mask is not None:
@@ -90,9 +90,9 @@ def _sources(sample: InspectedSample) -> Iterator[tuple[str, Path]]:
 
 
 def _draw(classes: ClassTable, folder: Path, sample: InspectedSample, shows: str, source: Path) -> Path | None:
-    """Return the picture, drawn anew if its source has changed; None if it cannot be, and the sample was rejected.
+    """Return the picture, drawn again if its source has changed; None if that fails for a rejected sample.
 
-    A picture carries the time of its source, so that an older source counts as a change too.
+    A picture has the modification time of its source, so that an older source also counts as a change.
     """
     file = folder / shows / f"{sample.id}.png"
     with contextlib.suppress(OSError):
@@ -105,7 +105,7 @@ def _draw(classes: ClassTable, folder: Path, sample: InspectedSample, shows: str
         if sample.decision == "drop":
             return None
         raise ArtifactError(
-            f"{shows} of sample {sample.id} cannot be shown: {error}. Run `dvc repro`; where it finds nothing to do, "
+            f"{shows} of sample {sample.id} cannot be shown: {error}. Run `dvc repro`; if it finds nothing to do, "
             f"delete {source} first"
         ) from error
     time_ns = source.stat().st_mtime_ns
@@ -122,10 +122,10 @@ def _pixels(classes: ClassTable, sample: InspectedSample, shows: str, source: Pa
     stored = read_mask(source, sample.mask_sha256, classes) if is_truth else read_mask(source)
     if sample.size is not None and stored.shape != tuple(sample.size):
         found, wanted = ("x".join(map(str, size)) for size in (stored.shape, sample.size))
-        raise ArtifactError(f"{source} has {found} pixels, its image {wanted}; drawn on it, it would be wrong")
+        raise ArtifactError(f"{source} has {found} pixels, but its image has {wanted}")
     ids = view_ids(classes.to_train_ids(stored) if is_truth else stored, count)
     if is_truth:
         return np.where(classes.known_raw_ids()[stored], ids, np.uint8(OUTSIDE))
     if OUTSIDE in ids:
-        raise ArtifactError(f"{source} is no prediction of these {count} classes: it holds other ids")
+        raise ArtifactError(f"{source} is not a prediction of these {count} classes: it holds other ids")
     return ids

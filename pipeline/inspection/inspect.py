@@ -1,4 +1,4 @@
-"""Find what is worth seeing in a dataset: hard samples, likely wrong labels, gains and losses of each network."""
+"""Find the samples that are worth a look: hard ones, likely label mistakes, gains and losses of each network."""
 
 from collections.abc import Mapping
 from dataclasses import replace
@@ -32,11 +32,11 @@ def inspect_dataset(
     evaluated: Path,
     out: Path,
 ) -> None:
-    """Run the teacher on all samples that curation kept, and score every network where it was evaluated.
+    """Run the teacher on all samples that curation kept, and score every network on the evaluation split.
 
     Writes `out`/predictions (the teacher's, one PNG of train ids for each kept sample), `out`/embeddings.npy (float32
     (n, c), a row of length 1 for each kept sample in the order of the list) and, last, `out`/samples.jsonl with all
-    samples, the dropped ones too. `evaluated` is the folder in which stage evaluate left a folder for each run.
+    samples, including the dropped ones. `evaluated` is the folder in which stage evaluate wrote a folder for each run.
     """
     (out / "samples.jsonl").unlink(missing_ok=True)
     table = ClassTable.load(classes)
@@ -75,7 +75,7 @@ def inspect_dataset(
 
 
 def _unmeasured(decision: Decision) -> InspectedSample:
-    """Return what is known of a sample before any network has seen it."""
+    """Return the record of a sample before any network has processed it."""
     sample = decision.sample
     try:
         size = image_size(sample.image)[::-1]
@@ -91,7 +91,7 @@ def _read_prediction(path: Path, shape: tuple[int, ...], run: str) -> np.ndarray
         prediction = read_mask(path)
         if prediction.shape != shape:
             found, expected = ("x".join(map(str, size)) for size in (prediction.shape, shape))
-            raise ImageError(f"{path} has {found} pixels, the image {expected}")
+            raise ImageError(f"{path} has {found} pixels, but the image has {expected}")
     except ImageError as error:
         raise ArtifactError(f"{error}; run `dvc repro evaluate-{run}` in the profile's folder") from error
     return prediction

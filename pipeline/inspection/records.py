@@ -1,4 +1,4 @@
-"""What inspection knows of every sample: one line of JSON each, in the order of the sample list."""
+"""The records of inspection: one line of JSON for each sample, in the order of the sample list."""
 
 from collections.abc import Iterable
 from dataclasses import field
@@ -27,33 +27,33 @@ class Mistake:
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class NetworkScores:
-    """What one network made of one sample; None where nothing is labelled, or where it does not apply."""
+    """The scores of one network on one sample; None if no pixel is labelled, or if the score does not apply."""
 
     prediction: str  # path of the PNG of train ids
     miou: float | None  # 0..1, over the classes of the sample's labels
     pixel_accuracy: float | None  # 0..1
     boundary_error: float | None  # 0..1, see boundary_error
-    agreement: float | None  # share of pixels on which the teacher says the same, 0..1; None for the teacher itself
+    agreement: float | None  # share of pixels with the same class as the teacher's, 0..1; None for the teacher itself
     gain: float | None  # mIoU minus that of the run's baseline, -1..1; None for the teacher and for baselines
 
 
 @dataclass(frozen=True, kw_only=True, config=STRICT)
 class InspectedSample:
-    """One sample, kept or not."""
+    """One sample, kept or dropped."""
 
     id: str
     split: str
     sequence: str
     image: str  # paths relative to the profile's folder, or absolute
-    mask: str | None  # as it lies in the dataset: raw ids
-    image_sha256: str  # of the files' bytes; empty where there is none, or none that can be read
+    mask: str | None  # the dataset's own file: raw ids
+    image_sha256: str  # of the file's bytes; empty if the file does not exist or cannot be read
     mask_sha256: str
-    size: tuple[int, int] | None  # height, width in pixels; None where the image cannot be read
+    size: tuple[int, int] | None  # height, width in pixels; None if the image cannot be read
     decision: str  # keep or drop
-    rules: list[str]  # those with something to say about it
-    reasons: list[str]  # what each of them says
+    rules: list[str]  # rules that it fails
+    reasons: list[str]  # the reason of each of these rules
     hardness: float | None = None  # 0..1
-    mistake_score: float | None = None  # of its worst region, see find_mistakes; 0 where there is none
+    mistake_score: float | None = None  # of its worst region, see find_mistakes; 0 without one
     mistakes: list[Mistake] = field(default_factory=list)
     position: tuple[float, float] | None = None  # in the plot of the teacher's features
     networks: dict[str, NetworkScores] = field(default_factory=dict)  # by run; the teacher is "teacher"
@@ -68,9 +68,9 @@ def write_inspected(path: Path, samples: Iterable[InspectedSample]) -> None:
 
 
 def read_inspected(path: Path) -> list[InspectedSample]:
-    """Read all lines; raises ArtifactError for a line that stage inspect did not write."""
+    """Read all lines; raise ArtifactError for a line that stage inspect did not write."""
     samples = []
-    content = read_bytes(path, "inspect")  # bytes: of text, splitlines parts at characters that JSON leaves alone
+    content = read_bytes(path, "inspect")  # bytes: with text, splitlines also splits at characters that JSON allows
     for number, line in enumerate(content.splitlines(), start=1):
         try:
             samples.append(ADAPTER.validate_json(line))

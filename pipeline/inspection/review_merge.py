@@ -1,6 +1,6 @@
-"""What people say about samples, on its way between the App's tags and review.csv: three-way merges.
+"""Merge people's verdicts about samples between the App's tags and review.csv (three-way merges).
 
-`base` is what review.csv said when the App's dataset was last brought in line with it.
+`base` is the set of verdicts in review.csv when the App's dataset was last updated from it.
 """
 
 from collections import Counter
@@ -18,29 +18,29 @@ def verdicts_in(tags: Mapping[str, Collection[str]]) -> Verdicts:
 
 
 def unapplied(app: Verdicts, base: Verdicts) -> set[str]:
-    """Return the ids of the samples whose verdict was changed in the App."""
+    """Return the ids of the samples whose verdict changed in the App."""
     return {sample for sample, _ in app ^ base}
 
 
 def merge(app: Verdicts, base: Verdicts, file: Verdicts) -> Verdicts:
-    """Return the App's verdict where it was changed there, the file's otherwise."""
+    """Return the App's verdicts about samples that changed there, and the file's verdicts about all others."""
     changed = unapplied(app, base)
     return {pair for pair in app if pair[0] in changed} | {pair for pair in file if pair[0] not in changed}
 
 
 def merged_review(remarks: Sequence[Remark], app: Verdicts, base: Verdicts, files: Mapping[str, Files]) -> list[Remark]:
-    """Return what review.csv has to say once the App's changes are in it.
+    """Return the remarks of review.csv with the App's changes.
 
-    Remarks about samples that are not here, or whose files have changed since, stay as they are unless the App says
-    something new about the sample: whoever wrote them may still need them. Both verdicts on one are a DatasetError.
+    Remarks about unknown samples or changed files stay, because their authors may still need them. Only a new verdict
+    in the App replaces them. Raises DatasetError if a sample has both verdicts.
     """
     holding, outdated, unknown = split_remarks(remarks, files)
     verdicts = merge(app, base, {(remark.id, remark.verdict) for remark in holding})
     about = Counter(sample for sample, _ in verdicts)
     if torn := sorted(sample for sample, count in about.items() if count > 1):
         raise DatasetError(
-            f"tagged with both {' and '.join(VERDICTS)}: {', '.join(torn)}. A sample that is dropped needs no other "
-            f"label: remove one of the tags in the App, then apply again; nothing was written"
+            f"tagged with both {' and '.join(VERDICTS)}: {', '.join(torn)}; nothing was written. A dropped sample "
+            f"needs no other label: remove one of the tags in the App, then apply again"
         )
     said = [Remark(sample, verdict, *files[sample]) for sample, verdict in verdicts]
     return sorted([*said, *(remark for remark in (*outdated, *unknown) if remark.id not in about)])

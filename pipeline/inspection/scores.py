@@ -1,4 +1,4 @@
-"""Score samples, their labels and the predictions of networks; place samples in a plane by the teacher's features.
+"""Score samples, their labels and the predictions of networks; map samples to a plane by the teacher's features.
 
 Labels and predictions are train ids, uint8 (H, W).
 """
@@ -27,9 +27,9 @@ def score_networks(
     classes: int,
     boundary_pixels: int,
 ) -> dict[str, NetworkScores]:
-    """Score all predictions of one sample: file and train ids by network, the teacher's among them.
+    """Score all predictions of one sample; `predictions` has file and train ids by network, including the teacher.
 
-    `baselines` has the baseline of each network but the teacher; a baseline is its own.
+    `baselines` has the baseline of each network except the teacher; the baseline of a baseline is itself.
     """
     is_labelled = bool((labels != IGNORE_INDEX).any())
     scores: dict[str, NetworkScores] = {}
@@ -53,7 +53,7 @@ def score_networks(
 
 
 def hardness(entropy: np.ndarray, labels: np.ndarray) -> float:
-    """Return how unsure the teacher is, 0..1: the mean entropy (H, W) of the labelled pixels, of all without labels."""
+    """Return how unsure the teacher is, 0..1: the mean of `entropy` (H, W) over labelled pixels, or all if none is."""
     labelled = labels != IGNORE_INDEX
     return float((entropy[labelled] if labelled.any() else entropy).mean(dtype=np.float64))
 
@@ -61,8 +61,8 @@ def hardness(entropy: np.ndarray, labels: np.ndarray) -> float:
 def boundary_error(prediction: np.ndarray, labels: np.ndarray, pixels: int) -> float | None:
     """Return the share of wrong pixels among the labelled ones at most `pixels` from another label, 0..1.
 
-    None where there is no boundary. That is the evaluation in a trimap (Kohli, Ladický and Torr, IJCV 2009): it sees
-    the outlines that mIoU, in which large areas decide, does not.
+    None if there is no boundary. This is the evaluation in a trimap (Kohli, Ladický and Torr, IJCV 2009). It measures
+    outlines, which hardly change mIoU because large areas dominate it.
     """
     band = near_boundary(labels, pixels)
     return float((prediction[band] != labels[band]).mean()) if band.any() else None
@@ -75,14 +75,15 @@ def find_mistakes(
 
     Pixels of a region touch at a side or a corner. Its score is the sum of confidence - label_probability over its
     inner pixels, divided by the number of labelled pixels of the sample: 0..1. An inner pixel is further than
-    `boundary_pixels` from any where label or prediction is another; a region without any is none, so a wrong outline,
-    long as it may be, is none. What is unsure is no part of a region but does not bound it.
+    `boundary_pixels` from any pixel with another label or prediction. A region without inner pixels is not reported,
+    so a wrong outline is no mistake, however long it is. Pixels where the teacher is unsure are not part of a region,
+    but they are no boundary of it.
     """
     labelled = labels != IGNORE_INDEX
     pairs = 256 * labels.astype(np.uint16) + output.prediction
     sure = labelled & (output.prediction != labels) & (output.confidence >= params.min_confidence)
     disc = disc_of(params.boundary_pixels)
-    inner = sure & (cv2.erode(pairs, disc) == cv2.dilate(pairs, disc))  # the image's edge bounds nothing
+    inner = sure & (cv2.erode(pairs, disc) == cv2.dilate(pairs, disc))  # the edge of the image is no boundary
     margin = np.where(inner, output.confidence - output.label_probability, 0).astype(np.float64)
     mistakes = []
     for pair in np.unique(pairs[inner]):
@@ -99,17 +100,18 @@ def find_mistakes(
 
 
 def mistake_score(mistakes: Sequence[Mistake], labels: np.ndarray) -> float | None:
-    """Return that of the worst region, 0..1; 0 without any, None where nothing is labelled."""
+    """Return the score of the worst region, 0..1; 0 without a region, None if no pixel is labelled."""
     if (labels == IGNORE_INDEX).all():
         return None
     return max((mistake.score for mistake in mistakes), default=0.0)
 
 
 def positions(embeddings: np.ndarray) -> np.ndarray:
-    """Place samples in the plane in which their embeddings (n, c) differ most, float64 (n, 2).
+    """Map samples to the plane in which their embeddings (n, c) differ most, float64 (n, 2).
 
-    The first two principal components. A component may point either way: here its largest loading is positive. Scaled
-    so that the mean square of the distances from the center is 1; all 0 where all samples are alike.
+    The axes are the first two principal components; the sign of each is such that its largest loading is positive. The
+    positions are scaled so that the mean square of the distances from the center is 1; all are 0 if all samples are
+    alike.
     """
     centered = embeddings.astype(np.float64) - embeddings.mean(axis=0, dtype=np.float64)
     directions = np.linalg.svd(centered, full_matrices=False)[2][:AXES]
@@ -118,5 +120,5 @@ def positions(embeddings: np.ndarray) -> np.ndarray:
     plane = np.zeros((len(embeddings), AXES))
     plane[:, : len(directions)] = centered @ (signs[:, None] * directions).T
     spread = np.sqrt((plane**2).sum(axis=1).mean())
-    # Alike up to rounding: embeddings have length 1 and are single precision.
+    # A smaller spread is rounding: embeddings have length 1 and are single precision.
     return plane / spread if spread > np.finfo(np.float32).eps else np.zeros_like(plane)

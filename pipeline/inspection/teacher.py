@@ -1,4 +1,4 @@
-"""Run the teacher: the class of each pixel, how sure it is, and the probability of the label."""
+"""Run the teacher: predict the class of each pixel, its confidence, and the probability of the label."""
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -19,17 +19,17 @@ from segdistill_runtime.images import Resizing
 
 
 class TeacherOutput(NamedTuple):
-    """What the teacher says about one sample; maps are (H, W)."""
+    """The teacher's output for one sample; maps are (H, W)."""
 
     prediction: np.ndarray  # uint8: the most likely train id
     confidence: np.ndarray  # float32: its probability, 0..1
-    label_probability: np.ndarray  # float32: that of the label, 0..1; anything where nothing is labelled
+    label_probability: np.ndarray  # float32: probability of the label, 0..1; arbitrary for unlabelled pixels
     entropy: np.ndarray  # float32, 0..1
     embedding: np.ndarray  # float32 (c,) of length 1: the mean of its head features
 
 
 class Teacher:
-    """A checkpoint in float32, on the GPU where there is one; it gets images as the exported graphs do."""
+    """A checkpoint in float32, on the GPU if there is one; its images are resized as for the exported graphs."""
 
     def __init__(self, checkpoint: Path, class_names: Sequence[str], threads: int, resizing: Resizing):
         self.segmenter, design, self.device = load_for_inference(checkpoint, threads)
@@ -44,7 +44,7 @@ class Teacher:
     def look_at(
         self, samples: Sequence[Sample], batch_size: int, labels_of: Callable[[Sample], np.ndarray]
     ) -> Iterator[tuple[Sample, np.ndarray, TeacherOutput]]:
-        """Yield each sample with its labels, train ids uint8 (H, W), and what the teacher says about it."""
+        """Yield each sample with its labels, train ids uint8 (H, W), and the teacher's output."""
         remaining = iter(samples)
         for batch in evaluation_batches(samples, batch_size):
             members = [next(remaining) for _ in batch.ids]
@@ -53,9 +53,9 @@ class Teacher:
 
     @torch.inference_mode()
     def predict(self, images: UInt8[Tensor, "n 3 H W"], labels: Sequence[np.ndarray]) -> Iterator[TeacherOutput]:
-        """Predict for images of one size, of which `labels` are the train ids, uint8 (H, W); all maps have that size.
+        """Predict images of one size; `labels` are their train ids, uint8 (H, W). All maps have that size.
 
-        The cells of all images pass through the network at once; what is as large as an image is made one by one.
+        All images pass through the network at once; maps as large as an image are made one by one.
         """
         height, width = self.resizing.size
         resized = np.stack([self.resizing.apply(image) for image in images.permute(0, 2, 3, 1).numpy()])
@@ -80,7 +80,7 @@ def pixel_maps(
     """
     probabilities = logits.softmax(dim=0).flatten(1)
     confidence, prediction = probabilities.max(dim=0)
-    # An unlabelled pixel has no such probability; any stands in.
+    # An unlabelled pixel has no such probability; it gets that of the last class.
     label_probability = probabilities[labels.long().clamp(max=len(logits) - 1), source]
     return prediction.to(torch.uint8)[source], confidence[source], label_probability
 

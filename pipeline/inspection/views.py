@@ -1,4 +1,4 @@
-"""The views in which a dataset and its networks are looked at: the same in the App and in the report."""
+"""Define the views of a dataset and its networks, which are the same in the App and in the report."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
@@ -6,41 +6,41 @@ from typing import Literal, NamedTuple
 from pipeline.inspection.records import TEACHER, InspectedSample
 
 MISLABELLED = (
-    "In part of the mask the teacher is sure of another class: one of the two is wrong. "
-    "It doubts labels less that it was trained on."
+    "In a region of the mask, the teacher is sure of another class: the label or the teacher is wrong. "
+    "The teacher doubts labels less if it was trained on them."
 )
 
 
 class View(NamedTuple):
-    """Samples by one of their values, the most remarkable first."""
+    """Samples sorted by one of their values, the most remarkable first."""
 
     name: str  # unique
     shows: str  # a sentence for a caption
     value: Literal["hardness", "mistake_score", "agreement", "gain", "decision"]  # of the sample, or of the run
-    run: str  # empty where the value is of the sample itself
+    run: str  # empty if the value is of the sample itself
     largest_first: bool
-    sign: Literal[-1, 0, 1]  # only samples whose value has this sign; 0: all that have one
+    sign: Literal[-1, 0, 1]  # only samples whose value has this sign; 0: all that have a value
 
 
 def views_of(samples: Sequence[InspectedSample]) -> list[View]:
-    """All views that these samples have something to show in, those of the runs in the order of the runs."""
+    """Return all views in which these samples occur; the views of runs are in the order of the runs."""
     runs = list(dict.fromkeys(run for sample in samples for run in sample.networks if run != TEACHER))
     views = [
-        View("hardest", "The teacher is least sure what these show.", "hardness", "", True, 0),
+        View("hardest", "The teacher is least sure about these samples.", "hardness", "", True, 0),
         View("likely mislabelled", MISLABELLED, "mistake_score", "", True, 1),
     ]
     for run in runs:
         views += [
-            View(f"{run}: most gained", "Here it gains most on its baseline.", "gain", run, True, 1),
-            View(f"{run}: most lost", "Here it loses most to its baseline.", "gain", run, False, -1),
+            View(f"{run}: most gained", "Here it gains most over its baseline.", "gain", run, True, 1),
+            View(f"{run}: most lost", "Here it loses most against its baseline.", "gain", run, False, -1),
             View(f"{run}: unlike the teacher", "Here it disagrees most with the teacher.", "agreement", run, False, 0),
         ]
-    views.append(View("rejected", "Curation left these out.", "decision", "", True, 0))
+    views.append(View("rejected", "Curation excluded these samples.", "decision", "", True, 0))
     return [view for view in views if members(view, samples)]
 
 
 def members(view: View, samples: Sequence[InspectedSample]) -> list[InspectedSample]:
-    """The samples of a view in its order; ties in the order of the list."""
+    """Return the samples of a view in its order; ties are in the order of the list."""
     if view.value == "decision":
         return [sample for sample in samples if sample.decision == "drop"]
     found = [(value, sample) for sample in samples if (value := value_of(view, sample)) is not None]
@@ -49,6 +49,6 @@ def members(view: View, samples: Sequence[InspectedSample]) -> list[InspectedSam
 
 
 def value_of(view: View, sample: InspectedSample) -> float | None:
-    """The number that a view sorts by; None where the sample has none."""
+    """Return the number that a view sorts by; None if the sample has none."""
     value = getattr(sample.networks.get(view.run) if view.run else sample, view.value, None)
     return value if isinstance(value, float | int) else None

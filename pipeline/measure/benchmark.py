@@ -30,9 +30,9 @@ def benchmark_run(
     """Measure all artifacts of a run on the runtimes of `benchmark`, as `benchmark_cases` does.
 
     Args:
-        resizing: of the graphs that ship.
-        other_shapes: of further fp32 graphs.
-        files: of `find_cases`.
+        resizing: resizing of the released graphs.
+        other_shapes: input shapes of further fp32 graphs.
+        files: the paths that `find_cases` takes.
     """
     cases = find_cases(InputShape(1, *resizing.size), resizing.mode, other_shapes, benchmark.runtimes, **files)
     benchmark_cases(name, benchmark, split, cases, samples, metrics)
@@ -43,8 +43,11 @@ def benchmark_cases(
 ) -> None:
     """Measure every case at every boundary on real images and write the records as `metrics`.
 
-    Each case has a process of its own. They take turns: one round of all of them, then the next. One that cannot run
-    on this machine is recorded as not run, with the reason. A damaged one, or a process that dies, is a BenchmarkError.
+    Each case has its own process. The processes take turns: one round of all cases, then the next round. A case that
+    cannot run on this machine is recorded as not run, with the reason.
+
+    Raises:
+        BenchmarkError: an artifact is damaged, or a process died.
     """
     images = [sample.image for sample in read_samples(samples, split)[: benchmark.images]]
     asked = {name: value for name, value in vars(benchmark).items() if name not in ("runtimes", "images")}
@@ -63,7 +66,7 @@ def benchmark_cases(
             if case.runtime == "onnxruntime" and case.shape == cases[0].shape:
                 share = postprocessing(worker.ask(time_nodes), case.precision, case.path.name)
                 if share is None:
-                    print(f"{name} {case.path.name}: post-processing was not timed: the clock was set back", flush=True)
+                    print(f"{name} {case.path.name}: post-processing not timed: the clock was set back", flush=True)
                 else:
                     shares.append(share)
     measurements = [
@@ -78,7 +81,7 @@ def benchmark_cases(
 
 
 def _measurements(case: BenchmarkCase, ready: Ready, rounds: Sequence[Round], protocol: Protocol) -> list[Measurement]:
-    """Return one record for each boundary, over the calls of all rounds; a single one if nothing was measured."""
+    """Return one record for each boundary, over the calls of all rounds; one record if nothing was measured."""
     found = {IMAGE_TO_LABELS: Latency()}
     if rounds:
         memory = rounds[-1].peak_memory_mb

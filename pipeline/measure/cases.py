@@ -1,4 +1,4 @@
-"""What there is to measure of one run: every file that its stages left, on every runtime that it is made for."""
+"""List the measurements of one run: each file of its stages on each runtime that the file is made for."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -22,7 +22,7 @@ class BenchmarkCase(NamedTuple):
     path: Path
     shape: InputShape
     resize: str  # a key of RESIZE_MODES
-    missing: str = ""  # why there is no such file; empty where there is
+    missing: str = ""  # why the file is missing; empty if it exists
 
     @property
     def resizing(self) -> Resizing:
@@ -34,13 +34,13 @@ def find_cases(
     *, checkpoint: Path, export: Path, quantize: Path, engine: Path,
     export_metrics: Path, quantize_metrics: Path, engine_metrics: Path,
 ) -> list[BenchmarkCase]:  # fmt: skip
-    """Return all cases on the chosen runtimes; what is over its budget too, and engines that were not built.
+    """Return all cases on the chosen runtimes, with files over their budget and with engines that were not built.
 
     Args:
-        shape: of the graphs that ship.
-        resize: how images of other sizes are brought to a graph's.
-        other_shapes: of further fp32 graphs.
-        export, quantize, engine: folders that these stages left.
+        shape: input shape of the released graphs.
+        resize: how images of other sizes are resized to the graph's input.
+        other_shapes: input shapes of further fp32 graphs.
+        export, quantize, engine: folders of the files of these stages.
     """
     files = [(checkpoint, "fp32", shape, list(TORCH_RUNNERS))]
     for folder, record in (
@@ -60,11 +60,11 @@ def find_cases(
         missing = "" if built.status == "built" else built.reason or "it was not built"
         path = engine / (built.file or built.backend)
         cases.append(BenchmarkCase(built.backend, built.precision, path, shape, resize, missing))
-    # In params.yaml both kinds of TensorRT are one.
+    # params.yaml has one name for both kinds of TensorRT.
     names = {name: load_target(name).decided_with for name in TARGETS}
     return [case for case in cases if names.get(case.runtime, case.runtime) in runtimes]
 
 
 def _runtimes_of_graph(made_for: Iterable[str]) -> list[str]:
-    """Name who runs an ONNX file itself: not those that build an engine from it, but each kind of device."""
+    """Return the runtimes, one for each kind of device, that run an ONNX file itself; engine builders do not."""
     return [t.name for runtime in made_for for t in all_targets() if t.suffix == ".onnx" and t.runs_files_of == runtime]

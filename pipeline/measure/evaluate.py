@@ -1,4 +1,4 @@
-"""Judge a checkpoint on whole images of one split."""
+"""Measure the accuracy of a checkpoint on whole images of one split."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -39,10 +39,10 @@ def evaluate_checkpoint(
     """Write predictions, confusion matrix and one row for each image into `out`, and `metrics` as JSON.
 
     Args:
-        method: that the network learned by, `none` for a baseline and the teacher.
-        weights: of each method's loss.
-        resizing: of the exported graphs: each image goes in as the deployed model gets it, and is judged at its own
-            size. Multiply-accumulates are counted at the graphs' size.
+        method: distillation method of the network, `none` for a baseline and for the teacher.
+        weights: weight of each method's loss.
+        resizing: resizing of the exported graphs. The network gets each image as the deployed model does, and its
+            labels are compared at the image's own size. Multiply-accumulates are counted at the graphs' size.
     """
     table = ClassTable.load(classes)
     chosen = read_samples(samples, evaluation.split)
@@ -82,7 +82,7 @@ def evaluate_checkpoint(
 def predict(
     runner: Runner, resizing: Resizing, samples: Sequence[Sample], batch_size: int, out: Path, name: str
 ) -> None:
-    """Write one 8-bit PNG of train ids for each sample, of its image's size and named by its id."""
+    """Write out/ID.png for each sample: an 8-bit PNG of train ids in the size of the image."""
     batches = evaluation_batches(samples, batch_size)
     for batch in track(batches, f"{name}: predicting", total=math.ceil(len(samples) / batch_size)):
         predictions = resizing.segment(runner.run, list(batch.image.permute(0, 2, 3, 1).numpy()))
@@ -94,7 +94,7 @@ def predict(
 def score_predictions(
     samples: Sequence[Sample], predictions: Path, classes: ClassTable
 ) -> tuple[ConfusionMatrix, list[list[object]]]:
-    """The confusion matrix of all images, and for each image its id, mIoU and pixel accuracy (blank if unlabelled)."""
+    """Return the confusion matrix of all images, and id, mIoU and pixel accuracy of each (blank if unlabelled)."""
     whole = ConfusionMatrix(len(classes.classes))
     rows: list[list[object]] = []
     for sample in samples:

@@ -1,4 +1,4 @@
-"""How long one call takes: the stopwatch, and the statistics that a sample can support."""
+"""Time single calls, and compute the statistics for which there are enough calls."""
 
 import time
 from collections.abc import Callable, Sequence
@@ -9,14 +9,14 @@ from pipeline.records.benchmark import Latency, Protocol
 
 MIN_CALLS_FOR_P90 = 64
 MIN_CALLS_FOR_P99 = 662
-"""Fewer calls say nothing about that percentile (95 % confidence that the sample reaches beyond it), so it is n/a."""
+"""With fewer calls the percentile is n/a. With this many, some call lies beyond it with 95 % confidence."""
 
 Clock = Callable[[], float]
-"""Seconds, from any beginning."""
+"""Returns the seconds since an arbitrary moment."""
 
 
 def warm_up(call: Callable[[int], object], protocol: Protocol, clock: Clock = time.perf_counter) -> None:
-    """Make `call(i)` for i = 0, 1, ... until it is as fast as it gets; nothing is timed."""
+    """Make `call(i)` for i = 0, 1, ... until the warm-up of the protocol is over; no time is recorded."""
     begun, calls = clock(), 0
     while calls < protocol.warmup_calls or clock() - begun < protocol.warmup_s:
         call(calls)
@@ -26,7 +26,7 @@ def warm_up(call: Callable[[int], object], protocol: Protocol, clock: Clock = ti
 
 
 def time_round(call: Callable[[int], object], protocol: Protocol, clock: Clock = time.perf_counter) -> list[float]:
-    """Seconds of each `call(i)` for i = 0, 1, ... of one round; at least one call."""
+    """Return the seconds of each `call(i)` for i = 0, 1, ... of one round; at least one call."""
     least_calls, least_s = -(-protocol.calls // protocol.rounds), protocol.min_s / protocol.rounds
     seconds: list[float] = []
     total = 0.0
@@ -41,7 +41,7 @@ def time_round(call: Callable[[int], object], protocol: Protocol, clock: Clock =
 def summarize(
     rounds: Sequence[Sequence[float]], images_per_call: int, noisy_above: float, peak_memory_mb: float
 ) -> Latency:
-    """Statistics of the single calls' durations in seconds, of all rounds together."""
+    """Return the statistics over the single calls of all rounds, whose durations are in seconds."""
     ms = 1e3 * np.concatenate([np.asarray(seconds) for seconds in rounds])
     variation = float(ms.std() / ms.mean())
     return Latency(

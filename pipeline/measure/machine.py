@@ -1,4 +1,4 @@
-"""What machine and which versions made a number."""
+"""Describe the machine and the package versions of a measurement."""
 
 import os
 import platform
@@ -15,7 +15,7 @@ TELLING_FLAGS = frozenset(
     {"avx2", "fma", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "avx512_fp16"}
     | {"amx_tile", "amx_bf16", "amx_int8", "asimddp", "i8mm", "bf16", "sve"}
 )
-"""Of all that a CPU can do, what decides how fast it convolves."""
+"""The CPU flags that affect the speed of convolutions."""
 
 CPU_FOLDER = Path("/sys/devices/system/cpu")
 ISA_LIMIT = "ONEDNN_MAX_CPU_ISA"
@@ -27,7 +27,7 @@ class Gpu(NamedTuple):
 
 
 def machine_record() -> dict[str, object]:
-    """Processor, memory, GPU, settings and the versions that decide about speed; None where it is not known."""
+    """Return processor, memory, GPU, settings and versions, which all affect speed; None for an unknown value."""
     gpu = first_gpu()
     return {
         "cpu": _cpu_info("model name") or platform.processor() or "unknown",
@@ -46,7 +46,7 @@ def machine_record() -> dict[str, object]:
 
 
 def first_gpu() -> Gpu | None:
-    """Ask PyTorch for the first CUDA device, which it imports only where there is a driver."""
+    """Return the first CUDA device, or None. PyTorch is imported only if there is a driver."""
     if driver_is_missing():
         return None
     import torch
@@ -57,26 +57,26 @@ def first_gpu() -> Gpu | None:
 
 
 def load_average() -> float:
-    """How many processes wanted a core during the last minute: before a measurement it should be near 0."""
+    """Return the load average of the last minute; before a measurement it should be near 0."""
     return round(os.getloadavg()[0], 2)
 
 
 def peak_memory_bytes() -> int:
-    """The most memory that this program has held; what the process was before it became this program does not count."""
+    """Return the peak memory of this program; what the process held before its exec is not included."""
     status = Path("/proc/self/status")
     for line in status.read_text().splitlines() if status.is_file() else ():
         if line.startswith("VmHWM:"):
             return int(line.split()[1]) * 1024
-    import resource  # systems without /proc; there the parent's may be counted in
+    import resource  # systems without /proc; here the parent's memory may be included
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def gpu_joules() -> float | None:
-    """Energy that the first GPU has taken since its driver was loaded; None without a GPU that counts it.
+    """Return the energy in joules that the first GPU used since its driver was loaded; None if no GPU counts it.
 
-    The counter is the board's (NVML's nvmlDeviceGetTotalEnergyConsumption, Volta and later): whatever else runs on the
-    GPU meanwhile counts too.
+    The counter belongs to the board (NVML's nvmlDeviceGetTotalEnergyConsumption, Volta and later). It also counts other
+    programs on the GPU.
     """
     import torch
 
@@ -86,12 +86,12 @@ def gpu_joules() -> float | None:
         pynvml.nvmlInit()
         board = pynvml.nvmlDeviceGetHandleByUUID(f"GPU-{torch.cuda.get_device_properties(0).uuid}")
         return pynvml.nvmlDeviceGetTotalEnergyConsumption(board) / 1000  # NVML counts millijoules
-    except pynvml.NVMLError:  # no permission, a part of a GPU, or a board without a counter
+    except pynvml.NVMLError:  # no permission, a partition of a GPU, or a board without a counter
         return None
 
 
 def _cpu_info(*keys: str) -> str:
-    """Return the first core's entry by the first key that it has; empty where there is none."""
+    """Return the first entry of /proc/cpuinfo with one of the keys; empty if there is none."""
     file = Path("/proc/cpuinfo")
     pairs = (line.partition(":") for line in file.read_text().splitlines()) if file.is_file() else ()
     return next((value.strip() for name, _, value in pairs if name.strip() in keys), "")
@@ -105,7 +105,7 @@ def _turbo() -> bool | None:
 
 
 def _setting(file: Path) -> str | None:
-    """Return what the kernel says of one setting; a virtual machine often has none."""
+    """Return the value of a kernel setting; None if the file is missing, as in many virtual machines."""
     return file.read_text().strip() if file.is_file() else None
 
 

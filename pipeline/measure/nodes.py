@@ -1,4 +1,4 @@
-"""What each node of a graph costs in ONNX Runtime on the CPU, from the events of its profiler."""
+"""Time each node of a graph in ONNX Runtime on the CPU, from the events of its profiler."""
 
 import json
 import tempfile
@@ -26,7 +26,7 @@ class NodeTime(NamedTuple):
 
 
 def node_times(graph: Path, threads: int, images: np.ndarray, calls: int) -> list[NodeTime]:
-    """Time the nodes of a graph, in the order in which they run, on one uint8 batch; a first call is not counted."""
+    """Time the nodes of a graph on one uint8 batch, in the order of execution; the first call is not counted."""
     target = OnnxRuntime()
     with tempfile.TemporaryDirectory() as folder:
         options = target.session_options(threads)
@@ -39,7 +39,7 @@ def node_times(graph: Path, threads: int, images: np.ndarray, calls: int) -> lis
 
 
 def kernel_times(events: Sequence[dict[str, Any]]) -> list[NodeTime]:
-    """Return the median time of each node without its first call, in the order in which nodes run."""
+    """Return the median time of each node without its first call, in the order of execution."""
     milliseconds: dict[tuple[str, str], list[float]] = defaultdict(list)
     for event in events:
         if event.get("cat") == "Node" and event["name"].endswith(KERNEL):
@@ -49,9 +49,9 @@ def kernel_times(events: Sequence[dict[str, Any]]) -> list[NodeTime]:
 
 
 def postprocessing(nodes: Sequence[NodeTime], precision: str, file: str) -> Postprocessing | None:
-    """Compare what comes after the last convolution with everything before.
+    """Compare the time after the last convolution with the time of all nodes up to it.
 
-    None where a time is below zero: ONNX Runtime's profiler goes by the time of day, which may be set back.
+    Return None if a time is negative: ONNX Runtime's profiler uses the time of day, which may be set back.
     """
     if any(node.ms < 0 for node in nodes):
         return None

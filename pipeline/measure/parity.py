@@ -1,4 +1,4 @@
-"""How far one artifact agrees with another on the same images."""
+"""Measure how far one artifact agrees with another on the same images."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,7 +18,7 @@ from segdistill_runtime.runner import Runner
 
 
 class Agreement:
-    """How far two sets of predictions agree, image after image."""
+    """The agreement of two sets of predictions, to which images are added one by one."""
 
     def __init__(self, classes: ClassTable, boundary_pixels: int):
         self.classes = classes
@@ -28,7 +28,7 @@ class Agreement:
         self.boundary = self.boundary_equal = 0
 
     def add(self, sample_id: str, prediction: np.ndarray, reference: np.ndarray, labels: np.ndarray) -> None:
-        """All three are train ids, uint8 (H, W)."""
+        """Add one image; the three arrays are train ids, uint8 (H, W)."""
         equal = prediction == reference
         band = near_boundary(reference, self.boundary_pixels)
         self.of_images[sample_id] = float(equal.mean())
@@ -60,11 +60,11 @@ def measure_parity(
     runner: Runner, resizing: Resizing, samples: Sequence[Sample], predictions: Path, classes: ClassTable,
     boundary_pixels: int, title: str,
 ) -> Parity:  # fmt: skip
-    """Run an artifact over all samples, at their images' own sizes, and compare with what its source predicted.
+    """Run an artifact on all samples, and compare it with its source's predictions at the images' own sizes.
 
     Args:
-        predictions: folder of the source's, one PNG of train ids for each sample id.
-        title: shown while it takes its time.
+        predictions: folder of the source's predictions, one PNG of train ids for each sample id.
+        title: text of the progress bar.
     """
     agreement = Agreement(classes, boundary_pixels)
     for sample in track(samples, f"{title}: parity"):
@@ -75,24 +75,24 @@ def measure_parity(
 
 
 def engine_budget(parity: ParityParams, precision: str) -> BudgetParams:
-    """Return the budget of an engine."""
+    """Return the budget of an engine of this precision."""
     return {"fp32": parity.engine_fp32, "fp16": parity.fp16, "int8": parity.int8}[precision]
 
 
 def complaints(parity: Parity, budget: BudgetParams) -> list[str]:
-    """Say in which measures an artifact is over its budget, with both numbers; none if it is within."""
+    """Return one phrase for each measure that is over its budget, with both numbers; an empty list if none is."""
     found = []
     pixels, boundary = parity.pixel_agreement, parity.boundary_agreement
     if pixels < budget.min_pixel_agreement:
         worst = f"worst image {parity.worst_image}: {100 * parity.worst_agreement:.2f} %"
-        found.append(f"{100 * pixels:.4f} % equal pixels, needed are {100 * budget.min_pixel_agreement:g} % ({worst})")
+        found.append(f"{100 * pixels:.4f} % equal pixels, limit {100 * budget.min_pixel_agreement:g} % ({worst})")
     if boundary is not None and boundary < budget.min_boundary_agreement:
         needed = f"{100 * budget.min_boundary_agreement:g} %"
-        found.append(f"{100 * boundary:.3f} % equal pixels at boundaries, needed are {needed}")
+        found.append(f"{100 * boundary:.3f} % equal pixels at boundaries, limit {needed}")
     for lost, what, allowed in (
         (parity.miou_lost_points, "mIoU lost", budget.max_miou_lost_points),
         (parity.worst_class_lost_points, f"IoU lost by class {parity.worst_class}", budget.max_class_lost_points),
     ):
         if lost > allowed:
-            found.append(f"{lost:.3f} points of {what}, allowed are {allowed:g}")
+            found.append(f"{lost:.3f} points of {what}, limit {allowed:g}")
     return found

@@ -1,4 +1,4 @@
-"""A process that holds one artifact on one runtime, and times it when it is told to.
+"""A process that loads one artifact on one runtime, and times it on request.
 
 Two sessions in one process keep threads spinning on the same cores and slow each other down. Processes do not, as long
 as only one of them works at a time.
@@ -30,24 +30,24 @@ from segdistill_runtime.runner import Runner
 
 NODE_CALLS = 6
 SETTLE_S = 0.2
-"""Untimed calls at the beginning of a turn: the threads of whoever came before go on spinning for so long."""
+"""Seconds of untimed calls at the beginning of a turn; the threads of the process before spin for that long."""
 SETTLE_CALLS = 2
-"""The same before each boundary."""
+"""Untimed calls before each boundary."""
 
 CONTEXT = get_context("forkserver")
-CONTEXT.set_forkserver_preload([__name__])  # what every case imports is imported once
+CONTEXT.set_forkserver_preload([__name__])  # the imports that all cases share are done once
 
 Call = Callable[[int], object]
-"""The i-th call; each takes the next images."""
+"""Makes the i-th call; each call takes the next images."""
 
 
 class BenchmarkError(SegdistillError):
-    """A measurement that ended without a result."""
+    """The error of a measurement that ended without a result."""
 
 
 class Ready(NamedTuple):
     provider: str  # the device, or the execution provider, that computes
-    unavailable: str  # why nothing can be measured; else empty
+    unavailable: str  # why nothing can be measured; empty if it can
 
 
 class Round(NamedTuple):
@@ -71,13 +71,13 @@ class Worker:
         self.pool.shutdown(cancel_futures=True)
 
     def ask(self, order: Callable[..., Any]) -> Any:
-        """Let the process do one of the functions below; raise BenchmarkError if the artifact is damaged or it dies."""
+        """Run one of the functions below in the process; raise BenchmarkError if the artifact is damaged or it dies."""
         try:
             return (self.opening if order is open_case else self.pool.submit(order, *self.told)).result()
         except BrokenProcessPool as error:
             raise BenchmarkError(
-                f"measuring {self.case.path} on {self.case.runtime} ended without a result: its process was killed, "
-                f"most likely because memory ran out; its own message, if any, stands above"
+                f"the process that measured {self.case.path} on {self.case.runtime} was killed, most likely because "
+                f"memory ran out; free memory, or read the message of the process above, if there is one"
             ) from error
         except (SegdistillError, ModelError, Refused) as error:
             what = f"{self.case.path} cannot be measured on {self.case.runtime}"
@@ -101,8 +101,8 @@ def open_case(case: BenchmarkCase, protocol: Protocol, images: tuple[Path, ...])
 
 
 def time_nodes(case: BenchmarkCase, protocol: Protocol, images: tuple[Path, ...]) -> list[Any]:
-    """Time the nodes of an ONNX file in ONNX Runtime: a NodeTime each."""
-    from pipeline.measure.nodes import node_times  # a process that measures PyTorch must not carry ONNX Runtime
+    """Time the nodes of an ONNX file in ONNX Runtime; return one NodeTime for each."""
+    from pipeline.measure.nodes import node_times  # a process that measures PyTorch must not load ONNX Runtime
 
     image = case.resizing.apply(read_image(images[0]))
     return node_times(case.path, protocol.threads, np.stack([image] * case.shape.batch), NODE_CALLS)
@@ -123,11 +123,11 @@ def time_boundaries(case: BenchmarkCase, protocol: Protocol, images: tuple[Path,
 
 
 def calls_at_boundaries(runner: Runner, images: Sequence[Path], batch_size: int, resizing: Resizing) -> dict[str, Call]:
-    """Return a call for each boundary, from the narrowest to the widest. Images are taken over and over in their order.
+    """Return a call for each boundary, from the narrowest to the widest. The calls repeat the images in order.
 
-    `device_compute`: the image lies where the device reads it, and the labels stay there. `with_copies`: from an array
-    of the graph's size on the host to labels on the host. `image_to_labels`: from decoded images of their own sizes to
-    labels of these sizes. `file_to_labels`: the same from files.
+    `device_compute`: from images in the device's memory to labels there. `with_copies`: from an array of the graph's
+    size on the host to labels on the host. `image_to_labels`: from decoded images of their own sizes to labels of these
+    sizes. `file_to_labels`: as `image_to_labels`, but from image files.
     """
     decoded = [read_image(path) for path in images]
 

@@ -1,1 +1,1 @@
-"""params.yaml as frozen dataclasses: `tree` reads the file, one module for each section declares it with defaults."""
+"""params.yaml as frozen dataclasses: `tree` reads the file; the other modules declare the sections with defaults."""

@@ -1,4 +1,4 @@
-"""Sections of what is done with a trained network, from `evaluation` to `report`."""
+"""Sections for trained networks, from `evaluation` to `report`."""
 
 from dataclasses import fields
 from typing import Annotated, Literal
@@ -14,23 +14,23 @@ from segdistill_runtime.targets import TARGETS
 Receiver = Annotated[str, AfterValidator(key_of(TARGETS))]
 Runtime = Annotated[str, AfterValidator(key_of(TORCH_RUNNERS | TARGETS))]
 ResizeMode = Annotated[str, AfterValidator(key_of(RESIZE_MODES))]
-# TensorRT for RTX 1.7 builds for no others. Engines for a Jetson (SM87, SM110) or a data centre's GPU (SM90, SM100) are
-# built there, by the bundle's rebuild_on_target.sh.
+# TensorRT for RTX 1.7 builds only for these. Engines for a Jetson (SM87, SM110) or a data centre's GPU (SM90, SM100)
+# are built on the target, with the bundle's rebuild_on_target.sh.
 ComputeCapability = Literal["SM75", "SM80", "SM86", "SM89", "SM120", "SM121"]
 
 
 @section
 class EvaluationParams:
-    split: Split = "test"  # never one of training.splits
-    batch_size: Count = 8
+    split: Split = "test"  # split that is evaluated; never one of training.splits
+    batch_size: Count = 8  # images for each forward pass
 
 
 @section
 class InspectionParams:
-    boundary_pixels: Count = 3  # pixels this close to another label are at a boundary
-    min_confidence: Fraction = 0.8  # of the teacher in every pixel that it holds to be mislabelled
-    min_region_pixels: Count = 200  # smaller regions are not reported
-    view_samples: Count = 4  # of each view, in the report
+    boundary_pixels: Count = 3  # pixels; a pixel at most this far from another label is at a boundary
+    min_confidence: Fraction = 0.8  # least confidence of the teacher in every pixel of a label mistake
+    min_region_pixels: Count = 200  # pixels; smaller regions are not reported
+    view_samples: Count = 4  # samples of each view in the report
 
 
 @section
@@ -42,36 +42,36 @@ class ShapeParams:
 
 @section
 class ExportParams:
-    height: Count  # pixels; the exported graph has this one size
+    height: Count  # pixels; the exported graph has this fixed size
     width: Count  # pixels
-    resize: ResizeMode = "stretch"  # how images of other sizes are brought to it; letterbox keeps their aspect ratio
-    opset: Annotated[int, Field(ge=18, le=20)] = 20
+    resize: ResizeMode = "stretch"  # how images of other sizes are resized to it; letterbox keeps their aspect ratio
+    opset: Annotated[int, Field(ge=18, le=20)] = 20  # version of the ONNX operators
     other_shapes: list[ShapeParams] = Field(default_factory=list)  # further graphs, for stage benchmark only
     logit_images: Count = 8  # images on which logits are compared
-    max_logit_difference: Positive = 0.001
+    max_logit_difference: Positive = 0.001  # largest absolute difference of a logit on those images, in fp32
 
     @property
     def resizing(self) -> Resizing:
-        """How images become input of the exported graphs."""
+        """Return how images are resized to the input of the exported graphs."""
         return Resizing(self.height, self.width, self.resize)
 
 
 @section
 class BudgetParams:
-    min_pixel_agreement: Fraction  # share of pixels with the same label
-    min_boundary_agreement: Fraction  # of those at boundaries
-    max_miou_lost_points: Positive  # points of 100
-    max_class_lost_points: Positive  # points of the class that loses most
+    min_pixel_agreement: Fraction  # least share of pixels with the same label
+    min_boundary_agreement: Fraction  # least share of boundary pixels with the same label
+    max_miou_lost_points: Positive  # largest loss of mIoU, in points of 100
+    max_class_lost_points: Positive  # largest loss of a class's IoU, in points of 100
 
 
 def _budget(*limits: float) -> BudgetParams:
-    """Limits are in the order of the fields."""
+    """Return a budget; `limits` are in the order of its fields."""
     return BudgetParams(**{each.name: limit for each, limit in zip(fields(BudgetParams), limits, strict=True)})
 
 
 @section
 class ParityParams:
-    boundary_pixels: Count = 2  # pixels this close to another class are at a boundary
+    boundary_pixels: Count = 2  # pixels; a pixel at most this far from another class is at a boundary
     onnx_fp32: BudgetParams = _budget(0.9999, 0.999, 0.01, 0.05)
     engine_fp32: BudgetParams = _budget(0.999, 0.99, 0.02, 0.1)
     fp16: BudgetParams = _budget(0.995, 0.96, 0.05, 0.25)
@@ -80,65 +80,68 @@ class ParityParams:
 
 @section
 class FineTuningParams:
-    """Quantization-aware training with the run's own losses, where calibration alone leaves a run over budget."""
+    """Quantization-aware training with the run's own losses, if calibration alone leaves a run over budget."""
 
-    iterations: Index = 100  # 0: never
-    learning_rate: Positive = 0.001
+    iterations: Index = 100  # training iterations; 0: no fine-tuning
+    learning_rate: Positive = 0.001  # learning rate at the start; it falls polynomially
 
 
 @section
 class QuantizationParams:
-    calibration_images: Count = 64  # of train, dark and bright ones
+    calibration_images: Count = 64  # images of split train, both dark and bright ones
     clip_percentile: Annotated[float, Field(gt=99, le=100)] = 100.0  # of the activations; 100: nothing is clipped
-    judged_on: Literal["train", "val"] = "val"  # split on which layers are judged; never the evaluation split
-    judged_images: Count = 32  # evenly spaced in the list
-    judged_share: Annotated[float, Field(gt=0, le=1)] = 0.5  # of the budget's points: other images lose more or less
-    judge_layers: Literal["always", "if_over_budget"] = "if_over_budget"  # each on its own, which takes time
+    judged_on: Literal["train", "val"] = "val"  # split of the judged images; never the evaluation split
+    judged_images: Count = 32  # images that decide which layers stay in float; evenly spaced in the sample list
+    judged_share: Annotated[float, Field(gt=0, le=1)] = 0.5  # share of the budget's points; other images may lose more
+    judge_layers: Literal["always", "if_over_budget"] = "if_over_budget"  # when layers are judged singly (slow)
     max_float_layers: Index = 4  # layers that may stay in floating point
     fine_tuning: FineTuningParams = FineTuningParams()
 
 
 @section
 class EngineParams:
-    compute_capabilities: list[ComputeCapability] = Field(default=["SM86", "SM89", "SM120"])  # of the receivers' GPUs
-    precisions: list[Precision] = Field(default=["fp32", "fp16", "int8"])  # empty: no engine is built
+    compute_capabilities: list[ComputeCapability] = Field(default=["SM86", "SM89", "SM120"])  # of target GPUs
+    precisions: list[Precision] = Field(default=["fp32", "fp16", "int8"])  # of engines; empty: none is built
 
 
 @section
 class BenchmarkParams:
-    runtimes: list[Runtime] = Field(default=["pytorch_eager", "onnxruntime", "openvino", "tensorrt"])
-    warmup_calls: Count = 50  # untimed
-    warmup_s: NonNegative = 0.5  # seconds, at least
-    calls: Count = 1000  # timed, at least; p90 needs 64 calls, p99 needs 662
-    min_s: NonNegative = 3.0  # seconds of timed calls, at least
-    max_s: Positive = 60.0  # seconds after which timing ends, with fewer calls
-    rounds: Count = 4  # all runtimes take turns, so that a slow minute of the machine hits all of them
-    threads: Count = 2
-    images: Count = 16  # different images that are cycled through
+    runtimes: list[Runtime] = Field(default=["pytorch_eager", "onnxruntime", "openvino", "tensorrt"])  # to time
+    warmup_calls: Count = 50  # least number of untimed calls
+    warmup_s: NonNegative = 0.5  # least time of the untimed calls, in seconds
+    calls: Count = 1000  # least number of timed calls; p90 needs 64 calls, p99 needs 662
+    min_s: NonNegative = 3.0  # least time of the timed calls, in seconds
+    max_s: Positive = 60.0  # seconds after which timing ends, even with fewer calls
+    rounds: Count = 4  # rounds in which all runtimes take turns, so that a slow minute of the machine affects all
+    threads: Count = 2  # threads of each runtime on a CPU
+    images: Count = 16  # number of different images, used in turn
     noisy_above: Positive = 0.25  # coefficient of variation above which a timing is marked as noisy
 
 
 @section
 class SpeedupParams:
-    """How many times as fast a lower precision must be as the next higher one on its runtime."""
+    """The least speed-up of a lower precision over the next higher one on the same runtime."""
 
-    fp16: Annotated[float, Field(ge=1)] = 1.05
-    int8: Annotated[float, Field(ge=1)] = 1.2
+    fp16: Annotated[float, Field(ge=1)] = 1.05  # least speed-up over fp32
+    int8: Annotated[float, Field(ge=1)] = 1.2  # least speed-up over fp16, or over fp32 if fp16 is rejected
 
 
 @section
 class ReleaseParams:
-    runtimes: Annotated[list[Receiver], Field(min_length=1)] = Field(default=["onnxruntime", "openvino", "tensorrt"])
+    runtimes: Annotated[list[Receiver], Field(min_length=1)] = Field(
+        default=["onnxruntime", "openvino", "tensorrt"]
+    )  # runtimes that the bundle is made for
     files: Literal["all", "fastest"] = "all"  # fastest: one graph for each runtime, for small bundles
+    license: str = "other"  # license of the weights in the card, such as apache-2.0 or cc-by-4.0; other: not decided
     servers: bool = True  # add folders for Triton and Isaac ROS
     min_speedup: SpeedupParams = SpeedupParams()
-    min_miou: Fraction = 0.0
-    max_miou_lost_points: Positive | None = 0.3  # points lost against the checkpoint; null: no limit
-    max_p90_ms: Positive | None = None  # of the fastest artifact, image to labels
-    max_mebibytes: Positive | None = None  # MiB of any graph
+    min_miou: Fraction = 0.0  # least mIoU on the evaluation split, 0..1; a run below it is rejected
+    max_miou_lost_points: Positive | None = 0.3  # points (of 100) lost against the checkpoint; null: no limit
+    max_p90_ms: Positive | None = None  # milliseconds of the fastest artifact, image to labels; null: no limit
+    max_mebibytes: Positive | None = None  # size of any graph in MiB; null: no limit
 
 
 @section
 class ReportParams:
-    title: str = "Segmentation"
+    title: str = "Segmentation"  # title of the page
     examples: Count = 2  # rows of the picture grid for each of best, median and worst

@@ -1,4 +1,4 @@
-"""What sections of params.yaml are made of."""
+"""Declare and check sections of params.yaml."""
 
 import difflib
 import json
@@ -25,20 +25,20 @@ Fraction = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=1)]
 Index = Annotated[int, Field(ge=0)]
 Name = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_]*$")]
-# A place: DVC and identities do not have it, results do not depend on it
+# The place of a file: results do not depend on it, so DVC and identities of runs leave it out
 Untracked = Annotated[str, Field(exclude=True)]
 Split = Literal["train", "val", "test"]
 Precision = Literal["fp32", "fp16", "int8"]
 
 
 def nearest(name: str, known: Collection[str]) -> str:
-    """Return the known name that is most like `name`, as the end of a message; empty if none is."""
+    """Return the end of a message that suggests the known name most like `name`; empty if none is similar."""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     return f"; did you mean {near[0]!r}?" if near else ""
 
 
 def key_of(registry: Collection[str]) -> Callable[[str], str]:
-    """Return a validator that accepts the names of a registry only."""
+    """Return a validator that accepts only the names of a registry."""
 
     def validate(name: str) -> str:
         if name not in registry:
@@ -51,12 +51,12 @@ def key_of(registry: Collection[str]) -> Callable[[str], str]:
 def read_section(kind: Any, given: Any) -> Any:
     """Check a section and fill in its defaults.
 
-    A ValidationError has all complaints at once; an unknown key comes with the known one that is most like it.
+    The ValidationError has all errors at once; for an unknown key it suggests the most similar known key.
     """
     if isinstance(given, kind):
         return given
     try:
-        # Through JSON: strict dataclasses refuse the dicts of Python for nested sections.
+        # Through JSON: strict dataclasses refuse Python dicts for nested sections.
         return TypeAdapter(kind).validate_json(json.dumps(given, default=str))
     except ValidationError as error:
         lines: list[InitErrorDetails] = []
@@ -65,14 +65,14 @@ def read_section(kind: Any, given: Any) -> Any:
             if reason == "unexpected_keyword_argument":
                 hint = nearest(str(line["loc"][-1]), known_keys(kind))
                 reason = PydanticCustomError("unknown_key", "unknown key{hint}", {"hint": hint})
-            elif reason == "unknown_key":  # of a section in this one that was read by itself
+            elif reason == "unknown_key":  # from a nested section that was read on its own
                 reason = PydanticCustomError("unknown_key", line["msg"])  # type: ignore[reportArgumentType]: no template
             lines.append(InitErrorDetails(type=reason, loc=line["loc"], input=line["input"], ctx=line.get("ctx", {})))
         raise ValidationError.from_exception_data(error.title, lines) from error
 
 
 def complaints(error: ValidationError, section: str = "") -> str:
-    """Say what is wrong with a section: one indented line for each value, with its path."""
+    """Return the errors of a section: one indented line for each value, with its path."""
     lines = []
     for each in error.errors():
         path = [section, *(str(part) for part in each["loc"] if part != "[key]")]
@@ -84,7 +84,7 @@ def complaints(error: ValidationError, section: str = "") -> str:
 
 
 def known_keys(kind: Any) -> set[str]:
-    """Return the names of all fields in a section and those in it."""
+    """Return the names of all fields of a section and of the sections in it."""
     if is_dataclass(kind):
         return {each.name for each in fields(kind)}.union(*(known_keys(each.type) for each in fields(kind)))
     return set().union(*map(known_keys, get_args(kind)))

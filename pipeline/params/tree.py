@@ -1,6 +1,6 @@
-"""params.yaml as one tree: what people set, completed by the defaults of the sections.
+"""Read params.yaml as one tree: your values, completed by the defaults of the sections.
 
-The file is read with the parser that DVC uses (YAML 1.2). A run may name a recipe and give only what differs from it.
+The parser is the one that DVC uses (YAML 1.2). A run may name a recipe and give only the keys that differ from it.
 """
 
 from collections.abc import Iterator, Mapping
@@ -31,9 +31,9 @@ from pipeline.params.sections import Name, complaints, nearest, read_section, se
 from pipeline.params.training import PretrainingParams, TrainingParams
 
 RECIPE = ("network", "prune", "iterations", "learning_rate", "seed")
-"""What a run and its baseline must have in common: they differ in the teacher's help and in nothing else."""
+"""The keys that a run and its baseline must have in common, so that they differ only in the teacher's help."""
 PRUNED = ("architecture", "backbone", "head_channels", "auxiliary_channels")
-"""What a pruned network and its source must have in common."""
+"""The keys that a pruned network and its source must have in common."""
 
 
 @section
@@ -43,7 +43,7 @@ class Params:
     teacher: TeacherParams
     training: TrainingParams = TrainingParams()
     pretraining: PretrainingParams = PretrainingParams()
-    recipes: dict[Name, RunParams] = Field(default_factory=dict)  # complete runs, for `recipe` of others
+    recipes: dict[Name, RunParams] = Field(default_factory=dict)  # complete runs that others name as `recipe`
     runs: dict[Name, RunParams]
     methods: dict[MethodName, dict[str, Any]] = Field(
         default_factory=dict
@@ -71,7 +71,7 @@ class Params:
 
     @property
     def teacher_run(self) -> RunParams:
-        """The teacher as a run, which has no teacher."""
+        """Return the teacher as a run without a teacher."""
         return RunParams(**{key: value for key, value in vars(self.teacher).items() if key != "training"})
 
     def run(self, name: str) -> RunParams:
@@ -82,7 +82,7 @@ class Params:
 
 
 def weight_files(params: Params) -> dict[Path, str]:
-    """Return the files of ImageNet weights that networks begin with, each with the SHA-256 that it must have."""
+    """Return the files of ImageNet weights that networks start from, each with the SHA-256 that it must have."""
     networks = [params.teacher.network, *(run.network for run in params.runs.values())]
     sources = [network.weights for network in networks if network.weights.source == "file"]
     classifiers = [params.pretraining.classifier] if params.pretraining.iterations else []
@@ -90,7 +90,7 @@ def weight_files(params: Params) -> dict[Path, str]:
 
 
 def _contradictions(params: Params) -> Iterator[str]:
-    """Say where sections that are right by themselves do not go together."""
+    """Yield the errors between sections that are valid on their own."""
     training, comparison, runs = params.training, params.comparison, params.runs
     trainings = {"training": training}
     if params.teacher.training:
@@ -100,18 +100,18 @@ def _contradictions(params: Params) -> Iterator[str]:
         batches.append(("pretraining", params.pretraining.batch_size, training))
     for place, one in trainings.items():
         if params.evaluation.split in one.splits:
-            yield f"evaluation.split: {params.evaluation.split} is among {place}.splits; judge on another"
+            yield f"evaluation.split: {params.evaluation.split} is among {place}.splits; evaluate on another split"
     for place, size, one in batches:
         shares = one.accumulate * (1 if one.devices == "auto" else one.devices)
         if size % shares or size == one.accumulate:
-            yield f"{place}.batch_size {size} cannot be shared by {shares} parts (accumulate x devices) of 2 or more"
+            yield f"{place}.batch_size {size} cannot be divided into {shares} parts (accumulate x devices) of 2 or more"
     recipe = runs.get(comparison.recipe)
     if comparison.recipe and (recipe is None or recipe.has_teacher or recipe.prune.prunes):
-        yield f"comparison.recipe: {comparison.recipe!r} must name a run without a teacher that prunes nothing"
+        yield f"comparison.recipe: {comparison.recipe!r} must name a run without a teacher and without pruning"
     if "teacher" in runs:
-        yield "runs.teacher: the name is taken by the teacher itself"
+        yield "runs.teacher: the name is reserved for the teacher; choose another"
     if params.teacher.network.weights.source == "pretraining":
-        yield "teacher.network.weights.source: pretraining is for students; take timm or file"
+        yield "teacher.network.weights.source: pretraining is for students; set timm or file"
     for place, network, scale in [
         ("teacher", params.teacher.network, params.teacher_training.image_scale),
         *((f"runs.{name}", run.network, training.image_scale) for name, run in runs.items()),
@@ -119,7 +119,7 @@ def _contradictions(params: Params) -> Iterator[str]:
         if network.input_scale > scale:
             yield (
                 f"{place}.network.input_scale {network.input_scale:g} is larger than its training's image_scale "
-                f"{scale:g}: crops would be too small for it"
+                f"{scale:g}, so crops would be too small; lower input_scale or raise image_scale"
             )
     taught = {f"runs.{name}": run for name, run in runs.items()}
     taught |= {f"comparison.candidates.{name}": teaching for name, teaching in comparison.candidates.items()}
@@ -127,7 +127,7 @@ def _contradictions(params: Params) -> Iterator[str]:
         if training.momentum + teaching.momentum_shift >= 1:
             yield (
                 f"{place}.momentum_shift {teaching.momentum_shift} and training.momentum {training.momentum} "
-                f"add up to 1 or more"
+                f"add up to 1 or more; lower one of them"
             )
     for name, run in runs.items():
         yield from (f"runs.{name}{complaint}" for complaint in _contradictions_of_run(params, name, run))
@@ -139,7 +139,7 @@ def _contradictions_of_run(params: Params, name: str, run: RunParams) -> Iterato
         yield f".baseline: {run.baseline!r} must name a run without a teacher"
     elif baseline is not None:
         for field in _different(run, baseline, RECIPE):
-            yield f".{field} differs from that of its baseline {run.baseline!r}"
+            yield f".{field} differs from that of its baseline {run.baseline!r}; make them equal"
     if run.prune.prunes:
         sources = {f"students/{other}": source.network for other, source in params.runs.items() if other != name}
         source = {"teacher": params.teacher.network, **sources}.get(run.prune.source)
@@ -147,7 +147,7 @@ def _contradictions_of_run(params: Params, name: str, run: RunParams) -> Iterato
             yield f".prune.source: {run.prune.source!r} must name the teacher or another run"
         else:
             for field in _different(run.network, source, PRUNED):
-                yield f".network.{field} differs from that of its source {run.prune.source!r}"
+                yield f".network.{field} differs from that of its source {run.prune.source!r}; make them equal"
         if run.network.weights.source != "none" or run.inherit_layers:
             yield (
                 f": a pruned network starts from {run.prune.source!r}; "
@@ -168,7 +168,7 @@ def _different(one: Any, other: Any, names: tuple[str, ...]) -> list[str]:
 
 
 def load_params(path: Path = Path("params.yaml")) -> Params:
-    """Read and check a params file. A ParamsError has all complaints at once, each with its path."""
+    """Read and check a params file; the ParamsError has all errors at once, each with its path."""
     try:
         tree = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
     except OSError as error:
@@ -194,7 +194,7 @@ def _with_recipes(tree: Any) -> Any:
 
 
 def _with_teacher_training(tree: Any) -> Any:
-    """Complete the teacher's own `training` by that of all, where it has one."""
+    """Complete the teacher's own `training`, if it has one, by the section `training`."""
     if not isinstance(tree, dict) or not isinstance(teacher := tree.get("teacher"), dict) or "training" not in teacher:
         return tree
     return {**tree, "teacher": {**teacher, "training": _merged(tree.get("training", {}), teacher["training"])}}
@@ -212,7 +212,7 @@ def _with_recipe(name: str, run: Any, recipes: Mapping[str, Any]) -> Any:
 
 
 def _merged(base: Any, changes: Any) -> Any:
-    """Mappings are merged key by key, except weights of methods: a run that names methods has those and no others."""
+    """Merge mappings key by key, except weights of methods: a run that names methods has only those."""
     if not isinstance(base, dict) or not isinstance(changes, dict):
         return changes
     whole = {"distill"}
@@ -231,5 +231,5 @@ def _with_baseline(name: str, runs: Mapping[str, RunParams]) -> RunParams:
         if not baseline.has_teacher and not _different(run, baseline, RECIPE):
             return replace(run, baseline=other)
     raise ParamsError(
-        f"runs.{name}: no run without a teacher has the same {', '.join(RECIPE)}; add one, as the baseline of its gain"
+        f"runs.{name}: no run without a teacher has the same {', '.join(RECIPE)}; add one as its baseline"
     )

@@ -6,4 +6,4 @@ ADAPTERS = {
     "camvid": "pipeline.preparation.camvid:CamVid",
     "cityscapes": "pipeline.preparation.cityscapes:Cityscapes",
 }
-"""What `dataset.adapter` may name."""
+"""The values of `dataset.adapter`, and the class of each."""

@@ -1,4 +1,4 @@
-"""What an adapter is: it knows one raw layout on disk and nothing else."""
+"""Define an adapter: the code that reads one raw layout on disk."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +10,7 @@ from pipeline.params.sections import section
 
 
 class RawSample(NamedTuple):
-    """One pair as it lies in the source: the mask still holds raw ids, and there is none in the unlabelled split."""
+    """One image and its mask in the source. The mask holds raw ids; it is None in the unlabelled split."""
 
     id: str
     split: str  # "": the dataset has no splits, and dataset.split must divide it
@@ -26,11 +26,11 @@ class RawDataset(NamedTuple):
 
 @section
 class NoOptions:
-    """Options of an adapter that has none."""
+    """The options of an adapter without options."""
 
 
 class Adapter(Protocol):
-    """What a line of ADAPTERS names: a class that is never instantiated.
+    """The interface of the classes in ADAPTERS, which are never instantiated.
 
     Its file is imported when parameters are read, so import heavy packages inside `read`.
     """
@@ -39,8 +39,8 @@ class Adapter(Protocol):
 
     @staticmethod
     def read(dataset: DatasetParams, drawn: Path) -> RawDataset:
-        """List the samples below `dataset.source`; an adapter that makes its images writes them below `drawn`.
+        """List the samples below `dataset.source`; an adapter that generates its images writes them below `drawn`.
 
-        Raises DatasetError if the source is not laid out as the adapter expects.
+        Raises DatasetError if the source does not have the layout that the adapter reads.
         """
         ...

@@ -1,4 +1,4 @@
-"""CamVid as the SegNet tutorial lays it out: train/ trainannot/ val/ valannot/ test/ testannot/."""
+"""CamVid in the layout of the SegNet tutorial: train/ trainannot/ val/ valannot/ test/ testannot/."""
 
 from pathlib import Path
 

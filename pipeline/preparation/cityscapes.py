@@ -1,4 +1,4 @@
-"""Cityscapes as it is unpacked: leftImg8bit/SPLIT/CITY/ and gtFine/SPLIT/CITY/."""
+"""Cityscapes in the layout of its archives: leftImg8bit/SPLIT/CITY/ and gtFine/SPLIT/CITY/."""
 
 from pathlib import Path
 
@@ -45,7 +45,7 @@ class Cityscapes:
         """List all frames; a frame's sequence is CITY_SEQUENCE (aachen_000012_000019 -> aachen_000012)."""
         source = Path(dataset.source)
         images, masks = source / "leftImg8bit", source / "gtFine"
-        # The masks of its own test split are withheld (all void): nothing can be measured on it.
+        # The masks of its own test split are withheld (all void), so accuracy cannot be measured there.
         folders = [(split, images / split, masks / split) for split in ("train", "val")]
         frames = video_frames(source, folders, image_ending="_leftImg8bit", mask_ending="_gtFine_labelIds.png")
         return RawDataset(CITYSCAPES_CLASSES, frames)

@@ -1,4 +1,4 @@
-"""SHA-256 of every file of a dataset; a file that has not been touched since is not read again."""
+"""Hash every file of a dataset with SHA-256; unchanged files are not read again."""
 
 import os
 from collections.abc import Sequence
@@ -11,14 +11,14 @@ from pipeline.preparation.pairs import complain
 
 
 def file_digests(paths: Sequence[Path], store: Path) -> dict[Path, str]:
-    """Hexadecimal SHA-256 by path; empty for a file that cannot be read.
+    """Return the hexadecimal SHA-256 by path; empty for a file that cannot be read.
 
-    A file is taken for untouched if its size, times and inode are those of the last time, as git does: the time of the
-    last change of the inode is among them, which nobody can set. Raises DatasetError if one was touched meanwhile.
+    As in git, a file counts as unchanged if its size, times and inode are the same as before. One of these times is
+    the last change of the inode, which no program can set. Raises DatasetError if a file changes during the call.
     """
     states = {path: _state(path) for path in paths}
     with Store(store) as known:
-        keys = {path: ascii(path.absolute()) for path, state in states.items() if state}  # also names that are no text
+        keys = {path: ascii(path.absolute()) for path, state in states.items() if state}  # names may not be UTF-8
         values = known.get(keys.values())
         digests = dict.fromkeys(paths, "")
         for path, key in keys.items():
@@ -30,7 +30,7 @@ def file_digests(paths: Sequence[Path], store: Path) -> dict[Path, str]:
         known.put({keys[path]: f"{states[path]} {digests[path]}".encode() for path in new if digests[path]})
         known.forget(set(keys.values()))
     complain(
-        "files of the dataset were changed while it was being prepared; run the stage again when nobody writes to it:",
+        "files of the dataset changed while it was prepared; run the stage again when no program writes to them:",
         [str(path) for path, state in states.items() if _state(path) != state],
     )
     return digests
@@ -48,4 +48,4 @@ def _digest(path: Path) -> str:
     try:
         return sha256(path)
     except OSError:
-        return ""  # curation says what is wrong with the sample
+        return ""  # curation reports what is wrong with the sample

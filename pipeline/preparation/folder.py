@@ -21,43 +21,43 @@ from pipeline.preparation.adapter import RawDataset, RawSample
 from pipeline.preparation.pairs import entries, lone_images, pair_files, require_folder, unique_ids
 
 LAYOUT = (
-    "Lay a dataset out as images/train/a.jpg with masks/train/a.png, the same for val and test "
-    "(train is needed, val or test may be left out), and classes.yaml beside them; images/unlabelled needs no masks. "
-    "A dataset without splits lies in images/ and masks/, and dataset.split.by in params.yaml is then sequences"
+    "Use the layout images/train/a.jpg with masks/train/a.png, the same for val and test, with classes.yaml beside. "
+    "Split train is required, val and test are optional; images/unlabelled needs no masks. "
+    "Without splits, use images/ and masks/, and set dataset.split.by in params.yaml to sequences"
 )
 
 CLASSES_SCHEMA = (
     "It needs `classes`, a list of {name: road, color: [128, 64, 128], ids: [3]}, and `void`, a list of ids. "
-    "`void_colors`, a list of colors, is for masks of colors"
+    "For masks of colors, it may have `void_colors`, a list of colors"
 )
-LARGEST = 128 * 1024  # bytes of classes.yaml; the longest table that is possible needs a fraction of that
-DEEPEST = 10  # lists within lists in classes.yaml; a table needs four
-COMPLAINTS = 20  # of classes.yaml that are told at once
+LARGEST = 128 * 1024  # bytes of classes.yaml; the longest possible table needs a fraction of that
+DEEPEST = 10  # nested lists or mappings in classes.yaml; a table needs four
+COMPLAINTS = 20  # errors in classes.yaml that one message lists
 
 
 @section
 class ClassEntry:
     name: Annotated[str, Field(min_length=1)]
     color: Color
-    ids: Annotated[list[Byte], Field(min_length=1)]  # raw ids in the masks, if these are not of colors
+    ids: Annotated[list[Byte], Field(min_length=1)]  # raw ids in the masks, unless these are masks of colors
 
 
 @section
 class ClassesFile:
-    """What classes.yaml holds; the position of a class is its train id."""
+    """The content of classes.yaml; the position of a class is its train id."""
 
     classes: list[ClassEntry]
-    void: list[Byte]  # raw ids that mean "nobody labelled this"
-    void_colors: list[Color] = field(default_factory=list)  # the same in masks of colors
+    void: list[Byte]  # raw ids of unlabelled pixels
+    void_colors: list[Color] = field(default_factory=list)  # colors of unlabelled pixels in masks of colors
 
 
 class Folder:
-    """Images of any format that pillow reads, masks of the same path as 8-bit PNG: ids, or colors of classes.yaml."""
+    """Images of any format that pillow reads; masks with the same path as 8-bit PNG: ids, or colors of classes.yaml."""
 
     @section
     class Params:
-        # Regular expression whose first group is an image's sequence (frames of one video, which must not be divided
-        # among splits), such as '(.+)_[0-9]+'; empty: its folder
+        # Regular expression whose first group is an image's sequence (the frames of one video, which must stay in one
+        # split), such as '(.+)_[0-9]+'; empty: the image's folder
         sequence_pattern: str = ""
 
         @field_validator("sequence_pattern")
@@ -66,16 +66,17 @@ class Folder:
             try:
                 groups = re.compile(pattern).groups
             except re.error as error:
-                raise ValueError(f"{pattern!r} is no regular expression: {error}") from error
+                raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
             if pattern and not groups:
-                raise ValueError(f"{pattern!r} has no group, such as in '(.+)_[0-9]+'")
+                raise ValueError(f"{pattern!r} has no group; add one, such as in '(.+)_[0-9]+'")
             return pattern
 
     @staticmethod
     def read(dataset: DatasetParams, drawn: Path) -> RawDataset:
-        """List the samples of every split, or where dataset.split divides by sequences, all that have masks.
+        """List the samples of every split; if dataset.split divides by sequences, all pairs of images/ and masks/.
 
-        Below that, subfolders are sequences (images/train/drive_1/0001.jpg); an image outside of one is its own.
+        A subfolder is a sequence (images/train/drive_1/0001.jpg). An image outside a subfolder is a sequence of its
+        own. Unlabelled images have no masks.
         """
         images, masks = Path(dataset.source, "images"), Path(dataset.source, "masks")
         require_folder(images, "images")
@@ -88,8 +89,8 @@ class Folder:
         else:
             listed = ", ".join(held[:4]) + (f" and {len(held) - 4} more" if len(held) > 4 else "")
             raise DatasetError(
-                f"{images} holds {listed or 'nothing'}, and should hold the folders train, val and test "
-                f"(unlabelled is possible). {LAYOUT}"
+                f"{images} holds {listed or 'nothing'}, but must hold the folders train, val and test "
+                f"(optional: unlabelled). {LAYOUT}"
             )
         if UNLABELLED in held:
             found[UNLABELLED] = lone_images(images / UNLABELLED, masks / UNLABELLED)
@@ -104,24 +105,24 @@ class Folder:
 
 
 def read_classes(path: Path) -> ClassTable:
-    """Read classes.yaml; raises DatasetError with all complaints at once, each with its place."""
+    """Read classes.yaml; raise DatasetError with all errors at once, each with its key."""
     try:
-        # By way of JSON, so that strict checking takes a YAML list for a tuple.
+        # Through JSON, so that strict validation accepts a YAML list as a tuple.
         content = TypeAdapter(ClassesFile).validate_json(json.dumps(_plain_yaml(path), default=str))
     except ValidationError as error:
         lines = [f"  {_complaint(e)}" for e in error.errors()]
         lines[COMPLAINTS:] = [f"  and {len(lines) - COMPLAINTS} more"] if len(lines) > COMPLAINTS else []
         raise DatasetError("\n".join([f"{path} is not valid:", *lines, CLASSES_SCHEMA])) from error
     except OSError as error:
-        raise DatasetError(f"cannot read {path}: {error.strerror}; mend its permissions") from error
+        raise DatasetError(f"cannot read {path}: {error.strerror}; fix its permissions") from error
     except UnicodeDecodeError as error:
-        raise DatasetError(f"{path} is not UTF-8 ({error}); save it as that") from error
-    except (YAMLError, ValueError, TypeError) as error:  # a list as a key, a number of thousands of digits
+        raise DatasetError(f"{path} is not UTF-8 ({error}); save it as UTF-8") from error
+    except (YAMLError, ValueError, TypeError) as error:  # such as a list as a key, a number with thousands of digits
         raise DatasetError(f"{path} is not plain YAML: {error}. {CLASSES_SCHEMA}") from error
     try:
         classes = tuple(LabelClass(c.name, c.color, tuple(c.ids)) for c in content.classes)
         void = tuple(content.void)
-        if content.void_colors and not void:  # they stand for an id that no mask has
+        if content.void_colors and not void:  # void colors need a void id: take one that no class has
             void = tuple(sorted(set(range(256)).difference(*(c.raw_ids for c in classes)))[-1:])
         return ClassTable(path.parent.name or "folder", classes, void, tuple(content.void_colors))
     except DatasetError as error:
@@ -129,18 +130,18 @@ def read_classes(path: Path) -> ClassTable:
 
 
 def _plain_yaml(path: Path) -> Any:
-    """Load a file, but for what makes a small one large in memory, or long to read: aliases and depth."""
+    """Load a file; refuse aliases and deep nesting, which make a small file large in memory or slow to read."""
     if not path.is_file():
         raise DatasetError(f"no file {path}. {LAYOUT}")
     if (size := path.stat().st_size) > LARGEST:
-        raise DatasetError(f"{path} has {size} bytes, more than any class table. {CLASSES_SCHEMA}")
+        raise DatasetError(f"{path} has {size} bytes, more than any class table needs. {CLASSES_SCHEMA}")
     text, depth = path.read_text(encoding="utf-8"), 0
     for event in YAML(typ="safe", pure=True).parse(text):
         if isinstance(event, AliasEvent):
-            raise ValueError(f"it has an alias (*{event.anchor}); write out what that stands for")
+            raise ValueError(f"it has an alias (*{event.anchor}); write its value instead")
         depth += isinstance(event, CollectionStartEvent) - isinstance(event, CollectionEndEvent)
         if depth > DEEPEST:
-            raise ValueError(f"more than {DEEPEST} lists or mappings lie one in the other")
+            raise ValueError(f"more than {DEEPEST} lists or mappings are nested in one another")
     return YAML(typ="safe", pure=True).load(text)
 
 

@@ -1,4 +1,4 @@
-"""Any raw dataset becomes one sample list and one class table; its images and masks stay where they are."""
+"""Turn a raw dataset into one sample list and one class table; its images and masks stay where they are."""
 
 import hashlib
 import pkgutil
@@ -17,13 +17,13 @@ from pipeline.preparation.pairs import complain
 
 
 def prepare_dataset(dataset: DatasetParams, scratch: Path, out: Path) -> None:
-    """Write `out`/classes.json, and last of all `out`/samples.csv.
+    """Write `out`/classes.json and, last, `out`/samples.csv.
 
-    The list names every image and every mask with the digest of its bytes (kept in `scratch` from one time to the
-    next): it is the one file by which later stages know that the dataset changed. Nothing is decoded here; what files
-    hold is for `curate` to judge. Raises DatasetError if the dataset is not laid out as its adapter expects.
+    The list names every image and every mask with the digest of its bytes; `scratch` caches the digests. Later stages
+    need only this file to notice that the dataset changed. No file is decoded here: stage curate checks their content.
+    Raises DatasetError if the dataset does not have the layout of its adapter.
     """
-    for name in ("samples.csv", SOURCE, "classes.json"):  # the list first: without it nothing here looks finished
+    for name in ("samples.csv", SOURCE, "classes.json"):  # the list first: without it the stage is not finished
         (out / name).unlink(missing_ok=True)
     if (out / "raw").exists():
         shutil.rmtree(out / "raw")
@@ -34,12 +34,12 @@ def prepare_dataset(dataset: DatasetParams, scratch: Path, out: Path) -> None:
     splits = {sample.split for sample in raw.samples}
     if "train" not in splits:
         found = ", ".join(sorted(splits)) or "none"
-        raise DatasetError(f"no training sample in {dataset.source}; found splits: {found}")
+        raise DatasetError(f"{dataset.source} has 0 samples in split train; add some. Splits found: {found}")
     foreign = sorted(splits - set(SPLITS))
     complain(f"samples of {dataset.source} are in a split other than {', '.join(SPLITS)}:", foreign)
     uses = Counter(sample.id.lower() for sample in raw.samples)
     repeated = [name for name, count in uses.items() if count > 1]
-    complain(f"ids of {dataset.source} are used more than once:", repeated)
+    complain(f"ids of {dataset.source} are used more than once; the adapter must return unique ids:", repeated)
     files = [path for sample in raw.samples for path in (sample.image, sample.mask) if path is not None]
     digests = file_digests(files, scratch / "digests.sqlite")
     samples = [
@@ -63,18 +63,18 @@ def divided(samples: Sequence[RawSample], split: SplitParams) -> list[RawSample]
 
 
 def assign_splits(sequences: Mapping[str, int], shares: Mapping[str, float], seed: int) -> dict[str, str]:
-    """Choose the split of each sequence, given with its number of frames, so that every split gets its share of them.
+    """Choose a split for each sequence, so that every split gets its share of the frames; `sequences` counts them.
 
-    A sequence stays whole, so that no frame is judged whose neighbor was learned. Sequences are taken in an order that
-    the seed and their names fix, and each goes to the split that lacks most of its share. Raises DatasetError for
-    fewer sequences than splits with a share.
+    A sequence stays whole, so that no frame is evaluated whose neighbor was trained on. The seed and the names fix the
+    order of the sequences. Each goes to the split that lacks most frames of its share. Raises DatasetError if there
+    are fewer sequences than splits with a share.
     """
     wanted = {split: share * sum(sequences.values()) for split, share in shares.items() if share > 0}
     if len(sequences) < len(wanted):
         raise DatasetError(
             f"{len(sequences)} sequence(s) ({', '.join(sorted(sequences)[:3])}) cannot be divided among the splits "
             f"{', '.join(wanted)}: a sequence stays whole. Put the frames of each sequence into a folder of its own, "
-            f"find them by dataset.options.sequence_pattern, or set a share to 0"
+            f"set dataset.options.sequence_pattern, or set a share to 0"
         )
     order = sorted(sequences, key=lambda name: hashlib.sha256(f"{seed} {name}".encode()).digest())
     assigned: dict[str, str] = {}

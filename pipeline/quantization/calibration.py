@@ -1,4 +1,4 @@
-"""The images from which the ranges of activations are taken: of train, from the darkest to the brightest."""
+"""Choose the training images that set the int8 ranges of activations, from the darkest to the brightest."""
 
 import csv
 from collections.abc import Sequence
@@ -11,20 +11,21 @@ from pipeline.data.images import read_image
 from pipeline.data.samples import Sample
 from pipeline.errors import DatasetError
 
-CANDIDATES = 4  # decoded for each one that is chosen
+CANDIDATES = 4  # images decoded for each chosen one
 
 
 def choose_calibration(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """Spread evenly over the list first and over brightness then; darkest and brightest of the first are among them.
+    """Choose `count` images: take candidates evenly over the list, then spread the choice evenly over brightness.
 
-    A range that is too wide costs a little resolution; one that is too narrow clips what it has not seen.
+    The darkest and the brightest candidate are chosen. A range that is too wide costs a little resolution; one that is
+    too narrow clips unseen values.
 
     Raises:
-        DatasetError: fewer images than asked for.
+        DatasetError: there are fewer than `count` images.
     """
     if len(samples) < count:
         raise DatasetError(
-            f"{len(samples)} training images, quantization.calibration_images asks for {count}; lower it in params.yaml"
+            f"train has {len(samples)} images, but quantization.calibration_images is {count}; lower it in params.yaml"
         )
     brightness = {
         sample: float(read_image(sample.image, sample.image_sha256).mean())
@@ -34,7 +35,7 @@ def choose_calibration(samples: Sequence[Sample], count: int) -> list[Sample]:
 
 
 def write_calibration(path: Path, samples: Sequence[Sample]) -> None:
-    """The list that the card names: which images, and what their bytes were."""
+    """Write the list of calibration images with the hash of each; the card gives the hash of the list."""
     with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(["id", "image_sha256"])
@@ -42,6 +43,6 @@ def write_calibration(path: Path, samples: Sequence[Sample]) -> None:
 
 
 def spread(samples: Sequence[Sample], count: int) -> list[Sample]:
-    """`count` different samples from the first to the last, or all where there are fewer."""
+    """Return `count` different samples, evenly from the first to the last, or all if there are fewer."""
     places = np.linspace(0, len(samples) - 1, min(count, len(samples)))
     return [samples[round(place)] for place in places]

@@ -1,8 +1,8 @@
-"""Training on with the rounding of int8 in the forward pass, for a student that calibration alone leaves over budget.
+"""Fine-tune a student with int8 rounding in the forward pass, if calibration alone leaves it over budget.
 
 The straight-through estimator (Bengio et al., arXiv 1308.3432) passes gradients through the rounding, as in Jacob et
-al. (arXiv 1712.05877). BatchNorms are folded first, so what is trained are the very weights that will be quantized.
-The loss is the run's own, its distillation included.
+al. (arXiv 1712.05877). BatchNorms are folded first, so exactly those weights are trained that are quantized later.
+The loss is the run's own, distillation included.
 """
 
 from collections.abc import Iterator, Sequence
@@ -35,19 +35,19 @@ from pipeline.training.objective import Task, load_class_weights
 from pipeline.training.resume import scratch_folder, training_identity
 from segdistill_runtime.runner import InputShape
 
-LEVELS = 255  # steps of uint8 activations
-LARGEST = 127  # of symmetric int8 weights
-SMALLEST_RANGE = 1e-12  # of a channel or map that is never anything but 0
+LEVELS = 255  # steps between the 256 values of uint8 activations
+LARGEST = 127  # largest symmetric int8 weight
+SMALLEST_RANGE = 1e-12  # range of a channel or map that is always 0
 
 
 def fine_tune(inputs: Inputs, table: ClassTable, images: Sequence[np.ndarray], graph: Path) -> Path:
-    """Train the checkpoint on with rounding and the run's own losses, and export it as `graph`.
+    """Fine-tune the checkpoint with rounding and the run's own losses, and export it as `graph`.
 
-    Returns the folder of the training's last state. `images` are those of the calibration, uint8 (1, H, W, 3).
+    `images` are the calibration images, uint8 (1, H, W, 3). Returns the folder of the training's last state.
     """
     run, tuning, export = inputs.run, inputs.quantization.fine_tuning, inputs.export
     segmenter, design, _ = load_checkpoint(inputs.checkpoint)
-    # In bf16 it would round what int8 is to round. Several processes would repeat the whole stage.
+    # bf16 would round the values before int8 does. Several processes would repeat the whole stage.
     training = replace(inputs.training, precision="fp32", compile="never", devices=1)
     fabric = launch(training.devices, training.precision, training.deterministic)
     files = {"checkpoint": inputs.checkpoint}
@@ -77,18 +77,18 @@ def fine_tune(inputs: Inputs, table: ClassTable, images: Sequence[np.ndarray], g
 
 @contextmanager
 def rounding(segmenter: Segmenter, images: Sequence[np.ndarray], auxiliary: bool = False) -> Iterator[None]:
-    """Meanwhile every convolution sees its input in 256 levels, and its weights in 255 for each output channel.
+    """Round the inputs of all convolutions to 256 levels and their weights to 255 for each output channel, in a block.
 
-    The ranges of the inputs are those of the images, uint8 (1, H, W, 3). The segmenter stays folded and without its
-    auxiliary head; afterwards it is on the CPU and in eval mode.
+    The ranges of the inputs are measured on `images`, uint8 (1, H, W, 3). After the block the segmenter is on the CPU,
+    in eval mode, folded, and without its auxiliary head.
 
     Args:
-        auxiliary: keep that head meanwhile, without rounding, for a method that reads its scores.
+        auxiliary: keep the auxiliary head in the block, without rounding, for a method that reads its scores.
     """
     head, segmenter.auxiliary_head = segmenter.auxiliary_head, None
     convolutions = [part for part in fold_batchnorms(segmenter).modules() if isinstance(part, nn.Conv2d)]
     for conv in convolutions:
-        conv.register_buffer("low", torch.zeros(()))  # 0 must be a level: it is what padding is
+        conv.register_buffer("low", torch.zeros(()))  # 0 must be a level, because padding is 0
         conv.register_buffer("high", torch.zeros(()))
     with ExitStack() as hooks, torch.no_grad():
         for conv in convolutions:
@@ -114,14 +114,14 @@ class RoundedWeight(nn.Module):
 
 
 def round_input(x: Tensor, low: Float[Tensor, ""], high: Float[Tensor, ""]) -> Tensor:
-    """To the nearest of 256 evenly spaced values from low to high, one of which is 0; outside, the nearer end."""
+    """Round to the nearest of 256 evenly spaced values from low to high, one of which is 0; clamp values outside."""
     scale = (high - low).clamp(min=SMALLEST_RANGE) / LEVELS
     zero_point = (-low / scale).round().clamp(0, LEVELS).to(torch.int32)
     return torch.fake_quantize_per_tensor_affine(x, scale, zero_point, 0, LEVELS)
 
 
 def round_weight(weight: Float[Tensor, "k c h w"]) -> Float[Tensor, "k c h w"]:
-    """Each output channel to the nearest of 255 evenly spaced values around 0."""
+    """Round each output channel to the nearest of 255 evenly spaced values around 0."""
     largest = weight.detach().abs().amax(dim=(1, 2, 3)).clamp(min=SMALLEST_RANGE)
     zero_points = torch.zeros(len(weight), dtype=torch.int32, device=weight.device)
     return torch.fake_quantize_per_channel_affine(weight, largest / LARGEST, zero_points, 0, -LARGEST, LARGEST)

@@ -1,4 +1,4 @@
-"""What stage quantize reads."""
+"""The inputs of stage quantize."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -12,17 +12,17 @@ from pipeline.params.training import TrainingParams
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """Of one run: parameters, and the files that the stages before left."""
+    """The parameters of one run, and the files of earlier stages."""
 
     name: str
     run: RunParams
     methods: Mapping[str, Any]
     training: TrainingParams
-    code: str  # digest of the code at work
+    code: str  # digest of the code that runs
     quantization: QuantizationParams
     parity: ParityParams
     export: ExportParams
-    split: str  # that graphs are judged on
+    split: str  # graphs are judged on it
     classes: Path
     samples: Path
     statistics: Path

@@ -21,7 +21,7 @@ from segdistill_runtime.runner import Runner
 
 
 class LayerSensitivity:
-    """Measures quantized graphs on some labelled images, against the predictions of the float graph `source`."""
+    """Measurement of quantized graphs on some labelled images, compared with the float graph `source`."""
 
     def __init__(
         self, samples: Sequence[Sample], classes: ClassTable, boundary_pixels: int, source: Path, resizing: Resizing
@@ -43,7 +43,7 @@ class LayerSensitivity:
             return agreement.parity(runner.name)
 
     def of_layers(self, quantizer: Quantizer, title: str) -> list[LayerLoss]:
-        """Quantize each layer alone and measure what it loses; the largest loss first."""
+        """Quantize each layer alone and return the points of mIoU that it loses, largest loss first."""
         with tempfile.TemporaryDirectory() as folder:
             graph, found = Path(folder) / "one_layer.onnx", []
             for name in track(quantizer.layers, f"{title}: layer sensitivity"):
@@ -56,10 +56,10 @@ def choose_layers(
     quantizer: Quantizer, target: Target, sensitivity: LayerSensitivity, budget: BudgetParams,
     max_float_layers: int, most_sensitive: Callable[[], Sequence[LayerLoss]], graph: Path,
 ) -> LayerChoice:  # fmt: skip
-    """Keep one more layer in floating point until `graph`, which is written, is within its budget.
+    """Write `graph` with as few layers in floating point as its budget allows, and return the choice.
 
-    If none is, that is the one that loses least. `most_sensitive` lists layers, largest loss first; it is called only
-    if quantizing everything is over budget.
+    Each try keeps one more layer in floating point. If no try is within the budget, the one that loses least is
+    written. `most_sensitive` lists layers, largest loss first; it is called only if full int8 is over budget.
     """
     tried: list[LayerChoice] = []
     for count in range(max_float_layers + 1):

@@ -1,4 +1,7 @@
-"""int8 for one run: ranges from training images, layers chosen on validation images, judged on the evaluation split."""
+"""Quantize one run to int8.
+
+Training images set the ranges, validation images choose the float layers, and the evaluation split judges the result.
+"""
 
 import shutil
 from collections.abc import Sequence
@@ -26,23 +29,23 @@ from pipeline.training.finished import note_result
 from segdistill_runtime.runner import Runner
 
 FILES: dict[Target, str] = {"cpu": "model_int8.onnx", "tensorrt": "model_int8_tensorrt.onnx"}
-DIVERGED = 0.3  # relative error of a layer's output that is more than the rounding to int8 of those before it
+DIVERGED = 0.3  # relative error of a layer's output; the int8 rounding of earlier layers stays below it
 
 
 class Source(NamedTuple):
-    """A float graph on the way to int8, with what was found out about it."""
+    """A float graph that is quantized, with its chosen and its measured layers."""
 
     quantizer: Quantizer
     choices: dict[Target, LayerChoice]
-    layers: list[LayerLoss]  # judged one by one; none if that was not needed
+    layers: list[LayerLoss]  # measured one by one; empty if that was not needed
 
     def graph(self, target: Target) -> Path:
-        """The file that was chosen."""
+        """Return the path of the chosen graph."""
         return self.quantizer.graph.with_name(FILES[target])
 
     @property
     def loss(self) -> tuple[bool, float]:
-        """Whether a graph is over its budget, and the most points that one loses."""
+        """Whether a graph is over its budget, and the largest loss of a graph in points of mIoU."""
         choices = self.choices.values()
         return not all(c.within_budget for c in choices), max(c.parity.miou_lost_points for c in choices)
 
@@ -50,9 +53,9 @@ class Source(NamedTuple):
 def quantize_run(inputs: Inputs, out: Path, metrics: Path) -> None:
     """Write out/model_int8.onnx, out/model_int8_tensorrt.onnx, out/calibration.csv, and `metrics`.
 
-    Layers stay in floating point until the judged images lose no more than a share of the budget's points. Where that
-    is not reached, the student is trained on with rounding, if the parameters allow it, and all is done again with
-    what became of it. A graph that is over its budget on the evaluation split is recorded as rejected.
+    Layers are kept in floating point until the judged images lose at most a share of the budget's points. If that
+    fails and the parameters allow it, the student is fine-tuned with rounding and quantized again; the better result is
+    kept. A graph that is over its budget on the evaluation split is recorded as rejected.
     """
     name, quantization, parity = inputs.name, inputs.quantization, inputs.parity
     table, train = ClassTable.load(inputs.classes), read_samples(inputs.samples, "train")
@@ -68,7 +71,7 @@ def quantize_run(inputs: Inputs, out: Path, metrics: Path) -> None:
     over_budget, _ = source.loss
     fine_tuned, state = over_budget and quantization.fine_tuning.iterations > 0, None
     if fine_tuned:
-        from pipeline.quantization.fine_tuning import fine_tune  # imports all that trains
+        from pipeline.quantization.fine_tuning import fine_tune  # imports all of the training code
 
         graph = scratch / "fine_tuned" / "model.onnx"
         state = fine_tune(inputs, table, images, graph)
@@ -104,7 +107,7 @@ def quantize_run(inputs: Inputs, out: Path, metrics: Path) -> None:
 def _prepare(
     inputs: Inputs, graph: Path, images: Sequence[np.ndarray], sensitivity: LayerSensitivity, scratch: Path
 ) -> Source:
-    """Measure ranges and choose the layers of both targets."""
+    """Measure the ranges and choose the float layers of both targets."""
     name, quantization, budget = inputs.name, inputs.quantization, inputs.parity.int8
     quantizer = Quantizer(graph, images, quantization.clip_percentile, scratch)
     source = Source(quantizer, {}, [])
@@ -115,7 +118,7 @@ def _prepare(
 
     if quantization.judge_layers == "always":
         most_sensitive()
-    share = quantization.judged_share  # what holds on the judged images is to hold on others too
+    share = quantization.judged_share  # stricter, so that other images stay within the budget too
     points, of_class = share * budget.max_miou_lost_points, share * budget.max_class_lost_points
     stricter = replace(budget, max_miou_lost_points=points, max_class_lost_points=of_class)
     for target in FILES:
@@ -126,7 +129,7 @@ def _prepare(
         print(
             f"{name} int8 for {target}: {choice.parity.miou_lost_points:+.3f} points lost on the judged images, "
             f"{len(choice.float_layers)} of {len(quantizer.layers)} layers in floating point"
-            f"{'' if choice.within_budget else ': more than they may'}",
+            f"{'' if choice.within_budget else ': over the budget'}",
             flush=True,
         )
     return source

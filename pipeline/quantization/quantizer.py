@@ -1,7 +1,8 @@
-"""From a float graph to int8 with quantize and dequantize nodes; ONNX Runtime's quantizer is used here only.
+"""Quantize a float graph to int8 with quantize and dequantize nodes. Only this module uses ONNX Runtime's quantizer.
 
-Two artifacts come from the same ranges: unsigned activations for CPUs, whose int8 instructions multiply uint8 by int8;
-and symmetric signed ones with float16 around them for TensorRT, which knows no other.
+Two artifacts are made from the same ranges. For CPUs, activations are unsigned, because their int8 instructions
+multiply uint8 by int8. For TensorRT, activations are symmetric and signed, the only kind it supports, with float16
+around them.
 """
 
 import logging
@@ -25,33 +26,33 @@ from segdistill_runtime.targets.target import read_file
 Target = Literal["cpu", "tensorrt"]
 UNCLIPPED = 100.0
 CPU_OPERATORS = ("Conv", "Add", "Relu", "MaxPool", "Concat")
-"""What lies between convolutions, so that values stay int8 from one to the next. Not resizing, by either form: its
-rounding costs a third of the budget and saves no time (docs/log.md)."""
-CONVOLUTIONS = ("Conv",)  # TensorRT fuses what lies between by itself
+"""Convolutions and the operators between them, so that values stay int8 from one convolution to the next. Resizing is
+not included, in either form: its rounding costs a third of the budget and saves no time (docs/log.md)."""
+CONVOLUTIONS = ("Conv",)  # TensorRT itself fuses the operators between them
 SYMMETRIC = {"ActivationSymmetric": True, "WeightSymmetric": True, "QuantizeBias": False}
 
 
 class Quantizer:
-    """Quantizes one fp32 graph in different ways by ranges that are measured once.
+    """A quantizer of one fp32 graph for several targets, with ranges that are measured once.
 
     Args:
         images: calibration images, each uint8 (1, H, W, 3).
-        clip_percentile: of the activations of a tensor, 100 for all of them.
+        clip_percentile: percentile of a tensor's activations that a range covers; 100 clips nothing.
     """
 
     def __init__(self, graph: Path, images: Sequence[np.ndarray], clip_percentile: float, scratch: Path):
         scratch.mkdir(parents=True, exist_ok=True)
         self.graph, self.ranges = scratch / "prepared.onnx", scratch / "ranges.json"
-        self.ranges.unlink(missing_ok=True)  # of another graph or other images
+        self.ranges.unlink(missing_ok=True)  # may be of another graph or other images
         self.images, self.clip_percentile = images, clip_percentile
         with room_for(self.graph):
-            # Nothing is fused or renamed here: a layer must be found again by its name.
+            # No fusing and no renaming here: layers are looked up by their names later.
             quant_pre_process(graph, self.graph, skip_optimization=True, skip_symbolic_shape=True)
             self.layers = [node.name for node in onnx.load(self.graph).graph.node if node.op_type == "Conv"]
         self.opset = next(entry.version for entry in onnx.load(graph).opset_import if not entry.domain)
 
     def quantize(self, target: Target, float_layers: Iterable[str], out: Path) -> None:
-        """Write the graph with all layers in int8 but those named."""
+        """Write the graph in int8, except the layers in `float_layers`."""
         with replacing(out) as temporary:
             if target == "cpu":
                 self._quantize(QuantType.QUInt8, CPU_OPERATORS, float_layers, temporary, {})
@@ -72,7 +73,7 @@ class Quantizer:
     ) -> None:  # fmt: skip
         clipped = self.clip_percentile < UNCLIPPED
         clipping = {"CalibPercentile": self.clip_percentile} if clipped else {}
-        logging.getLogger().setLevel(logging.ERROR)  # it recommends what was done already
+        logging.getLogger().setLevel(logging.ERROR)  # it recommends steps that are already done
         try:
             with room_for(self.graph):
                 quantize_static(
@@ -84,15 +85,15 @@ class Quantizer:
                     extra_options={**options, "CalibTensorRangeSymmetric": False, **clipping},
                 )  # fmt: skip
         finally:
-            self.graph.with_stem(f"{self.graph.stem}-inferred").unlink(missing_ok=True)  # stays where it fails
+            self.graph.with_stem(f"{self.graph.stem}-inferred").unlink(missing_ok=True)  # remains if it fails
         model = onnx.load(out)
         model.ir_version = IR_VERSION
         onnx.save(model, out)
 
 
 def open_quantized(graph: Path, target: Target) -> Runner:
-    """Run a quantized graph here, on the CPU, whatever it is made for."""
-    # With float16 between the convolutions, the scale of a quantized bias underflows: leave biases as they are.
+    """Open a quantized graph on this machine's CPU, for whichever target it is made."""
+    # With float16 between the convolutions, the scale of a quantized bias underflows: do not quantize biases.
     disabled = ["WeightBiasQuantization"] if target == "tensorrt" else []
     return OnnxRuntime().open(str(graph), read_file, available_threads(), disabled)
 

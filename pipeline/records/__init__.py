@@ -1,1 +1,1 @@
-"""What each stage measures: declared, written and read in one place."""
+"""The records of all stages: each kind of measurement is declared, written and read in one module."""

@@ -8,9 +8,9 @@ from pipeline.records.files import record
 
 @record
 class Parity:
-    """How far labels agree with the checkpoint's, over a split. Lost points are of 100, and negative for a gain."""
+    """The agreement of labels with the checkpoint's, over a split. Lost points are of 100, and negative for a gain."""
 
-    runtime: str  # whose labels were compared
+    runtime: str  # runtime whose labels were compared
     images: int
     pixel_agreement: float  # share of all pixels with the same class, 0..1
     boundary_agreement: float | None  # the same near class boundaries; None if there are none
@@ -25,11 +25,11 @@ class Parity:
 
 @record
 class Artifact:
-    """One ONNX file on the runtimes whose labels were compared; a file has a second record for OpenVINO."""
+    """One ONNX file, and its parity on one runtime; a file has a second record for OpenVINO."""
 
     file: str  # name in the stage's folder
     precision: Precision
-    runtimes: list[str]  # that it is made for
+    runtimes: list[str]  # runtimes that it is made for
     bytes: int
     sha256: str
     status: Literal["accepted", "rejected"]
@@ -38,7 +38,7 @@ class Artifact:
 
     @property
     def is_full(self) -> bool:
-        """Whether this is the fp32 graph as ONNX Runtime runs it."""
+        """Return whether this is the fp32 graph, run by ONNX Runtime."""
         return (self.precision, self.parity.runtime) == ("fp32", "onnxruntime")
 
 
@@ -46,7 +46,7 @@ class Artifact:
 class Activations:
     """The largest activation of a graph, compared with the range of float16."""
 
-    images: int  # that were scanned
+    images: int  # number of images that were scanned
     magnitude: float
     layer: str
     finite: bool  # neither NaN nor infinite anywhere
@@ -68,7 +68,7 @@ class Export:
 
     @property
     def full(self) -> Artifact:
-        """The fp32 graph as ONNX Runtime runs it; every export has one."""
+        """Return the fp32 graph, run by ONNX Runtime; every export has one."""
         return next(artifact for artifact in self.artifacts if artifact.is_full)
 
 
@@ -84,12 +84,12 @@ class LayerLoss:
     """Accuracy lost if one layer alone is in int8; negative for a gain."""
 
     name: str
-    lost_points: float  # of mIoU, on the images that layers are measured on
+    lost_points: float  # of mIoU, on the judged images
 
 
 @record
 class LayerChoice:
-    """The layers of one int8 graph that stay in floating point, and the parity on the images they were chosen on."""
+    """The layers of one int8 graph that stay in floating point, and the parity on the judged images."""
 
     float_layers: list[str]
     within_budget: bool
@@ -109,7 +109,7 @@ class Int8Recipe:
     """How the int8 files were made."""
 
     calibration: Calibration
-    judged_on: str  # split that the layers were chosen on
+    judged_on: str  # split of the judged images
     layers: list[LayerLoss]  # largest loss first; empty if layers were not measured one by one
     choices: dict[str, LayerChoice]  # by target: cpu, tensorrt
     fine_tuned: bool

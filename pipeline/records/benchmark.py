@@ -7,20 +7,20 @@ from segdistill_runtime.targets import TARGETS
 from segdistill_runtime.targets.target import load_target
 
 EAGER = "pytorch_eager"  # on the GPU if there is one, else on the CPU
-IMAGE_TO_LABELS = "image_to_labels"  # the boundary that decides: an image in memory in, labels out
+IMAGE_TO_LABELS = "image_to_labels"  # the boundary that decisions use: from an image in memory to labels
 BOUNDARIES = ("device_compute", "with_copies", IMAGE_TO_LABELS, "file_to_labels")  # from the narrowest to the widest
 
 
 @record
 class Protocol:
-    """How long was measured, in all rounds together: both calls and seconds, but timing never longer than `max_s`."""
+    """The length of a measurement, over all rounds: at least `calls` and `min_s`, but never longer than `max_s`."""
 
     warmup_calls: int
     warmup_s: float
     calls: int
     min_s: float
     max_s: float
-    rounds: int  # in each round every file is timed once, so that a slow minute of the machine hits all
+    rounds: int  # in each round every file is timed once, so that a slow minute of the machine affects all
     noisy_above: float  # coefficient of variation
     threads: int
     split: str
@@ -34,7 +34,7 @@ class Postprocessing:
     precision: str
     file: str
     ms: float
-    network_ms: float  # all nodes before
+    network_ms: float  # all earlier nodes
     share_of_network: float
     operators: list[str]
 
@@ -57,7 +57,7 @@ class Case:
 
     @property
     def shape(self) -> tuple[int, int, int]:
-        """Batch, height, width."""
+        """Return batch, height, width."""
         return self.batch, self.height, self.width
 
 
@@ -73,7 +73,7 @@ class Latency:
     min_ms: float | None = None
     coefficient_of_variation: float | None = None
     noisy: bool | None = None
-    throughput_images_per_s: float | None = None  # one call after the other
+    throughput_images_per_s: float | None = None  # without parallel calls
     p50_ms_of_rounds: list[float] | None = None
     peak_memory_mb: float | None = None  # of the process
 
@@ -92,13 +92,16 @@ class Benchmark:
     measurements: list[Measurement]
 
     def measured(self, runtime: str, precision: str, shape: tuple[int, int, int]) -> Measurement | None:
-        """The measurement from image to labels; None if there is none."""
+        """Return the measurement from image to labels; None if there is none."""
         wanted = (runtime, precision, shape, IMAGE_TO_LABELS, "measured")
         found = (m for m in self.measurements if (m.runtime, m.precision, m.shape, m.boundary, m.status) == wanted)
         return next(found, None)
 
     def times_eager(self, runtime: str, p50_ms: float | None, shape: tuple[int, int, int]) -> float | None:
-        """Speed-up over PyTorch eager float32; None if that was not measured, was noisy, or ran on another device."""
+        """Return the speed-up over PyTorch eager float32.
+
+        None if that was not measured, was noisy, or ran on another device.
+        """
         eager = self.measured(EAGER, "fp32", shape)
         if eager is None or eager.noisy or not eager.p50_ms or not p50_ms:
             return None

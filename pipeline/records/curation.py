@@ -1,11 +1,11 @@
-"""data/curated/statistics.json: what stage curate kept, rejected, and found to leak between splits."""
+"""data/curated/statistics.json: the samples that stage curate kept and rejected, and the leakage between splits."""
 
 from pipeline.records.files import record
 
 
 @record
 class SplitStatistics:
-    """Of the kept samples; lists have one entry for each class, in train-id order."""
+    """Counts of the kept samples; lists have one entry for each class, in train-id order."""
 
     samples: int
     sequences: int
@@ -24,7 +24,7 @@ class NearestPair:
 @record
 class Leakage:
     policy: str
-    distance: float  # below which two images of different splits count as one
+    distance: float  # limit below which two images of different splits are near-duplicates
     pairs: dict[str, int]  # "train/val" -> near-duplicates across the two
     evaluation_samples_affected: dict[str, int]
     shared_sequences: dict[str, list[str]]
@@ -35,7 +35,7 @@ class Leakage:
 class Statistics:
     classes: list[str]
     splits: dict[str, SplitStatistics]
-    policies: dict[str, str]  # of each rule
+    policies: dict[str, str]  # rule -> policy
     found: dict[str, int]  # rule -> findings
     rejected: dict[str, int]  # rule -> samples
     leakage: Leakage

@@ -16,7 +16,7 @@ class Evaluation:
     backbone: str
     backbone_weights: str
     precision: str  # of the training
-    chosen: str = ""  # which of a training's weights these are, if not the last
+    chosen: str = ""  # which weights of the training these are; empty: the last
     method: str
     weights: dict[str, float]  # of each distillation method
     seed: int
@@ -25,9 +25,9 @@ class Evaluation:
     miou: float  # 0..1
     pixel_accuracy: float  # 0..1
     iou_per_class: dict[str, float | None]  # 0..1; None for a class without a label in the split
-    predicted_absent: dict[str, int]  # each of those -> pixels predicted as it: errors of the class they belong to
+    predicted_absent: dict[str, int]  # class without a label -> pixels wrongly predicted as it
     parameters: int
-    gmacs: float  # of one image
+    gmacs: float  # for one image
     input: list[int]  # (H, W), also of the exported graphs
 
     @property
@@ -36,7 +36,7 @@ class Evaluation:
 
 
 def miou_scope(iou_per_class: Mapping[str, float | None], split: str) -> str:
-    """Say, to follow the word mIoU, over which classes it is, if not over all; else nothing."""
+    """Return text that follows the word mIoU and names its classes; empty if they are all classes."""
     absent = [f"`{name}`" for name, iou in iou_per_class.items() if iou is None]
     if not absent:
         return ""

@@ -1,4 +1,4 @@
-"""Write a record as JSON or YAML, and read it back checked."""
+"""Write a record as JSON or YAML; read and check it."""
 
 import io
 import json
@@ -15,7 +15,7 @@ from pipeline.data.files import write_json, write_text
 from pipeline.errors import ArtifactError
 
 T = TypeVar("T")
-LINE = 1000  # characters; a reason stays in one line of YAML
+LINE = 1000  # characters, so that a reason stays in one line of YAML
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True)
@@ -33,11 +33,11 @@ def read_record(kind: type[T], path: Path, stage: str) -> T:
     """Read a record from JSON or YAML that `stage` wrote.
 
     Raises:
-        ArtifactError: the file is missing, damaged, or is not such a record; names the first wrong values.
+        ArtifactError: the file is missing, damaged, or not such a record. The message names the first wrong values.
     """
     content = read_bytes(path, stage)
     try:
-        if path.suffix == ".yaml":  # by way of JSON, because strict records take no plain dict
+        if path.suffix == ".yaml":  # through JSON, because strict records refuse a plain dict
             content = json.dumps(YAML(typ="safe", pure=True).load(content.decode("utf-8")), default=str)
         return TypeAdapter(kind).validate_json(content)
     except ValidationError as error:
@@ -58,9 +58,9 @@ def read_bytes(path: Path, stage: str) -> bytes:
 
 
 def damaged(path: Path, stage: str, complaint: str) -> ArtifactError:
-    """The error for a file that exists but is not what its stage writes."""
+    """Return the error for a file that exists but has other content than its stage writes."""
     return ArtifactError(
-        f"{path} is not what stage {stage} writes ({complaint}). Delete it and run `dvc repro` in the profile"
+        f"{path} is not a valid file of stage {stage} ({complaint}). Delete it and run `dvc repro` in the profile"
     )
 
 

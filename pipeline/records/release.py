@@ -12,7 +12,7 @@ Status = Literal["released", "rejected"]
 
 @record
 class Decision:
-    """Whether a file ships for a runtime, and why."""
+    """The decision whether a file is released for a runtime, and the reason."""
 
     runtime: str
     precision: Precision
@@ -67,6 +67,6 @@ class Numerics:
 
 @record
 class Performance(Benchmark):
-    """The benchmark, and the decisions that rest on it."""
+    """The benchmark, and the decisions that use it."""
 
     decisions: list[Decision]

@@ -1,4 +1,4 @@
-"""Everything that the stages from evaluate to benchmark record about one run."""
+"""Read all records of one run, from stage evaluate to stage benchmark."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +19,12 @@ class RunRecords:
 
     @property
     def artifacts(self) -> list[Artifact]:
-        """All ONNX files; one whose labels were compared on several runtimes appears once for each."""
+        """Return all ONNX files; a file that was compared on several runtimes appears once for each."""
         return [*self.export.artifacts, *self.quantization.artifacts]
 
 
 def read_run(metrics: Path, name: str) -> RunRecords:
-    """Read all records of a run; ArtifactError if a file is missing or is not what its stage writes."""
+    """Read all records of a run; raise ArtifactError if a file is missing or not valid."""
     path = metrics / "export" / f"{name}.json"
     export = read_record(Export, path, "export")
     if not any(artifact.is_full for artifact in export.artifacts):

@@ -1,4 +1,4 @@
-"""The charts of the page: dataset, training, and results. Those that may have nothing to draw return None then."""
+"""The charts of the page: dataset, training, and results. A chart without data is None."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -47,7 +47,7 @@ def class_balance(statistics: Statistics) -> Chart:
 
 @in_style()
 def confusion(shares: np.ndarray, names: Sequence[str]) -> Chart:
-    """Draw the share of each label's pixels (k, k), rows are labels, that every class is predicted for."""
+    """Draw a confusion matrix (k, k) as shares of each label's pixels; rows are labels, columns are predictions."""
     figure, (axes,) = canvas(1.5 + 0.5 * len(names), 1.1 + 0.4 * len(names))
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
     for row, column in zip(*np.nonzero(shares >= 0.01), strict=True):
@@ -69,7 +69,7 @@ def sample_map(samples: Iterable[InspectedSample]) -> Chart:
         if sample.position is not None:
             positions.setdefault(sample.split, []).append(sample.position)
     figure, (axes,) = canvas(8.6, 4.2)
-    figure.set_dpi(DPI)  # of the dots, which are pixels in the SVG too: there may be thousands
+    figure.set_dpi(DPI)  # of the dots, which the SVG too stores as pixels, because there may be thousands
     for split in sorted(positions, key=SPLITS.index):
         x, y = np.array(positions[split]).T
         axes.scatter(x, y, s=16, c=SPLIT_COLORS[split], alpha=0.75, linewidths=0, label=f"{split} ({len(x)})",
@@ -82,7 +82,7 @@ def sample_map(samples: Iterable[InspectedSample]) -> Chart:
 
 @in_style()
 def training(curves: Mapping[str, Curve], colors: Mapping[str, str]) -> Chart:
-    """Draw the loss on the labels against iteration; for distilled runs also their term and agreement."""
+    """Draw the task loss by iteration; for distilled runs also the distillation term and the agreement."""
     agreement = {name: (c.iteration, 100 * c.agreement) for name, c in curves.items() if c.agreement is not None}
     distilled = {name: (c.iteration, c.distill) for name, c in curves.items() if c.distill is not None}
     titles = {"Task loss": {name: (c.iteration, c.task) for name, c in curves.items()}}
@@ -174,7 +174,7 @@ def gain(gains: Mapping[str, float], colors: Mapping[str, str]) -> Chart | None:
 
 @in_style()
 def per_class(groups: Mapping[str, Sequence[Evaluation]], colors: Mapping[str, str]) -> Chart:
-    """Draw IoU per class, one panel with a title for each group of networks that are compared with each other."""
+    """Draw the IoU of each class, one titled panel for each group of compared networks."""
     figure, panels = canvas(8.6, 3.3 * len(groups), rows=len(groups))
     for axes, (title, networks) in zip(panels, groups.items(), strict=True):
         names, width = list(networks[0].iou_per_class), 0.84 / len(networks)

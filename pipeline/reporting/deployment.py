@@ -14,7 +14,7 @@ Machine = tuple[tuple[str, bool | str | int | float | None], ...]
 
 
 class ParetoPoint(NamedTuple):
-    """A file of a run by speed and accuracy."""
+    """The speed and the accuracy of one file of a run."""
 
     run: str
     precision: str
@@ -25,7 +25,7 @@ class ParetoPoint(NamedTuple):
 
 
 def decision_rows(run: Run) -> list[list[Decision]]:
-    """Return the decisions of each row: undecided ones of one runtime and reason share it, all others stand alone."""
+    """Group decisions into rows: undecided ones of one runtime and reason share a row, others have their own."""
 
     def same_row(decision: Decision) -> object:
         return (decision.runtime, decision.reason) if decision.verdict == "undecided" else decision
@@ -34,7 +34,7 @@ def decision_rows(run: Run) -> list[list[Decision]]:
 
 
 def latency_rows(run: Run) -> list[tuple[dict[str, Measurement], float | None]]:
-    """Return what was measured of each artifact on each runtime, by boundary, and its speed-up over PyTorch eager."""
+    """Return the measurements by boundary and the speed-up over PyTorch eager, for each artifact on each runtime."""
     rows: dict[tuple[object, ...], dict[str, Measurement]] = {}
     for entry in run.benchmark.measurements:
         if entry.status == "measured":
@@ -49,17 +49,17 @@ def latency_rows(run: Run) -> list[tuple[dict[str, Measurement], float | None]]:
 
 
 def machines(runs: Iterable[Run]) -> dict[Machine, list[str]]:
-    """Return the machines that measured latency with their runs; latencies of different machines do not compare."""
+    """Return the runs of each machine that measured latency; do not compare latencies of different machines."""
     found: dict[Machine, list[str]] = {}
     for run in runs:
-        # The load is the one entry that differs between runs on the same machine.
+        # Only the load differs between runs on the same machine.
         machine = tuple(entry for entry in run.benchmark.machine.items() if entry[0] != "load_average_before")
         found.setdefault(machine, []).append(run.name)
     return found
 
 
 def pareto_points(runs: Iterable[Run]) -> list[ParetoPoint]:
-    """Return the fastest CPU file of each precision that ships; a rejected run has those that would have shipped."""
+    """Return the fastest released CPU file of each precision; for a rejected run, the files that are held back."""
     found = []
     for run in runs:
         timed = [

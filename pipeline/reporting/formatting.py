@@ -16,17 +16,17 @@ NOT_AVAILABLE = "n/a"
 
 
 def percent(share: float | None, digits: int = 1) -> str:
-    """0.631 -> 63.1 %."""
+    """Format a share: 0.631 -> 63.1 %."""
     return NOT_AVAILABLE if share is None else f"{100 * share:.{digits}f}{THIN_SPACE}%"
 
 
 def agreement(share: float | None) -> str:
-    """0.999996 -> 99.999 %: rounded down, so that 100 % means every pixel."""
+    """Format a share, rounded down so that 100 % means every pixel: 0.999996 -> 99.999 %."""
     return NOT_AVAILABLE if share is None else f"{math.floor(round(1e5 * share, 6)) / 1e3:.3f}{THIN_SPACE}%"
 
 
 def points(difference: float | None) -> str:
-    """Signed points of 100; the sign of a rounded zero is dropped."""
+    """Format a difference in points of 100 with its sign; a rounded zero has no sign."""
     if difference is None:
         return "\N{EM DASH}"
     rounded = round(difference, 1) + 0.0
@@ -34,29 +34,29 @@ def points(difference: float | None) -> str:
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """A fixed number of digits; the sign of a rounded zero is dropped."""
+    """Format a number with fixed digits; a rounded zero has no sign."""
     return NOT_AVAILABLE if value is None else f"{round(value, digits) + 0.0:.{digits}f}".replace("-", MINUS)
 
 
 def scientific(value: float) -> str:
-    """0.000031 -> 3.1 x 10 to the -5, with real superscripts."""
+    """Format in scientific notation with superscripts: 0.000031 -> 3.1 x 10 to the -5."""
     mantissa, exponent = f"{value:.1e}".split("e")
     raised = str(int(exponent)).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
     return f"{mantissa}{THIN_SPACE}\N{MULTIPLICATION SIGN}{THIN_SPACE}10{raised}"
 
 
 def count(value: int | None) -> str:
-    """12345 -> 12 345, with narrow spaces."""
+    """Format an integer with narrow spaces: 12345 -> 12 345."""
     return NOT_AVAILABLE if value is None else f"{value:,}".replace(",", THIN_SPACE)
 
 
 def counted(value: int, noun: str) -> str:
-    """3, sample -> 3 samples."""
+    """Format a count with its noun: 3, sample -> 3 samples."""
     return f"{count(value)} {noun}" + ("" if value == 1 else "s")
 
 
 def millions(value: int) -> str:
-    """11 900 000 -> 11.90 M."""
+    """Format in millions: 11 900 000 -> 11.90 M."""
     return f"{value / 1e6:.2f}{THIN_SPACE}M"
 
 
@@ -69,7 +69,7 @@ def milliseconds(value: float | None) -> str:
 
 
 def network(run: RunParams) -> str:
-    """What sets a student apart from others of its architecture: stride, image size, pruned channels."""
+    """Describe how a student differs from others of its architecture: stride, image size, pruned channels."""
     words = [f"stride {run.network.output_stride}"]
     if run.network.input_scale < 1:
         words.append(f"image \N{MULTIPLICATION SIGN} {run.network.input_scale:g}")
@@ -79,17 +79,17 @@ def network(run: RunParams) -> str:
 
 
 def times(factor: float | None) -> str:
-    """3.451 -> 3.45 times, as a sign."""
+    """Format a factor with a multiplication sign: 3.451 -> 3.45 x."""
     return "\N{EM DASH}" if factor is None else f"{factor:.2f}{THIN_SPACE}\N{MULTIPLICATION SIGN}"
 
 
 def runtime(name: str) -> str:
-    """The label of a runtime; an unknown one keeps the name in the records."""
+    """Return the label of a runtime; an unknown one keeps its name from the records."""
     return load_target(name).label if name in TARGETS else name.replace("pytorch_", "PyTorch ")
 
 
 def listed(names: Iterable[str]) -> str:
-    """a, b and c."""
+    """Join names: a, b and c."""
     *first, last = names
     return f"{', '.join(first)} and {last}" if first else last
 
@@ -101,7 +101,7 @@ FILTERS = (
 
 
 def template_environment(folder: Path, autoescape: bool) -> jinja2.Environment:
-    """Load templates of a folder, which may use the formats above as filters; an unknown name is an error."""
+    """Return an environment for a folder's templates: the formats above are filters, an unknown name is an error."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(folder), autoescape=autoescape, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,

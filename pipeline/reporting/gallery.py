@@ -24,8 +24,8 @@ class ShownSample(NamedTuple):
     """One sample of a view."""
 
     sample: InspectedSample
-    value: str  # that the view sorts by
-    detail: str  # what is outlined in the pictures, or why curation excluded it; may be empty
+    value: str  # the value that the view sorts by
+    detail: str  # the outlined mistake, or why curation excluded the sample; may be empty
     panels: list[Panel]  # empty if the image cannot be read
 
 
@@ -33,14 +33,14 @@ class SampleStrip(NamedTuple):
     """A view and its first samples."""
 
     view: View
-    samples: int  # in the view
+    samples: int  # number in the view
     shown: list[ShownSample]
 
 
 def sample_strips(
     samples: Sequence[InspectedSample], baselines: Mapping[str, str], classes: ClassTable, view_samples: int
 ) -> list[SampleStrip]:
-    """Return all views that have samples, each with the pictures of its first ones; raises as `read_panels`."""
+    """Return each view that has samples, with pictures of its first ones; raises the errors of `read_panels`."""
     strips = []
     for view in views_of(samples):
         found = members(view, samples)
@@ -54,7 +54,7 @@ def sample_strips(
 
 
 def _of_many_rules(dropped: Sequence[InspectedSample]) -> list[InspectedSample]:
-    """Order by turns: the first sample of each rule, then the second of each, so that no rule hides the others."""
+    """Order samples by turns: first one of each rule, then the second of each, so that no rule hides the others."""
     by_rules: dict[str, list[InspectedSample]] = {}
     for sample in dropped:
         by_rules.setdefault(" ".join(sample.rules), []).append(sample)
@@ -62,7 +62,7 @@ def _of_many_rules(dropped: Sequence[InspectedSample]) -> list[InspectedSample]:
 
 
 def _rejected(sample: InspectedSample) -> ShownSample:
-    """Show the image alone, if it can be read: curation has reported it already if it cannot."""
+    """Show the image alone; show nothing if it cannot be read, because curation has already reported that."""
     panels = []
     try:
         if "too_large" not in sample.rules:  # may be a decompression bomb, so curation did not decode it either
@@ -73,11 +73,11 @@ def _rejected(sample: InspectedSample) -> ShownSample:
 
 
 def _judged(view: View, sample: InspectedSample, networks: Iterable[str], classes: ClassTable) -> ShownSample:
-    """Show image, labels and predictions, among the likely mislabelled with the worst mistake outlined in each."""
+    """Show image, labels and predictions; in the view of likely mistakes, outline the worst mistake in each."""
     value = value_of(view, sample) or 0.0  # never None: the sample is a member of the view
     special = {
         "gain": f"{points(100 * value)} points of mIoU",
-        "agreement": f"{percent(value)} of pixels as the teacher",
+        "agreement": f"{percent(value)} of pixels agree with the teacher",
         "mistake_score": f"mistake score {number(value, 4)}",
     }
     predictions = {name: (Path(sample.networks[name].prediction), sample.networks[name].miou) for name in networks}
@@ -91,7 +91,7 @@ def _judged(view: View, sample: InspectedSample, networks: Iterable[str], classe
 
 
 def _outlined(panel: Panel, box: tuple[int, int, int, int], width: int) -> Panel:
-    """Frame a box of an image that was `width` pixels wide before it was shrunk.
+    """Frame a box; its coordinates are those of the image before shrinking, `width` pixels wide.
 
     A white line between two black ones is visible on any color, and the frame never covers the box.
     """

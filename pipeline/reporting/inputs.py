@@ -1,4 +1,4 @@
-"""Read and check everything the report is made from, before anything is drawn or written."""
+"""Read and check all inputs of the report, before it draws or writes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ MOST_CONFUSED = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Folders:
-    """Where the other stages left their files."""
+    """The folders of the other stages' files."""
 
     prepared: Path
     curated: Path
@@ -48,12 +48,12 @@ class Network:
 
     @property
     def confused(self) -> np.ndarray:
-        """Share of each label's pixels that every class is predicted for, 0..1, (k, k)."""
+        """The confusion matrix as shares of each label's pixels, 0..1, (k, k)."""
         totals = self.confusion.sum(axis=1, keepdims=True)
         return np.divide(self.confusion, totals, out=np.zeros(self.confusion.shape), where=totals > 0)
 
     def most_confused(self) -> list[tuple[str, str, float]]:
-        """Return the largest shares (0..1, never 0) of a class's pixels taken for another: label, prediction, share."""
+        """Return the most frequent confusions: label, prediction, and share of the label's pixels (0..1, never 0)."""
         names, shares = list(self.evaluation.iou_per_class), self.confused
         np.fill_diagonal(shares, 0)
         largest = np.argsort(-shares, axis=None, kind="stable")[:MOST_CONFUSED]
@@ -69,7 +69,7 @@ class Run(Network, RunRecords):
 
     name: str
     params: RunParams
-    baseline_miou: float  # 0..1; its own for a baseline
+    baseline_miou: float  # 0..1; for a baseline its own mIoU
     decisions: list[Decision]
     release: Manifest
     signed: bool
@@ -112,7 +112,7 @@ class Run(Network, RunRecords):
         return self.shipping[0] if self.shipping else None
 
     def is_noisy(self, decision: Decision) -> bool:
-        """Whether the latency that a decision rests on varied too much."""
+        """Return whether the latency behind a decision is noisy."""
         return any(
             entry.noisy and entry.p50_ms == decision.p50_ms and entry.boundary == IMAGE_TO_LABELS
             for entry in self.benchmark.measurements
@@ -120,7 +120,7 @@ class Run(Network, RunRecords):
         )
 
     def times_eager(self, decision: Decision) -> float | None:
-        """Speed-up over PyTorch eager float32; None if there is nothing to compare with."""
+        """Return the speed-up over PyTorch eager float32; None if there is nothing to compare with."""
         return self.benchmark.times_eager(decision.runtime, decision.p50_ms, self.shape)
 
 
@@ -137,7 +137,7 @@ class Inputs:
 
     @property
     def best(self) -> Run:
-        """The student with the highest mIoU; the first of equals."""
+        """The student with the highest mIoU; the first one if several are equal."""
         return max(self.runs.values(), key=lambda run: run.evaluation.miou)
 
     @property
@@ -151,7 +151,7 @@ class Inputs:
 
     @property
     def families(self) -> dict[str, list[Run]]:
-        """A baseline's name -> the baseline and all runs compared with it."""
+        """The baseline and all runs compared with it, by the baseline's name."""
         families = {run.name: [run] for run in self.runs.values() if run.is_baseline}
         for run in self.distilled:
             families[run.params.baseline].append(run)
@@ -159,7 +159,7 @@ class Inputs:
 
 
 def load(runs: Mapping[str, RunParams], split: str, folders: Folders) -> Inputs:
-    """Read every input; raises ArtifactError or DatasetError if one is missing, damaged, or of other classes."""
+    """Read every input; raises ArtifactError or DatasetError if one is missing, damaged, or has other classes."""
     classes = ClassTable.load(folders.prepared / "classes.json")
     samples = {sample.id: sample for sample in read_samples(folders.curated / "samples.csv", split)}
     inputs = Inputs(
@@ -178,7 +178,7 @@ def load(runs: Mapping[str, RunParams], split: str, folders: Folders) -> Inputs:
     for name, network in {TEACHER: inputs.teacher, **inputs.runs}.items():
         metrics, evaluated = folders.metrics / "evaluate" / f"{name}.json", network.evaluation.split
         if evaluated != split:
-            raise damaged(metrics, "evaluate", f"made on split {evaluated}, the report is about {split}")
+            raise damaged(metrics, "evaluate", f"made on split {evaluated}, but the report is about split {split}")
         if unknown := set(network.predictions.image_scores) - set(samples):
             complaint = f"names {min(unknown)!r}, which is not in split {split}"
             raise damaged(folders.evaluation / name / "per_image.csv", "evaluate", complaint)

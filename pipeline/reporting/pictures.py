@@ -18,7 +18,7 @@ from pipeline.inspection.records import InspectedSample
 from pipeline.reporting.formatting import percent
 from pipeline.reporting.style import MUTED, canvas, in_style, to_png
 
-MAX_WIDTH = 480  # pixels; more than a column of the page can show
+MAX_WIDTH = 480  # pixels; wider than a column of the page
 JPEG_QUALITY = 88
 REPAIR = "run `dvc repro` in the profile's folder to make it again"
 
@@ -26,7 +26,7 @@ REPAIR = "run `dvc repro` in the profile's folder to make it again"
 class Predictions(NamedTuple):
     """The predictions of one network on a split."""
 
-    folder: Path  # of one mask for each sample id
+    folder: Path  # holds one mask for each sample id
     image_scores: Mapping[str, float | None]  # sample id -> mIoU, 0..1
 
 
@@ -54,7 +54,7 @@ def example_rows(
     classes: ClassTable,
     examples: int,
 ) -> list[Row]:
-    """Return rows for the best, median and worst images by score, `examples` of each; raises as `read_panels`."""
+    """Return rows for the best, median and worst `examples` images by score; raises the errors of `read_panels`."""
     rows = []
     for kind, name in choose_examples(scores, examples):
         predictions = {
@@ -80,9 +80,13 @@ def choose_examples(scores: Mapping[str, float | None], examples: int) -> list[t
 def read_panels(
     sample: Sample | InspectedSample, predictions: Mapping[str, tuple[Path, float | None]], classes: ClassTable
 ) -> list[Panel]:
-    """Read an image, its labels if it has any, and predictions: by network, the mask's path and the mIoU.
+    """Read an image, its labels if it has any, and its predictions.
 
-    Raises ArtifactError if a file is missing, damaged, or of another size.
+    Args:
+        predictions: the mask's path and the mIoU, by network.
+
+    Raises:
+        ArtifactError: a file is missing, damaged, or of another size.
     """
     palette = classes.palette()
     try:
@@ -97,7 +101,7 @@ def read_panels(
     for name, train_ids in masks.items():
         if train_ids.shape != picture.shape[:2]:
             sizes = ["x".join(map(str, shape)) for shape in (train_ids.shape, picture.shape[:2])]
-            raise ArtifactError(f"{name} of {sample.id} has {sizes[0]} pixels, the image {sizes[1]}; {REPAIR}")
+            raise ArtifactError(f"{name} of {sample.id} has {sizes[0]} pixels, but its image has {sizes[1]}; {REPAIR}")
         panels.append(Panel(name, captions.get(name, "black: unlabelled"), palette[train_ids], False))
     return panels
 
@@ -126,7 +130,7 @@ def grid_png(rows: Sequence[Row], classes: ClassTable) -> bytes:
 
 
 def shrink(panel: Panel, max_width: int) -> Panel:
-    """Limit the width of a picture, in pixels."""
+    """Shrink a picture to at most `max_width` pixels."""
     height, width = panel.picture.shape[:2]
     if width <= max_width:
         return panel
@@ -137,7 +141,7 @@ def shrink(panel: Panel, max_width: int) -> Panel:
 
 
 def encode_panel(panel: Panel) -> tuple[str, bytes]:
-    """Encode a picture small enough for a page; returns its media type and bytes."""
+    """Shrink and encode a picture for a page; return its media type and bytes."""
     encoded = io.BytesIO()
     options = {"format": "JPEG", "quality": JPEG_QUALITY} if panel.is_photo else {"format": "PNG"}
     Image.fromarray(shrink(panel, MAX_WIDTH).picture).save(encoded, optimize=True, **options)

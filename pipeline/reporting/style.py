@@ -1,4 +1,4 @@
-"""The one style of all charts: colors, fonts, and figures as the same bytes on every call."""
+"""The style of all charts: colors, fonts, and figures whose bytes are equal on every call."""
 
 import io
 from collections.abc import Iterator, Sequence
@@ -39,7 +39,7 @@ STYLE: dict[Any, Any] = {
 
 @contextmanager
 def in_style() -> Iterator[None]:
-    """Give matplotlib the style above, also as a decorator of functions that draw."""
+    """Apply the style above to matplotlib, in a block or as a decorator."""
     with matplotlib.rc_context(STYLE):
         yield
 
@@ -51,14 +51,14 @@ def canvas(width: float, height: float, rows: int = 1, columns: int = 1, **optio
 
 
 class Chart:
-    """One figure, encoded without dates or versions when a format is asked for."""
+    """One figure. Each format is encoded on first use, without dates or versions."""
 
     def __init__(self, figure: Figure):
         self.figure = figure
 
     @cached_property
     def svg(self) -> bytes:
-        """For the page."""
+        """The bytes for the page."""
         file = io.BytesIO()
         with in_style():
             without = dict.fromkeys(("Date", "Creator", "Format", "Type"))
@@ -67,7 +67,7 @@ class Chart:
 
     @cached_property
     def png(self) -> bytes:
-        """For documents that link to a file."""
+        """The bytes for documents that link to a file."""
         with in_style():
             return to_png(self.figure)
 
@@ -87,7 +87,7 @@ def rows_from_top(axes: Axes) -> None:
 
 
 def run_colors(families: Sequence[Sequence[str]]) -> dict[str, str]:
-    """Give each run a color: a hue for each family, pale for the baseline, its first; darker for each further one."""
+    """Give each run a color: one hue for each family, pale for its baseline, darker for each further run."""
     colors: dict[str, str] = {}
     for (baseline, *distilled), color in zip(families, cycle(FAMILY_HUES), strict=False):
         hue = np.array(to_rgb(color))

@@ -1,4 +1,4 @@
-"""The numbers of summary.json, and what the page says first: a headline, and a fact of each stage."""
+"""The numbers of summary.json, and the opening of the page: a headline, and one fact for each stage."""
 
 from dataclasses import asdict, replace
 from typing import Any
@@ -16,13 +16,13 @@ def summarize(title: str, inputs: Inputs) -> dict[str, Any]:
         "profile_title": title,
         "teacher": _pick(inputs.teacher.evaluation, "miou", "pixel_accuracy", "architecture", "backbone"),
         "runs": [_summarize_run(run) for run in inputs.runs.values()],
-        "machine": next(iter(inputs.runs.values())).benchmark.machine,  # that timed the first run
+        "machine": next(iter(inputs.runs.values())).benchmark.machine,  # the machine that timed the first run
     }
 
 
 def _summarize_run(run: Run) -> dict[str, Any]:
     evaluation, parity = run.evaluation, run.export.full.parity
-    fastest = None  # nothing ships
+    fastest = None  # no file is released
     if first := run.fastest:
         fastest = _pick(first, "runtime", "precision", "file", "miou", "p50_ms")
         fastest |= {"noisy": run.is_noisy(first), "times_eager": run.times_eager(first)}
@@ -64,13 +64,13 @@ def headline(inputs: Inputs) -> str:
         return f"{opening}. No run of this profile is distilled."
     second = max(inputs.distilled, key=lambda run: run.evaluation.miou)
     return (
-        f"{opening} is the best one here. The best distilled run, {second.name}, "
+        f"{opening}, the best run here. The best distilled run, {second.name}, "
         f"has {show.percent(second.evaluation.miou)}: {describe_gain(second)}."
     )
 
 
 def describe_gain(run: Run) -> str:
-    """Describe what distillation did to one run, against its baseline."""
+    """Describe the gain or loss of one run against its baseline."""
     if run.gain_points is None:
         return "a student trained without a teacher"
     rounded = round(run.gain_points, 1)
@@ -81,11 +81,11 @@ def describe_gain(run: Run) -> str:
 
 
 def describe_seeds(inputs: Inputs) -> str:
-    """Say how far the best result can be trusted, from the seeds that its recipe was trained with."""
+    """Describe how reliable the best result is, by the number of seeds of its recipe."""
     recipes = {name: replace(run.params, seed=0, baseline="") for name, run in inputs.runs.items()}
     alike = [run for name, run in inputs.runs.items() if recipes[name] == recipes[inputs.best.name]]
     if len({run.params.seed for run in alike}) == 1:
-        return "One seed: not a verdict on the method."
+        return "One seed: a difference may come from the seed, not from the method."
     gains = [run.gain_points for run in alike if run.gain_points is not None]
     spread = f", gains from {show.points(min(gains))} to {show.points(max(gains))} points" if gains else ""
     return f"{len(alike)} runs of this recipe with different seeds{spread}; this one is the best of them."
@@ -99,7 +99,7 @@ def stage_facts(inputs: Inputs) -> dict[str, str]:
     inspected = sum(sample.hardness is not None for sample in inputs.inspected)
     engines = [engine for run in runs for engine in run.engines.engines]
     lost = [artifact.parity.miou_lost_points for run in runs for artifact in run.quantization.artifacts]
-    # How the backbone was pre-trained stands in the record of a student that started with it.
+    # The record of a student describes how its backbone was pre-trained.
     weights = {run.evaluation.backbone_weights for run in runs}
     pretrained = [entry.removeprefix(PRETRAINED).split(" on ")[0] for entry in weights if entry.startswith(PRETRAINED)]
     return {

@@ -49,7 +49,7 @@ def read_confusion(path: Path, stage: str, names: Sequence[str]) -> np.ndarray:
 
 @contextmanager
 def _rows(path: Path, stage: str) -> Iterator[list[dict[str, str]]]:
-    """Read the rows by column; what fails here or in using them is the error of a damaged file."""
+    """Yield the rows by column; an error here or in the block becomes the error of a damaged file."""
     try:
         rows = list(csv.DictReader(io.StringIO(read_bytes(path, stage).decode("utf-8"), newline=""), restval=""))
         if not rows:

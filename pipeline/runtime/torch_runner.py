@@ -14,7 +14,7 @@ from segdistill_runtime.runner import Runner
 
 
 class TorchRunner(Runner):
-    """The very graph that is exported, before it is exported; on the GPU where there is one. Takes any size."""
+    """The graph that is exported, run by PyTorch, on the GPU if there is one. It takes images of any size."""
 
     name = "pytorch_eager"
 
@@ -42,12 +42,12 @@ class TorchRunner(Runner):
         return call
 
     def compute(self, images: Tensor) -> Tensor:
-        """uint8 (n, H, W, 3) to uint8 (n, H, W), on the device; a GPU may still be at work when this returns."""
+        """Map images uint8 (n, H, W, 3) to labels uint8 (n, H, W) on the device; a GPU may still compute on return."""
         return self.graph(images)
 
 
 class CompiledTorchRunner(TorchRunner):
-    """The same graph through torch.compile, which works in the first call of each size."""
+    """The same graph through torch.compile, which compiles in the first call of each size."""
 
     name = "pytorch_compiled"
 
@@ -62,7 +62,7 @@ class CompiledTorchRunner(TorchRunner):
     def compute(self, images: Tensor) -> Tensor:
         try:
             return self.compiled(images)
-        except Exception as error:  # a compiler has no end of ways to fail: no C++ compiler, no Triton, ...
-            inner = getattr(error, "inner_exception", error)  # the compiler's own, where PyTorch wraps it
+        except Exception as error:  # compiling fails in many ways: no C++ compiler, no Triton, ...
+            inner = getattr(error, "inner_exception", error)  # the compiler's own error, if PyTorch wraps it
             reason = str(inner).strip().partition("\n")[0]
             raise NotAvailable(f"torch.compile failed: {type(inner).__name__}: {reason}") from error

@@ -89,7 +89,7 @@ def _changes(folder: Path, identity: Mapping[str, Any]) -> str:
         changed = [name for name in identity.keys() | before.keys() if identity.get(name) != before.get(name)]
     except (OSError, ValueError, AttributeError):
         return "nothing says what it was"
-    short = {name: f"{name} (was {before.get(name)}, is {identity.get(name)})" for name in ("device", "precision")}
+    short = {name: f"{name} ({before.get(name)} -> {identity.get(name)})" for name in ("device", "precision")}
     return f"changed since: {', '.join(short.get(name) or name for name in sorted(changed))}"
 
 

@@ -45,10 +45,10 @@ def publish(run: str, version: str, remote: str | None, public_key: Path | None,
     name = store.version_name(f"{folder}:{run}@{version}".removeprefix(":"))
     if name.tag in (tags := store.tags_of(str(root))):
         known = [version for version in store.registered(tags) if version.name == name.name]
-        taken = "exists already" if name in known else "was withdrawn"
+        taken = "exists already" if name in known else "was withdrawn (`gto deprecate`)"
         raise ParamsError(f"{name} {taken}; a version is given once (newest: {known[-1].version if known else 'none'})")
     if changed := store.git("status", "--porcelain", folder=root).splitlines():
-        raise ArtifactError(f"commit or ignore first: {', '.join(line[3:] for line in changed[:8])}")
+        raise ArtifactError(f"commit or ignore (see `git status`): {', '.join(line[3:] for line in changed[:8])}")
     with store.opened(root) as repo:
         remote = fit_remote(repo, remote)
         declared = repo.artifacts.read().get("/".join(filter(None, [folder, "dvc.yaml"])), {})
@@ -73,7 +73,7 @@ def publish(run: str, version: str, remote: str | None, public_key: Path | None,
     try:
         register(repo=str(root), name=name.name, ref="HEAD", version=name.version, message=f"Release {name}")
     except (GTOException, SCMError, OSError) as error:
-        raise ArtifactError(f"{name} is in the remote, but the tag {name.tag} could not be made: {error}") from error
+        raise ArtifactError(f"{name} is in the remote, but refs/tags/{name.tag} could not be made: {error}") from error
     return (
         f"{found.summary()}\npublished {name}: {len(objects)} objects are intact in remote {remote}\n"
         f"hand it out with: git push origin {name.tag}"

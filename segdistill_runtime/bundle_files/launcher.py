@@ -1,4 +1,4 @@
-"""Run one command of this bundle; the name of this file says which. Options: --help"""
+"""Run the command of this bundle that has the name of this file. Options: --help"""
 
 import sys
 from pathlib import Path
@@ -7,7 +7,7 @@ BUNDLE = Path(__file__).resolve().parent
 WHEEL = BUNDLE / "segdistill_runtime-VERSION-py3-none-any.whl"
 if not WHEEL.is_file():
     sys.exit(f"{WHEEL} is missing: fetch the bundle again")
-# Nothing is imported from this folder itself: a file that was put into it is not run in place of a package.
+# Import nothing from this folder: a file that somebody added to it must not run in place of a package.
 sys.path = [str(WHEEL), *(entry for entry in sys.path if entry and Path(entry).resolve() != BUNDLE)]
 
 from segdistill_runtime.__main__ import main  # noqa: E402

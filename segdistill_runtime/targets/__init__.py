@@ -1,4 +1,4 @@
-"""Runtimes that run a model. To add one, write its file here and add its line; `target.py` says what a file holds."""
+"""Runtimes that run a model. To add one, write its file here and add its line; `target.py` describes such a file."""
 
 TARGETS = {
     "onnxruntime": "segdistill_runtime.targets.onnxruntime:OnnxRuntime",

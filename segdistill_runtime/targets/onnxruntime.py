@@ -20,7 +20,7 @@ class OnnxRuntime(Target):
     provider = "CPUExecutionProvider"
 
     def open(self, file: str, read: Reader, threads: int, disabled_optimizers: Sequence[str] = ()) -> "OnnxRunner":
-        """Load a graph; `disabled_optimizers` are names of ONNX Runtime's own graph optimizers."""
+        """Load a graph; `disabled_optimizers` are names of ONNX Runtime's graph optimizers."""
         graph = read(file)
         require_plain_graph(file, graph)
         options = self.session_options(threads)
@@ -28,14 +28,14 @@ class OnnxRuntime(Target):
 
     def session_options(self, threads: int) -> Any:
         onnxruntime = self.load()
-        onnxruntime.set_default_logger_severity(4)  # what it says is in the exception
+        onnxruntime.set_default_logger_severity(4)  # the exception contains its messages
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 4
         return options
 
     def session(self, file: str, graph: bytes, options: Any, disabled_optimizers: Sequence[str] = ()) -> Any:
-        """Open a session on this provider and no other: ONNX Runtime itself would fall back silently."""
+        """Open a session on this provider only; by default, ONNX Runtime would silently use another one."""
         onnxruntime = self.load()
         found = onnxruntime.get_available_providers()
         if self.provider not in found:
@@ -50,8 +50,8 @@ class OnnxRuntime(Target):
             if self.device == "gpu":
                 why = NO_DEVICE if driver_is_missing() else f"the GPU, its driver or a CUDA library fails ({said})"
                 raise NotAvailable(f"{self.provider} cannot run {file} on this machine: {why}") from error
-            raise FileRefused(f"{file} is no ONNX file that ONNX Runtime can load: {said}") from error
-        if session.get_providers()[0] != self.provider:  # one whose libraries do not load is dropped with a log line
+            raise FileRefused(f"ONNX Runtime cannot load {file}: {said}") from error
+        if session.get_providers()[0] != self.provider:  # it was dropped: its libraries do not load
             raise NotAvailable(f"{self.provider} cannot be used: one of its libraries or the device is missing")
         return session
 
@@ -78,7 +78,7 @@ class OnnxRunner(Runner):
         binding.bind_output(self.output, self.memory)
         self.session.run_with_iobinding(binding)
         (labels,) = binding.get_outputs()
-        binding.bind_ortvalue_output(self.output, labels)  # else every call allocates its output anew
+        binding.bind_ortvalue_output(self.output, labels)  # else every call allocates a new output
 
         def call() -> object:
             self.session.run_with_iobinding(binding)

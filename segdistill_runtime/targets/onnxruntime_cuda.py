@@ -15,11 +15,11 @@ class OnnxRuntimeCuda(OnnxRuntime):
 
     def session_options(self, threads: int) -> Any:
         options = super().session_options(threads)
-        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")  # of single nodes
+        options.add_session_config_entry("session.disable_cpu_ep_fallback", "1")  # not even for single nodes
         onnxruntime = self.load()
-        if hasattr(onnxruntime, "preload_dlls"):  # 1.21 and later; CUDA's libraries may lie in packages of pip
+        if hasattr(onnxruntime, "preload_dlls"):  # 1.21 and later; pip packages may contain CUDA's libraries
             onnxruntime.preload_dlls()
         return options
 
     def provider_options(self) -> dict[str, str]:
-        return {"use_tf32": "0"}  # on by default, and fp32 would then mean 10 bits of mantissa
+        return {"use_tf32": "0"}  # on by default; fp32 would have only 10 bits of mantissa

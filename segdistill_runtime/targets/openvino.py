@@ -22,14 +22,14 @@ class OpenVino(Target):
         openvino = self.load()
         settings = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": "f32",  # the types of the file; its own choice would be bfloat16 where it can
+            "INFERENCE_PRECISION_HINT": "f32",  # the file's types; by default OpenVINO uses bfloat16 if it can
             "INFERENCE_NUM_THREADS": threads,
         }
         try:
             core = openvino.Core()
             model = core.compile_model(core.read_model(model=graph), "CPU", settings)
-        except Exception as error:  # it raises RuntimeError and what its bindings raise
-            raise FileRefused(f"{file} is no ONNX file that OpenVINO can load: {error}") from error
+        except Exception as error:  # it raises RuntimeError, and its bindings raise other errors
+            raise FileRefused(f"OpenVINO cannot load {file}: {error}") from error
         return OpenVinoRunner(file, model, openvino.Tensor)
 
 
@@ -46,7 +46,7 @@ class OpenVinoRunner(Runner):
         return self.request.infer({"image": images})[0].copy()
 
     def prepare(self, images: Any) -> Callable[[], object]:
-        request = self.model.create_infer_request()  # its own: `run` would replace the image
+        request = self.model.create_infer_request()  # a separate one: `run` would replace the image
         request.set_input_tensor(self.tensor(images))
 
         def call() -> object:
@@ -61,6 +61,6 @@ class OpenVinoRunner(Runner):
 
 
 def _described(given: Any) -> tuple[str, str, list[Any]]:
-    """Return name, type and shape of one input; a length that is not fixed as text."""
+    """Return name, type and shape of one input; a length that is not fixed becomes text."""
     lengths = [length.get_length() if length.is_static else str(length) for length in given.partial_shape]
     return given.any_name, given.element_type.to_dtype().name, lengths

@@ -1,4 +1,4 @@
-"""What one runtime is: the class that each file of this folder derives, and the way to find them."""
+"""Base class of the runtimes in this folder, and functions that find them."""
 
 import importlib
 from collections.abc import Callable, Mapping
@@ -11,7 +11,7 @@ from segdistill_runtime.runner import Runner
 from segdistill_runtime.targets import TARGETS
 
 Reader = Callable[[str], bytes]
-"""Give the bytes of a file by its name."""
+"""A function that returns the bytes of a file by its name."""
 
 GRAPHS = {"fp32": "model.onnx", "fp16": "model_fp16.onnx", "int8": "model_int8.onnx"}
 """File of each precision, for runtimes that run the graph itself."""
@@ -21,22 +21,22 @@ class Target:
     """One runtime on one kind of device. Importing its file imports none of its packages."""
 
     name: str  # key in TARGETS and in every record
-    label: str  # in reports
-    module: str  # of Python
+    label: str  # name in reports
+    module: str  # Python module
     device: str  # cpu or gpu
-    packages: tuple[str, ...]  # any of these, as pip names them, has it; the first is recommended
+    packages: tuple[str, ...]  # names in pip; any one of them is enough, the first is recommended
     runs_files_of: str  # the target whose files it runs; itself, except for a variant of another target
-    decided_with: str  # the target under whose name measurements of this one decide what is released
-    suffix = ".onnx"  # of the file that it opens
+    decided_with: str  # the target under whose name a release decides on this one's measurements
+    suffix = ".onnx"  # suffix of the files that it opens
     sources: Mapping[str, str] = GRAPHS  # ONNX file of each precision that it runs or builds from
-    triton_backend = ""  # of Triton Inference Server; empty where a bundle has no model repository for it
-    bundle_files: tuple[str, ...] = ()  # that only this target needs: of bundle_files/, or a command as NAME.py
+    triton_backend = ""  # in Triton Inference Server; empty if a bundle has no model repository for it
+    bundle_files: tuple[str, ...] = ()  # files that only this target needs: of bundle_files/, or a command NAME.py
 
     def load(self) -> Any:
         """Import the package; raises NotAvailable if it is not installed, or cannot be loaded."""
         try:
             return importlib.import_module(self.module)
-        except (ImportError, OSError) as error:  # a library of the package that cannot be loaded is an OSError
+        except (ImportError, OSError) as error:  # OSError: a library of the package does not load
             raise NotAvailable(
                 f"{self.name} is not installed here ({error}): pip install {self.packages[0]}"
             ) from error
@@ -48,7 +48,7 @@ class Target:
         """Load a model; raises FileRefused, or NotAvailable if the package or the device is not here.
 
         Args:
-            file: its name, for `read` and for messages.
+            file: name of the file, for `read` and for messages.
             threads: 0 lets the runtime choose.
         """
         raise NotImplementedError
@@ -67,13 +67,13 @@ def read_file(name: str) -> bytes:
 
 
 def runtimes_judged_by_onnxruntime(file: str) -> list[str]:
-    """Name the runtimes of an ONNX file for which its labels in ONNX Runtime count: itself, and those that build."""
+    """Return the runtimes of an ONNX file that ONNX Runtime's labels judge: itself, and those that build engines."""
     themselves = runtimes_judged_by_themselves()
     makers = [t for t in all_targets() if t.name == t.runs_files_of and file in t.sources.values()]
     return [target.name for target in makers if target.name not in themselves]
 
 
 def runtimes_judged_by_themselves() -> list[str]:
-    """Name the other runtimes that run an ONNX file as it is: each is asked for its own labels."""
+    """Return the other runtimes that run an ONNX file unchanged; their own labels judge each of them."""
     same = [t.name for t in all_targets() if t.name == t.runs_files_of and t.suffix == ".onnx"]
     return [name for name in same if name != "onnxruntime"]

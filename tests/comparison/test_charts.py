@@ -16,6 +16,7 @@ from pipeline.data.samples import read_samples
 from pipeline.errors import ArtifactError
 from pipeline.params.tree import load_params
 from pipeline.training.loop import write_curve
+from tests.raising import raises
 
 
 def _trials(candidates: list[str], seeds: int) -> list[Trial]:
@@ -55,7 +56,7 @@ def test_a_missing_prediction_is_named(paths: ComparisonPaths) -> None:
         _judged(trial, paths, {sample.id: 0.5 for sample in read_samples(paths.samples, "val")}, 0)
     for prediction in (paths.trials / trials[1].name / "val/predictions").iterdir():
         prediction.unlink()
-    with pytest.raises(ArtifactError, match="kd_seed_0/val/predictions"):
+    with raises(ArtifactError, "kd_seed_0/val/predictions"):
         examples_png(trials, "val", paths)
 
 

@@ -10,6 +10,7 @@ from scipy import stats
 from pipeline.comparison.results import CandidateResult, paired_gain
 from pipeline.comparison.trial import Cost
 from pipeline.params.runs import TeachingParams
+from tests.raising import raises
 
 SCORES = st.lists(st.tuples(st.floats(0, 100), st.floats(0, 100)), min_size=2, max_size=8)
 
@@ -50,7 +51,7 @@ def test_one_seed_is_no_verdict() -> None:
 
 @pytest.mark.parametrize(("scores", "baseline"), [([1.0, 2.0], [1.0]), ([], [])])
 def test_what_cannot_be_paired_is_refused(scores: list[float], baseline: list[float]) -> None:
-    with pytest.raises(ValueError, match="cannot be paired"):
+    with raises(ValueError, f"{len(scores)} scores", f" {len(baseline)} "):
         paired_gain(scores, baseline, 0.95)
 
 

@@ -1,5 +1,6 @@
 """Every kind of broken dataset ends in decisions with reasons, or in one clear error: before anything is trained."""
 
+import errno
 import os
 import resource
 import shutil
@@ -8,7 +9,8 @@ import subprocess
 import sys
 import unicodedata
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, NamedTuple
@@ -23,12 +25,13 @@ from pipeline.curation.curate import curate_dataset
 from pipeline.curation.review import Remark, write_review
 from pipeline.data.files import sha256
 from pipeline.data.samples import Decision, read_decisions, read_samples
-from pipeline.errors import SegdistillError
+from pipeline.errors import DatasetError
 from pipeline.params.dataset import CurationParams, DatasetParams
 from pipeline.params.tree import Params, load_params
 from pipeline.preparation.prepare import prepare_dataset
 from tests.curation import broken_files as broken
 from tests.curation.broken_files import add, disguise, redraw, relabel, rewrite, save, scene
+from tests.raising import raises
 
 FRAMES = {"train": "abcd", "val": "ef", "test": "gh"}
 IMAGE, MASK = "images/train/a.png", "masks/train/a.png"
@@ -53,22 +56,23 @@ class Warned:
     """Kept, and said."""
 
     rule: str
-    word: str
+    value: str = ""
     sample: str = "train_a"
 
 
 @dataclass(frozen=True)
 class Dropped:
     rule: str
-    word: str
+    value: str = ""
     sample: str = "train_a"
 
 
-@dataclass(frozen=True)
 class Refused:
-    """One error that says this."""
+    """One error that names these values, and not the one that is `unnamed`."""
 
-    pattern: str
+    def __init__(self, *named: str, unnamed: str = ""):
+        self.named = named
+        self.unnamed = unnamed
 
 
 class Kind(NamedTuple):
@@ -126,17 +130,17 @@ def thin(root: Path, height: int, width: int) -> None:
 
 
 FILES = [
-    Kind("empty image", lambda r: (r / IMAGE).write_bytes(b""), Dropped("unreadable_image", "empty")),
-    Kind("empty mask", lambda r: (r / MASK).write_bytes(b""), Dropped("unreadable_mask", "empty")),
-    Kind("text for an image", lambda r: (r / IMAGE).write_text("hi"), Dropped("unreadable_image", "not a picture")),
-    Kind("text for a mask", lambda r: (r / MASK).write_text("hi"), Dropped("unreadable_mask", "not a picture")),
+    Kind("empty image", lambda r: (r / IMAGE).write_bytes(b""), Dropped("unreadable_image", "0 bytes")),
+    Kind("empty mask", lambda r: (r / MASK).write_bytes(b""), Dropped("unreadable_mask", "0 bytes")),
+    Kind("text for an image", lambda r: (r / IMAGE).write_text("hi"), Dropped("unreadable_image", "pillow")),
+    Kind("text for a mask", lambda r: (r / MASK).write_text("hi"), Dropped("unreadable_mask", "pillow")),
     Kind(
         "truncated JPEG",
         lambda r: (
             redraw(r / IMAGE, lambda p: p, ".jpg"),
             rewrite((r / IMAGE).with_suffix(".jpg"), lambda content: content[: len(content) // 2]),
         ),
-        Dropped("truncated_image", "64 x 48 pixels of JPEG"),
+        Dropped("truncated_image", "JPEG"),
     ),
     Kind(
         "truncated progressive JPEG",
@@ -144,24 +148,24 @@ FILES = [
             redraw(r / IMAGE, lambda p: p, ".jpg", progressive=True),
             rewrite((r / IMAGE).with_suffix(".jpg"), lambda content: content[:-9]),
         ),
-        Dropped("truncated_image", "truncated"),
+        Dropped("truncated_image", "JPEG"),
     ),
     Kind("truncated PNG image", lambda r: rewrite(r / IMAGE, lambda c: c[:-100]), Dropped("truncated_image", "PNG")),
     Kind("truncated PNG mask", lambda r: rewrite(r / MASK, lambda c: c[:-100]), Dropped("truncated_mask", "PNG")),
     Kind(
         "nothing but a header",
         lambda r: rewrite(r / IMAGE, lambda c: c[:33]),
-        Dropped("unreadable_image", "not a picture"),
+        Dropped("unreadable_image", "pillow"),
     ),
-    Kind("half a header", lambda r: rewrite(r / IMAGE, lambda c: c[:20]), Dropped("unreadable_image", "not a picture")),
-    Kind("flipped bit in an image", lambda r: rewrite(r / IMAGE, broken.flip_bit), Dropped("truncated_image", "check")),
-    Kind("flipped bit in a mask", lambda r: rewrite(r / MASK, broken.flip_bit), Dropped("truncated_mask", "checksum")),
-    Kind("hole in an image", lambda r: rewrite(r / IMAGE, broken.blank_out), Dropped("truncated_image", "checksum")),
-    Kind("PNG called .jpg", lambda r: (r / IMAGE).rename(r / "images/train/a.jpg"), Warned("wrong_suffix", "is PNG")),
-    Kind("JPEG called .png", lambda r: disguise(r / IMAGE, "JPEG"), Warned("wrong_suffix", "is JPEG")),
-    Kind("JPEG mask called .png", lambda r: disguise(r / MASK, "JPEG"), Dropped("lossy_mask", "as JPEG")),
-    Kind("TIFF mask called .png", lambda r: disguise(r / MASK, "TIFF"), Warned("wrong_suffix", "is TIFF")),
-    Kind("WebP mask called .png", lambda r: disguise(r / MASK, "WEBP"), Dropped("unknown_colors", "colors")),
+    Kind("half a header", lambda r: rewrite(r / IMAGE, lambda c: c[:20]), Dropped("unreadable_image", "pillow")),
+    Kind("flipped bit in an image", lambda r: rewrite(r / IMAGE, broken.flip_bit), Dropped("truncated_image", "IDAT")),
+    Kind("flipped bit in a mask", lambda r: rewrite(r / MASK, broken.flip_bit), Dropped("truncated_mask", "IDAT")),
+    Kind("hole in an image", lambda r: rewrite(r / IMAGE, broken.blank_out), Dropped("truncated_image", "IDAT")),
+    Kind("PNG called .jpg", lambda r: (r / IMAGE).rename(r / "images/train/a.jpg"), Warned("wrong_suffix", "PNG")),
+    Kind("JPEG called .png", lambda r: disguise(r / IMAGE, "JPEG"), Warned("wrong_suffix", "JPEG")),
+    Kind("JPEG mask called .png", lambda r: disguise(r / MASK, "JPEG"), Dropped("lossy_mask", "JPEG")),
+    Kind("TIFF mask called .png", lambda r: disguise(r / MASK, "TIFF"), Warned("wrong_suffix", "TIFF")),
+    Kind("WebP mask called .png", lambda r: disguise(r / MASK, "WEBP"), Dropped("unknown_colors", "2, 2]")),
     Kind(
         "damaged AVIF",
         lambda r: (disguise(r / IMAGE, "AVIF"), rewrite(r / IMAGE, lambda c: c[:300] + b"\0" * 900)),
@@ -170,35 +174,33 @@ FILES = [
     Kind(
         "AVIF without a picture",
         lambda r: (disguise(r / IMAGE, "AVIF"), rewrite(r / IMAGE, lambda c: c.replace(b"av01", b"av99"))),
-        Dropped("unreadable_image", "not a picture"),
+        Dropped("unreadable_image", "pillow"),
     ),
     Kind("16-bit image", lambda r: redraw(r / IMAGE, lambda p: p.convert("I;16")), Dropped("unusable_mode", "I;16")),
     Kind("16-bit color image", lambda r: deep_color(r / IMAGE), Kept()),
     Kind("16-bit mask", lambda r: relabel(r / MASK, lambda m: m.astype(np.uint16)), Dropped("unusable_mode", "I;16")),
     Kind("float image", lambda r: redraw(r / IMAGE, lambda p: p.convert("F"), ".tif"), Dropped("unusable_mode", "F")),
     Kind("a program that draws", lambda r: disguise(r / IMAGE, "EPS"), Dropped("unreadable_image", "EPS")),
-    Kind("palette mask", lambda r: disguise(r / MASK, "GIF"), Warned("wrong_suffix", "is GIF")),
-    Kind(
-        "palette image", lambda r: redraw(r / IMAGE, lambda p: p.quantize(200)), Warned("converted_mode", "format P,")
-    ),
+    Kind("palette mask", lambda r: disguise(r / MASK, "GIF"), Warned("wrong_suffix", "GIF")),
+    Kind("palette image", lambda r: redraw(r / IMAGE, lambda p: p.quantize(200)), Warned("converted_mode", " P,")),
     *(
         Kind(
             f"{mode} mask",
             lambda r, mode=mode: redraw(r / MASK, lambda p: p.convert(mode)),
-            Dropped(rule, said),
+            Dropped(rule, named),
         )
-        for mode, rule, said in (
-            ("LA", "unusable_mode", "pixel format LA;"),
-            ("1", "unusable_mode", "pixel format 1;"),
-            ("RGB", "unknown_colors", "[1, 1, 1] in"),
-            ("RGBA", "unknown_colors", "[1, 1, 1] in"),
+        for mode, rule, named in (
+            ("LA", "unusable_mode", " LA;"),
+            ("1", "unusable_mode", " 1;"),
+            ("RGB", "unknown_colors", "[1, 1, 1]"),
+            ("RGBA", "unknown_colors", "[1, 1, 1]"),
         )
     ),
     *(
         Kind(
             f"{mode} image",
             lambda r, mode=mode: redraw(r / IMAGE, lambda p: p.convert(mode)),
-            Warned("converted_mode", f"format {mode},"),
+            Warned("converted_mode", f" {mode},"),
         )
         for mode in ("L", "LA", "RGBA")
     ),
@@ -241,12 +243,12 @@ FILES = [
     Kind(
         "bomb",
         lambda r: (r / IMAGE).write_bytes(broken.png_that_claims(60_000, 60_000)),
-        Dropped("too_large", "claims"),
+        Dropped("too_large", "3600000000 pixels"),
     ),
     Kind(
         "bomb for a mask",
         lambda r: (r / MASK).write_bytes(broken.png_that_claims(60_000, 60_000)),
-        Dropped("too_large", "claims"),
+        Dropped("too_large", "3600000000 pixels"),
     ),
     Kind(
         "just too large",
@@ -256,23 +258,23 @@ FILES = [
     Kind(
         "zero pixels wide",
         lambda r: (r / IMAGE).write_bytes(broken.png_that_claims(0, 9)),
-        Dropped("unreadable_image", "not a picture"),
+        Dropped("unreadable_image", "pillow"),
     ),
     Kind(
         "a text that unpacks to 64 MB",
         lambda r: rewrite(
             r / IMAGE, lambda c: broken.insert_chunk(c, b"zTXt", b"x\0\0" + zlib.compress(bytes(1 << 26)))
         ),
-        Dropped("unreadable_image", "too large"),
+        Dropped("unreadable_image", "MAX_TEXT_CHUNK"),
     ),
     Kind(
         "a color profile that unpacks to 64 MB",
         lambda r: rewrite(
             r / IMAGE, lambda c: broken.insert_chunk(c, b"iCCP", b"x\0\0" + zlib.compress(bytes(1 << 26)))
         ),
-        Dropped("unreadable_image", "too large"),
+        Dropped("unreadable_image", "MAX_TEXT_CHUNK"),
     ),
-    Kind("one pixel", lambda r: thin(r, 1, 1), Dropped("blank", "one color")),
+    Kind("one pixel", lambda r: thin(r, 1, 1), Dropped("blank", "0.00")),
     Kind("one pixel high", lambda r: thin(r, 1, 40_000), Kept()),
     Kind("one pixel wide", lambda r: thin(r, 40_000, 1), Kept()),
 ]
@@ -300,7 +302,7 @@ NAMES = [
         Kind(
             f"name with {what}",
             lambda r, name=name: add(r, f"train/{name}"),
-            Refused(r"1 names in .*images/train hold control characters, .*; rename them: 'a\\x?\w+\.png'"),
+            Refused("1 name", "images/train", ascii(f"{name}.png")),
         )
         for what, name in (("a line break", "a\n"), ("a return", "a\r"), ("a tab", "a\t"), ("an escape", "a\x1b"))
     ),
@@ -317,17 +319,17 @@ NAMES = [
     Kind(
         "a mask in another Unicode form",
         lambda r: (add(r, "train/café"), (r / "masks/train/café.png").rename(r / "masks/train/cafe\u0301.png")),
-        Refused(r"Unicode forms NFC and NFD\); rename them to 'caf\\xe9\.png'"),
+        Refused("1 mask", "masks/train", "NFC", "NFD", r"'caf\xe9.png'"),
     ),
     Kind(
         "no text",
         lambda r: broken.with_name_that_is_no_text(r / IMAGE),
-        Refused(r"1 names of files in .*images/train are not UTF-8; rename them: 'caf\\udce9\.png'"),
+        Refused("1 name", "images/train", "UTF-8", r"'caf\udce9.png'"),
     ),
     Kind(
         "duplicated stems",
         lambda r: save(scene(9)[0], r / "images/train/a.jpg"),
-        Refused(r"images/train share their name with another.*: a\.jpg = a\.png"),
+        Refused("1 image", "images/train", "a.jpg", "a.png"),
     ),
     Kind(
         "hidden files and litter",
@@ -337,7 +339,7 @@ NAMES = [
     Kind(
         "a note among the images",
         lambda r: (r / "images/train/notes.txt").write_text("x"),
-        Refused(r"1 files in .*images/train are no pictures .* move them elsewhere or convert them: notes\.txt"),
+        Refused("1 file", "images/train", "notes.txt"),
     ),
 ]
 
@@ -345,118 +347,142 @@ TREES = [
     Kind(
         "mask without image",
         lambda r: (r / IMAGE).unlink(),
-        Refused(r"masks/train have no image in .*found a\.png"),
+        Refused("1 mask", "masks/train", "images/train", "a.png"),
     ),
     Kind(
-        "image without mask", lambda r: (r / MASK).unlink(), Refused(r"1 images in .*images/train have no mask.*a\.png")
+        "image without mask", lambda r: (r / MASK).unlink(), Refused("1 image", "images/train", "masks/train", "a.png")
     ),
-    Kind("folder for an image", lambda r: broken.replace_by_folder(r / IMAGE), Refused(r"masks in .* found a\.png")),
-    Kind("folder for a mask", lambda r: broken.replace_by_folder(r / MASK), Refused(r"have no mask.*a\.png")),
-    Kind("pipe for an image", lambda r: broken.replace_by_pipe(r / IMAGE), Refused(r"are no files .*pipes.*a\.png")),
-    Kind("pipe for a mask", lambda r: broken.replace_by_pipe(r / MASK), Refused(r"are no files .*pipes.*a\.png")),
-    Kind("socket for an image", lambda r: listen(r / IMAGE), Refused(r"are no files .*a\.png")),
-    Kind("link to nowhere", lambda r: broken.replace_by_link(r / IMAGE, "gone.png"), Refused(r"lead nowhere.*a\.png")),
-    Kind("link to itself", lambda r: broken.replace_by_link(r / IMAGE, "a.png"), Refused(r"lead nowhere.*a\.png")),
     Kind(
-        "link that loops", lambda r: (r / "images/train/loop").symlink_to("."), Refused("are links .* remove the links")
+        "folder for an image", lambda r: broken.replace_by_folder(r / IMAGE), Refused("1 mask", "masks/train", "a.png")
+    ),
+    Kind("folder for a mask", lambda r: broken.replace_by_folder(r / MASK), Refused("1 image", "masks/train", "a.png")),
+    Kind(
+        "pipe for an image", lambda r: broken.replace_by_pipe(r / IMAGE), Refused("1 entries", "images/train", "a.png")
+    ),
+    Kind("pipe for a mask", lambda r: broken.replace_by_pipe(r / MASK), Refused("1 entries", "masks/train", "a.png")),
+    Kind("socket for an image", lambda r: listen(r / IMAGE), Refused("1 entries", "images/train", "a.png")),
+    Kind(
+        "link to nowhere",
+        lambda r: broken.replace_by_link(r / IMAGE, "gone.png"),
+        Refused("1 entries", "images/train", "a.png"),
+    ),
+    Kind(
+        "link to itself",
+        lambda r: broken.replace_by_link(r / IMAGE, "a.png"),
+        Refused("1 entries", "images/train", "a.png"),
+    ),
+    Kind(
+        "link that loops", lambda r: (r / "images/train/loop").symlink_to("."), Refused("1 folder", "images/train/loop")
     ),
     Kind(
         "links that loop together",
         lambda r: [(r / f"images/{a}/{b}").symlink_to(f"../{b}") for a, b in (("train", "val"), ("val", "train"))],
-        Refused("are links .* remove the links"),
+        Refused("1 folder", "images/train/val/train"),
     ),
     Kind(
         "image from outside",
         lambda r: broken.move_and_link(r / IMAGE, r.parent / "elsewhere/a.png"),
-        Warned("outside_dataset", "leads out"),
+        Warned("outside_dataset"),
     ),
     Kind(
         "mask from outside",
         lambda r: broken.move_and_link(r / MASK, r.parent / "elsewhere/a.png"),
-        Warned("outside_dataset", "leads out"),
+        Warned("outside_dataset"),
     ),
     Kind(
         "folder from outside",
         lambda r: broken.move_and_link(r / "images/train", r.parent / "elsewhere"),
-        Warned("outside_dataset", "leads out"),
+        Warned("outside_dataset"),
     ),
     Kind(
         "images is a link to itself",
         lambda r: (shutil.rmtree(r / "images"), (r / "images").symlink_to("images")),
-        Refused(r"images is a file, or a link that leads nowhere"),
+        Refused("dataset/images", "dataset.source", unnamed="classes.yaml"),
     ),
     Kind(
         "images is a file",
         lambda r: (shutil.rmtree(r / "images"), (r / "images").write_text("x")),
-        Refused(r"images is a file, or a link that leads nowhere"),
+        Refused("dataset/images", "dataset.source", unnamed="classes.yaml"),
     ),
     Kind(
         "no images",
         lambda r: shutil.rmtree(r / "images"),
-        Refused(r"no folder .*/images .* holds classes\.yaml, masks"),
+        Refused("dataset/images", "classes.yaml, masks", "dataset.source"),
     ),
-    Kind("no masks", lambda r: shutil.rmtree(r / "masks"), Refused(r"no folder .*/masks/train")),
-    Kind("no train", lambda r: shutil.rmtree(r / "images/train"), Refused(r"images holds test, val, and should hold")),
+    Kind(
+        "no masks",
+        lambda r: shutil.rmtree(r / "masks"),
+        Refused("dataset/masks/train", "classes.yaml, images", "dataset.source"),
+    ),
+    Kind(
+        "no train",
+        lambda r: shutil.rmtree(r / "images/train"),
+        Refused("dataset/images", "test, val", "dataset.split.by"),
+    ),
     Kind(
         "empty split",
         lambda r: [path.unlink() for path in (r / "images/val").iterdir()],
-        Refused(r"images/val holds no image; put some there, or remove the folder"),
+        Refused("images/val", "0 images"),
     ),
     Kind(
         "foreign split",
         lambda r: (r / "images/val").rename(r / "images/validation"),
-        Refused(r"images holds test, train, validation, and should hold the folders train, val and test"),
+        Refused("dataset/images", "train, validation", "dataset.split.by"),
     ),
-    Kind("nothing at all", lambda r: (shutil.rmtree(r), r.mkdir()), Refused(r"no folder .*images.*holds nothing")),
+    Kind(
+        "nothing at all",
+        lambda r: (shutil.rmtree(r), r.mkdir()),
+        Refused("dataset/images", "nothing", "dataset.source"),
+    ),
 ]
 
 TABLES = [
-    Kind("empty table", classes(""), Refused(r"classes\.yaml is not valid:\n.*\nIt needs `classes`")),
-    Kind("no class", classes("classes: []\nvoid: []\n"), Refused("0 classes, allowed are 2 to 255")),
-    Kind("one class", class_lines("{name: a, color: [1, 2, 3], ids: [1, 2, 3]}"), Refused("1 classes, allowed are 2")),
+    Kind("empty table", classes(""), Refused("classes.yaml", "None", "`classes`")),
+    Kind("no class", classes("classes: []\nvoid: []\n"), Refused("'dataset'", "0 classes", "255")),
+    Kind(
+        "one class", class_lines("{name: a, color: [1, 2, 3], ids: [1, 2, 3]}"), Refused("'dataset'", "1 class", "255")
+    ),
     Kind(
         "256 classes",
         class_lines(*(f"{{name: c{i}, color: [{i}, 0, 0], ids: [{i}]}}" for i in range(256)), void="[]"),
-        Refused("256 classes, allowed are 2 to 255"),
+        Refused("'dataset'", "256 classes", "255"),
     ),
-    Kind("no table", lambda r: (r / "classes.yaml").unlink(), Refused(r"no file .*classes\.yaml")),
-    Kind("no YAML", classes("classes: [\n"), Refused(r"classes\.yaml is not plain YAML")),
+    Kind("no table", lambda r: (r / "classes.yaml").unlink(), Refused("dataset/classes.yaml", "masks/train/a.png")),
+    Kind("no YAML", classes("classes: [\n"), Refused("classes.yaml", "YAML", "line 2")),
     Kind(
         "a picture for a table",
         lambda r: shutil.copy(r / IMAGE, r / "classes.yaml"),
-        Refused("classes.yaml is not UTF-8"),
+        Refused("classes.yaml", "UTF-8", "0x89"),
     ),
-    Kind("YAML bomb", classes(BILLION_LAUGHS), Refused(r"classes\.yaml is not plain YAML: it has an alias \(\*a\)")),
-    Kind("YAML that runs code", classes("!!python/object/apply:os.system ['true']"), Refused("is not plain YAML")),
+    Kind("YAML bomb", classes(BILLION_LAUGHS), Refused("classes.yaml", "YAML", "*a")),
+    Kind("YAML that runs code", classes("!!python/object/apply:os.system ['true']"), Refused("YAML", "os.system")),
     Kind(
         "name twice",
         class_lines(LOW, MIDDLE.replace("middle", "low"), HIGH),
-        Refused("name low is used more than once"),
+        Refused("'dataset'", "name low"),
     ),
     Kind(
         "color twice",
         class_lines(LOW, MIDDLE.replace("0, 0, 142", "0, 142, 0"), HIGH),
-        Refused(r"color \(0, 142, 0\) is"),
+        Refused("'dataset'", "142, 0)"),
     ),
     Kind(
         "raw id twice",
         class_lines(LOW, MIDDLE.replace("[2]", "[2, 3]"), HIGH),
-        Refused("raw id 3 is used more than once"),
+        Refused("'dataset'", "id 3"),
     ),
     Kind(
         "void id that is a class",
         class_lines(LOW, MIDDLE, HIGH, void="[0, 3]"),
-        Refused("raw id 3 is used more than once"),
+        Refused("'dataset'", "id 3"),
     ),
-    Kind(
-        "id 256", class_lines(LOW, MIDDLE, HIGH.replace("[3]", "[256]")), Refused(r"classes\.2\.ids\.0: .*\(got 256\)")
-    ),
-    Kind("id -1", class_lines(LOW, MIDDLE, HIGH, void="[-1]"), Refused(r"void\.0: .*\(got -1\)")),
-    Kind("color of two", class_lines(LOW, MIDDLE, HIGH.replace("0, 142, 0", "0, 142")), Refused(r"color\.2: missing")),
+    Kind("id 256", class_lines(LOW, MIDDLE, HIGH.replace("[3]", "[256]")), Refused("classes.2.ids.0:", "256")),
+    Kind("id -1", class_lines(LOW, MIDDLE, HIGH, void="[-1]"), Refused("void.0:", "-1)")),
+    Kind("color of two", class_lines(LOW, MIDDLE, HIGH.replace("0, 142, 0", "0, 142")), Refused("classes.2.color.2:")),
     Kind(
         "table of another dataset",
         class_lines(*(f"{{name: c{i}, color: [{i}, 0, 0], ids: [{i}]}}" for i in (7, 8))),
-        Refused(r"no pixel of 8 masks belongs to a class: the masks hold ids 1, 2, 3; .*knows ids 7, 8 as classes"),
+        Refused("0 pixels", "8 masks", "ids 1,", "2, 3;", "7, 8", "dataset.adapter"),
     ),
 ]
 
@@ -469,7 +495,7 @@ LABELS = [
     Kind(
         "foreign ids in most masks",
         lambda r: [relabel(mask, broken.with_foreign_id) for mask in all_masks(r)[:5]],
-        Refused("5 of 8 masks hold ids outside the class table: the masks hold ids 1, 2, 3, 77; .*Correct the ids"),
+        Refused("5 of", "8 masks", "3, 77;", "dataset.adapter"),
     ),
     Kind(
         "masks of 0 and 255, where 255 is listed as void",
@@ -477,120 +503,116 @@ LABELS = [
             [relabel(mask, lambda m: np.where(m == 3, 255, 0).astype(np.uint8)) for mask in all_masks(r)],
             class_lines(LOW.replace("[1]", "[0]"), HIGH.replace("[3]", "[1]"), void="[255]")(r),
         ),
-        Refused(
-            r"untrained_class blocks: no pixel of class high \(ids 1\) .*hold ids 0, 255 \(void: ids 255\).* to warn"
-        ),
+        Refused("class high", "(ids 1)", "0, 255", "ids 255", "curation.rules.untrained_class.policy"),
     ),
     Kind("all void", lambda r: relabel(r / MASK, np.zeros_like), Dropped("nothing_labelled", "void")),
     Kind(
         "all void everywhere",
         lambda r: [relabel(mask, np.zeros_like) for mask in all_masks(r)],
-        Refused("no pixel of 8"),
+        Refused("0 pixels", "8 masks", "ids 0;"),
     ),
-    Kind(
-        "single class", lambda r: relabel(r / MASK, lambda m: np.full_like(m, 2)), Warned("single_class", "one class")
-    ),
+    Kind("single class", lambda r: relabel(r / MASK, lambda m: np.full_like(m, 2)), Warned("single_class")),
     Kind(
         "mask of other size",
         lambda r: relabel(r / MASK, lambda m: m[:, :32]),
-        Dropped("size_mismatch", "its mask 32 x 48"),
+        Dropped("size_mismatch", "32 x 48"),
     ),
-    Kind("transposed mask", lambda r: relabel(r / MASK, lambda m: m.T), Dropped("size_mismatch", "its mask 48 x 64")),
+    Kind("transposed mask", lambda r: relabel(r / MASK, lambda m: m.T), Dropped("size_mismatch", "48 x 64")),
     Kind(
         "no mask that can be used",
         lambda r: [mask.write_bytes(b"") for mask in all_masks(r)],
-        Refused(r"none of the 8 masks can be used; the first, .*a\.png: the file is empty"),
+        Refused("0 of", "8 masks", "masks/train/a.png", "0 bytes"),
     ),
 ]
 
 PICTURES = [
-    Kind("black image", lambda r: save(np.zeros((48, 64, 3), np.uint8), r / IMAGE), Dropped("blank", "one color")),
-    Kind("white image", lambda r: save(np.full((48, 64, 3), 255, np.uint8), r / IMAGE), Dropped("blank", "one color")),
+    Kind("black image", lambda r: save(np.zeros((48, 64, 3), np.uint8), r / IMAGE), Dropped("blank", "0.00")),
+    Kind("white image", lambda r: save(np.full((48, 64, 3), 255, np.uint8), r / IMAGE), Dropped("blank", "0.00")),
     Kind(
         "leak from train to test",
         lambda r: shutil.copy(r / IMAGE, r / "images/test/g.png"),
-        Dropped("leakage", "train_a of split train", "test_g"),
+        Dropped("leakage", "train_a", "test_g"),
     ),
     Kind(
         "copy within a split",
         lambda r: [shutil.copy(r / file, (r / file).with_name("b.png")) for file in (IMAGE, MASK)],
-        Dropped("exact_duplicate", "same pixels and same mask as train_a", "train_b"),
+        Dropped("exact_duplicate", "train_a", "train_b"),
     ),
     Kind(
         "a split of which nothing is left",
         lambda r: [p.write_bytes(b"") for p in (r / "images/val").iterdir()],
-        Refused(r"no sample of split val is left, all 2 were rejected: unreadable_image 2\. The first, .*: .*empty"),
+        Refused("split val", "unreadable_image 2", "images/val/e.png", "0 bytes"),
     ),
 ]
 
 BETWEEN = [
     Kind(name, damage, expected, "between the stages")
     for name, damage, expected in (
-        ("image gone", lambda r: (r / IMAGE).unlink(), Dropped("unreadable_image", "No such file")),
-        ("mask gone", lambda r: (r / MASK).unlink(), Dropped("unreadable_mask", "No such file")),
-        ("image is a folder", lambda r: broken.replace_by_folder(r / IMAGE), Dropped("unreadable_image", "a folder")),
+        ("image gone", lambda r: (r / IMAGE).unlink(), Dropped("unreadable_image", os.strerror(errno.ENOENT))),
+        ("mask gone", lambda r: (r / MASK).unlink(), Dropped("unreadable_mask", os.strerror(errno.ENOENT))),
+        ("image is a folder", lambda r: broken.replace_by_folder(r / IMAGE), Dropped("unreadable_image", "folder")),
         (
             "image is a loop",
             lambda r: broken.replace_by_link(r / IMAGE, "a.png"),
-            Dropped("unreadable_image", "symbolic"),
+            Dropped("unreadable_image", os.strerror(errno.ELOOP)),
         ),
-        ("image is a pipe", lambda r: broken.replace_by_pipe(r / IMAGE), Dropped("unreadable_image", "a pipe")),
-        ("other image", lambda r: save(scene(50)[0], r / IMAGE), Dropped("unreadable_image", "changed since")),
-        ("other mask", lambda r: save(scene(50)[1], r / MASK), Dropped("unreadable_mask", "changed since")),
+        ("image is a pipe", lambda r: broken.replace_by_pipe(r / IMAGE), Dropped("unreadable_image", "pipe")),
+        ("other image", lambda r: save(scene(50)[0], r / IMAGE), Dropped("unreadable_image", "prepare")),
+        ("other mask", lambda r: save(scene(50)[1], r / MASK), Dropped("unreadable_mask", "prepare")),
         (
             "no sample list",
             lambda r: (r.parent / "prepared/samples.csv").unlink(),
-            Refused(r"cannot read .*samples\.csv .*No such file.*prepare"),
+            Refused("samples.csv", "[Errno 2]", "curate"),
         ),
         (
             "a sample list of one column",
             lambda r: (r.parent / "prepared/samples.csv").write_text("id\na\n"),
-            Refused(r"samples\.csv: columns id, expected"),
+            Refused("samples.csv", "id,split,sequence,image,mask,image_sha256,mask_sha256"),
         ),
         (
             "a sample list with a short line",
             lambda r: rewrite(r.parent / "prepared/samples.csv", lambda c: c + b"x,train\n"),
-            Refused(r"samples\.csv, line 10: "),
+            Refused("samples.csv", "line 10", "7 values"),
         ),
         (
             "a sample list of bytes",
             lambda r: (r.parent / "prepared/samples.csv").write_bytes(b"\xff\xfe\0"),
-            Refused(r"cannot read .*samples\.csv .*utf-8"),
+            Refused("samples.csv", "0xff", "curate"),
         ),
         (
             "no class table",
             lambda r: (r.parent / "prepared/classes.json").unlink(),
-            Refused("classes.json is not a class"),
+            Refused("classes.json", "[Errno 2]", "prepare stage"),
         ),
         (
             "a class table of bytes",
             lambda r: (r.parent / "prepared/classes.json").write_bytes(b"\xff\xfe\0"),
-            Refused("classes.json is not a class table"),
+            Refused("classes.json", "json_invalid", "prepare stage"),
         ),
         (
             "half a class table",
             lambda r: rewrite(r.parent / "prepared/classes.json", lambda c: c[:50]),
-            Refused("classes.json is not a class table"),
+            Refused("classes.json", "json_invalid", "prepare stage"),
         ),
         (
             "no review",
             lambda r: (r.parent / "review.csv").unlink(),
-            Refused(r"cannot read .*review\.csv .* it holds one line"),
+            Refused("review.csv", "[Errno 2]", "id,verdict,image_sha256,mask_sha256"),
         ),
         (
             "a review of bytes",
             lambda r: (r.parent / "review.csv").write_bytes(b"\xff\xfe\0"),
-            Refused("cannot read .*review"),
+            Refused("review.csv", "0xff"),
         ),
         (
             "a review of other columns",
-            lambda r: (r.parent / "review.csv").write_text("id,verdict\n"),
-            Refused(r"review\.csv: columns id,verdict, expected"),
+            lambda r: (r.parent / "review.csv").write_text("id,remark\n"),
+            Refused("review.csv", "id,remark", "id,verdict,image_sha256,mask_sha256"),
         ),
         (
             "a review with another verdict",
             lambda r: write_review(r.parent / "review.csv", [Remark("train_a", "?", "", "")]),
-            Refused(r"review\.csv, train_a: '\?'; a verdict is drop or fix_label"),
+            Refused("review.csv", "train_a", "'?'", "drop", "fix_label"),
         ),
         (
             "a review of an unknown sample",
@@ -607,7 +629,7 @@ BETWEEN = [
             lambda r: write_review(
                 r.parent / "review.csv", [Remark("train_a", "drop", sha256(r / IMAGE), sha256(r / MASK))]
             ),
-            Dropped("reviewed_drop", "tagged it `drop`"),
+            Dropped("reviewed_drop", "`drop`"),
         ),
     )
 ]
@@ -697,12 +719,19 @@ def test_kinds_have_names_of_their_own() -> None:
 def test_every_kind_ends_in_a_decision_or_one_clear_error(kind: Kind, params: Params, root: Path) -> None:
     memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     if isinstance(kind.expected, Refused):
-        with pytest.raises(SegdistillError, match=f"(?s){kind.expected.pattern}"):
+        with refusal(kind.expected):
             run(kind, params, root)
         assert not (root.parent / "curated/samples.csv").exists()
     else:
         check(kind.expected, run(kind, params, root))
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - memory < MEMORY_KB
+
+
+@contextmanager
+def refusal(expected: Refused) -> Iterator[None]:
+    with raises(DatasetError, *expected.named) as caught:
+        yield
+    assert not expected.unnamed or expected.unnamed not in str(caught.value)
 
 
 def check(expected: Kept | Warned | Dropped, decisions: list[Decision]) -> None:
@@ -712,36 +741,36 @@ def check(expected: Kept | Warned | Dropped, decisions: list[Decision]) -> None:
     if not isinstance(expected, Kept):
         [found] = [decision for decision in decisions if decision.sample.id == expected.sample]
         reasons = dict(zip(found.rules, found.reasons, strict=True))
-        assert expected.word in reasons[expected.rule], reasons
+        assert expected.value in reasons[expected.rule], reasons
     if isinstance(expected, Dropped):
         assert list(dropped) == [expected.sample]
 
 
 @pytest.mark.parametrize(
-    ("source", "pattern"),
+    ("source", "expected"),
     [
-        ("nowhere/at/all", r"no folder nowhere/at/all/images .*dataset\.source in params\.yaml"),
-        ("classes.yaml", r"no folder classes\.yaml/images .*classes\.yaml is a file"),
-        ("", r"no folder images .*holds .*dataset\.source"),
-        ("x" * 300, r"no folder x{300}/images .*dataset\.source"),
-        ("a\0b", r"no folder .*dataset\.source"),
-        ("~/data", r"no folder ~/data/images .*dataset\.source"),
-        ("masks", r"no folder masks/images .*masks holds test, train, val"),
+        ("nowhere/at/all", Refused("nowhere/at/all/images", "dataset.source")),
+        ("classes.yaml", Refused("classes.yaml/images", "dataset.source", unnamed="masks")),
+        ("", Refused("images", "classes.yaml, masks", "dataset.source")),
+        ("x" * 300, Refused(f"{'x' * 300}/images", "dataset.source")),
+        ("a\0b", Refused("a\0b/images", "dataset.source")),
+        ("~/data", Refused("~/data/images", "dataset.source")),
+        ("masks", Refused("masks/images", "test, train,", "dataset.source")),
     ],
 )
 def test_a_source_that_is_no_dataset(
-    params: Params, root: Path, monkeypatch: pytest.MonkeyPatch, source: str, pattern: str
+    params: Params, root: Path, monkeypatch: pytest.MonkeyPatch, source: str, expected: Refused
 ) -> None:
     shutil.rmtree(root / "images")
     monkeypatch.chdir(root)
-    with pytest.raises(SegdistillError, match=pattern):
+    with refusal(expected):
         prepare(params, source, root.parent)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 @pytest.mark.parametrize(("file", "rule"), [(IMAGE, "unreadable_image"), (MASK, "unreadable_mask")])
 def test_a_file_that_must_not_be_read(params: Params, root: Path, file: str, rule: str) -> None:
-    kind = Kind("forbidden", lambda r: (r / file).chmod(0), Dropped(rule, "Permission denied"))
+    kind = Kind("forbidden", lambda r: (r / file).chmod(0), Dropped(rule, os.strerror(errno.EACCES)))
     check(kind.expected, run(kind, params, root))  # type: ignore[reportArgumentType]
 
 
@@ -749,7 +778,7 @@ def test_a_file_that_must_not_be_read(params: Params, root: Path, file: str, rul
 def test_a_folder_that_must_not_be_listed(params: Params, root: Path) -> None:
     (root / "images/val").chmod(0)
     try:
-        with pytest.raises(SegdistillError, match=r"cannot list .*val: Permission denied; mend its permissions"):
+        with raises(DatasetError, "images/val", os.strerror(errno.EACCES)):
             prepare(params, str(root), root.parent)
     finally:
         (root / "images/val").chmod(0o755)
@@ -764,7 +793,7 @@ def test_a_rule_may_refuse_the_dataset_instead(kind: Kind, params: Params, root:
     rule = kind.expected.rule
     rules = replace(params.curation.rules, **{rule: replace(getattr(params.curation.rules, rule), policy="block")})
     strict = replace(params, curation=replace(params.curation, rules=rules))
-    with pytest.raises(SegdistillError, match=f"(?s)rule {rule} blocks: train_a: .*{kind.expected.word}"):
+    with raises(DatasetError, "train_a", kind.expected.value, f"curation.rules.{rule}.policy"):
         run(kind, strict, root)
     assert "Refused" in (root.parent / "reports/curation.md").read_text()
 

@@ -12,6 +12,7 @@ from pipeline.data.samples import Sample
 from pipeline.errors import DatasetError
 from pipeline.preparation.camvid import CAMVID_CLASSES
 from tests.preparation.pictures import draw_image, draw_mask
+from tests.raising import raises
 
 MEGAPIXELS = 1.0
 
@@ -50,7 +51,7 @@ def test_masks_that_fit(samples: list[Sample]) -> None:
 def test_no_mask_is_usable(samples: list[Sample]) -> None:
     for mask in masks(samples):
         Image.open(mask).convert("RGB").save(mask)
-    with pytest.raises(DatasetError, match=r"none of the 4 masks can be used; the first.*0\.png: .* colors"):
+    with raises(DatasetError, "0 of", "4 masks", masks(samples)[0], "3, 3]", "264 pixels"):
         check(samples)
 
 
@@ -58,7 +59,7 @@ def test_masks_of_colors_that_the_table_lacks_are_no_matter_for_rules(samples: l
     """The file, the colors and their pixels are named; masks of the table's colors, or half of them, pass."""
     for mask, color in zip(masks(samples), ((128, 64, 128), (1, 2, 3), (1, 2, 3), (1, 2, 3)), strict=True):
         Image.new("RGB", (32, 24), color).save(mask)
-    with pytest.raises(DatasetError, match=r"3 of 4 masks have colors .*1\.png: .*\[1, 2, 3\] in 768 pixels"):
+    with raises(DatasetError, "3 of", "4 masks", masks(samples)[1], "[1, 2,", "768 pixels", "void_colors"):
         check(samples)
     Image.new("RGB", (32, 24), (128, 64, 128)).save(masks(samples)[1])
     check(samples)
@@ -67,11 +68,9 @@ def test_masks_of_colors_that_the_table_lacks_are_no_matter_for_rules(samples: l
 def test_no_pixel_belongs_to_a_class(samples: list[Sample]) -> None:
     for mask in masks(samples):
         draw_mask(mask, 11, 200)
-    with pytest.raises(
-        DatasetError,
-        match=r"no pixel of 4 masks.*hold ids 11, 200; .*'camvid' knows ids 0, 1, .*, 10 as classes and ids 11 as void",
-    ):
+    with raises(DatasetError, "0 pixels", "4 masks", "11, 200", "'camvid'", "ids 11", "dataset.adapter") as caught:
         check(samples)
+    assert ", ".join(map(str, range(11))) in str(caught.value)
 
 
 def test_a_few_foreign_ids_are_for_the_rules_many_are_an_error(samples: list[Sample]) -> None:
@@ -79,8 +78,9 @@ def test_a_few_foreign_ids_are_for_the_rules_many_are_an_error(samples: list[Sam
         draw_mask(mask, 3, 26)
     check(samples)
     draw_mask(masks(samples)[2], 3, 26)
-    with pytest.raises(DatasetError, match=r"3 of 4 masks hold ids outside the class table: .*ids 0, 3, 11, 26; "):
+    with raises(DatasetError, "3 of", "4 masks", "'camvid'", "dataset.adapter") as caught:
         check(samples)
+    assert "0, 3, 11, 26" in str(caught.value)
 
 
 def test_masks_that_cannot_be_read_have_no_say(samples: list[Sample]) -> None:
@@ -88,12 +88,13 @@ def test_masks_that_cannot_be_read_have_no_say(samples: list[Sample]) -> None:
         mask.write_bytes(b"no picture")
     check(samples)
     draw_mask(masks(samples)[3], 200)
-    with pytest.raises(DatasetError, match="no pixel of 1 masks"):
+    with raises(DatasetError, "0 pixels", "1 mask", "ids 200"):
         check(samples)
 
 
 def test_long_lists_of_ids_are_cut(samples: list[Sample]) -> None:
     for mask in masks(samples):
         Image.fromarray(np.arange(20, 148, dtype=np.uint8).reshape(8, 16)).save(mask)
-    with pytest.raises(DatasetError, match=r"the masks hold ids 20, 21, .*, 59 \.\.\.; "):
+    with raises(DatasetError, "59 ...") as caught:
         check(samples)
+    assert ", ".join(map(str, range(20, 60))) in str(caught.value)

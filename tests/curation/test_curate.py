@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from pipeline.preparation.prepare import prepare_dataset
 from pipeline.preparation.streets.adapter import Streets
 from tests.curation.measured import CURATION
 from tests.preparation.pictures import HEIGHT, WIDTH, draw_image, draw_mask
+from tests.raising import raises
 
 CLASSES = ClassTable("toy", (LabelClass("ground", (1, 1, 1), (0,)), LabelClass("rest", (2, 2, 2), (1,))), (255,))
 PIXELS = HEIGHT * WIDTH
@@ -116,7 +118,7 @@ def test_unlabelled_images_are_kept_and_judge_nothing(prepared: Prepared) -> Non
     prepared.curate("drop")
     assert prepared.kept() == ["t0", "t1", "v0", "e0", "u0", "u_of_train"]
     assert prepared.rejected()["u_of_test"][0] == "leakage"
-    assert "split unlabelled: no pixel" not in prepared.report()
+    assert prepared.statistics()["found"]["missing_class"] == 1  # pyright: ignore  # that of the test split
     prepared.samples = [sample for sample in prepared.samples if sample.id != "u_of_test"]
     prepared.curate("block")  # an unlabelled image that is one of train's is no leak
 
@@ -197,9 +199,9 @@ def test_every_rule_rejects_with_a_reason(prepared: Prepared) -> None:
         "void": "nothing_labelled",
         "again": "exact_duplicate",
     }
-    assert f"[0, 0, 0] in {PIXELS} pixels" in rejected["color_mask"][1]
-    assert rejected["foreign"][1].startswith(f"{PIXELS // 2} pixels (50 %)")
-    assert rejected["again"][1] == "same pixels and same mask as t0"
+    assert all(value in rejected["color_mask"][1] for value in ("[0, 0, 0]", f"{PIXELS} pixels"))
+    assert all(value in rejected["foreign"][1] for value in (f"{PIXELS // 2} pixels", "50 %"))
+    assert "t0" in rejected["again"][1]
     assert prepared.statistics()["rejected"]["unreadable_mask"] == 1  # pyright: ignore
     assert all(f"| {name} |" in prepared.report() for name in rejected)
 
@@ -207,14 +209,11 @@ def test_every_rule_rejects_with_a_reason(prepared: Prepared) -> None:
 def test_block_names_pairs_and_the_key_and_keeps_the_report(prepared: Prepared) -> None:
     brightened_copy(prepared, "t0", "leak", "test")
     prepared.add("copy", "val", 1)
-    with pytest.raises(DatasetError) as caught:
+    with raises(DatasetError, "train/val 1", "train/test 1", "curation.rules.leakage.policy") as caught:
         prepared.curate("block")
     message = str(caught.value)
-    assert "train/val 1, train/test 1" in message
-    assert "1 of val, 1 of test" in message
-    assert "copy: nearly the same image as t1 of split train (distance 0.0000)" in message
-    assert "leak: nearly the same image as t0 of split train" in message
-    assert "curation.rules.leakage.policy" in message
+    assert re.search(r"\bcopy\b.*\bt1\b.*\btrain\b.*\b0\.0000\b.*\bleak\b.*\bt0\b.*\btrain\b", message)
+    assert re.search(r"\b1 \w+ val\b.*\b1 \w+ test\b", message)
     assert not (prepared.root / "curated/samples.csv").exists()
     assert "**Refused.**" in prepared.report()
     assert "![train t0 \\| test leak" in prepared.report()
@@ -224,15 +223,14 @@ def test_block_names_pairs_and_the_key_and_keeps_the_report(prepared: Prepared) 
 def test_block_names_three_pairs_at_most(prepared: Prepared) -> None:
     for number in range(5):
         prepared.add(f"copy_{number}", "val", 0, ids=(0, 1) if number % 2 else (1, 0))
-    with pytest.raises(DatasetError, match=r"train/val 2"):
+    with raises(DatasetError, "train/val 2"):
         prepared.curate("block")
     for number in range(5):
         prepared.add(f"t_{number}", "train", 20 + number)
         prepared.add(f"v_{number}", "val", 20 + number)
-    with pytest.raises(DatasetError) as caught:
+    with raises(DatasetError, "train/val 7") as caught:
         prepared.curate("block")
-    assert "train/val 7" in str(caught.value)
-    assert str(caught.value).count("nearly the same image as") == 3
+    assert str(caught.value).count("0.0000") == 3
 
 
 def test_drop_rejects_the_sample_of_the_later_split(prepared: Prepared) -> None:
@@ -244,9 +242,8 @@ def test_drop_rejects_the_sample_of_the_later_split(prepared: Prepared) -> None:
     rejected = prepared.rejected()
     assert {rule for rule, _ in rejected.values()} == {"leakage"}
     assert [d.decision for d in read_decisions(prepared.root / "curated/decisions.csv")] == ["keep"] * 4 + ["drop"] * 3
-    assert "as t0 of split train" in rejected["leak"][1]
-    assert "as v0 of split val" in rejected["leak_of_val"][1]
-    assert "as t1 of split train" in rejected["copy"][1]
+    originals = {"leak": ("t0", "train"), "leak_of_val": ("v0", "val"), "copy": ("t1", "train")}
+    assert all(value in rejected[name][1] for name, values in originals.items() for value in values)
     leakage = prepared.statistics()["leakage"]
     assert leakage["pairs"] == {"train/val": 1, "train/test": 1, "val/test": 1}  # pyright: ignore
     assert leakage["evaluation_samples_affected"] == {"val": 1, "test": 2}  # pyright: ignore
@@ -262,10 +259,7 @@ def test_warn_only_reports(prepared: Prepared) -> None:
 
 def test_an_emptied_split_says_what_became_of_it(prepared: Prepared) -> None:
     prepared.samples[2].image.unlink()
-    with pytest.raises(
-        DatasetError,
-        match=r"no sample of split val is left.*unreadable_image 1\. The first, .*v0\.png: image: No such",
-    ):
+    with raises(DatasetError, "split val", "unreadable_image 1", prepared.root / "images/v0.png", "No such"):
         prepared.curate("warn")
     assert "**Refused.**" in prepared.report()
 
@@ -297,9 +291,9 @@ def test_what_people_said_leaves_samples_out_until_it_is_taken_back(prepared: Pr
 
 
 def test_any_rule_may_block_and_names_its_key(prepared: Prepared) -> None:
-    with pytest.raises(DatasetError, match=r"rule single_class blocks: e0: .*curation\.rules\.single_class"):
+    with raises(DatasetError, "e0", "curation.rules.single_class.policy"):
         prepared.curate("block", single_class={"policy": "block"})
-    with pytest.raises(DatasetError, match=r"rule missing_class blocks: split test: no pixel of class rest"):
+    with raises(DatasetError, "split test", "class rest", "curation.rules.missing_class.policy"):
         prepared.curate("block", missing_class={"policy": "block"})
 
 
@@ -308,12 +302,11 @@ def test_a_class_without_a_pixel_to_train_on_blocks_unless_it_may_warn(
 ) -> None:
     for name in ("t0", "t1"):
         draw_mask(prepared.mask_of(name), 0, 255)
-    with pytest.raises(DatasetError) as caught:
+    with raises(DatasetError, "class rest", "(ids 1)", "curation.rules.untrained_class.policy", "warn") as caught:
         prepared.curate("block")
-    (line,) = str(caught.value).splitlines()
-    assert line.startswith("rule untrained_class blocks: no pixel of class rest (ids 1)")
-    assert line.endswith("set curation.rules.untrained_class.policy in params.yaml to warn")
-    assert "WARNING: frequent_void: void id 255 covers 38 %" in capsys.readouterr().out
+    assert len(str(caught.value).splitlines()) == 1
+    (warning,) = (line for line in capsys.readouterr().out.splitlines() if "frequent_void" in line)
+    assert all(value in warning for value in ("WARNING", "id 255", "38 %"))
     prepared.curate("block", train_on=("train", "val"))
     prepared.curate("block", untrained_class={"policy": "warn"})
     assert prepared.kept() == ["t0", "t1", "v0", "e0"]
@@ -329,8 +322,8 @@ def test_warnings_are_printed_one_line_for_each_rule(prepared: Prepared, capsys:
     assert sorted(line.split(": ")[:2] for line in warnings) == sorted(["WARNING", rule] for rule in warned)
     (single,) = (line for line in warnings if "single_class" in line)
     assert single.count("void_") == 2  # e0 is the first of the three that are named
-    assert "and 3 more in" in single
-    assert last.startswith("kept ")
+    assert "3 more" in single
+    assert str(prepared.root / "reports/curation.md") in last
 
 
 def test_any_rule_may_drop(prepared: Prepared) -> None:

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,7 @@ from pipeline.data.images import ImageError, read_image, read_mask, read_train_i
 from pipeline.data.samples import Sample, read_samples, write_samples
 from pipeline.errors import DatasetError, MachineError
 from pipeline.params.tree import load_params
+from tests.raising import raises
 from tests.toy import TOY_CLASSES, write_toy_samples
 
 
@@ -35,13 +37,13 @@ def test_a_full_disk_says_where(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "fsync", full)
-    with pytest.raises(DiskFull, match=r"no space left for .*file.txt; free some"):
+    with raises(DiskFull, tmp_path / "file.txt"):
         write_text(tmp_path / "file.txt", "text")
     assert os.listdir(tmp_path) == []
 
 
 def test_json_refuses_what_json_cannot_say(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="nan"):
+    with raises(ValueError, "nan"):
         write_json(tmp_path / "x.json", {"miou": float("nan")})
     assert not (tmp_path / "x.json").exists()
 
@@ -54,7 +56,7 @@ def test_sha256_is_the_usual_one(tmp_path: Path) -> None:
 @pytest.mark.parametrize("mode", ["RGBA", "I;16", "RGB", "1"])
 def test_a_mask_is_one_channel_of_eight_bits(tmp_path: Path, mode: str) -> None:
     Image.new(mode, (4, 4)).save(tmp_path / "mask.png")
-    with pytest.raises(ImageError, match="pixel format"):
+    with raises(ImageError, tmp_path / "mask.png", f" {mode};", "8 bits"):
         read_mask(tmp_path / "mask.png")
 
 
@@ -68,15 +70,16 @@ def test_a_mask_of_colors_is_read_by_the_class_table(tmp_path: Path, mode: str) 
     assert read_train_ids(path, table).tolist() == [[0, 1, 255], [255, 1, 0]]
     colors[1] = (9, 9, 9), (1, 2, 3), (9, 9, 9)
     Image.fromarray(colors).convert(mode).save(path)
-    expected = r"mask\.png has 2 colors .*: \[9, 9, 9\] in 2 pixels, \[1, 2, 3\] in 1 pixels"
-    with pytest.raises(ImageError, match=expected):
+    with raises(ImageError, path, "2 colors", "2 pixels", "1 pixel") as caught:
         read_train_ids(path, table)
+    assert re.search(r"\[9, 9, 9\] \w+ 2 .*\[1, 2, 3\] \w+ 1 ", str(caught.value))
 
 
 def test_a_color_that_is_not_opaque_is_none_of_the_table(tmp_path: Path) -> None:
     Image.new("RGBA", (2, 2), (90, 90, 90, 128)).save(tmp_path / "mask.png")
-    with pytest.raises(ImageError, match=r"\[90, 90, 90, 128\] in 4 pixels"):
+    with raises(ImageError, tmp_path / "mask.png", "1 color", "4 pixels") as caught:
         read_train_ids(tmp_path / "mask.png", TOY_CLASSES)
+    assert "[90, 90, 90, 128]" in str(caught.value)
 
 
 def test_palette_masks_give_their_indices(tmp_path: Path) -> None:
@@ -95,7 +98,7 @@ def test_any_eight_bit_picture_becomes_rgb(tmp_path: Path, mode: str) -> None:
 
 def test_deep_pictures_are_not_clipped_silently(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 40_000, dtype=np.uint16)).save(tmp_path / "deep.png")
-    with pytest.raises(ImageError, match="convert it to 8 bits"):
+    with raises(ImageError, tmp_path / "deep.png", "I;16", "8 bits"):
         read_image(tmp_path / "deep.png")
 
 
@@ -103,7 +106,7 @@ def test_a_sample_list_comes_back_as_it_was_written(tmp_path: Path) -> None:
     samples = [Sample("a,b", "train", 's"1', Path("x y/ü.png"), Path("m.png"), "1", "2")]
     write_samples(tmp_path / "samples.csv", samples)
     assert read_samples(tmp_path / "samples.csv") == samples
-    with pytest.raises(DatasetError, match="no sample in split 'val'"):
+    with raises(DatasetError, tmp_path / "samples.csv", "'val'"):
         read_samples(tmp_path / "samples.csv", "val")
 
 
@@ -121,15 +124,15 @@ def test_a_sample_list_does_not_say_where_its_dataset_lies(tmp_path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "named"),
     [
-        ("id,split\n", "columns"),
-        ("id,split,sequence,image,mask,image_sha256,mask_sha256\na,dev,s,i,m,1,2\n", "unknown split dev"),
+        ("id,part\n", ("id,part", "id,split,sequence,image,mask,image_sha256,mask_sha256")),
+        ("id,split,sequence,image,mask,image_sha256,mask_sha256\na,dev,s,i,m,1,2\n", ("split dev", "unlabelled")),
     ],
 )
-def test_a_foreign_sample_list_is_refused(tmp_path: Path, text: str, complaint: str) -> None:
+def test_a_foreign_sample_list_is_refused(tmp_path: Path, text: str, named: tuple[str, ...]) -> None:
     (tmp_path / "samples.csv").write_text(text)
-    with pytest.raises(DatasetError, match=complaint):
+    with raises(DatasetError, tmp_path / "samples.csv", *named):
         read_samples(tmp_path / "samples.csv")
 
 
@@ -141,7 +144,7 @@ def _crops(samples: Path) -> CropDataset:
 def test_a_small_shared_memory_is_named_before_the_workers_die(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real = os.statvfs("/")
     monkeypatch.setattr(os, "statvfs", lambda _: os.statvfs_result((*real[:3], 1, 1, *real[5:])))
-    with pytest.raises(MachineError, match=r"/dev/shm has 0 MB free.*set training.workers to 0"):
+    with raises(MachineError, "/dev/shm", "0 MB", "training.workers"):
         next(crop_batches(_crops(write_toy_samples(tmp_path)), BatchShard(4), 0, 2, workers=2))
 
 
@@ -149,8 +152,9 @@ def test_a_sample_that_vanished_is_one_message_also_from_a_worker(tmp_path: Path
     crops = _crops(write_toy_samples(tmp_path))
     for sample in crops.samples:
         sample.image.unlink()
-    with pytest.raises(ImageError, match=r"image_\d.png cannot be read") as raised, report_lost_workers():
+    with raises(ImageError, "[Errno 2]") as raised, report_lost_workers():
         next(crop_batches(crops, BatchShard(2), 0, 2, workers=1))
+    assert re.search(r"image_\d\.png", str(raised.value))
     assert "Traceback" not in str(raised.value)
 
 

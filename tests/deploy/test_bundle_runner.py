@@ -32,6 +32,7 @@ from segdistill_runtime.runner import require_images
 from segdistill_runtime.targets.tensorrt_rtx import TensorRTForRTX
 from segdistill_runtime.verify import verify
 from tests.deploy.release_material import RUN, SIZE, SOURCE, Material, picture, run_script, write_manifest
+from tests.raising import raises
 
 MODES = list(RESIZE_MODES)
 HEADERS = "ONNXRUNTIME_HEADERS"
@@ -55,7 +56,8 @@ def test_a_bundle_predicts_alone(bundle: Path, tmp_path: Path) -> None:
     Image.fromarray(ramp(150, 200)).save(tmp_path / "large.jpg")
     done = run_script(bundle, "predict.py", tmp_path / "large.jpg", "--labels", "labels.png", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "model_int8.onnx with onnxruntime" in done.stdout  # the fastest, as the measurements say
+    assert done.stdout.startswith("model_int8.onnx ")  # the fastest, as the measurements say
+    assert "onnxruntime" in done.stdout.splitlines()[0]
     assert "NOT SIGNED" in done.stderr
     assert Image.open(tmp_path / "large_overlay.png").size == (200, 150)
     assert picture(tmp_path / "labels.png").shape == (150, 200)
@@ -86,7 +88,7 @@ def test_the_wheel_of_a_bundle_can_be_installed(bundle: Path, tmp_path: Path) ->
     environment = {"PATH": "/usr/bin:/bin", "PYTHONPATH": str(site)}
     done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "passed in" in done.stdout
+    assert "passed" in done.stdout
 
 
 def test_the_package_needs_nothing_of_the_project() -> None:
@@ -102,8 +104,10 @@ def test_the_package_needs_nothing_of_the_project() -> None:
 def test_self_test_runs_every_runtime_that_is_here(bundle: Path, tmp_path: Path) -> None:
     done = run_script(bundle, "self_test.py", cwd=tmp_path)
     assert done.returncode == 0, done.stderr
-    assert "model_int8.onnx with onnxruntime: 100.0000% of the pixels as expected" in done.stdout
-    assert "passed in" in done.stdout
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("model_int8.onnx ")]
+    assert "onnxruntime" in line
+    assert "100.0000%" in line
+    assert "passed" in done.stdout
 
 
 def test_self_test_fails_on_other_labels(bundle: Path, tmp_path: Path) -> None:
@@ -113,7 +117,8 @@ def test_self_test_fails_on_other_labels(bundle: Path, tmp_path: Path) -> None:
     write_manifest(bundle)
     done = run_script(bundle, "self_test.py", "--runtime", "onnxruntime", cwd=tmp_path)
     assert done.returncode == 1
-    assert "0.0000% of the golden image's pixels are as expected" in done.stderr
+    refusal = done.stderr.splitlines()[-1]
+    assert [value for value in ("model_int8.onnx", "onnxruntime", " 0.0000%") if value not in refusal] == []
     assert "Traceback" not in done.stderr
     assert "passed" not in done.stdout
 
@@ -124,8 +129,10 @@ def test_a_runtime_that_is_not_installed_is_named_and_the_next_one_is_used(bundl
     command = [*without_packages("onnxruntime"), str(bundle / "predict.py"), image]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert "onnxruntime is not used: onnxruntime is not installed here" in done.stderr
-    assert "model.onnx with openvino" in done.stdout
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("onnxruntime ")]
+    assert line.endswith("pip install onnxruntime")
+    assert done.stdout.startswith("model.onnx ")
+    assert "openvino" in done.stdout.splitlines()[0]
     asked = subprocess.run(
         [*command, "--runtime", "onnxruntime"], cwd=tmp_path, capture_output=True, text=True, check=False
     )
@@ -134,7 +141,7 @@ def test_a_runtime_that_is_not_installed_is_named_and_the_next_one_is_used(bundl
     command = [*without_packages("onnxruntime", "openvino"), str(bundle / "self_test.py")]
     none = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
     assert none.returncode == 1
-    assert "nothing was tested: install one of onnxruntime, openvino" in none.stderr
+    assert "onnxruntime, openvino" in none.stderr
     assert "Traceback" not in none.stderr
 
 
@@ -152,7 +159,7 @@ def test_cuda_without_a_gpu_is_an_error_and_no_silent_fallback(bundle: Path, tmp
     done = run_script(bundle, "predict.py", bundle / "golden/image.png", "--runtime", "onnxruntime_cuda", cwd=tmp_path)
     assert done.returncode == 1
     assert "CUDAExecutionProvider" in done.stderr.splitlines()[-1]
-    assert "no CUDA device here" in done.stderr
+    assert "NVIDIA" in done.stderr.splitlines()[-1]  # whose driver is not loaded
     assert "Traceback" not in done.stderr
     assert not list(tmp_path.glob("*_overlay.png"))
 
@@ -160,8 +167,8 @@ def test_cuda_without_a_gpu_is_an_error_and_no_silent_fallback(bundle: Path, tmp
 def test_a_runtime_for_which_nothing_ships_says_why(bundle: Path, tmp_path: Path) -> None:
     done = run_script(bundle, "predict.py", bundle / "golden/image.png", "--runtime", "tensorrt", cwd=tmp_path)
     assert done.returncode == 1
-    assert "has no engine (fp32 undecided: its speed was not measured" in done.stderr
-    assert "rebuild_on_target.sh" in done.stderr
+    refusal = done.stderr.splitlines()[-1]
+    assert [value for value in (RUN, "fp32 undecided", "rebuild_on_target.sh") if value not in refusal] == []
 
 
 @pytest.fixture
@@ -213,12 +220,17 @@ def test_what_a_rebuild_chose_for_this_bundle_comes_first(bundle: Path, tmp_path
     content = {"manifest_sha256": sha256(bundle / "manifest.json"), "engines": engines, "default": "fp16"}
     arguments = (bundle / "golden/image.png", "--runtime", "tensorrt")
     write_json(report, content)
-    assert "fp16-here.engine cannot be read" in run_script(bundle, "predict.py", *arguments, cwd=tmp_path).stderr
+    assert "fp16-here.engine" in run_script(bundle, "predict.py", *arguments, cwd=tmp_path).stderr
     write_json(report, {**content, "manifest_sha256": "of another bundle"})
-    assert "has no engine" in run_script(bundle, "predict.py", *arguments, cwd=tmp_path).stderr
+    refusal = run_script(bundle, "predict.py", *arguments, cwd=tmp_path).stderr.splitlines()[-1]
+    assert RUN in refusal
+    assert "rebuild_on_target.sh" in refusal
+    assert ".engine" not in refusal
+    assert str(report) not in refusal
     report.write_text("{")
     done = run_script(bundle, "predict.py", *arguments, cwd=tmp_path)
-    assert "run rebuild_on_target.sh again, or delete it" in done.stderr
+    assert str(report) in done.stderr
+    assert "rebuild_on_target.sh" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -227,13 +239,16 @@ def test_files_that_are_no_image_are_refused(bundle: Path, tmp_path: Path, conte
     (tmp_path / "x.png").write_bytes(content)
     done = run_script(bundle, "predict.py", tmp_path / "x.png", cwd=tmp_path)
     assert done.returncode == 1
-    assert "x.png cannot be read as an image" in done.stderr
+    assert str(tmp_path / "x.png") in done.stderr
     assert "Traceback" not in done.stderr
+    with raises(FileRefused, tmp_path / "x.png") as caught:
+        read_image(tmp_path / "x.png")
+    assert isinstance(caught.value.__cause__, OSError)
 
 
 def test_deep_images_are_refused_and_turned_ones_are_turned(tmp_path: Path) -> None:
     Image.fromarray(np.full((4, 4), 1000, np.uint16)).save(tmp_path / "deep.png")
-    with pytest.raises(FileRefused, match="convert it to 8 bits a channel"):
+    with raises(FileRefused, tmp_path / "deep.png", "I;16", "8 bits"):
         read_image(tmp_path / "deep.png")
     orientation = Image.Exif()
     orientation[0x0112] = 6  # to be turned by a quarter
@@ -247,21 +262,24 @@ def contract(released: Path) -> Contract:
 
 
 @pytest.mark.parametrize(
-    ("batch", "complaint"),
+    ("batch", "values"),
     [
-        (np.zeros((1, *SIZE, 3), np.float32), "are float32; the graph takes uint8"),
-        (np.zeros((1, *SIZE, 3), np.uint16), "are uint16; the graph takes uint8"),
-        ([[0]], "are list; the graph takes uint8"),
-        (np.zeros((*SIZE, 3), np.uint8), "have shape"),
-        (np.zeros((1, 3, *SIZE), np.uint8), r"the channels are first \(NCHW\)"),
-        (np.zeros((1, *SIZE, 4), np.uint8), "have shape .* takes .*, RGB$"),
-        (np.zeros((0, *SIZE, 3), np.uint8), "have shape"),
-        (np.zeros((1, SIZE[0], SIZE[1] + 1, 3), np.uint8), "have 16x25 pixels, the graph takes 16x24"),
+        (np.zeros((1, *SIZE, 3), np.float32), ("float32", "uint8")),
+        (np.zeros((1, *SIZE, 3), np.uint16), ("uint16", "uint8")),
+        ([[0]], ("list", "uint8")),
+        (np.zeros((*SIZE, 3), np.uint8), ("(16, 24,", "3)", "RGB")),
+        (np.zeros((1, 3, *SIZE), np.uint8), ("(1, 3,", "16, 24)", "NCHW")),
+        (np.zeros((1, *SIZE, 4), np.uint8), ("(1, 16,", "24, 4)", "RGB")),
+        (np.zeros((0, *SIZE, 3), np.uint8), ("(0, 16,", "24, 3)", "RGB")),
+        (np.zeros((1, SIZE[0], SIZE[1] + 1, 3), np.uint8), ("16x25", "16x24")),
     ],
 )
-def test_arrays_that_the_graph_does_not_take_are_refused(contract: Contract, batch: np.ndarray, complaint: str) -> None:
-    with pytest.raises(InputRefused, match=complaint):
+def test_arrays_that_the_graph_does_not_take_are_refused(
+    contract: Contract, batch: np.ndarray, values: tuple[str, ...]
+) -> None:
+    with raises(InputRefused, *values) as caught:
         require_images(batch, contract.shape[1:3])  # type: ignore[arg-type]
+    assert ("NCHW" in str(caught.value)) == ("NCHW" in values)
 
 
 def test_the_api_refuses_them_too(bundle: Path, tmp_path: Path) -> None:
@@ -282,7 +300,7 @@ def test_the_api_refuses_them_too(bundle: Path, tmp_path: Path) -> None:
         check=False,
     )
     assert done.stdout.splitlines()[0] == "(31, 17)", done.stderr
-    assert "channels are first (NCHW)" in done.stdout
+    assert "NCHW" in done.stdout.splitlines()[1]
 
 
 def external(folder: Path, location: str) -> Path:
@@ -306,7 +324,9 @@ def test_a_graph_with_data_outside_is_refused_before_a_runtime_follows_it(bundle
     write_manifest(bundle)
     done = run_script(bundle, "predict.py", bundle / "golden/image.png", "--runtime", "onnxruntime", cwd=tmp_path)
     assert done.returncode == 1
-    assert "model_int8.onnx is no ONNX file to run: it has values in another file (external data)" in done.stderr
+    refusal = done.stderr.splitlines()[-1]
+    assert "model_int8.onnx" in refusal
+    assert "external data" in refusal
     assert "Traceback" not in done.stderr
 
 
@@ -328,26 +348,26 @@ def _constant(**of_tensor: Any) -> onnx.NodeProto:
 
 
 @pytest.mark.parametrize(
-    ("change", "why"),
+    ("change", "found"),
     [
         (lambda model: model.graph.node.append(_constant(dims=[1], data_location=1)), "external data"),
-        (lambda model: model.graph.node.append(_branching()), "a graph in a node"),
-        (lambda model: model.graph.node[0].attribute.add(name="bodies").graphs.add(), "graphs in a node"),
+        (lambda model: model.graph.node.append(_branching()), "(a loop"),
+        (lambda model: model.graph.node[0].attribute.add(name="bodies").graphs.add(), "(loops"),
         (lambda model: model.functions.add(name="f"), "functions"),
-        (lambda model: model.training_info.add(), "steps of a training"),
+        (lambda model: model.training_info.add(), "training"),
         (lambda model: model.graph.sparse_initializer.add(dims=[2**40]), "sparse tensors"),
-        (lambda model: model.graph.node[0].attribute.add(name="s").sparse_tensor.dims.append(9), "a sparse tensor"),
+        (lambda model: model.graph.node[0].attribute.add(name="s").sparse_tensor.dims.append(9), "sparse tensor"),
         (lambda model: model.graph.node[0].attribute.add(name="s").sparse_tensors.add(), "sparse tensors"),
-        (lambda model: setattr(model.graph.node[0], "domain", "com.example"), "an operator of 'com.example'"),
-        (lambda model: model.graph.node.append(_constant(dims=[2**20, 2**20])), r"1.05e\+06 numbers or more stands in"),
-        (lambda model: model.graph.node.append(_constant(dims=[-1])), "numbers or more stands in"),
-        (lambda model: model.graph.node.append(_constant(dims=[2**62] * 1000)), "numbers or more stands in"),
+        (lambda model: setattr(model.graph.node[0], "domain", "com.example"), "'com.example'"),
+        (lambda model: model.graph.node.append(_constant(dims=[2**20, 2**20])), "1.05e+06 numbers"),
+        (lambda model: model.graph.node.append(_constant(dims=[-1])), "1.84e+19 numbers"),
+        (lambda model: model.graph.node.append(_constant(dims=[2**62] * 1000)), "4.61e+18 numbers"),
     ],
 )
 def test_what_ours_never_have_is_refused_wherever_it_hides(
-    change: Callable[[onnx.ModelProto], object], why: str, released: Path
+    change: Callable[[onnx.ModelProto], object], found: str, released: Path
 ) -> None:
-    with pytest.raises(FileRefused, match=why):
+    with raises(FileRefused, "x.onnx", found):
         require_plain_graph("x.onnx", _with(released, change))
 
 
@@ -557,18 +577,19 @@ def test_the_cpp_example_refuses_bad_input_in_one_line(
     (tmp_path / "cut.ppm").write_bytes((tmp_path / "good.ppm").read_bytes()[:-1])
     (tmp_path / "huge.ppm").write_bytes(b"P6 99999999 99999999 255 ")
     (tmp_path / "bad.onnx").write_bytes(b"rubbish")
-    for model, image, complaint in (
-        (released / "model.onnx", "none.ppm", "cannot be read"),
-        (released / "model.onnx", "cut.ppm", "is truncated"),
-        (released / "model.onnx", "huge.ppm", "is not a binary PPM"),
-        (released / "model.onnx", "bad.onnx", "is not a binary PPM"),
-        (tmp_path / "bad.onnx", "good.ppm", "failed"),
-        (released / "triton/to_pixels/1/model.onnx", "good.ppm", "does not take uint8 (1, H, W, 3)"),
+    for model, image, values in (
+        (released / "model.onnx", "none.ppm", ("none.ppm",)),
+        (released / "model.onnx", "cut.ppm", ("cut.ppm",)),
+        (released / "model.onnx", "huge.ppm", ("huge.ppm", "PPM", "P6")),
+        (released / "model.onnx", "bad.onnx", ("bad.onnx", "PPM", "P6")),
+        (tmp_path / "bad.onnx", "good.ppm", ("bad.onnx",)),
+        (released / "triton/to_pixels/1/model.onnx", "good.ppm", ("uint8 (1, H, W, 3)",)),
     ):
         command = [program, model, tmp_path / image, tmp_path / "x.pgm"]
         done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
         assert done.returncode == 1
-        assert complaint in done.stderr
+        assert [value for value in values if value not in done.stderr] == []
+        assert ("P6" in done.stderr) == ("P6" in values)
         assert not (tmp_path / "x.pgm").exists()
 
 

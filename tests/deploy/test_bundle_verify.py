@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -16,8 +17,9 @@ from hypothesis import strategies as st
 from pipeline.data.files import sha256
 from pipeline.deploy.archive import write_archive
 from pipeline.deploy.signing import make_key, sign
-from segdistill_runtime.verify import MAX_MANIFEST_BYTES, BundleRefused, verify
+from segdistill_runtime.verify import MAX_MANIFEST_BYTES, SIGNATURES, BundleRefused, verify
 from tests.deploy.release_material import NO_LIMITS, RUN, SOURCE, Material, run_script, write_manifest
+from tests.raising import raises
 
 
 def refused(bundle: Path, *arguments: object, script: str = "predict.py") -> str:
@@ -46,7 +48,7 @@ def flip(path: Path, at: int) -> None:
 def test_a_whole_bundle_passes_and_says_that_it_is_unsigned(bundle: Path) -> None:
     done = run_script(bundle, "verify.py", cwd=bundle.parent)
     assert done.returncode == 0, done.stderr
-    assert "files are those of the manifest" in done.stdout
+    assert f"{len(verify(bundle, None).files)} files" in done.stdout
     assert "NOT SIGNED" in done.stdout
     assert done.stdout.count("WARNING") == 1
 
@@ -57,11 +59,12 @@ def test_a_whole_bundle_passes_and_says_that_it_is_unsigned(bundle: Path) -> Non
 def test_truncated_and_bit_flipped_files_are_refused(bundle: Path, file: str) -> None:
     whole = (bundle / file).read_bytes()
     (bundle / file).write_bytes(whole[:-1])
-    with pytest.raises(BundleRefused, match=rf"{file} is not the file that was released \(it has"):
+    with raises(BundleRefused, bundle / file, len(whole)) as caught:
         verify(bundle, None)
+    assert "SHA-256" not in str(caught.value)
     (bundle / file).write_bytes(whole)
     flip(bundle / file, len(whole) // 2)
-    with pytest.raises(BundleRefused, match=rf"{file} is not the file that was released \(SHA-256 differs\)"):
+    with raises(BundleRefused, bundle / file, "SHA-256"):
         verify(bundle, None)
 
 
@@ -69,14 +72,16 @@ def test_damage_is_found_before_anything_is_opened(bundle: Path) -> None:
     flip(bundle / "model.onnx", 100)
     for script in ("verify.py", "predict.py", "self_test.py"):
         refusal = refused(bundle, script=script)
-        assert refusal.endswith(
-            "model.onnx is not the file that was released (SHA-256 differs): fetch the bundle again"
-        )
+        assert str(bundle / "model.onnx") in refusal
+        assert "SHA-256" in refusal
 
 
 def test_a_missing_file_is_named(bundle: Path) -> None:
     (bundle / "model_int8.onnx").unlink()
-    assert "model_int8.onnx is missing: this bundle is incomplete" in refused(bundle)
+    assert str(bundle / "model_int8.onnx") in refused(bundle)
+    with raises(BundleRefused, bundle / "model_int8.onnx") as caught:
+        verify(bundle, None)
+    assert isinstance(caught.value.__cause__, FileNotFoundError)
 
 
 def test_an_engine_that_was_exchanged_is_refused(bundle: Path) -> None:
@@ -85,58 +90,59 @@ def test_an_engine_that_was_exchanged_is_refused(bundle: Path) -> None:
     write_manifest(bundle)
     verify(bundle, None)
     flip(bundle / "engines/fp32.engine", 50)
-    with pytest.raises(BundleRefused, match=r"fp32.engine is not the file that was released"):
+    with raises(BundleRefused, bundle / "engines/fp32.engine", "SHA-256"):
         verify(bundle, None)
 
 
 @pytest.mark.parametrize(
-    ("content", "complaint"),
+    ("content", "values"),
     [
-        (b"", "cannot be used"),
-        (b"{", "cannot be used"),
-        (b"\xff\xfe", "cannot be used"),
-        (b"[" * 100_000, "cannot be used"),
-        (b'{"format": 1, "format": 2}', "cannot be used (a key stands twice"),
-        (b"[]", "is not of the format segdistill-bundle-1"),
-        (b'{"format": "segdistill-bundle-2"}', "is not of the format segdistill-bundle-1"),
-        (b'{"format": "segdistill-bundle-1"}', "None is not of the type str"),
-        (b" " * (MAX_MANIFEST_BYTES + 1), "has more than 4194304 bytes"),
+        (b"", ()),
+        (b"{", ()),
+        (b"\xff\xfe", ()),
+        (b"[" * 100_000, ()),
+        (b'{"format": 1, "format": 2}', ("'format'",)),
+        (b"[]", ("segdistill-bundle-1",)),
+        (b'{"format": "segdistill-bundle-2"}', ("segdistill-bundle-1",)),
+        (b'{"format": "segdistill-bundle-1"}', ("None", "str")),
+        (b" " * (MAX_MANIFEST_BYTES + 1), ("4194304 bytes",)),
     ],
 )
-def test_a_manifest_that_is_none_is_refused(bundle: Path, content: bytes, complaint: str) -> None:
+def test_a_manifest_that_is_none_is_refused(bundle: Path, content: bytes, values: tuple[str, ...]) -> None:
     (bundle / "manifest.json").write_bytes(content)
-    with pytest.raises(BundleRefused) as refusal:
+    with raises(BundleRefused, bundle / "manifest.json", *values):
         verify(bundle, None)
-    assert complaint in str(refusal.value)
 
 
 def test_a_missing_manifest_is_refused(bundle: Path) -> None:
     (bundle / "manifest.json").unlink()
-    assert "manifest.json is missing: this bundle is incomplete" in refused(bundle)
+    assert str(bundle / "manifest.json") in refused(bundle)
+    with raises(BundleRefused, bundle / "manifest.json") as caught:
+        verify(bundle, None)
+    assert isinstance(caught.value.__cause__, FileNotFoundError)
 
 
 @pytest.mark.parametrize(
-    ("values", "complaint"),
+    ("values", "named"),
     [
-        ({"run": 1}, "1 is not of the type str"),
-        ({"status": "perhaps"}, "has no such status, or lists no files"),
-        ({"reasons": "none"}, "'none' is not of the type list"),
-        ({"files": {}}, "{} is not of the type list"),
-        ({"files": []}, "lists no files"),
-        ({"files": ["model.onnx"]}, "'model.onnx' is not of the type ListedFile"),
-        ({"files": [{"path": "a", "bytes": "1", "sha256": "0" * 64}]}, "'1' is not of the type int"),
-        ({"files": [{"path": "a", "bytes": True, "sha256": "0" * 64}]}, "True is not of the type int"),
-        ({"files": [{"path": "a", "bytes": -1, "sha256": "0" * 64}]}, "no such size or SHA-256"),
-        ({"files": [{"path": "a", "bytes": 1, "sha256": "0" * 63}]}, "no such size or SHA-256"),
-        ({"files": [{"path": "a", "bytes": 1, "sha256": "0" * 64}] * 2}, "lists a file twice"),
-        ({"files": [{"path": "manifest.json", "bytes": 1, "sha256": "0" * 64}]}, "cannot hold its own hash"),
+        ({"run": 12345}, ("12345", "str")),
+        ({"status": "perhaps"}, ("'perhaps'",)),
+        ({"reasons": "none"}, ("'none'", "list")),
+        ({"files": {}}, ("{}", "list")),
+        ({"files": []}, ("'released'", "0 files")),
+        ({"files": ["model.onnx"]}, ("'model.onnx'", "ListedFile")),
+        ({"files": [{"path": "a", "bytes": "1", "sha256": "0" * 64}]}, ("'1'", "int")),
+        ({"files": [{"path": "a", "bytes": True, "sha256": "0" * 64}]}, ("True", "int")),
+        ({"files": [{"path": "a", "bytes": -1, "sha256": "0" * 64}]}, ("'a'", "-1 bytes", "0" * 64)),
+        ({"files": [{"path": "a", "bytes": 1, "sha256": "0" * 63}]}, ("'a'", "1 bytes", f"'{'0' * 63}'")),
+        ({"files": [{"path": "a", "bytes": 1, "sha256": "0" * 64}] * 2}, ("'a'", "2 times")),
+        ({"files": [{"path": "manifest.json", "bytes": 1, "sha256": "0" * 64}]}, ("'manifest.json'",)),
     ],
 )
-def test_values_of_a_wrong_kind_are_refused(bundle: Path, values: dict, complaint: str) -> None:
+def test_values_of_a_wrong_kind_are_refused(bundle: Path, values: dict, named: tuple[str, ...]) -> None:
     change_manifest(bundle, lambda manifest: manifest.update(values))
-    with pytest.raises(BundleRefused) as refusal:
+    with raises(BundleRefused, bundle / "manifest.json", *named):
         verify(bundle, None)
-    assert complaint in str(refusal.value)
 
 
 @pytest.mark.parametrize(
@@ -156,40 +162,43 @@ def test_values_of_a_wrong_kind_are_refused(bundle: Path, values: dict, complain
 def test_paths_stay_inside_the_bundle(bundle: Path, path: str) -> None:
     (bundle.parent / "outside.txt").write_text("secret")
     change_manifest(bundle, lambda manifest: manifest["files"][0].update(path=path))
-    with pytest.raises(BundleRefused, match="leads out of the bundle or is not portable"):
+    with raises(BundleRefused, bundle / "manifest.json", repr(path)):
         verify(bundle, None)
 
 
 def test_a_path_that_leads_out_is_refused_on_the_command_line(bundle: Path) -> None:
     change_manifest(bundle, lambda manifest: manifest["files"][0].update(path="../outside.txt"))
-    assert "the path '../outside.txt' leads out of the bundle" in refused(bundle)
+    assert "'../outside.txt'" in refused(bundle)
 
 
 @pytest.mark.parametrize("linked", ["model.onnx", "cpp", "manifest.json"])
 def test_links_are_refused(bundle: Path, linked: str) -> None:
     moved = shutil.move(bundle / linked, bundle.parent / "elsewhere")
     (bundle / linked).symlink_to(moved)
-    with pytest.raises(BundleRefused, match=rf"{linked}.* is a link"):
+    with raises(BundleRefused, bundle / linked) as caught:
         verify(bundle, None)
+    assert caught.value.__cause__ is None  # refused for what it is, and not because it could not be read
 
 
 def test_a_device_is_no_file(bundle: Path) -> None:
     (bundle / "manifest.json").unlink()
     os.mkfifo(bundle / "manifest.json")
-    with pytest.raises(BundleRefused, match="is a link or no file at all"):
+    with raises(BundleRefused, bundle / "manifest.json") as caught:
         verify(bundle, None)
+    assert caught.value.__cause__ is None
 
 
 def test_added_code_is_refused_and_other_additions_are_said(bundle: Path) -> None:
     (bundle / "notes.txt").write_text("mine")
     assert verify(bundle, None).unlisted == ["notes.txt"]
     done = run_script(bundle, "verify.py", cwd=bundle.parent)
-    assert "not in the manifest, and not checked: notes.txt" in done.stdout
+    (line,) = [line for line in done.stdout.splitlines() if "notes.txt" in line]
+    assert "WARNING" in line
     (bundle / "cpp/json.py").write_text("raise SystemExit")
-    assert "json.py is code that the manifest does not list: delete it" in refused(bundle)
+    assert str(bundle / "cpp/json.py") in refused(bundle)
     (bundle / "cpp/json.py").unlink()
     (bundle / "numpy").symlink_to(bundle.parent)
-    assert "numpy is a link, and a bundle has none" in refused(bundle)
+    assert str(bundle / "numpy") in refused(bundle)
 
 
 @pytest.mark.parametrize("name", ["numpy.py", "json.py", "segdistill_runtime/verify.py", "argparse.py"])
@@ -200,21 +209,24 @@ def test_code_that_was_put_into_the_bundle_is_not_run(bundle: Path, name: str) -
     command = [sys.executable, str(bundle / "self_test.py"), "--runtime", "onnxruntime"]  # not isolated
     done = subprocess.run(command, cwd=bundle.parent, capture_output=True, text=True, check=False)
     assert done.returncode == 1
-    assert f"{name} is code that the manifest does not list" in done.stderr
+    assert str(bundle / name) in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_signature_is_checked_first(bundle: Path, key: Path) -> None:
     public = Path(f"{key}.pub")
-    assert "is not signed (manifest.json.sig is missing), and a public key was given" in refused(
-        bundle, "--public-key", public
-    )
+    said = refused(bundle, "--public-key", public)
+    assert "manifest.json.sig" in said
+    assert str(public) not in said  # the key was not even looked for
     write_manifest(bundle, key)
     assert verify(bundle, public).signature == "valid"
     assert verify(bundle, None).signature == "not checked"
     done = run_script(bundle, "verify.py", "--public-key", public, cwd=bundle.parent)
-    assert "the signature is valid" in done.stdout
+    assert SIGNATURES["valid"] in done.stdout
     (bundle / "manifest.json").write_bytes((bundle / "manifest.json").read_bytes() + b" ")
-    assert "does not fit" in refused(bundle, "--public-key", public)
+    said = refused(bundle, "--public-key", public)
+    assert str(bundle / "manifest.json") in said
+    assert str(public) in said
 
 
 def test_a_forged_manifest_with_right_hashes_is_found_by_its_signature(bundle: Path, key: Path) -> None:
@@ -224,14 +236,14 @@ def test_a_forged_manifest_with_right_hashes_is_found_by_its_signature(bundle: P
     write_manifest(bundle)
     (bundle / "manifest.json.sig").write_bytes(signature)
     assert verify(bundle, None).signature == "not checked"
-    with pytest.raises(BundleRefused, match="the manifest was changed, or another key signed it"):
+    with raises(BundleRefused, bundle / "manifest.json", f"{key}.pub"):
         verify(bundle, Path(f"{key}.pub"))
 
 
 def test_a_stranger_s_signature_is_refused(bundle: Path, key: Path, tmp_path: Path) -> None:
     make_key(tmp_path / "stranger")
     write_manifest(bundle, tmp_path / "stranger")
-    with pytest.raises(BundleRefused, match="does not fit"):
+    with raises(BundleRefused, bundle / "manifest.json", f"{key}.pub"):
         verify(bundle, Path(f"{key}.pub"))
 
 
@@ -239,34 +251,37 @@ def test_a_key_inside_the_bundle_proves_nothing(bundle: Path, tmp_path: Path) ->
     make_key(tmp_path / "stranger")
     shutil.copy(tmp_path / "stranger.pub", bundle / "trust_me.pub")
     write_manifest(bundle, tmp_path / "stranger")
-    assert "lies in the bundle" in refused(bundle, "--public-key", bundle / "trust_me.pub")
+    said = refused(bundle, "--public-key", bundle / "trust_me.pub")
+    assert str(bundle / "trust_me.pub") in said
+    assert "manifest.json" not in said  # its signature was not even looked at
 
 
 @pytest.mark.parametrize("length", [0, 63, 65, 10**6])
 def test_damaged_signatures_are_refused(bundle: Path, key: Path, length: int) -> None:
     (bundle / "manifest.json.sig").write_bytes(bytes(length))
     for public in (None, Path(f"{key}.pub")):
-        with pytest.raises(BundleRefused, match=r"manifest.json.sig does not have the 64 bytes"):
+        with raises(BundleRefused, bundle / "manifest.json.sig", "64 bytes"):
             verify(bundle, public)
 
 
 def test_a_flipped_signature_is_refused(bundle: Path, key: Path) -> None:
     write_manifest(bundle, key)
     flip(bundle / "manifest.json.sig", 7)
-    with pytest.raises(BundleRefused, match="does not fit"):
+    with raises(BundleRefused, bundle / "manifest.json", f"{key}.pub"):
         verify(bundle, Path(f"{key}.pub"))
 
 
 def test_public_keys_that_are_none_are_named(bundle: Path, key: Path, tmp_path: Path) -> None:
     write_manifest(bundle, key)
     (tmp_path / "text").write_text("hello")
-    for path, complaint in (
-        (tmp_path / "none", "cannot be read"),
-        (tmp_path / "text", "is not a public key in PEM format"),
-        (key, "is not a public key in PEM format"),  # the private one
+    for path, values, cause in (
+        (tmp_path / "none", (), FileNotFoundError),
+        (tmp_path / "text", ("PEM",), ValueError),
+        (key, ("PEM",), ValueError),  # the private one
     ):
-        with pytest.raises(BundleRefused, match=complaint):
+        with raises(BundleRefused, path, *values) as caught:
             verify(bundle, path)
+        assert isinstance(caught.value.__cause__, cause)
 
 
 def test_a_rejected_run_is_not_run(material: Material, tmp_path: Path) -> None:
@@ -274,7 +289,7 @@ def test_a_rejected_run_is_not_run(material: Material, tmp_path: Path) -> None:
     shutil.copy(SOURCE / "verify.py", tmp_path / "verify.py")
     done = run_script(tmp_path, "verify.py", out, cwd=tmp_path)
     assert done.returncode == 1
-    assert f"{RUN} was REJECTED and holds no model: mIoU (of 1 of 2 classes: no `b` in test) 0.5000" in done.stderr
+    assert [value for value in (RUN, "REJECTED", "mIoU", "`b`", "0.5000") if value not in done.stderr] == []
     assert "Traceback" not in done.stderr
 
 
@@ -282,10 +297,11 @@ def test_bytes_that_changed_after_the_check_are_not_given_out(bundle: Path) -> N
     verification = verify(bundle, None)
     assert verification.read("classes.json") == (bundle / "classes.json").read_bytes()
     flip(bundle / "classes.json", 3)
-    with pytest.raises(BundleRefused, match="SHA-256 differs"):
+    with raises(BundleRefused, bundle / "classes.json", "SHA-256"):
         verification.read("classes.json")
-    with pytest.raises(BundleRefused, match="is not in the manifest"):
+    with raises(BundleRefused, bundle / "../elsewhere") as caught:
         verification.read("../elsewhere")
+    assert caught.value.__cause__ is None  # it was not even looked for
 
 
 def test_an_archive_is_verified_like_its_folder(bundle: Path, key: Path, tmp_path: Path) -> None:
@@ -297,22 +313,26 @@ def test_an_archive_is_verified_like_its_folder(bundle: Path, key: Path, tmp_pat
     assert (opened.files, opened.signature, opened.unlisted) == (folder.files, "valid", [])
     assert opened.read("model.onnx") == (bundle / "model.onnx").read_bytes()
     flip(archives[0], 1000)
-    with pytest.raises(BundleRefused, match=r"is not the archive that toy\.zip\.sha256 speaks of"):
+    with raises(BundleRefused, archives[0], "toy.zip.sha256") as caught:
         verify(archives[0], public)
+    assert caught.value.__cause__ is None  # both were read, and compared before the archive was opened
     archives[1].with_name("toy.zip.sha256").unlink()
-    with pytest.raises(BundleRefused, match=r"toy\.zip\.sha256 is missing"):
+    with raises(BundleRefused, archives[1].with_name("toy.zip.sha256")) as caught:
         verify(archives[1], public)
+    assert isinstance(caught.value.__cause__, FileNotFoundError)
 
 
 def test_an_archive_of_another_content_is_refused(bundle: Path, tmp_path: Path) -> None:
     """Its hash fits, and the manifest in it does not."""
+    released = (bundle / "classes.json").stat().st_size
     (bundle / "classes.json").write_text("{}")
-    with pytest.raises(BundleRefused, match=r"classes\.json is not the file that was released"):
+    with raises(BundleRefused, tmp_path / "toy.zip/classes.json", released):
         verify(write_archive(bundle, tmp_path / "toy.zip"), None)
     (tmp_path / "no.zip").write_bytes(b"rubbish")
     (tmp_path / "no.zip.sha256").write_text(f"{sha256(tmp_path / 'no.zip')}  no.zip\n")
-    with pytest.raises(BundleRefused, match=r"no\.zip is no zip file"):
+    with raises(BundleRefused, tmp_path / "no.zip") as caught:
         verify(tmp_path / "no.zip", None)
+    assert isinstance(caught.value.__cause__, zipfile.BadZipFile)
 
 
 @given(data=st.data())
@@ -326,7 +346,7 @@ def test_any_change_of_a_signed_manifest_is_found(
     folder = tmp_path_factory.mktemp("changed")
     (folder / "manifest.json").write_bytes(changed)
     (folder / "manifest.json.sig").write_bytes(sign(manifest, key))
-    with pytest.raises(BundleRefused, match="does not fit"):
+    with raises(BundleRefused, folder / "manifest.json", f"{key}.pub"):
         verify(folder, Path(f"{key}.pub"))
     shutil.rmtree(folder)
 

@@ -33,10 +33,10 @@ def test_int8_ships_where_it_pays_and_nowhere_else() -> None:
     found = decided()
     int8 = found["onnxruntime", "int8"]
     assert (int8.verdict, int8.p50_ms, int8.speedup) == ("ships", 4.0, 2.5)
-    assert "p50 4.00 ms against 10.00 ms of fp32: 2.50 times as fast" in int8.reason
+    assert [value for value in ("4.00 ms", "10.00 ms", "fp32", "2.50") if value not in int8.reason] == []
     dear = found["openvino", "int8"]
     assert (dear.verdict, dear.speedup) == ("rejected", 9 / 8)
-    assert "8.00 ms against 9.00 ms of fp32: 1.12 times as fast, needed is 1.2" in dear.reason
+    assert [value for value in ("8.00 ms", "9.00 ms", "fp32", "1.12", "1.2") if value not in dear.reason] == []
     assert decided(speedup=1.1)["openvino", "int8"].verdict == "ships"
 
 
@@ -48,7 +48,7 @@ def test_a_bundle_for_some_receivers_says_what_it_leaves_out() -> None:
         ("onnxruntime", "int8"),
         ("openvino", "fp32"),
     ]
-    assert "one file for each runtime" in on_cpus["onnxruntime", "fp32"].reason
+    assert "release.files" in on_cpus["onnxruntime", "fp32"].reason
     assert "release.runtimes" in on_cpus["tensorrt", "int8"].reason
     dear = on_cpus["openvino", "int8"]
     assert dear == decided()["openvino", "int8"]  # its own reason stays
@@ -69,7 +69,7 @@ def test_a_speedup_must_hold_in_every_round() -> None:
     lucky = measured("openvino", "model_int8.onnx", 10.0, p50_ms_of_rounds=[10.0, 12.0, 9.0])
     found = decided(times=[slow, lucky])["openvino", "int8"]
     assert (found.verdict, found.speedup) == ("rejected", 1.27)
-    assert "1.27 times as fast, but 1.06 in one of 3 rounds, needed is 1.2 in each" in found.reason
+    assert [value for value in ("1.27", "1.06", "3 rounds", " 1.2 ") if value not in found.reason] == []
     steady = replace(lucky, p50_ms_of_rounds=[10.0, 10.5, 9.0])
     assert decided(times=[slow, steady])["openvino", "int8"].verdict == "ships"
 
@@ -82,7 +82,7 @@ def test_exactly_the_needed_speedup_is_enough() -> None:
 def test_a_lower_precision_that_brings_nothing_does_not_ship() -> None:
     fp16 = decided()["onnxruntime", "fp16"]
     assert fp16.verdict == "rejected"
-    assert "11.00 ms against 10.00 ms of fp32" in fp16.reason
+    assert [value for value in ("11.00 ms", "10.00 ms", "fp32") if value not in fp16.reason] == []
     even = [measured("onnxruntime", "model.onnx", 10.0), measured("onnxruntime", "model_fp16.onnx", 10.0)]
     assert decided(times=even)["onnxruntime", "fp16"].verdict == "rejected"
 
@@ -95,7 +95,8 @@ def test_int8_competes_with_the_best_other_precision() -> None:
     ]
     int8 = decided(times=times)["onnxruntime", "int8"]
     assert int8.verdict == "rejected"
-    assert "against 4.50 ms of fp16" in int8.reason
+    assert "4.50 ms" in int8.reason
+    assert "fp16" in int8.reason
     over = [artifact("model_fp16.onnx", reason="over") if a.precision == "fp16" else a for a in ARTIFACTS]
     assert decided(over, times)["onnxruntime", "int8"].verdict == "ships"  # what is rejected is no rival
 
@@ -124,8 +125,9 @@ def test_what_was_not_measured_stays_undecided_with_the_reason() -> None:
     times = [*TIMES, replace(measured("tensorrt", "model.onnx", 1.0), status="not run", reason="no GPU", p50_ms=None)]
     found = decided(times=times)
     assert (found["tensorrt", "fp32"].verdict, found["tensorrt", "fp32"].p50_ms) == ("undecided", None)
-    assert found["tensorrt", "fp32"].reason == "its speed was not measured: no GPU"
-    assert "stage benchmark has no measurement of it" in found["tensorrt", "int8"].reason
+    assert "no GPU" in found["tensorrt", "fp32"].reason
+    assert "benchmark" in found["tensorrt", "int8"].reason
+    assert "no GPU" not in found["tensorrt", "int8"].reason
 
 
 @pytest.mark.parametrize(
@@ -143,7 +145,7 @@ def test_int8_without_a_rival_is_undecided() -> None:
 def test_a_noisy_measurement_is_said() -> None:
     noisy = replace(TIMES[2], noisy=True, coefficient_of_variation=0.4)
     reason = decided(times=[TIMES[0], noisy])["onnxruntime", "int8"].reason
-    assert "4.00 ms (noisy: its times vary by 40%)" in reason
+    assert [value for value in ("4.00 ms", "noisy", "40%") if value not in reason] == []
 
 
 def test_the_default_of_a_runtime_is_its_fastest_and_the_fastest_comes_first() -> None:
@@ -183,13 +185,14 @@ def test_without_limits_everything_passes() -> None:
 def test_each_failed_gate_is_one_reason_with_both_numbers() -> None:
     limits = replace(NO_LIMITS, min_miou=0.51, max_miou_lost_points=0.1, max_p90_ms=1.0, max_mebibytes=1.0)
     artifacts = [artifact(file, 0.25 if "int8" in file else 0.0, size=2 * 2**20) for file in FILES]
-    assert gates(limits, artifacts) == [
-        "mIoU 0.4975 of model_int8.onnx, needed is 0.51 (release.min_miou)",
-        "model_int8.onnx loses 0.250 points of mIoU against the checkpoint, allowed are 0.1 "
-        "(release.max_miou_lost_points)",
-        "p90 4.40 ms of model_int8.onnx with onnxruntime, allowed are 1 ms (release.max_p90_ms)",
-        "model.onnx has 2.0 MiB, allowed are 1 MiB (release.max_mebibytes)",
-    ]
+    reasons = (
+        ("mIoU", "0.4975", "model_int8.onnx", "0.51", "release.min_miou"),
+        ("model_int8.onnx", "0.250 points", "mIoU", " 0.1 ", "release.max_miou_lost_points"),
+        ("p90", "4.40 ms", "model_int8.onnx", "onnxruntime", " 1 ms", "release.max_p90_ms"),
+        ("model.onnx", "2.0 MiB", " 1 MiB", "release.max_mebibytes"),
+    )
+    for reason, values in zip(gates(limits, artifacts), reasons, strict=True):
+        assert [value for value in values if value not in reason] == []
 
 
 def test_a_gate_of_miou_says_over_which_classes_it_is() -> None:
@@ -197,7 +200,8 @@ def test_a_gate_of_miou_says_over_which_classes_it_is() -> None:
     scope = miou_scope({"road": 0.5, "pole": None}, "test")
     reasons = gates(limits, [artifact(file, 0.25 if "int8" in file else 0.0) for file in FILES], scope=scope)
     assert len(reasons) == 2
-    assert all("mIoU (of 1 of 2 classes: no `pole` in test)" in reason for reason in reasons)
+    assert [value for value in ("`pole`", "test", "1", "2") if value not in scope] == []
+    assert all(f"mIoU{scope}" in reason for reason in reasons)
 
 
 def test_limits_hold_for_what_ships_alone() -> None:
@@ -211,5 +215,6 @@ def test_limits_hold_for_what_ships_alone() -> None:
 def test_an_unknown_p90_does_not_pass() -> None:
     few = [replace(time, p90_ms=None, calls=20) for time in TIMES]
     (reason,) = gates(replace(NO_LIMITS, max_p90_ms=100.0), times=few)
-    assert "the p90 of model_int8.onnx with onnxruntime is unknown, because too few calls were timed" in reason
+    values = ("p90", "model_int8.onnx", "onnxruntime", "100 ms", "release.max_p90_ms", "benchmark.calls")
+    assert [value for value in values if value not in reason] == []
     assert gates(NO_LIMITS, times=few) == []

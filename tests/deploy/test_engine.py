@@ -30,6 +30,7 @@ from segdistill_runtime.targets.tensorrt import TensorRT
 from tests.deploy.tiny_graphs import FILES, write_tiny_graphs
 from tests.made_records import PARITY as PARITY_MADE
 from tests.made_records import made_artifact, made_export, made_quantization
+from tests.raising import raises
 from tests.toy import write_toy_samples
 
 PARITY = load_params(ROOT / "params.yaml").parity
@@ -107,20 +108,20 @@ def test_a_graph_that_the_builder_refuses_is_explained(tmp_path: Path) -> None:
     node = onnx.helper.make_node("NoSuchOp", ["x"], ["y"], domain="nobody")
     ends = [onnx.helper.make_tensor_value_info(n, onnx.TensorProto.FLOAT, [1]) for n in ("x", "y")]
     onnx.save(onnx.helper.make_model(onnx.helper.make_graph([node], "g", ends[:1], ends[1:])), tmp_path / "bad.onnx")
-    with pytest.raises(ArtifactError, match=r"cannot read bad\.onnx: .*[Pp]lugin"):
+    with raises(ArtifactError, "tensorrt_rtx", "bad.onnx", "NoSuchOp"):
         _build(tmp_path / "bad.onnx", "fp32", ["SM86"], tmp_path / "scratch", tmp_path / "out")
     assert not (tmp_path / "out").exists()
 
 
 @pytest.mark.usefixtures("rtx")
 def test_a_graph_of_another_precision_is_refused(graphs: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"holds float, .*and no half, so it does not compute in fp16"):
+    with raises(ArtifactError, graphs["fp32"].name, "float", "half", "fp16"):
         _build(graphs["fp32"], "fp16", ["SM86"], tmp_path, tmp_path)
 
 
 @pytest.mark.usefixtures("rtx")
 def test_a_gpu_that_cannot_be_built_for_is_named(graphs: dict[str, Path], tmp_path: Path) -> None:
-    with pytest.raises(ArtifactError, match=r"does not build for SM87; it knows SM75, .*SM120.*on the target itself"):
+    with raises(ArtifactError, "tensorrt_rtx", "SM87", "SM75", "SM120"):
         _build(graphs["fp32"], "fp32", ["SM86", "SM87"], tmp_path, tmp_path)
 
 
@@ -133,7 +134,8 @@ def test_scratch_memory_is_no_numeric_type() -> None:
 def test_what_was_rejected_is_not_built(graphs: dict[str, Path], tmp_path: Path) -> None:
     records = _build(graphs["int8"], "int8", ["SM86"], tmp_path, tmp_path / "out", rejected="0.4 points lost")
     assert {record.status for record in records} == {"not built"}
-    assert "model_int8_tensorrt.onnx was rejected by its own stage: 0.4 points lost" in records[0].reason
+    assert "model_int8_tensorrt.onnx" in records[0].reason
+    assert "0.4 points lost" in records[0].reason
     assert not (tmp_path / "out").exists()
 
 
@@ -153,10 +155,10 @@ def test_a_source_is_the_file_that_was_measured(graphs: dict[str, Path], tmp_pat
     assert find_source(graphs["fp32"], artifacts) == artifacts[0]
     over = _artifacts(graphs["fp32"], status="rejected", reason="too far off")
     assert find_source(graphs["fp32"], over).reason == "too far off"
-    with pytest.raises(ArtifactError, match=r"model_fp16\.onnx is missing or is not the file that was measured"):
+    with raises(ArtifactError, graphs["fp16"], "dvc repro"):
         find_source(graphs["fp16"], artifacts)
     (tmp_path / "model.onnx").write_bytes(graphs["fp32"].read_bytes() + b"x")
-    with pytest.raises(ArtifactError, match=r"model\.onnx is missing or is not the file that was measured"):
+    with raises(ArtifactError, tmp_path / "model.onnx", "dvc repro"):
         find_source(tmp_path / "model.onnx", artifacts)
 
 
@@ -178,7 +180,7 @@ def test_an_engine_within_its_budget_is_accepted(precision: Precision) -> None:
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 def test_an_engine_over_its_budget_stops_the_stage(precision: Precision) -> None:
-    with pytest.raises(ArtifactError, match=r"a\.engine disagrees with the checkpoint, most on image frame_7: .*50"):
+    with raises(ArtifactError, "a.engine", "frame_7", "50", "model_fp16.onnx", "tensorrt_rtx 1.7.1.116"):
         judge(replace(ENGINE, precision=precision), FAR, engine_budget(PARITY, precision))
 
 
@@ -248,7 +250,7 @@ def test_types_come_from_the_graph(release: str, flags: dict[str, int], asked: i
 def test_a_tensorrt_that_is_too_old_is_refused() -> None:
     flags = SimpleNamespace(EXPLICIT_BATCH=0)
     trt = SimpleNamespace(__name__="tensorrt", __version__="8.6.2", NetworkDefinitionCreationFlag=flags)
-    with pytest.raises(BuildFailed, match=r"tensorrt 8\.6\.2 is too old: install version 10 or later"):
+    with raises(BuildFailed, "tensorrt 8.6.2", "version 10"):
         engine_build._create_network(trt, None)  # type: ignore[arg-type]
 
 
@@ -260,7 +262,7 @@ def test_a_timing_cache_of_another_machine_is_refused(refusal: str, tmp_path: Pa
         set_timing_cache=lambda cache, ignore_mismatch: ignore_mismatch,
     )
     trt = SimpleNamespace(__name__="tensorrt", __version__="10.3.0")
-    with pytest.raises(BuildFailed, match=r"refused the timing cache .*x\.timing: .*Remove it"):
+    with raises(BuildFailed, "tensorrt 10.3.0", tmp_path / "x.timing"):
         engine_build._load_timing_cache(trt, config, tmp_path / "x.timing", SimpleNamespace(lines=[]))  # type: ignore[arg-type]
 
 

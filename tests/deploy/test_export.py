@@ -29,6 +29,7 @@ from pipeline.preflight.networks import TESTED_BACKBONES, TESTED_HEADS
 from pipeline.runtime.artifacts import open_artifact
 from segdistill_runtime.errors import FileRefused
 from segdistill_runtime.runner import InputShape
+from tests.raising import raises
 from tests.toy import TOY_CLASSES, TOY_DESIGN, toy_segmenter
 from tests.toy_run import EXPORT, NO_BUDGET, PARITY, WIDTH, write_toy_run
 
@@ -176,29 +177,29 @@ def test_a_checkpoint_that_the_file_does_not_follow_blocks_and_names_the_layer(t
     (tmp_path / "other/predictions").rename(folder / "theirs")
     for file in (folder / "theirs").iterdir():
         file.replace(folder / "predictions" / file.name)
-    with pytest.raises(
-        ArtifactError, match=r"model\.onnx does not do what the checkpoint does: .* first diverges at layer"
-    ):
+    with raises(ArtifactError, "toy", "model.onnx") as caught:
         export_toy(folder, ONE_SHAPE)
+    layers = [node.name for node in onnx.load(folder / "export/model.onnx").graph.node]
+    assert any(f"{layer} " in str(caught.value) for layer in layers)
 
 
 @pytest.mark.slow
 def test_logits_that_differ_block(tmp_path: Path) -> None:
     folder = write_toy_run("pspnet", tmp_path, iterations=1)
-    with pytest.raises(ArtifactError, match=r"logits\.onnx differs from PyTorch by .*max_logit_difference"):
+    with raises(ArtifactError, "toy", "logits.onnx", "1e-12", "export.max_logit_difference"):
         export_toy(folder, replace(ONE_SHAPE, max_logit_difference=1e-12))
 
 
 def test_a_graph_astray_is_refused(exported: Path, tmp_path: Path) -> None:
     path = exported / "export/model.onnx"
-    with pytest.raises(ArtifactError, match=r"operator sets .* asked for ai.onnx 18"):
+    with raises(ArtifactError, "'ai.onnx': 20", "ai.onnx 18"):
         check_graph(path, 18, ALLOWED_OPS)
-    with pytest.raises(ArtifactError, match=r"operators ArgMax do not belong"):
+    with raises(ArtifactError, "ArgMax"):
         check_graph(path, 20, ALLOWED_OPS - {"ArgMax"})
     model = onnx.load(path)
     model.graph.node[0].doc_string = "/usr/lib/python3/site-packages/torch/x.py"
     onnx.save(model, tmp_path / "paths.onnx")
-    with pytest.raises(ArtifactError, match="paths of this machine"):
+    with raises(ArtifactError, "/site-packages/"):
         check_graph(tmp_path / "paths.onnx", 20, ALLOWED_OPS)
 
 
@@ -253,5 +254,5 @@ def test_what_preflight_does_not_try_exports(architecture: str, backbone: str, t
 
 def test_rubbish_is_no_artifact(tmp_path: Path) -> None:
     (tmp_path / "x.onnx").write_bytes(b"rubbish")
-    with pytest.raises(FileRefused, match="is no ONNX file"):
+    with raises(FileRefused, tmp_path / "x.onnx", "ONNX"):
         open_artifact(tmp_path / "x.onnx", 1)

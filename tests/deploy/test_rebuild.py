@@ -10,7 +10,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from segdistill_runtime import engine_target
 from segdistill_runtime.contract import Contract, GoldenFiles, read_contract
@@ -21,6 +21,7 @@ from segdistill_runtime.rebuild import Outcome, decide, fastest, measure, read_g
 from segdistill_runtime.targets.target import read_file
 from segdistill_runtime.targets.tensorrt import TensorRT
 from tests.deploy.tiny_graphs import HEIGHT, WIDTH, tiny_image
+from tests.raising import raises
 
 LIMITS = Contract(
     run="toy",
@@ -58,22 +59,24 @@ def test_what_is_right_and_faster_is_kept() -> None:
 
 def test_int8_must_pay_against_the_next_best() -> None:
     found = _choices(_ran("fp32", 1.0, 9.0), _ran("fp16", 0.995, 4.0), _ran("int8", 0.95, 3.5))
-    assert found["int8"] == ("rejected", "p50 3.50 ms against 4.00 ms of fp16: 1.14 times as fast, needed is 1.2")
+    assert found["int8"][0] == "rejected"
+    values = ("3.50 ms", "4.00 ms", "fp16", "1.14", "1.2")
+    assert [value for value in values if value not in found["int8"][1]] == []
     assert _choices(_ran("fp32", 1.0, 9.0), _ran("int8", 0.95, 7.5))["int8"][0] == "accepted"  # exactly 1.2
 
 
 def test_fp16_that_is_slower_is_rejected_and_no_measure_for_int8() -> None:
     found = _choices(_ran("fp32", 1.0, 4.0), _ran("fp16", 0.995, 5.0), _ran("int8", 0.95, 3.5))
     assert found["fp16"][0] == "rejected"
-    assert "against 4.00 ms of fp32" in found["int8"][1]
+    assert "4.00 ms" in found["int8"][1]
+    assert "fp32" in found["int8"][1]
 
 
 def test_fp16_that_is_just_as_fast_brings_nothing() -> None:
     found = _choices(_ran("fp32", 1.0, 4.0), _ran("fp16", 0.995, 4.0))
-    assert found["fp16"] == (
-        "rejected",
-        "p50 4.00 ms against 4.00 ms of fp32: 1.00 times as fast, needed is 1.05",
-    )
+    assert found["fp16"][0] == "rejected"
+    assert found["fp16"][1].count("4.00 ms") == 2
+    assert [value for value in ("fp32", "1.00", "1.05") if value not in found["fp16"][1]] == []
 
 
 def test_wrong_labels_are_a_fault_except_for_int8() -> None:
@@ -81,7 +84,8 @@ def test_wrong_labels_are_a_fault_except_for_int8() -> None:
     assert {precision: verdict for precision, (verdict, _) in found.items()} == {
         "fp32": "failed", "fp16": "failed", "int8": "rejected",
     }  # fmt: skip
-    assert found["fp16"][1] == "50.000 % of the golden image's pixels are equal, needed are 99 %"
+    assert "50.000 %" in found["fp16"][1]
+    assert "99 %" in found["fp16"][1]
 
 
 def test_what_did_not_run_is_not_decided() -> None:
@@ -99,7 +103,7 @@ def test_the_contract_gives_the_limits() -> None:
 @pytest.mark.parametrize("missing", ["input", "golden", "min_speedup"])
 def test_a_contract_without_limits_is_refused(missing: str) -> None:
     content = json.dumps({key: value for key, value in CONTRACT.items() if key != missing})
-    with pytest.raises(FileRefused, match=rf"preprocessing.json cannot be used \(KeyError\('{missing}"):
+    with raises(FileRefused, "preprocessing.json", f"KeyError('{missing}')"):
         read_contract(content.encode())
 
 
@@ -108,10 +112,11 @@ def test_a_golden_image_needs_labels_of_its_size(tmp_path: Path) -> None:
     for size, name in ((4, "image"), (5, "labels")):
         Image.new("RGB" if name == "image" else "L", (size, 3)).save(tmp_path / f"{name}.png")
     files = {contract.golden.image: (tmp_path / "image.png").read_bytes(), contract.golden.labels["fp32"]: b"rubbish"}
-    with pytest.raises(FileRefused, match="cannot be read"):
+    with raises(FileRefused, "golden/labels_fp32.png") as caught:
         read_golden(contract, files.__getitem__)
+    assert isinstance(caught.value.__cause__, UnidentifiedImageError)
     files[contract.golden.labels["fp32"]] = (tmp_path / "labels.png").read_bytes()
-    with pytest.raises(FileRefused, match=r"labels_fp32\.png is no 8-bit label image"):
+    with raises(FileRefused, "golden/labels_fp32.png", "8-bit", "golden/image.png"):
         read_golden(contract, files.__getitem__)
 
 
@@ -194,10 +199,10 @@ def test_an_engine_runs_through_python(tmp_path: Path, monkeypatch: pytest.Monke
     assert not memory.buffers, "memory of the GPU was not given back"
     with TensorRT().open(str(engine), read_file, 0) as runner:
         runner.prepared(image)()
-    with pytest.raises(InputRefused, match=r"have 2x2 pixels, the graph takes 16x24"):
+    with raises(InputRefused, "2x2", "16x24"):
         measure(TensorRT(), engine, np.zeros((1, 2, 2, 3), np.uint8), 20, 0.0)
     other = write_engine(tmp_path, b"ftrt", description._replace(compute_capabilities=["SM72"]))
-    with pytest.raises(NotAvailable, match="built for SM72, this GPU is SM87"):
+    with raises(NotAvailable, other, "SM72", "SM87"):
         measure(TensorRT(), other, image, 20, 0.0)
 
 
@@ -205,5 +210,6 @@ def test_a_gpu_that_is_not_there_is_said() -> None:
     if torch.cuda.is_available():
         assert CudaRuntime().capability() == "SM{}{}".format(*torch.cuda.get_device_capability())
         return
-    with pytest.raises(NotAvailable, match=r"no CUDA device here|no CUDA runtime library"):
+    with raises(NotAvailable, "CUDA") as caught:
         CudaRuntime()
+    assert "cudaStreamCreate" not in str(caught.value), "a driver is here, and fails"

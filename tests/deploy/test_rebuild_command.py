@@ -131,7 +131,9 @@ def test_the_shell_script_says_when_there_is_no_python(bundle: Path) -> None:
     done = subprocess.run(
         [str(bundle / "rebuild_on_target.sh")], env=environment, capture_output=True, text=True, check=False
     )
-    assert "python-of-nowhere was not found: install Python 3.10" in refusal(done)
+    said = refusal(done)
+    assert [value for value in ("python-of-nowhere", "Python 3.10", "PYTHON") if value not in said] == []
+    assert said.count("\n") == 1  # the script's own, and none of the shell
 
 
 @pytest.mark.usefixtures("rtx")
@@ -140,7 +142,8 @@ def test_what_is_not_in_the_bundle_is_absent(bundle: Path) -> None:
     write_manifest(bundle)
     done = run(bundle, "--build-only", "--compute-capabilities", "SM86")
     assert done.returncode == 0, done.stderr
-    assert "int8: absent: model_int8_tensorrt.onnx is not in this bundle" in done.stdout
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("int8: absent")]
+    assert "model_int8_tensorrt.onnx" in line
 
 
 @pytest.mark.usefixtures("rtx")
@@ -150,7 +153,8 @@ def test_a_precision_without_a_limit_is_not_built(bundle: Path) -> None:
     write_manifest(bundle)
     done = run(bundle, "--build-only", "--compute-capabilities", "SM86")
     assert done.returncode == 0, done.stderr
-    assert "fp16: absent: preprocessing.json does not say how exact it must be" in done.stdout
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith("fp16: absent")]
+    assert "preprocessing.json" in line
 
 
 @pytest.mark.usefixtures("rtx")
@@ -161,8 +165,8 @@ def test_a_graph_that_cannot_be_built_is_a_fault_and_the_others_stay(bundle: Pat
     onnx.save(model, bundle / "model_fp16.onnx")
     write_manifest(bundle)
     said = refusal(run(bundle, "--build-only", "--compute-capabilities", "SM86"))
-    assert "fp16 failed: tensorrt_rtx" in said
-    assert "cannot read model_fp16.onnx" in said
+    (line,) = [line for line in said.splitlines() if line.startswith("fp16 failed")]
+    assert [value for value in ("tensorrt_rtx", "model_fp16.onnx", "NoSuchOp") if value not in line] == []
     assert len(list((bundle.parent / "toy-engines").glob("*.engine"))) == 2
 
 
@@ -171,42 +175,51 @@ def test_a_damaged_bundle_is_refused_before_anything_is_built(bundle: Path) -> N
     flipped[100] ^= 1
     (bundle / "model.onnx").write_bytes(flipped)
     said = refusal(run(bundle, "--build-only", "--compute-capabilities", "SM86"))
-    assert "model.onnx is not the file that was released" in said
+    assert str(bundle / "model.onnx") in said
+    assert "SHA-256" in said
     assert not (bundle.parent / "toy-engines").exists()
 
 
 def test_a_missing_signature_is_refused_where_a_key_is_given(bundle: Path) -> None:
     said = refusal(run(bundle, "--build-only", "--public-key", "somewhere.pub"))
-    assert "is not signed" in said
+    assert "manifest.json.sig" in said
+    assert "somewhere.pub" not in said  # the key was not even looked for
 
 
 def test_a_rejected_bundle_has_nothing_to_build(bundle: Path) -> None:
     write_manifest(bundle, status="rejected")
-    assert "toy was REJECTED and holds no model: mIoU 0.1" in refusal(run(bundle, "--build-only"))
+    said = refusal(run(bundle, "--build-only")).splitlines()[-1]
+    assert [value for value in ("toy", "REJECTED", "mIoU 0.1") if value not in said] == []
 
 
 def test_no_tensorrt_is_said(bundle: Path) -> None:
     without = ["-c", f"{NO_TENSORRT} runpy.run_path(sys.argv[0], run_name='__main__')"]
     said = refusal(run(bundle, "--build-only", "--compute-capabilities", "SM86", python=without))
-    assert "tensorrt_rtx is not installed here" in said
+    assert "tensorrt_rtx" in said
+    assert "pip install tensorrt-rtx" in said
 
 
 @pytest.mark.usefixtures("rtx")
 @pytest.mark.parametrize("capability", ["SM87", "SM90", "sm86", "rubbish", "CURRENT"])
 def test_an_unknown_compute_capability_is_refused(bundle: Path, capability: str) -> None:
     said = refusal(run(bundle, "--build-only", "--precisions", "fp32", "--compute-capabilities", capability))
-    assert f"does not build for {capability}; it knows SM75" in said
+    (line,) = [line for line in said.splitlines() if line.startswith("fp32 failed")]
+    assert [value for value in (capability, "SM75", "SM120") if value not in line] == []
     assert not list((bundle.parent / "toy-engines").glob("*.engine"))
 
 
 @pytest.mark.usefixtures("rtx")
 def test_build_only_needs_to_know_for_which_gpu(bundle: Path) -> None:
-    assert "add --compute-capabilities SM86" in refusal(run(bundle, "--build-only"))
+    assert "--compute-capabilities SM86" in refusal(run(bundle, "--build-only"))
 
 
 def test_options_that_contradict_each_other_are_refused(bundle: Path) -> None:
-    assert "goes with --build-only" in refusal(run(bundle, "--compute-capabilities", "SM86"))
-    assert "lies in the bundle" in refusal(run(bundle, "--build-only", "--out", str(bundle / "engines")))
+    said = refusal(run(bundle, "--compute-capabilities", "SM86"))
+    assert "--compute-capabilities" in said
+    assert "--build-only" in said
+    said = refusal(run(bundle, "--build-only", "--out", str(bundle / "engines")))
+    assert str(bundle / "engines") in said
+    assert "--out" in said
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
@@ -264,7 +277,8 @@ def test_a_target_decides_from_its_own_measurements(bundle: Path) -> None:
     assert {precision: entry["status"] for precision, entry in engines.items()} == {
         "fp32": "accepted", "fp16": "rejected", "int8": "rejected",
     }  # fmt: skip
-    assert engines["int8"]["reason"] == "p50 2.50 ms against 2.50 ms of fp32: 1.00 times as fast, needed is 1.2"
+    assert engines["int8"]["reason"].count("2.50 ms") == 2
+    assert [value for value in ("fp32", "1.00", "1.2") if value not in engines["int8"]["reason"]] == []
     assert (report["backend"], report["version"], report["compute_capabilities"]) == ("tensorrt", "10.3.0", ["SM87"])
     assert (engines["fp16"]["pixel_agreement"], engines["fp16"]["calls"], engines["fp16"]["p90_ms"]) == (1.0, 200, 2.5)
     assert report["default"] == "fp32"
@@ -276,12 +290,16 @@ def test_a_target_decides_from_its_own_measurements(bundle: Path) -> None:
 def test_engines_that_give_other_labels_are_removed_and_the_command_fails(bundle: Path) -> None:
     write_labels(bundle, tiny_image(7)[0, ..., 0] <= 127)
     said = refusal(run_on_a_jetson(bundle))
-    assert "fp32 failed: 0.000 % of the golden image's pixels are equal, needed are 99.9 %" in said
-    assert "no engine was built that may be used" in said
+    (line,) = [line for line in said.splitlines() if line.startswith("fp32 failed")]
+    assert " 0.000 %" in line
+    assert "99.9 %" in line
+    assert "ONNX Runtime" in said.splitlines()[-1]  # what may be used instead of the engines
     assert not list((bundle.parent / "toy-engines").glob("*.engine*"))
 
 
 def test_a_contract_of_another_version_is_refused(bundle: Path) -> None:
     write_json(bundle / "preprocessing.json", {"model": "model.onnx"})
     write_manifest(bundle)
-    assert "preprocessing.json cannot be used" in refusal(run(bundle, "--build-only"))
+    said = refusal(run(bundle, "--build-only"))
+    assert "preprocessing.json" in said
+    assert "KeyError" in said

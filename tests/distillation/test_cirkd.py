@@ -10,6 +10,7 @@ from pipeline.distillation.method import labels_at_cells
 from pipeline.errors import ParamsError
 from tests.distillation.agreement import Arrays, assert_agrees, assert_gradient, in_single_precision
 from tests.distillation.outputs import channels, make, random_labels, random_output
+from tests.raising import raises
 from tests.vectors.reading import Vector
 
 SHORT = {"pixel_memory": 8, "region_memory": 4, "pixel_contrast": 4, "region_contrast": 2, "cells_per_class": 2}
@@ -94,7 +95,7 @@ def test_the_memory_is_drawn_from_as_the_authors_trainer_does() -> None:
     method = make(CIRKDMemory, network, **SHORT | {"pixel_contrast": 7, "region_contrast": 2})
     pixels, regions, _ = method.select(random_labels(4, 4))
     assert (len(pixels), len(regions)) == (7 // 3 + 1, 2 // 3 + 1)  # of each class
-    with pytest.raises(ParamsError, match="region_memory 4 is shorter than the 5"):
+    with raises(ParamsError, "methods.cirkd_memory", "region_memory 4", " 5 "):
         make(CIRKDMemory, network, **SHORT | {"region_contrast": 12})
 
 

@@ -8,6 +8,7 @@ from pipeline.distillation.dist import DIST, correlation_distance
 from pipeline.errors import TrainingError
 from tests.distillation.agreement import assert_agrees
 from tests.distillation.outputs import make, random_labels, random_output
+from tests.raising import raises
 from tests.vectors.reading import Vector
 
 
@@ -27,7 +28,7 @@ def test_agrees_with_the_authors(vector: Vector) -> None:
 
 def test_a_teacher_without_an_auxiliary_head_is_named() -> None:
     student = random_output(4, 4, 5, 6)
-    with pytest.raises(TrainingError, match="the teacher has none"):
+    with raises(TrainingError, "auxiliary", "teacher"):
         make(DIST)(student, student._replace(auxiliary_logits=None), random_labels(40, 48))
 
 

@@ -10,6 +10,7 @@ from pipeline.distillation.kd import class_divergence
 from pipeline.distillation.method import method_params
 from pipeline.errors import ParamsError
 from tests.distillation.outputs import make, random_labels, random_output
+from tests.raising import raises
 
 
 def _logits(*distributions: list[float]) -> torch.Tensor:
@@ -59,7 +60,7 @@ def test_the_whole_loss_is_what_its_cells_come_to(trust: Trust) -> None:
 def test_how_to_trust_is_one_of_two_words_and_whether_it_is_right_counts_by_default() -> None:
     assert method_params("ferkd", {}).trust == "correct"
     assert method_params("ferkd", {"trust": "confidence"}).trust == "confidence"
-    with pytest.raises(ParamsError, match=r"methods\.ferkd\.trust"):
+    with raises(ParamsError, "methods.ferkd.trust"):
         method_params("ferkd", {"trust": "always"})
 
 

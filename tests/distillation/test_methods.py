@@ -23,6 +23,7 @@ from pipeline.distillation.student import train_student
 from pipeline.errors import ParamsError, TrainingError
 from pipeline.params.tree import load_params
 from tests.distillation.outputs import build_method, random_labels, random_output
+from tests.raising import raises
 from tests.toy import TOY_TASK, toy_segmenter, toy_training, write_toy_samples
 
 
@@ -100,14 +101,14 @@ def test_a_baseline_imports_no_method() -> None:
 
 def test_parameters_are_checked_by_the_methods_own_section() -> None:
     assert method_params("gdd", {"noise_std": 0}) == method_class("gdd").Params(temperature=4.0, noise_std=0.0)
-    for name, values, complaint in (
-        ("gdd", {"temprature": 4.0}, r"methods\.gdd\.temprature: unknown key; did you mean 'temperature'"),
-        ("gdd", {"temperature": -1.0}, r"methods\.gdd\.temperature: .*greater than 0 \(got -1"),
-        ("ferkd", {"sure_above": 0.1}, r"methods\.ferkd: unsure_below 0.4 is larger than sure_above 0.1"),
-        ("cirkd_memory", {"pixel_memory": 8}, r"methods\.cirkd_memory: pixel_memory 8 is shorter than"),
-        ("fitnets", {}, r"no method 'fitnets'; did you mean 'fitnet'"),
+    for name, values, named in (
+        ("gdd", {"temprature": 4.0}, ("methods.gdd.temprature", "'temperature'")),
+        ("gdd", {"temperature": -1.0}, ("methods.gdd.temperature", "-1.0")),
+        ("ferkd", {"sure_above": 0.1}, ("methods.ferkd", "unsure_below 0.4", "sure_above 0.1")),
+        ("cirkd_memory", {"pixel_memory": 8}, ("methods.cirkd_memory", "pixel_memory 8", "cells_per_class")),
+        ("fitnets", {}, ("'fitnets'", "'fitnet'")),
     ):
-        with pytest.raises(ParamsError, match=complaint):
+        with raises(ParamsError, *named):
             method_params(name, values)
 
 

@@ -19,6 +19,7 @@ from pipeline.distillation.unlabelled import choose_unlabelled
 from pipeline.errors import DatasetError
 from pipeline.params.tree import Params, load_params
 from tests.distillation.outputs import build_method
+from tests.raising import raises
 from tests.toy import toy_pair, toy_segmenter, write_toy_samples
 
 CPU = torch.device("cpu")
@@ -101,7 +102,7 @@ def test_without_such_images_it_says_so(params: Params, tmp_path: Path) -> None:
     segmenter, design = toy_segmenter()
     facts = {"backbone_weights": "none", "method": "none", "precision": "fp32"}
     save_checkpoint(segmenter, design, facts, tmp_path / "teacher.safetensors")
-    with pytest.raises(DatasetError, match="no sample in split 'unlabelled'"):
+    with raises(DatasetError, "samples.csv", "'unlabelled'"):
         _train(params, tmp_path, 0.5, "with")
 
 

@@ -78,8 +78,9 @@ class Mixed(nn.Module):
 def test_mixed_devices_fail_and_waits_are_found() -> None:
     with fake_gpu() as watch:
         x = torch.ones(2, 3, device="cuda")
-        with pytest.raises(RuntimeError, match="device"):
+        with pytest.raises(RuntimeError) as mixed:
             Mixed()(x)
+        assert "device" in str(mixed.value)
         x[x > 0].sum().item()
         x.to("cpu")
     assert [what for what, _ in watch.waits] == ["boolean index", "value read", "copy from cuda to cpu"]

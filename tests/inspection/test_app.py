@@ -1,3 +1,4 @@
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from pipeline.curation.review import Remark, read_review, write_review
 from pipeline.errors import ArtifactError, DatasetError, ParamsError
 from pipeline.inspection.views import members, views_of
 from tests.inspection.toy_profile import BASELINE, HEIGHT, STUDENT, WIDTH, ToyProfile
+from tests.raising import raises
 from tests.toy import TOY_CLASSES
 
 ROOT = Path(__file__).parents[2]
@@ -157,7 +159,7 @@ def test_the_sidebar_holds_every_field_once(inspection: Inspection) -> None:
     assert sorted(listed) == sorted(set(dataset.get_field_schema()) - {"tags"})
     assert groups["truth and predictions"] == ["ground_truth", "label_mistakes", "teacher", BASELINE, STUDENT]
     assert f"{STUDENT}_gain" in groups[f"quality of {STUDENT}"]
-    assert dataset.get_field("hardness").description == "how unsure the teacher is, 0..1"
+    assert "0..1" in dataset.get_field("hardness").description
     assert "quality of x" not in [group.name for group in sidebar(["x"], ["x"])]
 
 
@@ -184,13 +186,15 @@ def test_fields_of_one_name_are_refused(inspection: Inspection) -> None:
     profile = inspection.profile
     networks = profile.samples[0].networks
     profile.write(networks={**networks, f"{STUDENT}_miou": networks[STUDENT]})
-    with pytest.raises(ParamsError, match=f"two fields of the App would be called {STUDENT}_miou"):
+    with raises(ParamsError, f"{STUDENT}_miou", "params.yaml"):
         inspection.build()
 
 
 def test_it_is_built_anew_only_after_a_change(inspection: Inspection, capsys: pytest.CaptureFixture[str]) -> None:
     ids = inspection.build().values("id")
-    assert "dataset built: 7 samples, 3 networks" in capsys.readouterr().out
+    built = capsys.readouterr().out
+    assert "7 samples" in built
+    assert "3 networks" in built
     assert inspection.build().values("id") == ids
     assert capsys.readouterr().out == ""
     inspection.profile.write(hardness=0.9)
@@ -224,10 +228,13 @@ def test_applying_twice_changes_nothing(inspection: Inspection, capsys: pytest.C
     inspection.build()
     inspection.tag("toy_1", "drop")
     inspection.apply()
+    capsys.readouterr()
     before = Path("review.csv").stat().st_ino
     inspection.apply()
     assert Path("review.csv").stat().st_ino == before
-    assert "nothing has changed" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "toy_1" not in said
+    assert "dvc repro" not in said
 
 
 @pytest.mark.slow
@@ -257,7 +264,7 @@ def test_tags_that_were_not_applied_survive_a_rebuild(
         assert inspection.tags("toy_1") == ["train", "fix_label", "look at it with Ann"]
         assert inspection.tags("toy_2") == ["val", "fix_label"]
         assert inspection.tags("toy_3") == ["test", "drop"]
-        assert "2 verdict(s) given in the App are not in review.csv" in capsys.readouterr().out
+        assert re.search(r"^2 verdict.*review\.csv.*`make inspect-apply`", capsys.readouterr().out, re.MULTILINE)
     assert inspection.apply() == [("toy_1", "fix_label"), ("toy_2", "fix_label"), ("toy_3", "drop")]
 
 
@@ -288,7 +295,7 @@ def test_both_verdicts_on_a_sample_write_nothing(inspection: Inspection) -> None
     inspection.build()
     inspection.tag("toy_0", "drop")
     inspection.tag("toy_1", "drop", "fix_label")
-    with pytest.raises(DatasetError, match=r"toy_1\. .*remove one of the tags"):
+    with raises(DatasetError, "toy_1", "drop", "fix_label"):
         inspection.apply()
     assert inspection.review() == []
     inspection.untag("toy_1", "drop")
@@ -301,10 +308,10 @@ def test_remarks_about_other_files_do_nothing_and_stay(
     old = inspection.profile.remark("toy_1", "fix_label")._replace(mask_sha256="of the mask before it was mended")
     write_review(Path("review.csv"), [old, Remark("elsewhere", "drop", "x", "")])
     inspection.build()
-    assert "1 remark(s) about files that have changed since do nothing (toy_1)" in capsys.readouterr().out
+    assert re.search(r"^review\.csv: 1 remark.*toy_1", capsys.readouterr().out, re.MULTILINE)
     assert inspection.tags("toy_1") == ["train"]
     assert inspection.apply() == [("elsewhere", "drop"), ("toy_1", "fix_label")]
-    assert "2 of them match no current sample" in capsys.readouterr().out
+    assert re.search(r"review\.csv: 1 drop, 1 fix_label\b.*\b2\b", capsys.readouterr().out)
 
 
 def test_a_sample_without_a_readable_image_can_be_judged(inspection: Inspection) -> None:
@@ -333,24 +340,24 @@ def test_views_and_workspaces_of_the_user_survive_a_rebuild(
     assert dataset.load_saved_view("mine").values("name") == ["toy_2"]
     assert dataset.get_saved_view_info("mine")["description"] == "for Ann"
     assert "alone" in dataset.list_workspaces()
-    assert "'lost' that was saved in the App is lost" in capsys.readouterr().out
+    assert "'lost'" in capsys.readouterr().out
     assert f"{STUDENT}: most gained" not in dataset.list_saved_views()
 
 
 def test_applying_before_anything_was_looked_at(inspection: Inspection) -> None:
-    with pytest.raises(ArtifactError, match="nothing was looked at here: run `make inspect`"):
+    with raises(ArtifactError, "`make inspect`"):
         inspection.apply()
 
 
 @pytest.mark.parametrize(
-    ("file", "message"),
+    ("file", "kind", "named"),
     [
-        ("artifacts/inspection/samples.jsonl", "ArtifactError: .*stage inspect writes it"),
-        ("data/prepared/classes.json", "DatasetError: .*prepare"),
-        ("review.csv", "DatasetError: .*id,verdict,image_sha256,mask_sha256"),
+        ("artifacts/inspection/samples.jsonl", "ArtifactError", "stage inspect"),
+        ("data/prepared/classes.json", "DatasetError", "prepare stage"),
+        ("review.csv", "DatasetError", "id,verdict,image_sha256,mask_sha256"),
     ],
 )
-def test_a_missing_input_is_one_message(profile: ToyProfile, file: str, message: str) -> None:
+def test_a_missing_input_is_one_message(profile: ToyProfile, file: str, kind: str, named: str) -> None:
     Path(file).unlink()
     run = subprocess.run(
         [sys.executable, "-m", "pipeline", "inspect", "open", "--address", "127.0.0.1", "--port", "5199"],
@@ -360,8 +367,9 @@ def test_a_missing_input_is_one_message(profile: ToyProfile, file: str, message:
         check=False,
     )
     assert run.returncode == 1
-    assert run.stderr.strip().startswith(message.split(":")[0])
-    assert message.split(".*")[1] in run.stderr
+    assert run.stderr.strip().startswith(f"{kind}: ")
+    assert file in run.stderr
+    assert named in run.stderr
     assert "Traceback" not in run.stderr
 
 
@@ -369,6 +377,6 @@ def test_a_damaged_review_file_is_left_alone(inspection: Inspection) -> None:
     inspection.build()
     Path("review.csv").write_text("id,verdict\ntoy_0,drop\n")
     inspection.tag("toy_1", "drop")
-    with pytest.raises(DatasetError, match="columns"):
+    with raises(DatasetError, "review.csv", "id,verdict,image_sha256,mask_sha256"):
         inspection.apply()
     assert Path("review.csv").read_text() == "id,verdict\ntoy_0,drop\n"

@@ -14,6 +14,7 @@ from ruamel.yaml import YAML
 from pipeline.__main__ import ROOT
 from pipeline.compare_releases import DRIFT, Timing, read_release, verdict
 from pipeline.errors import ArtifactError
+from tests.raising import raises
 
 TIMING = Timing(10.0, 100, 0.02, False)
 
@@ -74,9 +75,9 @@ def test_two_folders_side_by_side(a: Path, b: Path, tmp_path: Path) -> None:
     done = _command(tmp_path, str(a), str(b))
     assert done.returncode == 0, done.stderr
     place = ("image_to_labels", "1x360x480")
-    assert _row(done.stdout, "onnxruntime", "fp32", *place) == ["80.00", "80.00", "within", "noise"]
+    assert _row(done.stdout, "onnxruntime", "fp32", *place)[:2] == ["80.00", "80.00"]
     assert _row(done.stdout, "onnxruntime", "int8", *place)[:3] == ["30.00", "22.50", "faster:"]
-    assert "versions: the same" in done.stdout
+    assert "->" not in done.stdout, "their versions are the same"
     assert "tensorrt" not in done.stdout, "what was not run has no times"
 
 
@@ -85,7 +86,7 @@ def test_what_only_one_of_them_has_is_said(a: Path, b: Path, tmp_path: Path) -> 
     perf["measurements"].append(_measurement("openvino", "int8", 14.0, p90_ms=None))
     done = _command(tmp_path, str(a), str(_write(b, perf)))
     row = _row(done.stdout, "openvino", "int8", "image_to_labels", "1x360x480")
-    assert row == ["-", "14.00", "none:", "only", "in", "B"]
+    assert (row[:3], row[-1]) == (["-", "14.00", "none:"], "B")
 
 
 def test_a_release_of_another_revision(tmp_path: Path) -> None:
@@ -100,11 +101,12 @@ def test_a_release_of_another_revision(tmp_path: Path) -> None:
     assert "faster:" in _row(done.stdout, "onnxruntime", "int8")
     missing = _command(repository, "v1:other", "reports/releases/toy")
     assert (missing.returncode, missing.stdout) == (1, "")
-    assert "git has no ./reports/releases/other/perf.yaml at revision 'v1'" in missing.stderr
+    assert "./reports/releases/other/perf.yaml" in missing.stderr
+    assert "'v1'" in missing.stderr
 
 
 @pytest.mark.parametrize(
-    ("spoil", "complaint"),
+    ("spoil", "different"),
     [
         (lambda perf: perf["protocol"].update(threads=4), "threads 2 -> 4"),
         (lambda perf: perf["protocol"].update(split="val"), "split test -> val"),
@@ -114,15 +116,15 @@ def test_a_release_of_another_revision(tmp_path: Path) -> None:
     ],
 )
 def test_releases_that_were_not_measured_alike_are_refused(
-    a: Path, tmp_path: Path, spoil: Callable[[dict], object], complaint: str
+    a: Path, tmp_path: Path, spoil: Callable[[dict], object], different: str
 ) -> None:
     perf = _perf(1.0)
     perf["protocol"]["rounds"] = 3  # all differences are told at once
     spoil(perf)
     done = _command(tmp_path, str(a), str(_write(tmp_path / "b", perf)))
     assert (done.returncode, done.stdout) == (1, "")
-    assert "ArtifactError: not measured alike" in done.stderr
-    assert complaint in done.stderr
+    assert "ArtifactError: " in done.stderr
+    assert different in done.stderr
     assert "rounds 2 -> 3" in done.stderr
 
 
@@ -131,7 +133,7 @@ def test_another_version_of_a_runtime_is_told_and_not_refused(a: Path, tmp_path:
     perf["machine"]["onnxruntime"] = "1.40.0"
     done = _command(tmp_path, str(a), str(_write(tmp_path / "b", perf)))
     assert done.returncode == 0, done.stderr
-    assert "versions: onnxruntime 1.31.1 -> 1.40.0" in done.stdout
+    assert "onnxruntime 1.31.1 -> 1.40.0" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -147,14 +149,15 @@ def test_another_version_of_a_runtime_is_told_and_not_refused(a: Path, tmp_path:
 )
 def test_a_damaged_file_is_refused_with_one_message(a: Path, text: bytes) -> None:
     (a / "perf.yaml").write_bytes(text)
-    with pytest.raises(ArtifactError, match=r"perf\.yaml is damaged"):
+    with raises(ArtifactError, a, "perf.yaml") as refused:
         read_release(str(a))
+    assert "REVISION:RUN" not in str(refused.value)
 
 
 @pytest.mark.parametrize("asked", ["nowhere", ":toy", "v1:", "v9:toy"])
 def test_what_cannot_be_found_is_said(tmp_path: Path, asked: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(ArtifactError, match="give a folder or REVISION:RUN"):
+    with raises(ArtifactError, f"{asked}/perf.yaml", "REVISION:RUN"):
         read_release(asked)
 
 
@@ -163,14 +166,14 @@ def test_what_cannot_be_found_is_said(tmp_path: Path, asked: str, monkeypatch: p
     [
         (10.0, 0.02, 100, "within noise"),
         (10.4, 0.001, 10_000, "within noise"),  # less than the drift from day to day
-        (10.6, 0.02, 100, "slower: 1.06 of A's time"),
-        (9.0, 0.02, 100, "faster: 0.90 of A's time"),
+        (10.6, 0.02, 100, "slower: 1.06"),
+        (9.0, 0.02, 100, "faster: 0.90"),
         (9.2, 0.24, 100, "within noise"),  # 3 * 1.25 * 0.24 / 10 is 9 %
-        (9.2, 0.24, 10_000, "faster: 0.92 of A's time"),
+        (9.2, 0.24, 10_000, "faster: 0.92"),
     ],
 )
 def test_the_verdict_follows_spread_and_calls(p50: float, variation: float, calls: int, expected: str) -> None:
-    assert verdict(TIMING, Timing(p50, calls, variation, False)) == expected
+    assert verdict(TIMING, Timing(p50, calls, variation, False)).startswith(expected)
 
 
 def test_noisy_measurements_give_no_verdict() -> None:

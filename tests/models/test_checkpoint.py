@@ -8,8 +8,9 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models.checkpoint import load_checkpoint, load_for_inference, save_checkpoint
+from models.checkpoint import FORMAT, load_checkpoint, load_for_inference, save_checkpoint
 from models.errors import ModelError
+from tests.raising import raises
 from tests.toy import toy_segmenter
 
 FACTS = {"backbone_weights": "none", "seed": "3"}
@@ -42,13 +43,13 @@ def test_a_checkpoint_of_the_form_before_is_a_whole_network_at_full_scale(tmp_pa
 
 
 def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="no checkpoint at"):
+    with raises(ModelError, tmp_path / "none.safetensors", "dvc repro"):
         load_checkpoint(tmp_path / "none.safetensors")
     (tmp_path / "cut.safetensors").write_bytes(b"12345678{")
-    with pytest.raises(ModelError, match="is damaged"):
+    with raises(ModelError, tmp_path / "cut.safetensors", "deserializing", "dvc repro"):
         load_checkpoint(tmp_path / "cut.safetensors")
     save_file({"w": torch.zeros(1)}, tmp_path / "other.safetensors")
-    with pytest.raises(ModelError, match="not a checkpoint in the form"):
+    with raises(ModelError, tmp_path / "other.safetensors", FORMAT):
         load_checkpoint(tmp_path / "other.safetensors")
 
 

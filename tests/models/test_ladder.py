@@ -12,6 +12,7 @@ from models.build import build_segmenter
 from models.errors import ModelError
 from models.ladder import LadderHead
 from pipeline.measure.cost import multiply_accumulates
+from tests.raising import raises
 from tests.toy import TOY_DESIGN
 
 MAPS = [FeatureMap(6, 4), FeatureMap(10, 8), FeatureMap(12, 16), FeatureMap(20, 32)]
@@ -57,5 +58,5 @@ def test_any_cnn_may_stand_under_it(backbone: str) -> None:
 
 
 def test_maps_that_do_not_double_are_refused() -> None:
-    with pytest.raises(ModelError, match="set output_stride: 32"):
+    with raises(ModelError, "head ladder", "16, 16]", "output_stride: 32"):
         build_segmenter(replace(TOY_DESIGN, architecture="ladder", output_stride=16))

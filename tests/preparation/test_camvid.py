@@ -8,6 +8,7 @@ from pipeline.params.dataset import DatasetParams
 from pipeline.preparation.adapter import RawDataset
 from pipeline.preparation.camvid import CAMVID_CLASSES, CamVid
 from tests.preparation.pictures import draw_image, draw_mask
+from tests.raising import raises
 
 
 def read_camvid(source: Path) -> RawDataset:
@@ -52,49 +53,48 @@ def test_ignores_what_operating_systems_leave(camvid_tree: Path) -> None:
 
 
 def test_wrong_root_says_what_lies_there_instead(tmp_path: Path, camvid_tree: Path) -> None:
-    with pytest.raises(DatasetError, match=r"no folder .*train .*holds camvid.*dataset\.source"):
+    with raises(DatasetError, tmp_path / "train", "camvid", "dataset.source"):
         read_camvid(tmp_path)
-    with pytest.raises(DatasetError, match=r"no folder .*nowhere.*dataset\.source"):
+    with raises(DatasetError, tmp_path / "nowhere/else/train", "dataset.source"):
         read_camvid(tmp_path / "nowhere/else")
 
 
 def test_missing_masks_are_named_and_counted(camvid_tree: Path) -> None:
     for number in range(5):
         draw_image(camvid_tree / f"val/new_{number}.png", number)
-    with pytest.raises(
-        DatasetError, match=r"5 images .*no mask.*valannot: new_0\.png, new_1\.png, new_2\.png and 2 more"
-    ):
+    with raises(DatasetError, "5 image", camvid_tree / "valannot", *(f"new_{n}.png" for n in range(3))) as caught:
         read_camvid(camvid_tree)
+    assert "new_3" not in str(caught.value)
 
 
 def test_a_mask_without_image(camvid_tree: Path) -> None:
     draw_mask(camvid_tree / "testannot/alone.png", 0)
-    with pytest.raises(DatasetError, match=r"1 masks .*testannot have no image.*alone\.png$"):
+    with raises(DatasetError, "1 mask", camvid_tree / "testannot", "alone.png"):
         read_camvid(camvid_tree)
 
 
 def test_empty_split(camvid_tree: Path) -> None:
     (camvid_tree / "val/0016E5_07959.png").unlink()
-    with pytest.raises(DatasetError, match=r"val holds no image"):
+    with raises(DatasetError, camvid_tree / "val", "0 images"):
         read_camvid(camvid_tree)
 
 
 def test_two_images_of_one_stem(camvid_tree: Path) -> None:
     draw_image(camvid_tree / "train/0001TP_006690.jpg", 9)
-    with pytest.raises(DatasetError, match=r"share their name.*0001TP_006690\.jpg = 0001TP_006690\.png"):
+    with raises(DatasetError, "1 image", camvid_tree / "train", "0001TP_006690.jpg", "0001TP_006690.png"):
         read_camvid(camvid_tree)
 
 
 def test_one_frame_in_two_splits(camvid_tree: Path) -> None:
     draw_image(camvid_tree / "val/0001TP_006690.png", 9)
     draw_mask(camvid_tree / "valannot/0001TP_006690.png", 0)
-    with pytest.raises(DatasetError, match=r"one split: 0001TP_006690"):
+    with raises(DatasetError, "1 frame", camvid_tree, "0001TP_006690"):
         read_camvid(camvid_tree)
 
 
 def test_a_foreign_file_among_the_images(camvid_tree: Path) -> None:
     (camvid_tree / "train/notes.txt").write_text("x")
-    with pytest.raises(DatasetError, match=r"1 files .*train are no pictures.*notes\.txt"):
+    with raises(DatasetError, "1 file", camvid_tree / "train", "notes.txt"):
         read_camvid(camvid_tree)
 
 

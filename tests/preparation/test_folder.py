@@ -12,6 +12,7 @@ from pipeline.preparation.adapter import RawDataset
 from pipeline.preparation.folder import LARGEST, Folder
 from pipeline.preparation.prepare import divided
 from tests.preparation.pictures import draw_image, draw_mask
+from tests.raising import raises
 
 GROUND = "{name: ground, color: [128, 64, 128], ids: [1]}"
 
@@ -44,8 +45,9 @@ def test_void_may_be_colors(folder_tree: Path) -> None:
     path.write_text(text.replace("void: [9]", "void: []").replace("[2, 3]", "[2, 255]"))
     assert read(folder_tree).classes.void_raw_ids == (254,)
     path.write_text(text.replace("[0, 0, 0]", "[0, 0, 142]"))
-    with pytest.raises(DatasetError, match=r"color \(0, 0, 142\) is used more than once"):
+    with raises(DatasetError, "own/classes.yaml") as caught:
         read(folder_tree)
+    assert "(0, 0, 142)" in str(caught.value)
 
 
 def test_unlabelled_images_need_no_masks(folder_tree: Path) -> None:
@@ -59,7 +61,7 @@ def test_unlabelled_images_need_no_masks(folder_tree: Path) -> None:
 def test_unlabelled_images_with_masks_are_a_contradiction(folder_tree: Path) -> None:
     draw_image(folder_tree / "images/unlabelled/a.png", 7)
     draw_mask(folder_tree / "masks/unlabelled/a.png", 1)
-    with pytest.raises(DatasetError, match=r"masks/unlabelled is there, but .* carry no labels"):
+    with raises(DatasetError, folder_tree / "masks/unlabelled", folder_tree / "images/unlabelled"):
         read(folder_tree)
 
 
@@ -80,71 +82,66 @@ def test_a_name_in_two_splits_is_two_samples(folder_tree: Path) -> None:
 
 def test_without_splits_it_says_how_to_lay_it_out(tmp_path: Path, folder_tree: Path) -> None:
     flat = tmp_path / "flat"
-    draw_image(flat / "images/a.png", 0)
+    draw_image(flat / "images/street.png", 0)
     (folder_tree / "classes.yaml").rename(flat / "classes.yaml")
-    with pytest.raises(
-        DatasetError, match=r"images holds a\.png, and should hold .*train, val and test.*masks/train/a\.png"
-    ):
+    with raises(DatasetError, flat / "images", "street.png", "masks/train/a.png"):
         read(flat)
 
 
 def test_a_folder_that_is_no_split(folder_tree: Path) -> None:
     (folder_tree / "images/validation").mkdir()
-    with pytest.raises(DatasetError, match=r"holds train, val, validation, and should"):
+    with raises(DatasetError, folder_tree / "images", "validation", "masks/train/a.png"):
         read(folder_tree)
 
 
 def test_no_classes_file(folder_tree: Path) -> None:
     (folder_tree / "classes.yaml").unlink()
-    with pytest.raises(DatasetError, match=r"no file .*classes\.yaml\. .*classes\.yaml beside"):
+    with raises(DatasetError, folder_tree / "classes.yaml", "masks/train/a.png"):
         read(folder_tree)
 
 
 @pytest.mark.parametrize(
-    ("text", "complaint"),
+    ("text", "named"),
     [
-        (f"classes: [{GROUND}]\nvoid: []\n", "1 classes, allowed are 2"),
-        ("classes: [{name: a, color: [1, 2, 3], ids: [1], id: 4}]\nvoid: []\n", r"classes\.0\.id: unknown key"),
-        (
-            "classes: [{name: a, color: [1, 2, 3], ids: ['1']}]\nvoid: []\n",
-            r"classes\.0\.ids\.0: .*integer \(got '1'\)",
-        ),
-        ("classes: [{name: a, color: [1, 2, 300], ids: [1]}]\nvoid: []\n", r"classes\.0\.color\.2: .*255 \(got 300\)"),
-        ("classes: [{name: a, color: [1, 2], ids: [1]}]\nvoid: []\n", r"classes\.0\.color\.2: missing"),
-        ("classes: [{name: a, color: [1, 2, 3], ids: []}]\nvoid: []\n", r"classes\.0\.ids: .*at least 1"),
-        ("classes: []\n", r"void: missing"),
-        ("", r"\(whole file\): "),
-        (f"classes: [{GROUND}, {GROUND.replace('[1]', '[2]').replace('64', '65')}]\nvoid: []\n", "name ground is used"),
-        (f"classes: [{GROUND}, {{name: b, color: [1, 2, 3], ids: [1]}}]\nvoid: []\n", "raw id 1 is used"),
-        (f"classes: [{GROUND}, {{name: b, color: [1, 2, 3], ids: [2]}}]\nvoid: [2]\n", "raw id 2 is used"),
-        ("void: []\nvoid: []\n", "not plain YAML.*duplicate key"),
-        ("classes: [\n", "not plain YAML"),
-        ("? [a, b]\n: 1\n", "not plain YAML"),
-        ("classes: &a [*a]\nvoid: []\n", r"has an alias \(\*a\)"),
-        ("classes: " + "[" * 50_000, "more than 10 lists"),
-        (f"classes: [{{name: a, color: [1, 2, 3], ids: [{'9' * 5000}]}}]\nvoid: []\n", "not plain YAML.*4300 digits"),
-        ("classes: [" + "x, " * 50 + "]\nvoid: []\n", r"classes\.0: .*classes.19: .*and 30 more\nIt needs"),
-        ("classes: " + "x" * 9999 + "\nvoid: []\n", r"got 'x{12}\.\.\.x{13}'"),
-        ("#" * LARGEST + "\n", f"has {LARGEST + 1} bytes, more than any class table"),
+        (f"classes: [{GROUND}]\nvoid: []\n", ("1 class", "255")),
+        ("classes: [{name: a, color: [1, 2, 3], ids: [1], id: 4}]\nvoid: []\n", ("classes.0.id:",)),
+        ("classes: [{name: a, color: [1, 2, 3], ids: ['1']}]\nvoid: []\n", ("classes.0.ids.0:", "'1'")),
+        ("classes: [{name: a, color: [1, 2, 300], ids: [1]}]\nvoid: []\n", ("classes.0.color.2:", "255", "300")),
+        ("classes: [{name: a, color: [1, 2], ids: [1]}]\nvoid: []\n", ("classes.0.color.2:",)),
+        ("classes: [{name: a, color: [1, 2, 3], ids: []}]\nvoid: []\n", ("classes.0.ids:", "[]")),
+        ("classes: []\n", ("void:",)),
+        ("", ("None",)),
+        (f"classes: [{GROUND}, {GROUND.replace('[1]', '[2]').replace('64', '65')}]\nvoid: []\n", ("'own'", "ground")),
+        (f"classes: [{GROUND}, {{name: b, color: [1, 2, 3], ids: [1]}}]\nvoid: []\n", ("'own'", "id 1")),
+        (f"classes: [{GROUND}, {{name: b, color: [1, 2, 3], ids: [2]}}]\nvoid: [2]\n", ("'own'", "id 2")),
+        ("void: []\nvoid: []\n", ("YAML", '"void"', "line 2")),
+        ("classes: [\n", ("YAML", "line 2")),
+        ("? [a, b]\n: 1\n", ("YAML", "tuple")),
+        ("classes: &a [*a]\nvoid: []\n", ("YAML", "*a")),
+        ("classes: " + "[" * 50_000, ("YAML", "10 lists")),
+        (f"classes: [{{name: a, color: [1, 2, 3], ids: [{'9' * 5000}]}}]\nvoid: []\n", ("YAML", "4300 digits")),
+        ("classes: [" + "x, " * 50 + "]\nvoid: []\n", ("classes.0:", "classes.19:", "30 more", "`void_colors`")),
+        ("classes: " + "x" * 9999 + "\nvoid: []\n", ("classes:", f"'{'x' * 12}...{'x' * 13}'")),
+        ("#" * LARGEST + "\n", (f"{LARGEST + 1} bytes",)),
     ],
 )
-def test_wrong_classes(folder_tree: Path, text: str, complaint: str) -> None:
+def test_wrong_classes(folder_tree: Path, text: str, named: tuple[str, ...]) -> None:
     (folder_tree / "classes.yaml").write_text(text)
-    with pytest.raises(DatasetError, match=rf"(?s)classes\.yaml.*{complaint}"):
+    with raises(DatasetError, "own/classes.yaml", *named):
         read(folder_tree)
 
 
 def test_a_class_table_in_another_coding(folder_tree: Path) -> None:
     text = (folder_tree / "classes.yaml").read_text()
     (folder_tree / "classes.yaml").write_text(text, encoding="utf-16")
-    with pytest.raises(DatasetError, match=r"classes\.yaml is not UTF-8 .*save it as that"):
+    with raises(DatasetError, "own/classes.yaml", "UTF-8", "0xff"):
         read(folder_tree)
 
 
 def test_a_pipe_for_a_class_table_is_not_waited_for(folder_tree: Path) -> None:
     (folder_tree / "classes.yaml").unlink()
     os.mkfifo(folder_tree / "classes.yaml")
-    with pytest.raises(DatasetError, match=r"no file .*classes\.yaml"):
+    with raises(DatasetError, folder_tree / "classes.yaml", "masks/train/a.png"):
         read(folder_tree)
 
 
@@ -164,7 +161,7 @@ def test_a_dataset_without_splits_is_divided_by_sequences(tmp_path: Path, folder
     samples = divided(read(flat, by="sequences").samples, SplitParams(by="sequences", val_share=0.2, test_share=0.1))
     assert Counter(s.split for s in samples) == {"train": 21, "val": 6, "test": 3, "unlabelled": 1}
     assert len({(s.sequence, s.split) for s in samples}) == 11
-    with pytest.raises(DatasetError, match=r"images holds drive_0, .*dataset\.split\.by .* is then sequences"):
+    with raises(DatasetError, flat / "images", "drive_0", "dataset.split.by"):
         read(flat)
 
 
@@ -179,19 +176,19 @@ def test_a_pattern_finds_the_sequence_in_a_name(folder_tree: Path) -> None:
 def test_letters_that_only_look_the_same(folder_tree: Path) -> None:
     draw_image(folder_tree / f"images/val/{unicodedata.normalize('NFC', 'café')}.png", 5)
     draw_mask(folder_tree / f"masks/val/{unicodedata.normalize('NFD', 'café')}.png", 1)
-    with pytest.raises(DatasetError, match=r"1 masks .*look the same \(Unicode .*rename them to 'caf\\xe9\.png'"):
+    with raises(DatasetError, "1 mask", "masks/val", "NFC", "NFD", r"'caf\xe9.png'"):
         read(folder_tree)
 
 
 def test_a_mask_of_another_suffix_is_missed(folder_tree: Path) -> None:
     (folder_tree / "masks/val/gate.png").rename(folder_tree / "masks/val/gate.PNG")
-    with pytest.raises(DatasetError, match=r"1 images .*val have no mask.*: gate\.png$"):
+    with raises(DatasetError, "1 image", folder_tree / "images/val", folder_tree / "masks/val", "gate.png"):
         read(folder_tree)
 
 
 def test_names_are_shown_so_that_they_cannot_disturb_a_terminal(folder_tree: Path) -> None:
     draw_image(folder_tree / "images/val/red\x1b[31m\n.png", 5)
-    with pytest.raises(DatasetError, match=r"hold control characters.*'red\\x1b\[31m\\n\.png'$"):
+    with raises(DatasetError, "1 name", folder_tree / "images/val", r"'red\x1b[31m\n.png'"):
         read(folder_tree)
 
 
@@ -207,14 +204,14 @@ class TestLinks:
         for target in ("..", ".", "../..", "/"):
             link = folder_tree / "images/train/loop"
             link.symlink_to(target)
-            with pytest.raises(DatasetError, match=r"1 folders in .*train are links .*above; remove .*train/loop = "):
+            with raises(DatasetError, "1 folder", link):
                 read(folder_tree)
             link.unlink()
 
     def test_two_that_lead_to_each_other(self, folder_tree: Path) -> None:
         (folder_tree / "images/val/other").symlink_to("../train")
         (folder_tree / "images/train/other").symlink_to("../val")
-        with pytest.raises(DatasetError, match=r"folders in .*train/other are links"):
+        with raises(DatasetError, "1 folder", folder_tree / "images/train/other"):
             read(folder_tree)
 
     def test_a_few_that_make_millions(self, folder_tree: Path) -> None:
@@ -224,16 +221,17 @@ class TestLinks:
         for level in range(23):
             for name in "ab":
                 (folder / str(level) / name).symlink_to(f"../{level + 1}")
-        with pytest.raises(DatasetError, match=r"are links to others that are listed"):
+        with raises(DatasetError, "2 folder", folder / "0/a", folder / "0/b", folder / "1"):
             read(folder_tree)
 
     def test_to_nowhere(self, folder_tree: Path) -> None:
         (folder_tree / "images/val/gate.png").unlink()
         (folder_tree / "images/val/gate.png").symlink_to("lost.png")
-        with pytest.raises(DatasetError, match=r"1 entries of .*val are no files \(links .*: gate\.png"):
+        with raises(DatasetError, "1 entries", folder_tree / "images/val", "gate.png"):
             read(folder_tree)
 
     def test_a_split_that_is_a_link_to_itself(self, folder_tree: Path) -> None:
         (folder_tree / "images/test").symlink_to("test")
-        with pytest.raises(DatasetError, match=r"no folder .*test \(.*images/test is a file, or a link that leads now"):
+        with raises(DatasetError, "dataset.source") as caught:
             read(folder_tree)
+        assert str(caught.value).count(str(folder_tree / "images/test")) == 2  # it is wanted, and it is in the way

@@ -22,6 +22,7 @@ from pipeline.preparation.adapter import RawDataset
 from pipeline.preparation.camvid import CAMVID_CLASSES, CamVid
 from pipeline.preparation.prepare import prepare_dataset
 from tests.preparation.pictures import draw_image
+from tests.raising import raises
 
 TWO_CLASSES = ClassTable("two", (LabelClass("a", (1, 1, 1), (4, 7)), LabelClass("b", (2, 2, 2), (0,))), (9, 255))
 
@@ -92,7 +93,8 @@ def test_streets_are_drawn_below_the_prepared_folder(tmp_path: Path) -> None:
 
 def test_reports_what_it_did(camvid_tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     prepare("camvid", camvid_tree, tmp_path / "prepared")
-    assert capsys.readouterr().out == "prepared 4 samples, 11 classes: train 2, val 1, test 1\n"
+    (line,) = capsys.readouterr().out.splitlines()
+    assert all(count in line for count in ("4 samples", "11 classes", "train 2", "val 1", "test 1"))
 
 
 @given(raw=arrays(np.uint8, st.tuples(st.integers(1, 6), st.integers(1, 6))))
@@ -139,16 +141,20 @@ def test_writes_the_same_bytes_again(camvid_tree: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
-    [({"split": "val"}, "no training sample"), ({"split": "trai"}, "no training sample"), ({}, "more than once: x")],
+    ("change", "named"),
+    [
+        ({"split": "val"}, ("0 samples", "val")),
+        ({"split": "trian"}, ("0 samples", "trian")),
+        ({}, ("1 id", "twice_used")),
+    ],
 )
 def test_an_adapter_that_breaks_its_contract(
-    camvid_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], message: str
+    camvid_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, str], named: tuple[str, ...]
 ) -> None:
     samples = CamVid.read(dataset("camvid", camvid_tree), tmp_path).samples
-    broken = [sample._replace(**({"id": "x"} | change)) for sample in samples]
+    broken = [sample._replace(**({"id": "twice_used"} | change)) for sample in samples]
     monkeypatch.setattr(CamVid, "read", lambda _, drawn: RawDataset(CAMVID_CLASSES, broken))
-    with pytest.raises(DatasetError, match=message):
+    with raises(DatasetError, camvid_tree, *named):
         prepare("camvid", camvid_tree, tmp_path / "prepared")
 
 
@@ -168,11 +174,11 @@ def test_every_adapter_suits_everybody_without_options(adapter: str) -> None:
 
 
 def test_unknown_options_name_the_nearest(tmp_path: Path) -> None:
-    with pytest.raises(ValidationError, match=r"options\.hieght\s+unknown key; did you mean 'height'\?"):
+    with raises(ValidationError, "options.hieght", "unknown_key", "'height'"):
         DatasetParams(adapter="streets", source=".", options={"hieght": 64})
-    with pytest.raises(ValidationError, match=r"options\.height\s+unknown key"):
+    with raises(ValidationError, "options.height", "unknown_key"):
         DatasetParams(adapter="camvid", source=".", options={"height": 64})
-    with pytest.raises(ValidationError, match="did you mean 'streets'"):
+    with raises(ValidationError, "'street'", "'streets'"):
         DatasetParams(adapter="street", source=".")
 
 

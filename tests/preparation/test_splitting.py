@@ -2,12 +2,12 @@
 
 from collections import Counter
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import DatasetError
 from pipeline.preparation.prepare import assign_splits
+from tests.raising import raises
 
 SHARES = {"train": 0.7, "val": 0.2, "test": 0.1}
 
@@ -71,6 +71,6 @@ def test_as_many_sequences_as_splits() -> None:
 
 
 def test_too_few_sequences() -> None:
-    with pytest.raises(DatasetError, match=r"2 sequence\(s\) \(a, b\) .* splits train, val, test: .*sequence_pattern"):
+    with raises(DatasetError, "2 sequence", "(a, b)", "train, val,", "dataset.options.sequence_pattern"):
         assign_splits({"b": 10, "a": 10}, SHARES, 0)
     assert assign_splits({"a": 10}, {"train": 1.0, "val": 0.0, "test": 0.0}, 0) == {"a": "train"}

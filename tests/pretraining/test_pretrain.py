@@ -22,6 +22,7 @@ from pipeline.params.training import ClassifierParams, PretrainingParams, Weight
 from pipeline.params.tree import load_params
 from pipeline.pretraining.pretrain import ImitationObjective, mixed, pretrain
 from pipeline.training.network import new_network
+from tests.raising import raises
 from tests.toy import TOY_CLASSES, toy_training, write_toy_samples
 
 PARAMS = load_params(ROOT / "params.yaml")
@@ -129,7 +130,7 @@ def test_a_student_begins_with_the_backbone_and_says_so(classifier_file: Path, t
     learned = load_file(out / "backbone.safetensors")
     assert learned.keys() == fresh.keys()
     said = backbone_facts(out / "backbone.safetensors")["weights"]
-    assert said.startswith("pre-trained here: 30 iterations on 4 unlabelled images, imitating resnet14t (file ")
+    assert all(value in said for value in ("30 iterations", "4 unlabelled", TEACHER, classifier_file.name)), said
 
     recipe = PARAMS.runs["pspnet_r18"]
     weights = WeightsParams(source="pretraining", file="", sha256="")
@@ -162,7 +163,7 @@ def test_images_without_masks_teach_too(classifier_file: Path, tmp_path: Path) -
         params, toy_training(), "", tmp_path / "classes.json", tmp_path / "samples.csv", tmp_path / "scratch",
         tmp_path / "out",
     )  # fmt: skip
-    assert "on 4 unlabelled images" in backbone_facts(tmp_path / "out/backbone.safetensors")["weights"]
+    assert "4 unlabelled" in backbone_facts(tmp_path / "out/backbone.safetensors")["weights"]
 
 
 def test_without_iterations_there_is_nothing(classifier_file: Path, tmp_path: Path) -> None:
@@ -173,10 +174,10 @@ def test_without_iterations_there_is_nothing(classifier_file: Path, tmp_path: Pa
 
 def test_another_file_is_refused_before_it_is_read(classifier_file: Path, tmp_path: Path) -> None:
     wrong = ClassifierParams(backbone=TEACHER, file=str(classifier_file), sha256="0" * 64)
-    with pytest.raises(ArtifactError, match="has SHA-256"):
+    with raises(ArtifactError, classifier_file, sha256(classifier_file), "0" * 64):
         run(settings(classifier_file, classifier=wrong), tmp_path, "out")
     missing = ClassifierParams(backbone=TEACHER, file="nowhere.safetensors", sha256="0" * 64)
-    with pytest.raises(ArtifactError, match=r"no weights at .*nowhere.safetensors"):
+    with raises(ArtifactError, Path("nowhere.safetensors").resolve(), "weights.source"):
         run(settings(classifier_file, classifier=missing), tmp_path, "out")
     assert not list((tmp_path / "out").iterdir())
 
@@ -185,20 +186,20 @@ def test_a_file_that_holds_no_such_classifier(classifier_file: Path, tmp_path: P
     tensors = load_file(classifier_file)
     path = tmp_path / "file.safetensors"
     save_file({name: tensor for name, tensor in tensors.items() if name != "fc.bias"}, path)
-    with pytest.raises(ModelError, match=r"has no fc\.bias: it holds a backbone, not a classifier"):
+    with raises(ModelError, path, "fc.bias"):
         load_classifier(TEACHER, path)
     save_file({**tensors, "fc.weight": torch.zeros(CLASSES, 7)}, path)
-    with pytest.raises(ModelError, match=r"fc.weight is \(5, 7\)"):
+    with raises(ModelError, path, "fc.weight", "(5, 7)"):
         load_classifier(TEACHER, path)
-    with pytest.raises(ModelError, match="does not fit the backbone"):
+    with raises(ModelError, classifier_file, " tensors"):
         load_classifier("resnet26", classifier_file)
 
 
 def test_a_file_of_another_kind_is_no_backbone(classifier_file: Path, tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match="is no backbone in the form segdistill-backbone-1"):
+    with raises(ModelError, classifier_file, "segdistill-backbone-1", "stage pretrain"):
         backbone_facts(classifier_file)
     save_file({"a": torch.zeros(1)}, tmp_path / "file.safetensors", metadata={"segdistill-backbone-1": "{"})
-    with pytest.raises(ModelError, match="run stage pretrain anew"):
+    with raises(ModelError, tmp_path / "file.safetensors", "stage pretrain", "json_invalid"):
         backbone_facts(tmp_path / "file.safetensors")
 
 
@@ -206,7 +207,7 @@ def test_without_a_folder_nobody_begins_from_scratch_unsaid() -> None:
     network = replace(
         PARAMS.runs["pspnet_r18"].network, weights=WeightsParams(source="pretraining", file="", sha256="")
     )
-    with pytest.raises(ArtifactError, match=r"no pre-trained backbone in \.; run stage pretrain"):
+    with raises(ArtifactError, "stage pretrain", "dvc repro"):
         new_network(network, TOY_CLASSES, 0)
 
 
@@ -215,7 +216,7 @@ def test_a_student_without_the_backbone_says_which_stage_makes_it(tmp_path: Path
     recipe = PARAMS.runs["pspnet_r18"]
     network = replace(recipe.network, weights=WeightsParams(source="pretraining", file="", sha256=""))
     (tmp_path / "empty").mkdir()
-    with pytest.raises(ArtifactError, match=r"no pre-trained backbone in .*empty; run stage pretrain: dvc repro"):
+    with raises(ArtifactError, tmp_path / "empty", "stage pretrain", "dvc repro"):
         train_student(
             name="student", run=replace(recipe, network=network, iterations=1), methods={}, code="",
             training=toy_training(), classes=tmp_path / "classes.json", samples=samples,

@@ -9,6 +9,7 @@ from pipeline.data.files import sha256
 from pipeline.data.samples import Sample
 from pipeline.errors import DatasetError
 from pipeline.quantization.calibration import choose_calibration, write_calibration
+from tests.raising import raises
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ def test_all_of_them(samples: list[Sample]) -> None:
 
 
 def test_too_few_are_refused(samples: list[Sample]) -> None:
-    with pytest.raises(DatasetError, match=r"40 training images, quantization.calibration_images asks for 41"):
+    with raises(DatasetError, "40", "quantization.calibration_images", "41"):
         choose_calibration(samples, 41)
 
 

@@ -24,6 +24,7 @@ from pipeline.reporting.deployment import (
 from pipeline.reporting.inputs import Inputs, load
 from pipeline.reporting.report import write_report
 from pipeline.reporting.summary import summarize
+from tests.raising import raises
 from tests.reporting.conftest import MIOU, FakeProfile
 from tests.reporting.release_records import (
     JUDGED,
@@ -65,9 +66,9 @@ def test_a_noisy_time_is_marked_where_it_decides(inputs: Inputs) -> None:
 
 def test_nothing_of_a_rejected_run_ships(inputs: Inputs) -> None:
     run = inputs.runs[REJECTED]
-    assert run.release.reasons == [
-        "p90 5.41 ms of model_int8.onnx with openvino, allowed are 4 ms (release.max_p90_ms)"
-    ]
+    (reason,) = run.release.reasons
+    named = ("p90", "5.41 ms", "model_int8.onnx", "openvino", "4 ms", "release.max_p90_ms")
+    assert all(value in reason for value in named), reason
     assert run.shipping == []
     assert run.fastest is None
 
@@ -99,7 +100,7 @@ def test_decisions_of_which_nothing_is_known_share_a_row(inputs: Inputs) -> None
 def test_a_decision_about_an_unknown_file_is_refused(profile: FakeProfile) -> None:
     path = profile.folders.release / JUDGED / "numerics.yaml"
     path.write_text(path.read_text().replace("model_fp16.onnx", "other.onnx"))
-    with pytest.raises(ArtifactError, match=r"numerics\.yaml.*stage release.*decides about other\.onnx"):
+    with raises(ArtifactError, path, "stage release", "other.onnx"):
         load(profile.runs, "test", profile.folders)
 
 
@@ -108,13 +109,13 @@ def test_a_decision_about_an_unknown_file_is_refused(profile: FakeProfile) -> No
 )
 def test_decisions_that_are_none_are_refused(profile: FakeProfile, text: str) -> None:
     (profile.folders.release / JUDGED / "numerics.yaml").write_text(text)
-    with pytest.raises(ArtifactError, match=r"numerics\.yaml.*stage release.*dvc repro"):
+    with raises(ArtifactError, "numerics.yaml", "stage release", "dvc repro"):
         load(profile.runs, "test", profile.folders)
 
 
 def test_an_export_without_a_full_graph_is_refused(profile: FakeProfile) -> None:
     _change(profile, "export", JUDGED, lambda record: record.update(artifacts=record["artifacts"][1:]))
-    with pytest.raises(ArtifactError, match=r"pspnet_r18_gdd\.json.*stage export.*no fp32 graph"):
+    with raises(ArtifactError, "pspnet_r18_gdd.json", "stage export", "fp32"):
         load(profile.runs, "test", profile.folders)
 
 
@@ -203,22 +204,23 @@ def test_layers_are_drawn_for_runs_whose_layers_were_measured(inputs: Inputs) ->
 
 
 def test_the_latency_tile_is_about_what_ships(written: Path, profile: FakeProfile) -> None:
-    assert _tiles(written)[2] == (
-        "Latency, int8 on OpenVINO",
-        "3.08 ms",
-        "the fastest file that ships; 7.0 times as fast as PyTorch eager; p50, image to labels, 2 threads, Made-up CPU",
-    )
+    label, value, detail = _tiles(written)[2]
+    assert value == "3.08 ms"
+    assert all(part in label for part in ("int8", "OpenVINO"))
+    assert all(part in detail for part in ("7.0", "PyTorch", "p50", "2 threads", "Made-up CPU"))
     path = profile.folders.release / JUDGED / "manifest.json"
     path.write_text(path.read_text().replace('"released"', '"rejected"'))
-    assert _tiles(_written(profile))[2] == ("Latency", "n/a", "no file of pspnet_r18_gdd ships")
+    _, value, detail = _tiles(_written(profile))[2]
+    assert value == "n/a"
+    assert JUDGED in detail
 
 
 def test_the_other_tiles_compare_the_best_student(written: Path, profile: FakeProfile) -> None:
     quality, gain, _, size = _tiles(written)
-    assert quality == ("Best student, mIoU", "54.7 %", "pspnet_r18_gdd; teacher 63.1 %; 6 test images")
-    detail = "against pspnet_r18 (52.1 %), the same student without a teacher"
-    assert gain == ("From distillation", "+2.6 points", detail)
-    assert size == ("Parameters", "12.40 M", "teacher 23.90 M, 1.9 times as many")
+    assert [tile[1] for tile in (quality, gain, size)] == ["54.7 %", "+2.6 points", "12.40 M"]
+    assert all(part in quality[2] for part in ("pspnet_r18_gdd", "63.1 %", "6 test"))
+    assert all(part in gain[2] for part in ("pspnet_r18 ", "52.1 %"))
+    assert all(part in size[2] for part in ("23.90 M", "1.9"))
     alone = {name: run for name, run in profile.runs.items() if name == "pspnet_r18"}
     path = profile.folders.inspection / "samples.jsonl"
     known = {TEACHER, *alone}
@@ -226,11 +228,7 @@ def test_the_other_tiles_compare_the_best_student(written: Path, profile: FakePr
         path,
         [replace(s, networks={n: of for n, of in s.networks.items() if n in known}) for s in read_inspected(path)],
     )
-    assert _tiles(_written(profile._replace(runs=alone)))[1] == (
-        "From distillation",
-        "n/a",
-        "the best student is a baseline",
-    )
+    assert _tiles(_written(profile._replace(runs=alone)))[1][1] == "n/a"
 
 
 def _written(profile: FakeProfile) -> Path:

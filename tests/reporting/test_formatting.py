@@ -23,26 +23,28 @@ def _inputs(pristine: FakeProfile, *gains: float | None) -> Inputs:
 
 
 @pytest.mark.parametrize(
-    ("gain", "shown", "words"),
+    ("gain", "shown", "named"),
     [
-        (2.61, "+2.6", "a gain of 2.6 points"),
-        (-0.84, "\N{MINUS SIGN}0.8", "a loss of 0.8 points"),
-        (-0.04, "0.0", "no difference"),
-        (0.04, "0.0", "no difference"),
-        (None, "\N{EM DASH}", "trained without a teacher"),
+        (2.61, "+2.6", ("gain", "2.6 points")),
+        (-0.84, "\N{MINUS SIGN}0.8", ("loss", "0.8 points")),
+        (-0.04, "0.0", ("no difference",)),
+        (0.04, "0.0", ("no difference",)),
+        (None, "\N{EM DASH}", ("teacher",)),
     ],
 )
-def test_gain_and_loss(pristine: FakeProfile, gain: float | None, shown: str, words: str) -> None:
+def test_gain_and_loss(pristine: FakeProfile, gain: float | None, shown: str, named: tuple[str, ...]) -> None:
     assert formatting.points(gain) == shown
-    assert words in describe_gain(_inputs(pristine, gain).best)
+    described = describe_gain(_inputs(pristine, gain).best)
+    assert all(value in described for value in named), described
 
 
 def test_headline_does_not_hide_that_distillation_did_not_help(pristine: FakeProfile) -> None:
-    assert "pspnet_r18_gdd reaches" in headline(_inputs(pristine, None, 2.0))
+    assert "pspnet_r18_gdd " in headline(_inputs(pristine, None, 2.0))
     lost = headline(_inputs(pristine, None, -2.0))
-    assert lost.startswith("pspnet_r18 reaches")
-    assert "a loss of 2.0 points" in lost
-    assert "No run of this profile is distilled" in headline(_inputs(pristine, None))
+    assert lost.startswith("pspnet_r18 ")
+    assert "loss" in lost
+    assert "2.0 points" in lost
+    assert "distilled" in headline(_inputs(pristine, None))
 
 
 @pytest.mark.parametrize(
@@ -76,12 +78,13 @@ def test_a_student_is_named_by_what_makes_it_small(pristine: FakeProfile) -> Non
     )
     stride, image, channels = formatting.network(smaller).split(", ")
     assert (stride, image) == ("stride 16", "image \N{MULTIPLICATION SIGN} 0.667")
-    assert channels == f"50{formatting.THIN_SPACE}% of the channels of big"
+    assert channels.startswith(f"50{formatting.THIN_SPACE}% ")
+    assert channels.endswith(" big")
 
 
 def test_several_seeds_are_counted_per_recipe(pristine: FakeProfile) -> None:
     inputs = load(pristine.runs, "test", pristine.folders)
-    assert describe_seeds(inputs) == "One seed: not a verdict on the method."
+    assert "One seed" in describe_seeds(inputs)
 
     first = inputs.runs["pspnet_r18_gdd"]
     other: Run = replace(
@@ -91,7 +94,7 @@ def test_several_seeds_are_counted_per_recipe(pristine: FakeProfile) -> None:
         evaluation=replace(first.evaluation, miou=first.baseline_miou - 0.01),
     )
     text = describe_seeds(replace(inputs, runs={**inputs.runs, "again": other}))
-    assert text.startswith("2 runs of this recipe with different seeds, gains from \N{MINUS SIGN}1.0 to +2.6 points")
+    assert all(value in text for value in ("2 runs", "\N{MINUS SIGN}1.0", "+2.6 points")), text
 
 
 def test_every_stage_has_a_fact(pristine: FakeProfile) -> None:
@@ -102,10 +105,10 @@ def test_every_stage_has_a_fact(pristine: FakeProfile) -> None:
         "export", "quantize", "engine", "benchmark", "release", "report",
     ]  # fmt: skip
     assert facts["teacher"] == "pspnet, 63.1 %"
-    assert facts["quantize"] == "1.27 points lost at most"
-    assert facts["benchmark"] == "best: 3.08 ms"
-    assert facts["engine"] == "12 of 24 built"
-    assert facts["release"] == "3 of 4 released"
+    assert "1.27 points" in facts["quantize"]
+    assert "3.08 ms" in facts["benchmark"]
+    assert "12 of 24" in facts["engine"]
+    assert "3 of 4" in facts["release"]
 
 
 def test_the_overview_shows_pretraining_where_a_student_began_with_it(pristine: FakeProfile) -> None:

@@ -16,6 +16,7 @@ from pipeline.inspection.views import members
 from pipeline.reporting.gallery import THUMBNAIL_WIDTH, SampleStrip, _outlined, sample_strips
 from pipeline.reporting.inputs import load
 from pipeline.reporting.pictures import Panel
+from tests.raising import raises
 from tests.reporting.conftest import CLASSES, NAMES, FakeProfile
 
 COLORS = np.array(list(CLASSES.values()), np.uint8)
@@ -50,8 +51,8 @@ def test_a_run_is_shown_beside_its_baseline_and_the_teacher(pristine: FakeProfil
     )
     assert [panel.title for panel in distilled.panels] == ["image", "labels", "teacher", "pspnet_r18", "pspnet_r18_gdd"]
     assert [panel.title for panel in baseline.panels] == ["image", "labels", "teacher", "pspnet_r18"]
-    assert re.fullmatch(r"\+\d\.\d points of mIoU", distilled.value)
-    assert baseline.value.endswith("of pixels as the teacher")
+    assert re.match(r"\+\d\.\d points\b.*mIoU", distilled.value)
+    assert re.search(r"\d\W%.*\bteacher\b", baseline.value)
     prediction = read_mask(pristine.folders.evaluation / "pspnet_r18_gdd/predictions" / f"{distilled.sample.id}.png")
     assert (distilled.panels[4].picture == COLORS[prediction]).all()
     assert (distilled.panels[0].picture == read_image(Path(distilled.sample.image))).all()
@@ -61,8 +62,8 @@ def test_the_worst_region_is_outlined_and_named(pristine: FakeProfile) -> None:
     strip = _strips(pristine)["likely mislabelled"]
     assert [shown.sample.id for shown in strip.shown] == ["0001TP_00003", "0001TP_00001"]
     worst, corner = strip.shown
-    assert worst.detail == "label: car, teacher: road, 280 pixels"
-    assert worst.value == "mistake score 0.0200"
+    assert re.search(r"\bcar\b.*\broad\b.*\b280 pixels\b", worst.detail)
+    assert worst.value.endswith(" 0.0200")
     for panel, plain in zip(worst.panels, _plain(pristine, "0001TP_00003"), strict=True):
         changed = (panel.picture != plain).any(axis=2)
         assert changed.any()
@@ -97,7 +98,8 @@ def test_each_rule_shows_a_rejected_sample_before_any_shows_two(pristine: FakePr
     assert [shown.sample.id for shown in two] == ["Seq05VD_f05100", "0016E5_00390"]
     assert [shown.sample.id for shown in three] == ["Seq05VD_f05100", "0016E5_00390", "Seq05VD_f05130"]
     assert [len(shown.panels) for shown in two] == [1, 0]
-    assert (two[0].value, two[0].detail) == ("leakage", "0.004 from 0001TP_006690 of split train")
+    assert two[0].value == "leakage"
+    assert re.search(r"^0\.004 .*\b0001TP_006690\b.*\btrain\b", two[0].detail)
 
 
 def test_what_curation_held_for_a_bomb_is_not_decoded_here_either(profile: FakeProfile) -> None:
@@ -137,18 +139,18 @@ def test_a_missing_picture_is_named(profile: FakeProfile, what: str) -> None:
     samples = {sample.id: sample for sample in read_inspected(profile.folders.inspection / "samples.jsonl")}
     sample = samples["0001TP_00003"]
     Path((sample.mask or "") if what == "mask" else sample.networks["teacher"].prediction).unlink()
-    with pytest.raises(ArtifactError, match=r"0001TP_00003.*dvc repro"):
+    with raises(ArtifactError, "0001TP_00003", "[Errno 2]", "dvc repro"):
         _strips(profile)
 
 
 def test_what_was_inspected_must_be_there_and_of_these_runs(profile: FakeProfile) -> None:
     fewer = {name: run for name, run in profile.runs.items() if name != "deeplabv3_r18_gdd"}
-    with pytest.raises(ArtifactError, match=r"contains deeplabv3_r18_gdd, which params.yaml does not name.*dvc repro"):
+    with raises(ArtifactError, "deeplabv3_r18_gdd", "params.yaml", "dvc repro"):
         load(fewer, "test", profile.folders)
     path = profile.folders.inspection / "samples.jsonl"
     path.write_text(json.dumps({"id": "cut off"}))
-    with pytest.raises(ArtifactError, match=r"stage inspect writes.*dvc repro"):
+    with raises(ArtifactError, path, "line 1", "stage inspect", "dvc repro"):
         load(profile.runs, "test", profile.folders)
     path.unlink()
-    with pytest.raises(ArtifactError, match=r"stage inspect writes.*dvc repro"):
+    with raises(ArtifactError, path, "No such", "stage inspect", "dvc repro"):
         load(profile.runs, "test", profile.folders)

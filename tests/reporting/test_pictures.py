@@ -10,6 +10,7 @@ from pipeline.data.images import read_labels, read_mask
 from pipeline.errors import ArtifactError
 from pipeline.reporting.inputs import Inputs, load
 from pipeline.reporting.pictures import MAX_WIDTH, Panel, Row, choose_examples, encode_panel, example_rows
+from tests.raising import raises
 from tests.reporting.conftest import CLASSES, FakeProfile
 
 SCORES = {"a": 0.9, "b": 0.1, "c": 0.5, "d": None, "e": 0.7, "f": 0.3}
@@ -59,7 +60,7 @@ def test_rows_are_ranked_by_the_run_and_show_its_predictions(pristine: FakeProfi
 def test_a_score_for_an_unknown_image_is_refused(profile: FakeProfile) -> None:
     path = profile.folders.evaluation / "pspnet_r18_gdd" / "per_image.csv"
     path.write_text(path.read_text() + "other,0.999,0.9\n")
-    with pytest.raises(ArtifactError, match=r"per_image\.csv.*names 'other', which is not in split test"):
+    with raises(ArtifactError, path, "'other'", "split test"):
         load(profile.runs, "test", profile.folders)
 
 

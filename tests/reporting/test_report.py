@@ -13,8 +13,9 @@ from PIL import Image
 from pipeline.errors import ArtifactError
 from pipeline.inspection.records import read_inspected, write_inspected
 from pipeline.reporting.report import write_report
+from tests.raising import raises
 from tests.reporting.conftest import FakeProfile
-from tests.reporting.release_records import write_release
+from tests.reporting.release_records import NO_GPU, NO_OPENVINO, write_release
 
 LOADS = {"src", "srcset", "poster", "data", "action", "xlink:href"}
 
@@ -67,33 +68,34 @@ def test_page_shows_what_the_stages_found(written: Path) -> None:
     page = (written / "index.html").read_text(encoding="utf-8").replace("\N{NARROW NO-BREAK SPACE}", " ")
     for text in (
         "Made-up streets",
-        "pspnet_r18_gdd reaches 54.7 % mIoU (of 10 of 11 classes: no `bicyclist` in test): a gain of 2.6 points",
         "pspnet_r18_gdd 1 234",
-        "One seed: not a verdict on the method",
+        "One seed",
         "\N{MINUS SIGN}0.6",
         "233 images, 11 classes",
         '<td>val</td><td class="n">32</td><td class="n">4</td><td class="n">5.2 %',
         "3 rejected",
-        "7 images inspected",
-        "no GPU on this machine: built ahead of time, not executed",
+        "7 images",
+        NO_GPU,
         "none (from scratch)",
         "pedestrian taken for car",
-        "p90 5.41 ms of model_int8.onnx with openvino, allowed are 4 ms",
-        "1.271 points of mIoU lost, allowed are 0.3; first diverges at layer node_conv2d_3",
+        "p90 5.41 ms",
+        "1.271 points",
+        "node_conv2d_3",
         "held back",
         "undecided",
         "noisy",
-        "the package openvino is not installed",
+        NO_OPENVINO,
         "for cpu: node_conv2d_0, node_conv2d_1",
         "4&times;96&times;144",
         "pole, 0.560",
-        "a process for each file, all in turn for 3 rounds",
+        "3 rounds",
         "Made-up CPU",
-        "Load average before: pspnet_r18 0.11, pspnet_r18_gdd 0.11, deeplabv3_r18 0.18, deeplabv3_r18_gdd 0.18.",
+        "pspnet_r18 0.11, pspnet_r18_gdd 0.11, deeplabv3_r18 0.18, deeplabv3_r18_gdd 0.18",
         "99.998 %",
         "n/a",
     ):
         assert text in page, text
+    assert re.search(r"pspnet_r18_gdd \w+ 54\.7 %.*\b10 of 11 .*`bicyclist`.* test\b.* 2\.6 points", page)
 
 
 def test_pictures_are_files_too(written: Path) -> None:
@@ -164,7 +166,7 @@ def test_an_input_that_cannot_be_used_is_named_with_its_stage(
         (profile.root / path).unlink()
     else:
         (profile.root / path).write_bytes(b'\xff{"cut off')
-    with pytest.raises(ArtifactError, match=rf"{re.escape(Path(path).name)}.*stage {stage}.*dvc repro"):
+    with raises(ArtifactError, profile.root / path, f"stage {stage}", "dvc repro"):
         _write(profile)
     assert not (profile.out / "index.html").exists()
     assert not (profile.out / "summary.json").exists()
@@ -173,19 +175,19 @@ def test_an_input_that_cannot_be_used_is_named_with_its_stage(
 @pytest.mark.parametrize("folder", ["artifacts/evaluation/pspnet_r18_gdd/predictions", "raw"])
 def test_missing_pictures_are_named(profile: FakeProfile, folder: str) -> None:
     shutil.rmtree(profile.root / folder)
-    with pytest.raises(ArtifactError, match=r"0001TP_00002.*dvc repro"):
+    with raises(ArtifactError, "0001TP_00002", "[Errno 2]", "dvc repro"):
         _write(profile)
 
 
 def test_a_prediction_of_another_size_is_refused(profile: FakeProfile) -> None:
     path = profile.folders.evaluation / "teacher" / "predictions" / "0001TP_00002.png"
     Image.new("L", (10, 10)).save(path)
-    with pytest.raises(ArtifactError, match="teacher of 0001TP_00002 has 10x10 pixels, the image 96x144"):
+    with raises(ArtifactError, "teacher", "0001TP_00002", "10x10", "96x144"):
         _write(profile)
 
 
 def test_metrics_of_another_split_are_refused(profile: FakeProfile) -> None:
     path = profile.folders.metrics / "evaluate" / "pspnet_r18.json"
     path.write_text(path.read_text().replace('"split": "test"', '"split": "val"'))
-    with pytest.raises(ArtifactError, match=r"pspnet_r18\.json.*split val"):
+    with raises(ArtifactError, path, "split val"):
         _write(profile)

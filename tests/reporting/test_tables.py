@@ -6,6 +6,7 @@ import pytest
 
 from pipeline.errors import ArtifactError
 from pipeline.reporting.tables import read_curve
+from tests.raising import raises
 
 
 def test_a_curve_has_what_was_logged(tmp_path: Path) -> None:
@@ -33,5 +34,5 @@ def test_a_baselines_curve_has_no_teacher(tmp_path: Path) -> None:
 def test_what_is_no_curve_is_said_to_be_none(tmp_path: Path, text: str) -> None:
     path = tmp_path / "training.csv"
     path.write_text(text)
-    with pytest.raises(ArtifactError, match=r"training.csv"):
+    with raises(ArtifactError, path, "stage student"):
         read_curve(path, "student")

@@ -16,6 +16,7 @@ from segdistill_runtime.engine_file import Description, write_engine
 from segdistill_runtime.errors import FileRefused, InputRefused, NotAvailable
 from segdistill_runtime.targets import TARGETS
 from segdistill_runtime.targets.target import load_target
+from tests.raising import raises
 from tests.toy import toy_pair
 
 RUNTIMES = {"pytorch_eager": "checkpoint.safetensors", "onnxruntime": "model.onnx", "openvino": "model.onnx"}
@@ -64,22 +65,22 @@ def test_a_prepared_call_computes_the_same_and_is_left_alone_by_others(files: Pa
 
 @on_every_runtime
 @pytest.mark.parametrize(
-    ("spoil", "complaint"),
+    ("spoil", "values"),
     [
-        (lambda image: image.astype(np.float32) / 255, "the images are float32; the graph takes uint8"),
-        (lambda image: image.transpose(0, 3, 1, 2), r"shape \(1, 3, 48, 64\).*put them last"),
-        (lambda image: image[0], r"shape \(48, 64, 3\); the graph takes \(n, height, width, 3\)"),
-        (lambda image: image[:0], r"shape \(0, 48, 64, 3\)"),
-        (lambda image: image[..., :1], r"shape \(1, 48, 64, 1\)"),
+        (lambda image: image.astype(np.float32) / 255, ("float32", "uint8")),
+        (lambda image: image.transpose(0, 3, 1, 2), ("(1, 3,", "48, 64)", "NCHW")),
+        (lambda image: image[0], ("(48, 64,", "3)", "(n, height,")),
+        (lambda image: image[:0], ("(0, 48,", "64, 3)")),
+        (lambda image: image[..., :1], ("(1, 48,", "64, 1)")),
     ],
 )
 def test_what_is_no_image_is_refused(
-    files: Path, runtime: str, spoil: Callable[[np.ndarray], np.ndarray], complaint: str
+    files: Path, runtime: str, spoil: Callable[[np.ndarray], np.ndarray], values: tuple[str, ...]
 ) -> None:
     _need(runtime)
     with open_artifact(files / RUNTIMES[runtime], 1, runtime) as runner:
         for method in (runner.run, runner.prepared):
-            with pytest.raises(InputRefused, match=complaint):
+            with raises(InputRefused, *values):
                 method(spoil(_images(1)))
 
 
@@ -88,7 +89,7 @@ def test_a_graph_has_one_size(files: Path, runtime: str) -> None:
     _need(runtime)
     with open_artifact(files / "model.onnx", 1, runtime) as runner:
         for method in (runner.run, runner.prepared):
-            with pytest.raises(InputRefused, match="have 40x64 pixels, the graph takes 48x64; resize them"):
+            with raises(InputRefused, "40x64", "48x64"):
                 method(_images(1)[:, :40])
 
 
@@ -99,9 +100,9 @@ def test_a_graph_has_one_batch_size(files: Path, runtime: str) -> None:
         expected = runner.run(_images(4))
     with open_artifact(files / "pairs.onnx", 1, runtime) as runner:
         assert (runner.run(_images(4)) == expected).mean() > 0.9999
-        with pytest.raises(InputRefused, match="3 images for a graph with batches of 2; give a multiple"):
+        with raises(InputRefused, "3 images", "2"):
             runner.run(_images(3))
-        with pytest.raises(InputRefused, match="4 images for one call of a graph with batches of 2"):
+        with raises(InputRefused, "4 images", "2"):
             runner.prepared(_images(4))
 
 
@@ -122,8 +123,9 @@ def test_a_compiler_that_fails_is_unavailable(files: Path) -> None:
 
     with CompiledTorchRunner(files / "checkpoint.safetensors", 1) as runner:
         runner.compiled = torch.compile(runner.graph, backend=broken)
-        with pytest.raises(NotAvailable, match=r"torch\.compile failed: RuntimeError: no compiler$"):
+        with raises(NotAvailable, "torch.compile", "RuntimeError", "no compiler") as caught:
             runner.run(_images(1))
+        assert "much more" not in str(caught.value)
 
 
 def test_a_provider_that_does_not_load_is_an_error_and_no_fall_back(files: Path) -> None:
@@ -132,7 +134,7 @@ def test_a_provider_that_does_not_load_is_an_error_and_no_fall_back(files: Path)
             assert runner.provider == "CUDAExecutionProvider"
             runner.run(_images(1))
     else:
-        with pytest.raises(NotAvailable, match=r"CUDAExecutionProvider cannot run .*: there is no CUDA device here"):
+        with raises(NotAvailable, "CUDAExecutionProvider", files / "model.onnx", "NVIDIA"):
             open_artifact(files / "model.onnx", 1, "onnxruntime_cuda")
 
 
@@ -158,15 +160,15 @@ def test_every_runtime_works_here_or_says_why_not(files: Path, tmp_path: Path, r
 
 def test_without_openvino_its_runner_says_so(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)  # what Python itself does to forbid an import
-    with pytest.raises(NotAvailable, match="openvino is not installed here"):
+    with raises(NotAvailable, "openvino", "pip install"):
         open_artifact(files / "model.onnx", 1, "openvino")
 
 
 def test_files_and_runtimes_must_fit(files: Path, tmp_path: Path) -> None:
-    with pytest.raises(FileRefused, match=r"no artifact at .*; run the stage that writes it"):
+    with raises(FileRefused, tmp_path / "model.onnx", "dvc repro"):
         open_artifact(tmp_path / "model.onnx", 1)
-    with pytest.raises(FileRefused, match=r"openvino does not run \.safetensors files; pytorch_eager, "):
+    with raises(FileRefused, files / "checkpoint.safetensors", "openvino", "pytorch_eager"):
         open_artifact(files / "checkpoint.safetensors", 1, "openvino")
     (tmp_path / "model.pkl").write_bytes(b"")
-    with pytest.raises(FileRefused, match=r"no runtime for '\.pkl'"):
+    with raises(FileRefused, tmp_path / "model.pkl", "'.pkl'", ".safetensors"):
         open_artifact(tmp_path / "model.pkl", 1)

@@ -13,7 +13,7 @@ from pipeline.distillation import METHODS
 from pipeline.params.training import PretrainingParams
 from pipeline.pretraining.pretrain import ImitationObjective
 from pipeline.training import compilation
-from pipeline.training.compilation import compile_objective
+from pipeline.training.compilation import FORMS, compile_objective
 from pipeline.training.fabric import launch
 from pipeline.training.objective import Objective
 from pipeline.training.optimizer import make_optimizer
@@ -24,6 +24,7 @@ from tests.toy import toy_pair, toy_segmenter, toy_training
 
 TRAINING = toy_training(compile="always")
 SHARD = BatchShard(batch_size=2)
+PLAIN, GRAPHS = FORMS
 
 
 def _stepper(objective: Objective, momentum_shift: float = 0.0) -> Stepper:
@@ -56,7 +57,7 @@ def test_what_is_compiled_has_the_same_gradients(stepper: Stepper, monkeypatch: 
     monkeypatch.setattr(compilation, "BACKEND", "aot_eager")  # traced and differentiated, not translated
     before = {name: tensor.clone() for name, tensor in stepper.objective.state_dict().items()}
     torch._dynamo.utils.counters.clear()
-    assert compile_objective(stepper, TRAINING, SHARD).startswith("compiled: ")
+    assert compile_objective(stepper, TRAINING, SHARD).startswith(f"{PLAIN}: ")
     assert not torch._dynamo.utils.counters["graph_break"]
     assert all(torch.equal(before[name], tensor) for name, tensor in stepper.objective.state_dict().items())
     assert all(parameter.grad is None for parameter in stepper.objective.parameters())
@@ -76,7 +77,7 @@ def test_a_pretraining_is_compiled_too(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(compilation, "BACKEND", "aot_eager")
     student, teacher = new_classifier("resnet10t", 3), new_classifier("resnet10t", 3)
     stepper = _stepper(ImitationObjective(student, teacher, PretrainingParams(mixup=0.5)))
-    assert compile_objective(stepper, TRAINING, SHARD).startswith("compiled: ")
+    assert compile_objective(stepper, TRAINING, SHARD).startswith(f"{PLAIN}: ")
     assert stepper.objective._compiled_call_impl is not None
 
 
@@ -100,7 +101,7 @@ def test_a_compiler_that_fails_is_named(
 
     monkeypatch.setattr(compilation, "BACKEND", broken)
     said = compile_objective(stepper, TRAINING, SHARD)
-    assert said.startswith(f"not compiled: {named}")
+    assert named in said
     assert "much more" not in said
     assert stepper.objective._compiled_call_impl is None
     stepper.gradients([_batch()])
@@ -111,18 +112,18 @@ def test_auto_keeps_what_is_fastest(stepper: Stepper, monkeypatch: pytest.Monkey
     assert "CPU" in compile_objective(stepper, automatic, SHARD)
     monkeypatch.setattr(compilation, "BACKEND", "eager")
     monkeypatch.setattr(compilation, "_against", lambda *_: "")
-    for seconds, wanted in (([2.0, 1.0], "compiled: 2.00"), ([1.0, 2.0], "not compiled: it would be 0.50")):
+    for seconds, wanted in (([2.0, 1.0], "2.00"), ([1.0, 2.0], "0.50")):
         monkeypatch.setattr(compilation, "_seconds", lambda *_, left=list(seconds): torch.tensor(left.pop(0)))
-        assert compile_objective(stepper, automatic, SHARD).startswith(wanted)
+        assert wanted in compile_objective(stepper, automatic, SHARD)
         assert (stepper.objective._compiled_call_impl is not None) == (seconds[0] > seconds[1])
 
 
 @pytest.mark.parametrize(
     ("seconds", "parts", "wanted"),
     [
-        ([4.0, 2.0, 1.0], 1, "compiled into CUDA graphs: 4.00"),
-        ([4.0, 2.0, 3.0], 1, "compiled: 2.00"),
-        ([4.0, 2.0], 2, "compiled: 2.00"),  # not tried: a graph's gradients cannot be added up over parts
+        ([4.0, 2.0, 1.0], 1, f"{GRAPHS}: 4.00"),
+        ([4.0, 2.0, 3.0], 1, f"{PLAIN}: 2.00"),
+        ([4.0, 2.0], 2, f"{PLAIN}: 2.00"),  # not tried: a graph's gradients cannot be added up over parts
     ],
 )
 def test_cuda_graphs_are_tried_on_a_gpu(

@@ -2,6 +2,7 @@
 
 import fcntl
 import json
+import re
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from pipeline.data.samples import read_samples, write_samples
 from pipeline.distillation.gdd import GDD
 from pipeline.distillation.method import Method, NoParams
 from pipeline.distillation.objective import DistillationObjective
-from pipeline.errors import MachineError, TrainingError
+from pipeline.errors import Diverged, MachineError, TrainingError
 from pipeline.params.training import TrainingParams, WeightsParams
 from pipeline.params.tree import load_params
 from pipeline.training.device import device_facts
@@ -33,6 +34,7 @@ from pipeline.training.optimizer import polynomial_rate
 from pipeline.training.progress import TrainingProgress
 from pipeline.training.resume import has_ended, scratch_folder, training_identity
 from tests.distillation.outputs import build_method
+from tests.raising import raises
 from tests.toy import TOY_CLASSES, TOY_TASK, toy_segmenter, toy_training, write_toy_samples
 
 
@@ -145,12 +147,12 @@ def test_accumulated_parts_are_the_whole_batch(
 def test_a_batch_that_cannot_be_shared_is_refused(
     training: TrainingParams, crops: CropDataset, tmp_path: Path, batch_size: int, accumulate: int
 ) -> None:
-    with pytest.raises(MachineError, match=f"batch_size {batch_size} cannot be shared"):
+    with raises(MachineError, f"training.batch_size {batch_size}", f"{accumulate} part"):
         _fit(replace(training, batch_size=batch_size, accumulate=accumulate), crops, tmp_path, 1)
 
 
 def test_half_precision_on_a_cpu_is_refused() -> None:
-    with pytest.raises(MachineError, match="fp16, which needs a GPU"):
+    with raises(MachineError, "training.precision", "fp16", "GPU"):
         launch(1, "fp16", False)
 
 
@@ -200,14 +202,15 @@ def test_a_state_holds_no_teacher_and_a_damaged_one_starts_anew(
     (tmp_path / STATE).write_bytes(b"half a fi")
     _, curve = _fit(training, crops, tmp_path, iterations=4)
     assert curve[-1]["iteration"] == 4
-    assert "is damaged" in capsys.readouterr().out
+    assert str(tmp_path / STATE) in capsys.readouterr().out
 
 
 def test_a_diverged_loss_stops_and_names_the_samples(
     training: TrainingParams, crops: CropDataset, tmp_path: Path
 ) -> None:
-    with pytest.raises(TrainingError, match=r"at iteration \d+ .*toy_\d.*Lower the learning_rate"):
+    with raises(Diverged, "learning_rate", "training.on_bad_loss") as ended:
         _fit(training, crops, tmp_path, iterations=20, rate=1e20)
+    assert re.search(r"iteration \d+ .*toy_\d", str(ended.value))
 
 
 def test_crops_do_not_depend_on_order_or_workers(training: TrainingParams, crops: CropDataset) -> None:
@@ -235,18 +238,20 @@ def test_a_state_of_another_training_is_not_resumed_and_the_log_says_what_change
 
     first = unfinished(identity())
     assert unfinished(identity()) == first
-    assert "not resumed" not in capsys.readouterr().out
-    for other, complaint in (
-        (identity(momentum=0.8), "changed since: training"),
-        (identity(code="b"), "changed since: code, training"),
-        (identity("cuda"), "changed since: code, device (was cpu, is cuda)"),
+    assert not capsys.readouterr().out
+    for other, changed in (
+        (identity(momentum=0.8), "training"),
+        (identity(code="b"), "code, training"),
+        (identity("cuda"), "code, device (cpu -> cuda)"),
     ):
         folder = unfinished(other)
         assert [path for path in folder.parent.iterdir() if path.is_dir()] == [folder]
-        assert f"run: an earlier training is not resumed: {complaint}" in capsys.readouterr().out
+        out = capsys.readouterr().out
+        assert out.startswith("run: ")
+        assert out.endswith(f": {changed}\n")
     write_samples(samples, read_samples(samples)[::-1])
     unfinished(identity("cuda"))
-    assert "changed since: samples" in capsys.readouterr().out
+    assert capsys.readouterr().out.endswith(": samples\n")
 
 
 def test_an_identity_does_not_say_where_files_lie(training: TrainingParams, tmp_path: Path) -> None:
@@ -306,7 +311,7 @@ def test_two_trainers_of_one_run_are_refused(tmp_path: Path) -> None:
     with (tmp_path / "run" / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         with (
-            pytest.raises(TrainingError, match="run is being trained by another process"),
+            raises(TrainingError, "run", tmp_path / "run/lock"),
             scratch_folder(tmp_path, "run", {}, True),
         ):
             pass
@@ -322,9 +327,9 @@ def test_the_progress_line_counts_from_where_it_resumed(capsys: pytest.CaptureFi
     ticks = iter([0.0, 10.0, 20.0])
     progress = TrainingProgress("run", 50, 100, True, clock=lambda: next(ticks))
     progress.show(60, {"task": 0.6})
-    assert capsys.readouterr().out == "run: resuming at iteration 50 of 100\n"
+    assert re.fullmatch(r"run: \D+ 50 \D+ 100\n", capsys.readouterr().out)
     progress.show(90, {"task": 0.5})
-    assert capsys.readouterr().out == "run: 90/100  2.00 it/s  0.1 min left  task 0.5000\n"
+    assert re.fullmatch(r"run: 90/100  2\.00 it/s  0\.1 min \w+  task 0\.5000\n", capsys.readouterr().out)
 
 
 def test_the_curve_is_a_csv(tmp_path: Path) -> None:

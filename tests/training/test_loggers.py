@@ -15,6 +15,7 @@ from pipeline.training.fabric import TRACKING, launch, make_loggers
 from pipeline.training.loop import fit
 from pipeline.training.objective import SupervisedObjective
 from pipeline.training.validation import Validation
+from tests.raising import raises
 from tests.toy import TOY_CLASSES, TOY_TASK, toy_segmenter, toy_training, write_toy_samples
 
 
@@ -46,13 +47,13 @@ def test_what_is_not_installed_is_told_before_anything_is_trained(
 ) -> None:
     monkeypatch.setenv(TRACKING, tmp_path.as_uri())
     monkeypatch.setitem(sys.modules, "pytorch_lightning", None)  # as where it is not installed
-    with pytest.raises(MachineError, match=rf"{name}.* pytorch-lightning"):
+    with raises(MachineError, name, "pytorch-lightning"):
         make_loggers([name], "a_run", tmp_path)
 
 
 def test_mlflow_without_a_server_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv(TRACKING, raising=False)
-    with pytest.raises(MachineError, match=TRACKING):
+    with raises(MachineError, TRACKING):
         make_loggers(["mlflow"], "a_run", tmp_path)
 
 

@@ -10,6 +10,7 @@ import pytest
 from pipeline.errors import ArtifactError
 from pipeline.versions.recover import is_readable, recover
 from pipeline.versions.store import opened
+from tests.raising import raises
 from tests.versions.project import PROFILE, Project
 
 pytestmark = pytest.mark.slow
@@ -50,8 +51,8 @@ def test_what_dvc_was_writing_is_put_right_and_nothing_runs_again(project: Proje
     done = command(sys.executable, "-m", "pipeline", "recover", folder=here)
     assert done.returncode == 0, done.stderr
     first, second = done.stdout.splitlines()
-    assert f"removed {here.resolve()}/dvc.lock: it was cut off; the last commit's is back" in first
-    assert "rwlock: it was cut off" in second
+    assert f"{here.resolve()}/dvc.lock" in first
+    assert "rwlock" in second
     assert (here / "dvc.lock").read_bytes() == whole
     assert "up to date" in command("dvc", "status", folder=here).stdout
 
@@ -63,7 +64,7 @@ def test_without_a_commit_the_run_cache_knows_what_was_finished(project: Project
     assert command("git", "commit", "-qm", "without", folder=project.root).returncode == 0
     lock.write_bytes(whole[:100])
     (sentence,) = recover(project.root)
-    assert "no commit has another" in sentence
+    assert str(lock) in sentence
     assert not lock.exists()
     done = command("dvc", "repro", folder=project.root)
     assert done.returncode == 0, done.stderr
@@ -82,7 +83,7 @@ def test_a_merge_is_not_thrown_away(project: Project) -> None:
     lock = project.root / "dvc.lock"
     merged = b"<<<<<<< ours\n" + lock.read_bytes()
     lock.write_bytes(merged)
-    with pytest.raises(ArtifactError, match="is in the middle of a merge"):
+    with raises(ArtifactError, lock, "git checkout", "--ours"):
         recover(project.root)
     assert lock.read_bytes() == merged
 

@@ -10,12 +10,15 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from dvc.exceptions import NotDvcRepoError
 
 from pipeline.errors import ArtifactError, MachineError, ParamsError
 from pipeline.versions.check_store import check
 from pipeline.versions.fetch import fetch
 from pipeline.versions.publish import publish, push
 from pipeline.versions.store import registered, stays_inside, version_name
+from segdistill_runtime.verify import SIGNATURES
+from tests.raising import raises
 from tests.versions.project import PROFILE, Project, commit_all, public_key, run
 
 HERE = Path(__file__).parents[2]
@@ -54,8 +57,9 @@ def test_what_is_published_is_what_is_fetched(project: Project, tmp_path: Path) 
     """By a stranger: a clone without a cache, DVC's own command, and our command line with the public key."""
     done = command("publish", "good", "1.0.0", folder=project.root)
     assert done.returncode == 0, done.stderr
-    assert "published good@v1.0.0: 6 objects are intact in remote store" in done.stdout
-    assert "NOT CHECKED" in done.stdout
+    for value in ("good@v1.0.0", "6 objects", "store"):
+        assert value in done.stdout
+    assert SIGNATURES["not checked"] in done.stdout
     assert project.tags() == ["good@v1.0.0"]
     assert project.objects().keys() == set(listed(project).values())  # no student, no other run
 
@@ -69,7 +73,7 @@ def test_what_is_published_is_what_is_fetched(project: Project, tmp_path: Path) 
         "fetch", "good@v1.0.0", "--out", "got", "--repo", str(bare), "--public-key", str(key), folder=tmp_path
     )
     assert got.returncode == 0, got.stderr
-    assert "the signature is valid" in got.stdout
+    assert SIGNATURES["valid"] in got.stdout
     assert contents(out) == original
     run("dvc", "artifacts", "get", str(bare), "good", "--rev", "v1.0.0", "--out", "other", folder=tmp_path)
     assert contents(tmp_path / "other") == original
@@ -90,9 +94,8 @@ def test_what_arrives_damaged_is_named_and_gets_no_version(project: Project, mon
         push(*arguments)
 
     monkeypatch.setattr("pipeline.versions.publish.push", spoiled)
-    with pytest.raises(
-        ArtifactError, match=r"\(card.md of good@v1.0.0\) has the MD5 [^$]*Delete them and .* in the remote"
-    ):
+    names = listed(project)
+    with raises(ArtifactError, names["card.md"], "card.md", "good@v1.0.0", "MD5", "s3://", names[""]):
         publish_good(project)
     assert project.tags() == []
 
@@ -104,8 +107,9 @@ def test_what_the_remote_has_lost_is_pushed_again_without_its_list(project: Proj
     run("git", "tag", "--delete", "good@v1.0.0", folder=project.root)
     names = listed(project)
     project.s3.delete_object(Bucket="releases", Key=project.objects()[names["model.onnx"]])
-    with pytest.raises(ArtifactError, match=rf"model.onnx of good@v1.0.0\) is missing[^$]*Delete them and {names['']}"):
+    with raises(ArtifactError, names["model.onnx"], "model.onnx", "good@v1.0.0", names[""]) as refused:
         publish_good(project)
+    assert "MD5" not in str(refused.value)
     project.s3.delete_object(Bucket="releases", Key=project.objects()[names[""]])
     publish_good(project)
     assert project.objects().keys() == set(listed(project).values())
@@ -117,13 +121,13 @@ def test_a_folder_is_a_remote_too(project: Project, tmp_path: Path) -> None:
     run("dvc", "remote", "add", "disk", str(store), folder=project.root)
     run("dvc", "remote", "modify", "disk", "verify", "true", folder=project.root)
     commit_all(project.root)
-    assert "in remote disk" in publish("good", "1.0.0", "disk", None, project.root)
+    assert "disk" in publish("good", "1.0.0", "disk", None, project.root)
     assert project.objects() == {}
     fetch_good(project, tmp_path / "got", remote="disk")
     assert contents(tmp_path / "got") == contents(project.bundle)
     name = listed(project)["model.onnx"]
     damage(store / "files/md5" / name[:2] / name[2:])
-    with pytest.raises(ArtifactError, match=rf"object {name} \(model.onnx of good@v1.0.0\) has the MD5 .*: .*{store}"):
+    with raises(ArtifactError, name, "model.onnx", "good@v1.0.0", "MD5", store):
         fetch_good(project, tmp_path / "again", remote="disk")
     assert not list(tmp_path.glob("*again*"))
 
@@ -132,7 +136,7 @@ def test_a_folder_is_a_remote_too(project: Project, tmp_path: Path) -> None:
 def test_a_profile_has_versions_of_its_own(project: Project, tmp_path: Path) -> None:
     publish_good(project)
     done = publish_good(project, folder=PROFILE)
-    assert f"published {PROFILE}:good@v1.0.0" in done
+    assert f"{PROFILE}:good@v1.0.0" in done
     assert project.tags() == ["good@v1.0.0", f"{PROFILE}=good@v1.0.0"]
     fetch_good(project, tmp_path / "root")
     fetch_good(project, tmp_path / "tiny", text=f"{PROFILE}:good@1.0.0")
@@ -151,7 +155,7 @@ def test_old_versions_stay(project: Project, tmp_path: Path) -> None:
     run("dvc", "repro", "--quiet", "release@good", folder=project.root)
     commit_all(project.root)
     second = publish_good(project, "v1.1.0-rc.1")
-    assert "published good@v1.1.0-rc.1" in second
+    assert "good@v1.1.0-rc.1" in second
     fetch_good(project, tmp_path / "old")
     fetch_good(project, tmp_path / "new", text="good@1.1.0-rc.1")
     assert contents(tmp_path / "old") == old
@@ -160,13 +164,13 @@ def test_old_versions_stay(project: Project, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", ["1.0", "one", "1.0.0.0", "01.0.0", "1.0.0-", "", "v", "1.0.0!"])
 def test_a_version_is_semantic(version: str) -> None:
-    with pytest.raises(ParamsError, match="with a semantic version"):
+    with raises(ParamsError, repr(f"good@{version}"), "semver.org"):
         version_name(f"good@{version}")
 
 
 @pytest.mark.parametrize("run", ["ends_", "-begins", "a b", "p:with:colon", "", "dots.inside"])
 def test_a_run_has_a_name_that_a_tag_can_hold(run: str) -> None:
-    with pytest.raises(ParamsError, match="A run's name has letters"):
+    with raises(ParamsError, repr(f"{run}@1.0.0"), "RUN@1.0.0"):
         version_name(f"{run}@1.0.0")
 
 
@@ -191,12 +195,14 @@ def test_paths_out_of_the_bundle_are_none_of_it(file: str) -> None:
 @pytest.mark.slow
 def test_a_version_is_given_once_and_a_commit_has_one(project: Project) -> None:
     publish_good(project)
-    with pytest.raises(ParamsError, match=r"good@v1\.0\.0 exists already.*newest: v1\.0\.0"):
+    with raises(ParamsError, "good@v1.0.0") as refused:
         publish_good(project)
-    with pytest.raises(ArtifactError, match=r"good@v1\.0\.1 is in the remote, but the tag"):
+    assert "gto deprecate" not in str(refused.value)
+    assert str(refused.value).count("v1.0.0") == 2  # the newest is named too
+    with raises(ArtifactError, "good@v1.0.1", "refs/tags/good@v1.0.1"):
         publish_good(project, "1.0.1")
     run("gto", "deprecate", "good", "v1.0.0", folder=project.root)
-    with pytest.raises(ParamsError, match=r"good@v1\.0\.0 was withdrawn"):
+    with raises(ParamsError, "good@v1.0.0", "gto deprecate"):
         publish_good(project)
 
 
@@ -211,7 +217,7 @@ def test_uncommitted_changes_are_refused(project: Project) -> None:
         before = path.read_bytes() if path.exists() else None
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes((before or b"") + line.encode())
-        with pytest.raises(ArtifactError, match=f"commit or ignore first: {file}"):
+        with raises(ArtifactError, "git status", file):
             publish_good(project)
         if before is None:
             path.unlink()
@@ -225,21 +231,22 @@ def test_a_stale_stage_is_refused(project: Project) -> None:
     script = project.root / "stages/student.py"
     script.write_text(script.read_text() + "# other code\n")
     commit_all(project.root)
-    with pytest.raises(ArtifactError, match=r"out of date: .*student@good; run `dvc repro .*release@good`"):
+    with raises(ArtifactError, "student@good", "dvc repro", "release@good"):
         publish_good(project)
 
 
 def test_a_bundle_changed_by_hand_is_refused(project: Project) -> None:
     (project.bundle / "card.md").write_text("better numbers")
-    with pytest.raises(ArtifactError, match=r"out of date: .*release@good; run"):
+    with raises(ArtifactError, "release@good", "dvc repro"):
         publish_good(project)
 
 
 def test_a_damaged_bundle_is_refused_even_if_dvc_keeps_it(project: Project) -> None:
+    bytes_before = (project.bundle / "card.md").stat().st_size
     (project.bundle / "card.md").write_text("better numbers")
     run("dvc", "commit", "--force", "release@good", folder=project.root)
     commit_all(project.root)
-    with pytest.raises(ArtifactError, match=r"was refused: .*card.md is not the file that was released"):
+    with raises(ArtifactError, "good@v1.0.0", project.bundle / "card.md", f" {bytes_before} "):
         publish_good(project)
     assert project.objects() == {}
 
@@ -248,7 +255,7 @@ def test_a_file_that_the_manifest_does_not_list_is_refused(project: Project) -> 
     (project.bundle / "notes.txt").write_text("hello")
     run("dvc", "commit", "--force", "release@good", folder=project.root)
     commit_all(project.root)
-    with pytest.raises(ArtifactError, match=r"files that no manifest lists: notes\.txt"):
+    with raises(ArtifactError, "artifacts/release/good", "notes.txt"):
         publish_good(project)
 
 
@@ -257,23 +264,23 @@ def test_a_signature_of_another_key_is_refused(project: Project, tmp_path: Path)
     other = Ed25519PrivateKey.generate().public_key()
     key = tmp_path / "other.pub"
     key.write_bytes(other.public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
-    with pytest.raises(ArtifactError, match=r"the signature of .* does not fit"):
+    with raises(ArtifactError, project.bundle / "manifest.json", key):
         publish("good", "1.0.0", None, key, project.root)
-    assert "the signature is valid" in publish("good", "1.0.0", None, public_key(tmp_path), project.root)
-    with pytest.raises(ArtifactError, match=r"good@v1\.0\.0 was refused: the signature of .* does not fit"):
+    assert SIGNATURES["valid"] in publish("good", "1.0.0", None, public_key(tmp_path), project.root)
+    with raises(ArtifactError, "good@v1.0.0", "got/manifest.json", key):
         fetch_good(project, tmp_path / "got", public_key=key)
     assert not list(tmp_path.glob("*got*"))
 
 
 def test_a_rejected_run_gets_no_version(project: Project) -> None:
-    with pytest.raises(ArtifactError, match=r"bad is rejected: mIoU 0.40 is below 0.50"):
+    with raises(ArtifactError, "bad", "rejected", "0.40", "0.50"):
         publish("bad", "1.0.0", None, None, project.root)
 
 
 def test_a_run_must_be_declared_and_made(project: Project) -> None:
-    with pytest.raises(ParamsError, match="does not declare undeclared"):
+    with raises(ParamsError, "dvc.yaml", "undeclared", "`artifacts:`"):
         publish("undeclared", "1.0.0", None, None, project.root)
-    with pytest.raises(ArtifactError, match="artifacts/release/elsewhere"):
+    with raises(ArtifactError, "artifacts/release/elsewhere"):
         publish("elsewhere", "1.0.0", None, None, project.root)
 
 
@@ -283,18 +290,18 @@ def test_a_remote_must_be_configured_committed_and_verifying(project: Project) -
 
     config.write_text(whole.replace("verify = true", "verify = false"))
     commit_all(project.root)
-    with pytest.raises(ParamsError, match=r"remote store does not verify.*dvc remote modify store verify true"):
+    with raises(ParamsError, "dvc remote", "modify store", "verify true"):
         publish_good(project)
 
     config.write_text("")
     commit_all(project.root)
-    with pytest.raises(ParamsError, match=r"no remote  in .dvc/config.*run `dvc remote add"):
+    with raises(ParamsError, ".dvc/config", "remote add"):
         publish_good(project)
-    with pytest.raises(ParamsError, match="no remote elsewhere in"):
+    with raises(ParamsError, "elsewhere", ".dvc/config", "remote add"):
         publish("good", "1.0.0", "elsewhere", None, project.root)
 
     (project.root / ".dvc/config.local").write_text(whole)
-    with pytest.raises(ParamsError, match="no remote store in"):
+    with raises(ParamsError, "store", ".dvc/config", "remote add"):
         publish_good(project)
     assert project.tags() == []
 
@@ -313,9 +320,8 @@ def test_keys_in_a_committed_file_are_refused_and_not_told(project: Project, lin
     commit_all(project.root)
     done = command("publish", "good", "1.0.0", folder=project.root)
     assert done.returncode == 1
-    assert f"remote store has credentials in .dvc/config, which git hands out with every version: {option}." in (
-        done.stderr
-    )
+    for value in ("ParamsError: ", "store", option, "`dvc remote modify --local`"):
+        assert value in done.stderr
     assert "nobody-may-see-this" not in done.stdout + done.stderr
     assert project.tags() == []
 
@@ -335,7 +341,7 @@ def test_a_damaged_object_in_the_cache_is_named_and_not_pushed(project: Project)
     """DVC itself pushes it and calls it up to date."""
     name = listed(project)["model.onnx"]
     damage(project.in_cache(name))
-    with pytest.raises(ArtifactError, match=rf"object {name} \(model.onnx of good@v1.0.0\) has the MD5"):
+    with raises(ArtifactError, name, "model.onnx", "good@v1.0.0", "MD5", "dvc commit"):
         publish_good(project)
     assert project.objects() == {}
     assert project.tags() == []
@@ -350,7 +356,7 @@ def test_a_damaged_object_that_the_remote_has_already_stops_the_version(project:
     run("git", "tag", "--delete", "good@v1.0.0", folder=project.root)
     name = listed(project)["golden/mask.png"]
     project.overwrite(name, b"good mash")
-    with pytest.raises(ArtifactError, match=rf"object {name} \(golden/mask.png of good@v1.0.0\) has the MD5 .*: s3://"):
+    with raises(ArtifactError, name, "golden/mask.png", "good@v1.0.0", "MD5", "s3://"):
         publish_good(project)
     assert project.tags() == []
 
@@ -364,8 +370,11 @@ def test_a_damaged_object_in_the_remote_is_named_on_the_way_back(project: Projec
     got = command("fetch", "good@1.0.0", "--out", str(tmp_path / "got"), folder=project.root)
     assert got.returncode == 1
     assert "Traceback" not in got.stderr
-    assert f"object {names['model.onnx']} (model.onnx of good@v1.0.0) has the MD5" in got.stderr
-    assert f"object {names['card.md']} (card.md of good@v1.0.0) is missing" in got.stderr
+    for file in ("model.onnx", "card.md"):
+        (line,) = [line for line in got.stderr.splitlines() if names[file] in line]
+        assert file in line
+        assert "good@v1.0.0" in line
+        assert ("MD5" in line) == (file == "model.onnx")  # of a missing one there is none
     assert not list(tmp_path.glob("*got*"))
 
 
@@ -374,7 +383,7 @@ def test_a_damaged_list_is_not_believed(project: Project, tmp_path: Path) -> Non
     publish_good(project)
     own = listed(project)[""]
     project.overwrite(own, json.dumps([{"md5": "0" * 32, "relpath": "../../outside"}]).encode())
-    with pytest.raises(ArtifactError, match=rf"object {own} \(the list of the files of good@v1.0.0\) has the MD5"):
+    with raises(ArtifactError, own, "good@v1.0.0", "MD5"):
         fetch_good(project, tmp_path / "got")
     assert not list(tmp_path.glob("*got*"))
 
@@ -387,7 +396,7 @@ def test_an_unreachable_remote_is_one_message(project: Project, tmp_path: Path) 
         done = command(*arguments, folder=project.root, AWS_MAX_ATTEMPTS="1")  # the client tries five times
         assert done.returncode == 1
         assert "Traceback" not in done.stderr
-        assert "does not answer as it should: " in done.stderr
+        assert f"MachineError: s3://releases/{project.prefix}" in done.stderr
     assert project.tags() == ["good@v1.0.0"]
     assert not list(tmp_path.glob("*got*"))
 
@@ -397,7 +406,7 @@ def test_a_missing_bucket_is_told(project: Project) -> None:
     config = project.root / ".dvc/config"
     config.write_text(config.read_text().replace("s3://releases/", "s3://no-such-bucket/"))
     commit_all(project.root)
-    with pytest.raises(MachineError, match=r"s3://no-such-bucket/.* the bucket does not exist"):
+    with raises(MachineError, "s3://no-such-bucket/", ".dvc/config"):
         publish_good(project)
     assert project.tags() == []
 
@@ -406,27 +415,28 @@ def test_a_missing_bucket_is_told(project: Project) -> None:
 def test_a_tag_that_cannot_be_made_is_told(project: Project) -> None:
     """Git keeps tags as files: a folder of the same name is in the way."""
     run("git", "tag", "good@v1.0.0/in-the-way", folder=project.root)
-    with pytest.raises(ArtifactError, match=r"good@v1\.0\.0 is in the remote, but the tag .* could not be made"):
+    with raises(ArtifactError, "good@v1.0.0", "refs/tags/good@v1.0.0"):
         publish_good(project)
     assert "good@v1.0.0" not in project.tags()
 
 
 def test_what_is_not_there_is_not_fetched(project: Project, tmp_path: Path) -> None:
     publish_good(project)
-    with pytest.raises(ParamsError, match=r"there is no good@v2\.0\.0 in .*: of good it has v1\.0\.0"):
+    with raises(ParamsError, "good@v2.0.0", "git fetch", "v1.0.0"):
         fetch_good(project, tmp_path / "got", text="good@2.0.0")
-    with pytest.raises(ParamsError, match=r"there is no bad@v1\.0\.0 in .*: of bad it has no version"):
+    with raises(ParamsError, "bad@v1.0.0", "git fetch") as refused:
         fetch_good(project, tmp_path / "got", text="bad@1.0.0")
-    with pytest.raises(ArtifactError, match="git ls-remote failed"):
+    assert str(refused.value).count("v1.0.0") == 1  # it has no other
+    with raises(ArtifactError, "git ls-remote", tmp_path / "nowhere"):
         fetch_good(project, tmp_path / "got", repository=str(tmp_path / "nowhere"))
     for text in ("good", "@1.0.0", "good@", "good@one"):
-        with pytest.raises(ParamsError, match="names no version"):
+        with raises(ParamsError, repr(text), "RUN@1.0.0"):
             fetch_good(project, tmp_path / "got", text=text)
     (tmp_path / "got").mkdir()
-    with pytest.raises(ParamsError, match="got exists"):
+    with raises(ParamsError, tmp_path / "got", "--out"):
         fetch_good(project, tmp_path / "got")
     (tmp_path / "file").write_text("")
-    with pytest.raises(ParamsError, match="exists or cannot be made"):
+    with raises(ParamsError, tmp_path / "file/got", "--out"):
         fetch_good(project, tmp_path / "file" / "got")
 
 
@@ -436,8 +446,9 @@ def test_a_repository_without_dvc_is_told(project: Project, tmp_path: Path) -> N
     run("git", "tag", "good@v1.0.0", folder=project.root)
     clone = tmp_path / "bare.git"
     run("git", "clone", "--quiet", "--bare", str(project.root), str(clone), folder=tmp_path)
-    with pytest.raises(ArtifactError, match="not inside of a DVC repository"):
+    with raises(ArtifactError, clone) as refused:
         fetch_good(project, tmp_path / "got", repository=str(clone))
+    assert type(refused.value.__cause__) is NotDvcRepoError
     assert not list(tmp_path.glob("*got*"))
 
 
@@ -454,10 +465,11 @@ def test_check_finds_and_names_every_damage(project: Project) -> None:
     done = command("check-store", "--remote", folder=project.root)
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
-    for name, what in (("card.md", "has the MD5"), ("model.onnx", "has the MD5"), ("golden/mask.png", "is missing")):
-        owner = rf"object {names[name]} ({name} of version good@v1.0.0; {name} of artifacts/release/good (release@good)"
-        line = next(line for line in done.stderr.splitlines() if owner in line)
-        assert what in line
+    for name, missing in (("card.md", False), ("model.onnx", False), ("golden/mask.png", True)):
+        (line,) = [line for line in done.stderr.splitlines() if names[name] in line]
+        for value in (name, "good@v1.0.0", "artifacts/release/good", "release@good"):
+            assert value in line
+        assert ("MD5" in line) != missing
 
 
 def test_check_names_what_belongs_to_nothing(project: Project) -> None:
@@ -465,7 +477,10 @@ def test_check_names_what_belongs_to_nothing(project: Project) -> None:
     stray.parent.mkdir(parents=True, exist_ok=True)
     stray.write_bytes(b"left over")
     ((_, _, (found,)),) = check(str(project.root), remote=None)
-    assert f"object {'ab' * 16} (part of nothing known) has the MD5" in found
+    assert "ab" * 16 in found
+    assert "MD5" in found
+    assert "good@" not in found
+    assert "release@" not in found
 
 
 def commit_all_with(project: Project, endpoint: str) -> None:

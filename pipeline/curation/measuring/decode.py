@@ -1,4 +1,4 @@
-"""Files to pixels, with what is wrong where that fails."""
+"""Decode files to pixels, or return the reason why that fails."""
 
 import stat
 import struct
@@ -15,7 +15,7 @@ from pipeline.data.files import sha256
 from pipeline.data.images import MASK_MODES, READ_ERRORS, stored_pixels, wrong_mode
 from pipeline.errors import DatasetError
 
-UPRIGHT = 1  # EXIF's orientation of a picture that needs no turning
+UPRIGHT = 1  # EXIF orientation of an image that needs no rotation
 
 
 class Decoded(NamedTuple):
@@ -26,12 +26,12 @@ class Decoded(NamedTuple):
 
 
 def decode(path: Path, listed: str, max_megapixels: float, classes: ClassTable | None) -> Decoded | Problem:
-    """The pixels of a picture as RGB, or the raw ids of a mask.
+    """Return the pixels of an image as RGB or the raw ids of a mask, or the reason why they cannot be decoded.
 
     Args:
-        classes: of a mask; None for an image.
-        listed: SHA-256 that the file must have; empty: any. It is compared after decoding, because what is measured is
-            kept under it: a file that was rewritten meanwhile is still another one then.
+        classes: the class table for a mask; None for an image.
+        listed: SHA-256 that the file must have; empty: any. It is compared after decoding, because measurements are
+            stored under it: so a file that is rewritten during decoding is noticed.
     """
     found = _decode(path, max_megapixels, classes)
     unreadable = isinstance(found, Problem) and found.kind == "unreadable"
@@ -43,10 +43,10 @@ def decode(path: Path, listed: str, max_megapixels: float, classes: ClassTable |
 def _decode(path: Path, max_megapixels: float, classes: ClassTable | None) -> Decoded | Problem:
     try:
         status = path.stat()
-        if not stat.S_ISREG(status.st_mode):  # opening a pipe waits for somebody to write into it
-            return Problem("unreadable", "no file, but a folder, a pipe or a device")
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe blocks until a process writes to it
+            return Problem("unreadable", "not a file, but a folder, a pipe or a device")
         if not status.st_size:
-            return Problem("unreadable", "the file is empty")
+            return Problem("unreadable", "the file has 0 bytes")
         with Image.open(path) as file:
             modes = MASK_MODES if classes else ()
             return _header_problem(file, max_megapixels, modes) or _pixels(path, file, modes, classes)
@@ -55,20 +55,20 @@ def _decode(path: Path, max_megapixels: float, classes: ClassTable | None) -> De
     except Image.DecompressionBombError as error:
         return Problem("too_large", f"the header claims more pixels than pillow decodes ({error})")
     except UnidentifiedImageError:
-        return Problem("unreadable", "not a picture of any format that can be read")
-    except READ_ERRORS as error:  # without the file's name: the sentence is kept for all files of these bytes
-        return Problem("unreadable", getattr(error, "strerror", "") or f"not a picture that can be read ({error})")
+        return Problem("unreadable", "pillow does not know this format; save it as PNG or JPEG")
+    except READ_ERRORS as error:  # without the file's name: the sentence is stored for all files with these bytes
+        return Problem("unreadable", getattr(error, "strerror", "") or f"pillow cannot read it ({error})")
 
 
 def _header_problem(file: Image.Image, max_megapixels: float, mask_modes: Collection[str]) -> Problem | None:
-    """What the header says against decoding the rest: a small file can claim to hold any number of pixels."""
+    """Return why the header forbids decoding, or None; a small file can claim to hold any number of pixels."""
     width, height = file.size
-    if file.format == "EPS":  # pillow would hand it to Ghostscript, where that is installed
+    if file.format == "EPS":  # pillow would run Ghostscript on it, if installed
         return Problem("unreadable", "an EPS file is a program that draws; convert it to PNG")
     if width * height > max_megapixels * 1e6:
         return Problem("too_large", f"{width} x {height} pixels are more than {max_megapixels} million")
     if file.format != "MPO" and getattr(file, "is_animated", False):  # a camera's MPO is a photograph with previews
-        return Problem("mode", "an animation, or several pages or layers; save the one picture that is meant")
+        return Problem("mode", "an animation, or several pages or layers; save the one image that you need")
     if complaint := wrong_mode(file, mask_modes):
         return Problem("mode", complaint)
     return None
@@ -80,20 +80,20 @@ def _pixels(
     kind, original = file.format or "", file.mode
     orientation = _orientation(file)
     try:
-        if kind == "PNG":  # pillow compares checksums only when asked: else a flipped bit is another picture
+        if kind == "PNG":  # pillow checks checksums only here; else a flipped bit changes the image unnoticed
             with Image.open(path) as again:
                 again.verify()
         pixels = stored_pixels(file, mask_modes)
     except READ_ERRORS as error:
         promised = f"the header promises {file.width} x {file.height} pixels of {kind}"
-        return Problem("truncated", f"{promised}, the pixels cannot be read: {error}")
+        return Problem("truncated", f"{promised}, but they cannot be read: {error}")
     if classes and pixels.ndim == 3:
         pixels = classes.to_raw_ids(pixels)
     return Decoded(pixels, kind, original, orientation)
 
 
 def _orientation(file: Image.Image) -> int:
-    """As EXIF has it, 1 to 8; 1 also for what cannot be read or is no such number: it turns nothing."""
+    """Return the EXIF orientation, 1 to 8; 1 (upright) if it cannot be read or is another number."""
     try:
         orientation = int(file.getexif().get(ExifTags.Base.Orientation, UPRIGHT))
     except (*READ_ERRORS, TypeError, LookupError, struct.error):

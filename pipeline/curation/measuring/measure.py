@@ -1,4 +1,4 @@
-"""Measure every sample once: what was measured before is found again by the content of its files."""
+"""Measure every sample once: earlier measurements are found by the content of the files."""
 
 import os
 import warnings
@@ -17,17 +17,17 @@ from pipeline.data.classes import IGNORE_INDEX, ClassTable
 from pipeline.data.samples import Sample
 from pipeline.data.store import Store
 
-READING = ("boundaries", "classes", "images")  # modules of pipeline.data that decide what is measured
-AT_ONCE = 256  # samples that are measured before what is known of them is kept: a killed run loses no more
+READING = ("boundaries", "classes", "images")  # modules of pipeline.data that measurements depend on
+AT_ONCE = 256  # samples that are measured before they are stored: a killed run loses at most these
 
 
 def measure_samples(
     samples: Sequence[Sample], classes: ClassTable, max_megapixels: float, store: Path
 ) -> list[Measurement]:
-    """Measure all samples, in their order, with as many threads as there are cores: decoding leaves Python's lock.
+    """Measure all samples, in their order, with one thread for each core: decoding releases Python's lock.
 
-    A sample is found again in the store if the bytes of its files, the class table, the limit and this code are the
-    same. Memory grows by about 6 KB for each sample.
+    The store has the measurement of a sample if the bytes of its files, the class table, the limit and this code are
+    the same as before. Memory grows by about 6 KB for each sample.
     """
     data = Path(__file__).parents[2] / "data"
     sources = [*sorted(Path(__file__).parent.glob("*.py")), *(data / f"{name}.py" for name in READING)]
@@ -35,7 +35,7 @@ def measure_samples(
     table = f"{classes.known_raw_ids().tolist()} {classes.raw_ids_by_color()}"
     usual = sha256(f"{max_megapixels} {table} {np.__version__}".encode() + code).hexdigest()
     keys = [_key(sample, usual) for sample in samples]
-    # Ignored: pillow's warnings about large pictures and odd metadata. Here, because threads share the filter.
+    # Ignores pillow's warnings about large images and odd metadata. It is set here because threads share the filter.
     with Store(store) as known, ThreadPoolExecutor(os.cpu_count()) as pool, warnings.catch_warnings(action="ignore"):
         stored = known.get(key for key in keys if key)
         new = [(key, sample) for key, sample in zip(keys, samples, strict=True) if key not in stored]
@@ -65,12 +65,12 @@ def measure_sample(sample: Sample, classes: ClassTable, max_megapixels: float) -
 
 
 def _lasts(measurement: Measurement) -> bool:
-    """A file that is gone, or is another one for the moment, says nothing about the bytes that the list names."""
+    """Return whether to store a measurement: not if a file is gone or changed, so that it lacks the listed bytes."""
     return not any(problem.kind in ("unreadable", "changed") for problem in measurement.problems.values())
 
 
 def _key(sample: Sample, usual: str) -> str:
-    """Empty where a file cannot be read: that is no property of its content."""
+    """Return the key in the store; empty if a file cannot be read, because its content is then not known."""
     if not sample.image_sha256 or (sample.mask is not None and not sample.mask_sha256):
         return ""
     return sha256(f"{sample.image_sha256} {sample.mask_sha256} {usual}".encode()).hexdigest()

@@ -1,4 +1,4 @@
-"""Measure an image: its look, exposure and blur. Measure a mask: its ids, noise along its borders, and its place."""
+"""Measure an image (thumbnail, exposure, blur) and a mask (ids, noise along its borders, shift against the image)."""
 
 import hashlib
 
@@ -9,14 +9,14 @@ from pipeline.curation.measuring.decode import Decoded
 from pipeline.curation.measuring.record import Alignment, ImageMeasurement, MaskMeasurement
 from pipeline.data.boundaries import disc_of, near_boundary
 
-THUMBNAIL_SIDE = 16  # coarse enough to forgive recompression, fine enough to tell two corners apart
-FLAT = 1e-3  # contrast, as a root mean square in grey values, below which a thumbnail shows nothing
-BLACK, WHITE = 5, 250  # up to the one a grey value is all but black, from the other on all but white
-BLUR_TAPS = 11  # Crété's low-pass filter, pixels; the paper has 9, its widely used form 11
-LARGEST_SIDE = 1024  # blur is judged at this size at most, as one sees a picture on a screen
-SIDE = 256  # of the longer side at which edges are compared: noise and texture are gone, borders are not
-REACH = 16  # how far the mask is moved there, in pixels
-FEW = 32  # border pixels there below which nothing can be said
+THUMBNAIL_SIDE = 16  # pixels; recompression hardly changes so few, but two places still differ
+FLAT = 1e-3  # root mean square contrast in grey values; an image below it counts as one color
+BLACK, WHITE = 5, 250  # grey values: a pixel counts as black up to the first, as white from the second
+BLUR_TAPS = 11  # pixels of Crété's low-pass filter; the paper has 9, the widely used form 11
+LARGEST_SIDE = 1024  # pixels; larger images are shrunk to it to measure blur, as they are to see them on a screen
+SIDE = 256  # pixels of the longer side at which edges are compared: noise and texture vanish, borders remain
+REACH = 16  # pixels of that size: largest shift of the mask that is tried
+FEW = 32  # border pixels at that size: with fewer, no shift is measured
 
 
 def measure_image(decoded: Decoded) -> ImageMeasurement:
@@ -37,10 +37,10 @@ def measure_image(decoded: Decoded) -> ImageMeasurement:
 
 
 def thumbnail(image: np.ndarray) -> np.ndarray:
-    """The look of an image, uint8 (H, W, 3), as a unit vector, float32 (768,).
+    """Return the thumbnail of an image, uint8 (H, W, 3), as a unit vector, float32 (768,).
 
-    Each color channel is centered on its mean and the whole is scaled to length 1, so that neither brightness nor
-    contrast nor a color cast changes it. An image of one color has no look: its vector is zero, and far from all.
+    Each color channel is centered on its mean, and the vector is scaled to length 1. So brightness, contrast and a
+    color cast do not change it. An image of one color gets the zero vector, at distance 1 from all others.
     """
     small = cv2.resize(image.astype(np.float32), (THUMBNAIL_SIDE, THUMBNAIL_SIDE), interpolation=cv2.INTER_AREA)
     centered = (small - small.mean(axis=(0, 1))).ravel()
@@ -51,10 +51,11 @@ def thumbnail(image: np.ndarray) -> np.ndarray:
 
 
 def blur(grey: np.ndarray) -> float:
-    """How little a picture, uint8 (H, W), loses when it is blurred once more: 0 sharp, 1 blurred already.
+    """Return how blurred an image, uint8 (H, W), is: 0 sharp, 1 blurred. A flat image gets 0.
 
-    Crété, Dolmiere, Ladret and Nicolas, "The blur effect", SPIE 2007: the variation between neighbors that a low-pass
-    filter along an axis leaves, as a share of what there was; of both axes the larger. A flat picture is not blurred.
+    Crété, Dolmiere, Ladret and Nicolas, "The blur effect", SPIE 2007: a sharp image changes much if it is blurred once
+    more. The measure is the share of the variation between neighbors that remains after a low-pass filter along an
+    axis, for the axis where it is larger.
     """
     shrink = LARGEST_SIDE / max(grey.shape)
     if shrink < 1:
@@ -72,7 +73,7 @@ def blur(grey: np.ndarray) -> float:
 
 
 def measure_mask(decoded: Decoded, image: np.ndarray | None, known: np.ndarray) -> MaskMeasurement:
-    """Measure raw ids; `image`, if there is one, and `known` as of `align`."""
+    """Measure a mask of raw ids; `image` (None if it cannot be decoded) and `known` are as in `align`."""
     mask = decoded.pixels
     return MaskMeasurement(
         size=mask.shape,
@@ -85,31 +86,31 @@ def measure_mask(decoded: Decoded, image: np.ndarray | None, known: np.ndarray) 
 
 
 def border_noise(mask: np.ndarray) -> float:
-    """Share of the border pixels of a mask, uint8 (H, W), that a median over 3 x 3 pixels would change; 0..1.
+    """Return the share of border pixels of a mask, uint8 (H, W), that a median over 3 x 3 pixels would change; 0..1.
 
-    A smooth border stays as it is, whatever its slope; one that was drawn pixel by pixel, resized or stored with loss
-    is frayed, and single pixels vanish. A border pixel is one that differs from a neighbor above, below, left or right.
+    A border pixel differs from a neighbor above, below, left or right. The median keeps a smooth border of any slope.
+    It changes a frayed one, which was drawn pixel by pixel, resized or stored with loss, and removes single pixels.
     """
     border = cv2.morphologyEx(mask, cv2.MORPH_GRADIENT, disc_of(1)) > 0
     return float((cv2.medianBlur(mask, 3) != mask)[border].mean()) if border.any() else 0.0
 
 
 def align(image: np.ndarray, mask: np.ndarray, known: np.ndarray) -> Alignment:
-    """Where the borders of a mask fit the edges of its image best; where they are if it has hardly any.
+    """Find the shift with which the borders of a mask fit the edges of its image best; none below FEW border pixels.
 
-    The mean edge strength under the borders is computed for every place up to REACH pixels away (a cross-correlation),
-    at reduced size.
+    At reduced size, the mean edge strength under the borders is computed for every shift of up to REACH pixels (a
+    cross-correlation).
 
     Args:
         image: uint8 (H, W, 3).
         mask: raw ids, uint8 (H, W).
-        known: which raw ids are a class, bool (256,); a border with anything else is where somebody stopped labelling,
-            and need not be seen in the image.
+        known: which raw ids are a class, bool (256,). A border with another id does not count: labelling stops there,
+            and the image need not have an edge.
     """
     scale = SIDE / max(mask.shape)
     size = (max(1, round(mask.shape[1] * scale)), max(1, round(mask.shape[0] * scale)))
     small = np.asarray(cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST_EXACT), dtype=np.uint8)
-    borders = near_boundary(small, 1, labelled=known[small]).astype(np.float32)  # on both sides, so that it is on none
+    borders = near_boundary(small, 1, labelled=known[small]).astype(np.float32)  # both sides, to favor neither
     if borders.sum() < FEW:
         return Alignment()
     grey = cv2.cvtColor(cv2.resize(image, size, interpolation=cv2.INTER_AREA), cv2.COLOR_RGB2GRAY)
@@ -129,5 +130,5 @@ def align(image: np.ndarray, mask: np.ndarray, known: np.ndarray) -> Alignment:
 
 
 def _digest(pixels: np.ndarray) -> str:
-    """Hexadecimal SHA-256 of an array and its shape."""
+    """Return the hexadecimal SHA-256 of an array and its shape."""
     return hashlib.sha256(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes()).hexdigest()

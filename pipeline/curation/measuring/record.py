@@ -1,4 +1,4 @@
-"""What curation knows of a sample: a few kilobytes, from which every rule can be judged again without its files."""
+"""The measurements of a sample: a few kilobytes, from which every rule can be checked again without the files."""
 
 from typing import Annotated, Literal, NamedTuple
 
@@ -11,10 +11,10 @@ Counts = Annotated[np.ndarray, PlainValidator(lambda text: np.frombuffer(bytes.f
 
 
 class Problem(NamedTuple):
-    """Why the pixels of a file cannot be had."""
+    """The reason why the pixels of a file cannot be used."""
 
     kind: Literal["unreadable", "changed", "truncated", "too_large", "mode", "colors"]
-    sentence: str  # without the file's name: the same bytes may lie elsewhere too
+    sentence: str  # without the file's name: another file may have the same bytes
 
 
 class ImageMeasurement(NamedTuple):
@@ -25,17 +25,17 @@ class ImageMeasurement(NamedTuple):
     digest: str  # of the decoded pixels
     thumbnail: Look  # float32 (768,), see pixels.py
     contrast: float  # standard deviation of the grey values, 0..127.5
-    dark: float  # share of pixels that are all but black, 0..1
-    bright: float  # share of pixels that are all but white, 0..1
+    dark: float  # share of black or nearly black pixels, 0..1
+    bright: float  # share of white or nearly white pixels, 0..1
     blur: float  # 0 sharp .. 1 blurred, see pixels.py
 
 
 class Alignment(NamedTuple):
-    """Where the borders of the mask fit the edges of the image best."""
+    """The shift with which the borders of the mask fit the edges of the image best."""
 
-    right: int = 0  # pixels by which the mask would have to be moved
+    right: int = 0  # pixels by which to move the mask
     down: int = 0
-    gain: float = 1.0  # edge strength under the borders there, divided by that where they are; 1 or more
+    gain: float = 1.0  # edge strength under the moved borders, divided by that under the mask's own; 1 or more
 
 
 class MaskMeasurement(NamedTuple):
@@ -44,7 +44,7 @@ class MaskMeasurement(NamedTuple):
     digest: str  # of the decoded pixels
     pixels: Counts  # of each raw id, int64 (256,)
     border_noise: float  # 0..1, see pixels.py
-    shift: Alignment  # in its place where there are no borders, or no image of its size
+    shift: Alignment  # zero if there are no borders, or no image of the same size
 
 
 class Measurement(NamedTuple):

@@ -1,4 +1,4 @@
-"""Folders of a bundle that other software runs as they are. To add one, write its file and add its line."""
+"""Functions that write folders of a bundle for other software. To add one, write its module and add a line here."""
 
 RECEIVERS = {
     "triton": "pipeline.deploy.receivers.triton:write",

@@ -1,7 +1,7 @@
-"""Write what Isaac ROS needs to run a model behind its Triton node. It was not run there.
+"""Write the files with which Isaac ROS runs a model behind its Triton node. They have not been run there.
 
-Its image nodes give float32 tensors, and its decoder takes int32 class ids with a channel at the end; the released
-graph takes and gives uint8. Two graphs of one or two nodes convert, and an ensemble joins the three.
+Isaac ROS's image nodes output float32 tensors, and its decoder reads int32 class ids with a channel axis at the end.
+The released graph reads and writes uint8. Two graphs of one or two nodes convert, and an ensemble joins all three.
 """
 
 from pathlib import Path
@@ -32,7 +32,7 @@ def write(served: Served, bundle: Path) -> None:
         write_text(triton / name / "config.pbtxt", f'name: "{name}"\nbackend: "onnxruntime"\nmax_batch_size: 0\n')
     config = served.render("isaac_ros.pbtxt.j2", ensemble=ensemble, pixels=PIXELS, class_ids=CLASSES)
     write_text(triton / ensemble / "config.pbtxt", config)
-    write_text(triton / ensemble / "1" / ".keep", "")  # the server wants a version folder even if it is empty
+    write_text(triton / ensemble / "1" / ".keep", "")  # Triton requires a version folder, even an empty one
     colors = [each.color for each in served.classes.classes]
     write_yaml(out / "parameters.yaml", parameters(contract, ensemble, colors))
     write_text(out / "README.md", served.render("isaac_ros.md.j2", ensemble=ensemble))
@@ -64,7 +64,7 @@ def parameters(contract: dict[str, Any], ensemble: str, colors: list[tuple[int, 
 
 
 def adapters(contract: dict[str, Any]) -> dict[str, onnx.ModelProto]:
-    """Return the two graphs by name. The node before gives whole numbers, so nothing is rounded."""
+    """Return the two converters by name. Their input is whole numbers, so the casts do not round."""
     image, labels = contract["input"], contract["output"]
     pixels, classes = (", ".join(map(str, contract[key])) for key in ("input_shape", "output_shape"))
     cast = f"(float[{pixels}] {PIXELS}) => (uint8[{pixels}] {image}) {{ {image} = Cast<to={UINT8}>({PIXELS}) }}"

@@ -1,4 +1,4 @@
-"""What every receiver's folder is made from."""
+"""The input of each function that writes a receiver's folder."""
 
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -7,7 +7,7 @@ from jinja2 import StrictUndefined, Template
 
 from pipeline.data.classes import ClassTable
 
-RESOURCES = ("templates",)  # files that belong to this code, for its digest
+RESOURCES = ("templates",)  # files that count in the digest of this code
 
 
 class Served(NamedTuple):
@@ -15,7 +15,7 @@ class Served(NamedTuple):
 
     contract: dict[str, Any]  # content of preprocessing.json
     precision: str
-    backend: str  # of Triton, which runs the graph
+    backend: str  # the backend of Triton that runs the graph
     graph: Path
     classes: ClassTable
 

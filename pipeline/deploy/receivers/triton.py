@@ -1,4 +1,4 @@
-"""Write a model repository for Triton, to be mounted as it is: with a second copy of the graph. It was not run here."""
+"""Write a model repository that Triton mounts unchanged, with a second copy of the graph. It has not been run."""
 
 import shutil
 from pathlib import Path
@@ -7,11 +7,11 @@ from pipeline.data.files import replacing, write_text
 from pipeline.data.images import read_image
 from pipeline.deploy.receivers.served import Served
 
-WARM_UP = "golden"  # raw pixels of a first request, below warmup/
+WARM_UP = "golden"  # file in warmup/: raw pixels of the first request
 
 
 def write(served: Served, bundle: Path) -> None:
-    """Write triton/RUN_PRECISION/: config.pbtxt, labels.txt, 1/model.onnx and the pixels of a first request."""
+    """Write triton/RUN_PRECISION/: config.pbtxt, labels.txt, 1/model.onnx and the pixels of the first request."""
     model = bundle / "triton" / served.name
     (model / "1").mkdir(parents=True)
     shutil.copyfile(served.graph, model / "1" / "model.onnx")

@@ -16,29 +16,29 @@ STREET_CLASSES = replace(CAMVID_CLASSES, dataset="streets")  # the scenes have C
 
 
 class Streets:
-    """Draws sequences: each is a short drive through a street of its own."""
+    """Drawn sequences; each is a short drive through a street of its own."""
 
     @section
     class Params:
-        """How many streets are drawn, and how large."""
+        """The number of drawn images, and their size."""
 
-        height: Annotated[int, Field(ge=64)] = 96  # pixels; few, so that two CPU cores train in minutes
+        height: Annotated[int, Field(ge=64)] = 96  # pixels; small, so that two CPU cores train in minutes
         width: Annotated[int, Field(ge=64)] = 160  # pixels
-        train_sequences: Count = 24
-        val_sequences: Count = 6
-        test_sequences: Count = 8
-        unlabelled_sequences: Index = 4  # drawn without masks
-        frames_per_sequence: Count = 5
-        broken_items: bool = True  # add a sample for each kind of defect, so that curation has work
+        train_sequences: Count = 24  # number of drives; all frames of a drive show the same street
+        val_sequences: Count = 6  # number of drives
+        test_sequences: Count = 8  # number of drives
+        unlabelled_sequences: Index = 4  # number of drives, drawn without masks
+        frames_per_sequence: Count = 5  # number of images of each drive
+        broken_items: bool = True  # add one sample with each kind of defect, for curation to find
 
     @staticmethod
     def read(dataset: DatasetParams, drawn: Path) -> RawDataset:
         """Draw the dataset into `drawn`/images/ID.png (RGB) and `drawn`/raw_masks/ID.png (8-bit raw ids).
 
-        A frame depends on its split, the numbers of its sequence and itself, and the size; not on how many others are
-        drawn. Raises DiskFull where no space is left under `drawn`.
+        A frame depends only on its split, the numbers of its sequence and of the frame, and the size. It does not
+        depend on how many others are drawn. Raises DiskFull if no space is left under `drawn`.
         """
-        # Here, because they import OpenCV, and this file is imported whenever parameters are read.
+        # Imported here, because they import OpenCV, and this file is imported whenever parameters are read.
         from pipeline.preparation.streets.broken import write_broken_samples, write_sample
         from pipeline.preparation.streets.street import Street
 

@@ -1,4 +1,4 @@
-"""Defective samples on purpose, so that curation has something to find."""
+"""Write samples with known defects, for curation to find."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,12 +18,12 @@ UNKNOWN_RAW_ID = 77  # in no class table
 def encode_png(pixels: np.ndarray) -> bytes:
     """Encode (H, W, 3) RGB or (H, W) uint8 pixels: the same bytes for the same pixels."""
     ordered = np.ascontiguousarray(pixels[..., ::-1] if pixels.ndim == 3 else pixels)
-    # The level is fixed, for it changes the bytes; and low, for noise does not get smaller.
+    # The level is fixed because it changes the bytes, and low because noise hardly compresses.
     return cv2.imencode(".png", ordered, [cv2.IMWRITE_PNG_COMPRESSION, 3])[1].tobytes()
 
 
 def write_sample(sample: RawSample, image: np.ndarray | bytes, mask: np.ndarray | bytes) -> RawSample:
-    """Write the files of a sample, pixels as PNG, each whole or not at all."""
+    """Write the files of a sample atomically, pixels as PNG."""
     for path, content in ((sample.image, image), (sample.mask, mask)):
         if path is not None:
             with replacing(path) as temporary:
@@ -34,12 +34,12 @@ def write_sample(sample: RawSample, image: np.ndarray | bytes, mask: np.ndarray 
 def write_broken_samples(good: Sequence[RawSample], height: int, width: int, folder: Path) -> list[RawSample]:
     """Write one sample for each defect, named after it, below `folder`.
 
-    Defects of a single file have a street of their own, so that nothing else is wrong with them; copies are those of
-    different train samples among `good`, which lie on disk already.
+    Each defect of a single file gets its own street, so that the sample has no other defect. Copies are of different
+    train samples in `good`, whose files exist already.
     """
     train = [(sample.image, sample.mask) for sample in good if sample.split == "train" and sample.mask is not None]
     first, second, third = (train[i * len(train) // 3] for i in range(3))
-    near = read_image(third[0])  # as another export of the same video would have it: brighter, other noise
+    near = read_image(third[0])  # like another export of the same video: brighter, other noise
     near = 1.06 * near + 3 + np.random.default_rng(0).normal(0, 2.5, near.shape)
     streets = (Street("broken", number).frame(0, height, width) for number in range(len(_FILE_DEFECTS)))
     contents = {
@@ -56,12 +56,12 @@ def write_broken_samples(good: Sequence[RawSample], height: int, width: int, fol
 
 
 def _frayed(mask: np.ndarray) -> np.ndarray:
-    """As if drawn with a trembling hand: every pixel is one of those up to two rows and columns away."""
+    """Fray all borders: replace every pixel by a random one at most two rows and columns away."""
     rows, columns = np.indices(mask.shape) + np.random.default_rng(0).integers(-2, 3, (2, *mask.shape))
     return mask[np.clip(rows, 0, len(mask) - 1), np.clip(columns, 0, mask.shape[1] - 1)]
 
 
-# What is wrong with a file by the defect's name: image and mask as pixels, or as the bytes of a file
+# By the defect's name, a function that spoils image and mask: it returns them as pixels, or as the bytes of a file
 _FILE_DEFECTS: dict[str, Callable[[np.ndarray, np.ndarray], tuple[np.ndarray | bytes, np.ndarray | bytes]]] = {
     "truncated_image": lambda image, mask: (encode_png(image)[: len(encode_png(image)) // 2], mask),
     "empty_image": lambda image, mask: (b"", mask),

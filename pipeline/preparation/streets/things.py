@@ -1,4 +1,4 @@
-"""What stands and moves in a street, each a list of parts: houses, fences, trees, lamps, signs, cars, people."""
+"""Build the things in a street, each as a list of parts: houses, fences, trees, lamps, signs, cars, people."""
 
 from typing import Any
 
@@ -32,7 +32,7 @@ _LIMBS = {  # seen from the side, in heights of the person: color, points, width
 
 
 def house(rng: np.random.Generator, x: float, length: float) -> list[Part]:
-    """A front along `x` with a roof's edge, windows and a door, and a gable towards the camera."""
+    """Return a house: a front along `x` with roof edge, windows and door, and a gable towards the camera."""
     stories, wall = int(rng.integers(2, 5)), rng.choice(_WALLS) * rng.uniform(0.8, 1.1)
     height, back = 3.2 * stories + 0.8, x + np.sign(x) * 8
     left, sill = np.meshgrid(np.arange(0.7, length - 1.6, 2.6), 1.2 + 3.2 * np.arange(stories))
@@ -50,7 +50,7 @@ def house(rng: np.random.Generator, x: float, length: float) -> list[Part]:
 
 
 def skyline(rng: np.random.Generator, z: float) -> list[Part]:
-    """Blocks and woods at the far end of the street, `z` meters ahead, which do not come closer."""
+    """Return blocks and woods at the far end of the street, always `z` meters ahead."""
     kinds = 8 * ((SQUARE, _WALLS[0], Label.BUILDING), (circle(), _LEAVES, Label.TREE))
     places = zip(kinds, rng.uniform((3, 3, -z), (9, 7, z), (16, 3)), rng.uniform(0.75, 1.1, 16), strict=True)
     return [
@@ -59,16 +59,16 @@ def skyline(rng: np.random.Generator, z: float) -> list[Part]:
 
 
 def fence(x: float, length: float) -> list[Part]:
-    """Boards with dark gaps between them, and a rail."""
+    """Return boards with dark gaps between them, and a rail."""
     z = np.arange(0, length, 0.5)
     shapes = (((0, 1.35), (0, length), _WOOD * 0.4), ((0.1, 1.5), (z, z + 0.36), _WOOD), ((1, 1.2), (0, length), _WOOD))
     return [Part(rectangles(x, y, along), color, Label.FENCE) for y, along, color in shapes]
 
 
 def tree(rng: np.random.Generator, x: float) -> list[Part]:
-    """A trunk, and a crown of round parts, of which the higher ones get more light."""
+    """Return a trunk, and a crown of round parts; higher parts are lighter."""
     height, leaves = rng.uniform(4, 7), _LEAVES * rng.uniform(0.85, 1.15)
-    middles = rng.uniform((-0.18, 0.45), (0.18, 0.85), (7, 1, 2))  # in heights, as all here
+    middles = rng.uniform((-0.18, 0.45), (0.18, 0.85), (7, 1, 2))  # shares of the height, as all shapes here
     middles = middles[np.argsort(middles[:, 0, 1])]
     crown = middles + circle(24) * rng.uniform(0.14, 0.18, (7, 24, 1))
     shapes = [([(-0.04, 0), (-0.03, 0.6), (0.03, 0.6), (0.04, 0)], _WOOD * 0.6)]
@@ -77,14 +77,14 @@ def tree(rng: np.random.Generator, x: float) -> list[Part]:
 
 
 def lamp(x: float) -> list[Part]:
-    """A street lamp on an arm that reaches over the road."""
+    """Return a street lamp on an arm that reaches over the road."""
     end = x - np.sign(x) * 1.2
     lines = (([(x, 0), (x, 5.5)], 0.34), ([(x, 5.5), (end, 5.8)], 0.25), ([(end, 5.8), (end - np.sign(x), 5.8)], 0.4))
     return [Part(upright(points, 0), _STEEL, Label.POLE, width) for points, width in lines]
 
 
 def sign(rng: np.random.Generator, x: float) -> list[Part]:
-    """A traffic sign on a pole: a white rim, a colored face, a white mark."""
+    """Return a traffic sign on a pole: a white rim, a colored face, a white mark."""
     shape, face = _SIGNS[rng.integers(len(_SIGNS))]
     pole = Part(upright([(0, 0), (0, 2.6)], x), _STEEL, Label.POLE, 0.26)
     shapes = ((shape, _WHITE), (0.85 * shape, face), (0.25 * circle(), _WHITE))
@@ -92,7 +92,7 @@ def sign(rng: np.random.Generator, x: float) -> list[Part]:
 
 
 def car(rng: np.random.Generator, x: float, heading: int, camera_x: float) -> list[Part]:
-    """A car that drives away (`heading` 1) or comes closer (-1): its profile as wide as it is, and what is on it."""
+    """Return a car that drives away (`heading` 1) or comes closer (-1): body, windows, wheels, lights and shadow."""
     width, height, length, paint = 1.8, 1.5, 4.2, rng.choice(_PAINTS)
     visible = 1 if x < camera_x else -1  # the side that the camera sees
 
@@ -104,7 +104,7 @@ def car(rng: np.random.Generator, x: float, heading: int, camera_x: float) -> li
     outlines, shapes = np.stack([side(_PROFILE), side(_PROFILE, -visible)]), []
     for edge in range(len(_PROFILE) - 1)[::-heading]:  # far to near: the end towards the camera comes last
         run, rise = np.abs(np.subtract(_PROFILE[edge + 1], _PROFILE[edge]))
-        color = _GLASS if edge in (1, 4) else paint * (1.1 - 0.2 * rise / (rise + run))  # level ones see the sky
+        color = _GLASS if edge in (1, 4) else paint * (1.1 - 0.2 * rise / (rise + run))  # level ones reflect the sky
         shapes.append((outlines[[0, 0, 1, 1], [edge, edge + 1, edge + 1, edge]], color))
     shapes += [(side(_PROFILE), paint * 0.8), (side(_WINDOW), _GLASS)]
     shapes += [(side((circle() * 0.34 + (axle, 0.34)) / (length, height)), _DARK) for axle in (0.8, 3.4)]
@@ -117,7 +117,7 @@ def car(rng: np.random.Generator, x: float, heading: int, camera_x: float) -> li
 
 
 def person(rng: np.random.Generator, x: float, label: Label) -> list[Part]:
-    """A pedestrian or a cyclist, seen more or less from the side."""
+    """Return a pedestrian or a cyclist, seen more or less from the side."""
     sideways, height, light = rng.uniform((0.6, 1.65, 0.8), (1, 2.05, 1.15))
     return [
         Part(upright(np.array(points) * (sideways, 1), x, unit=height), light * color, label, width * height)

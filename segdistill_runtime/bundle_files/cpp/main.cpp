@@ -1,8 +1,8 @@
-// Segment one picture with a graph of this bundle: segment MODEL.onnx IMAGE.ppm LABELS.pgm [THREADS]
+// Segment one image with a graph of this bundle: segment MODEL.onnx IMAGE.ppm LABELS.pgm [THREADS]
 //
-// Reads a binary PPM (P6, 8 bits) of any size and writes a binary PGM of train ids of the same size. It resizes as
-// preprocessing.json beside the graph says, in whole numbers, so that it gives the same bytes as predict.py. Run
-// `python verify.py` before: this program opens what it is given.
+// Reads a binary PPM (P6, 8 bits) of any size and writes a binary PGM of train ids of the same size. It resizes in
+// integers, as preprocessing.json beside the graph says, and so gives the same bytes as predict.py. Run
+// `python verify.py` first: this program does not verify its files.
 
 #include <onnxruntime_cxx_api.h>
 
@@ -27,7 +27,7 @@ struct Picture {
   std::int64_t height = 0;  // pixels
   std::int64_t width = 0;
   std::int64_t channels = 0;
-  std::vector<std::uint8_t> pixels;  // rows of pixels of channels
+  std::vector<std::uint8_t> pixels;  // row by row, the channels of a pixel together
 
   const std::uint8_t* at(std::int64_t row, std::int64_t column) const {
     return pixels.data() + (row * width + column) * channels;
@@ -36,7 +36,7 @@ struct Picture {
 
 constexpr std::int64_t kMaxSide = 1 << 16;
 
-// A whole number of a PPM header: after blanks and comments, which run to the end of their line.
+// Reads an integer of a PPM header, after blanks and comments (up to the end of their line); -1 if there is none.
 std::int64_t read_number(std::istream& file) {
   while (std::isspace(file.peek()) || file.peek() == '#') {
     if (file.get() == '#') file.ignore(std::numeric_limits<std::streamsize>::max(), '\n');
@@ -72,7 +72,7 @@ void write_pgm(const std::string& path, const Picture& labels) {
   if (!file.flush()) throw std::runtime_error(path + " cannot be written");
 }
 
-// The two pixels of a row of `source` around the center of pixel `index` of `target`, and the weight of the second in
+// The two of `source` pixels around the center of pixel `index` of `target` pixels, and the weight of the second in
 // units of 1 / (2 target).
 struct Neighbors {
   std::int64_t first, second, weight;
@@ -85,7 +85,7 @@ struct Neighbors {
   }
 };
 
-// Bilinear, half-pixel centers, no antialiasing; the exact value, rounded half up.
+// Resizes bilinearly with half-pixel centers, without antialiasing. A pixel is the exact value, rounded half up.
 Picture resize(const Picture& image, std::int64_t height, std::int64_t width) {
   Picture result{height, width, image.channels, {}};
   result.pixels.reserve(static_cast<std::size_t>(height * width * image.channels));
@@ -108,7 +108,7 @@ Picture resize(const Picture& image, std::int64_t height, std::int64_t width) {
   return result;
 }
 
-// Nearest neighbor: the source pixel that holds the center of the target's.
+// Resizes by nearest neighbor: each target pixel gets the source pixel that contains its center.
 Picture resize_labels(const Picture& labels, std::int64_t height, std::int64_t width) {
   Picture result{height, width, 1, {}};
   result.pixels.reserve(static_cast<std::size_t>(height * width));
@@ -121,7 +121,7 @@ Picture resize_labels(const Picture& labels, std::int64_t height, std::int64_t w
   return result;
 }
 
-// Whether images keep their aspect ratio, as preprocessing.json in the folder of the graph says.
+// Returns whether images keep their aspect ratio, from preprocessing.json in the folder of the graph.
 bool keeps_aspect_ratio(const std::string& graph) {
   const std::string path = graph.substr(0, graph.find_last_of('/') + 1) + "preprocessing.json";
   std::stringstream contract;
@@ -133,7 +133,7 @@ bool keeps_aspect_ratio(const std::string& graph) {
   return found[1] == "letterbox";
 }
 
-// Where an image of `height` x `width` pixels lies in one of the graph's size.
+// The rectangle that an image fills in the graph's image of `height` x `width` pixels.
 struct Place {
   std::int64_t top, left, height, width;
 
@@ -149,7 +149,7 @@ struct Place {
   }
 };
 
-// Copy a picture into a black one of `height` x `width` pixels.
+// Copies a picture into a black one of `height` x `width` pixels.
 Picture padded(const Picture& picture, const Place& place, std::int64_t height, std::int64_t width) {
   Picture result{height, width, picture.channels, {}};
   result.pixels.resize(static_cast<std::size_t>(height * width * picture.channels));
@@ -160,7 +160,7 @@ Picture padded(const Picture& picture, const Place& place, std::int64_t height, 
   return result;
 }
 
-// The part of the labels that is the image's.
+// Returns the labels inside the image's rectangle.
 Picture cropped(const Picture& labels, const Place& place) {
   Picture result{place.height, place.width, 1, {}};
   for (std::int64_t row = place.top; row < place.top + place.height; ++row) {
