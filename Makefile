@@ -15,25 +15,30 @@ MODEL ?= releases/camvid_pspnet_r18.zip
 WANTED := import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 13) else "segdistill needs Python 3.11 or 3.12: make PYTHON=python3.11 setup")
 COMPILE = uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
 
-.PHONY: help setup lock demo test test-all lint test-faults camvid inspect inspect-apply predict report doctor clean
+EXTRAS ?= inspect s3 openvino tensorrt-rtx docs
+
+.PHONY: help setup lock demo test test-all lint test-faults camvid inspect inspect-apply predict report doctor docs coverage clean FORCE
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | awk -F'\t' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-.venv/.synced: requirements.lock
+# EXTRAS on the command line installs anew; otherwise what is there stays until the lock changes.
+.venv/.synced: requirements.lock $(if $(findstring command line,$(origin EXTRAS)),FORCE)
 	@$(PYTHON) -c '$(WANTED)'
 	@test -x .venv/bin/python || $(PYTHON) -m venv .venv
 	@# The uv that the lock pins, by its hashes: the lines of the lock from its name to its last hash.
 	@test -x .venv/bin/uv || { sed -n '/^uv==/,/[^\]$$/p' requirements.lock > .venv/uv.txt && .venv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r .venv/uv.txt; }
-	.venv/bin/uv pip sync --quiet --python .venv/bin/python --require-hashes requirements.lock
+	.venv/bin/uv pip install --quiet --exact --python .venv/bin/python --require-hashes -c requirements.lock -r pyproject.toml $(EXTRAS:%=--extra %) --group dev
 	@# So that `python -m pipeline` works in the folder of a profile too.
 	@echo "$(CURDIR)" > "$$(.venv/bin/python -c 'import site; print(site.getsitepackages()[0])')/segdistill.pth"
 	@touch $@
 
-setup: .venv/.synced  ## make .venv and install the hashed lock into it (again: does nothing)
+FORCE:
+
+setup: .venv/.synced  ## install the hashed lock into .venv (again: does nothing); fewer packages: EXTRAS="openvino s3"
 
 lock: setup  ## resolve pyproject.toml anew into requirements.lock, with the list of licenses beside it
-	$(COMPILE) --group dev pyproject.toml -o requirements.lock
+	$(COMPILE) $(EXTRAS:%=--extra %) --group dev pyproject.toml -o requirements.lock
 	$(COMPILE) segdistill_runtime/bundle_files/requirements.txt -o segdistill_runtime/bundle_files/requirements.lock
 	python -m pipeline licenses
 
@@ -45,6 +50,7 @@ lint: setup
 	ruff check .
 	ruff format --check .
 	pyright --pythonpath .venv/bin/python
+	python -m tests.prose
 
 # One thread for each worker: two workers with two threads on two cores wait for each other (441 s instead of 106 s).
 # Whole files for each, so that what a file trains once is not trained twice; in the order of tests/conftest.py.
@@ -84,6 +90,13 @@ report: setup  ## where the report is, and whether it is up to date
 
 doctor: setup  ## check what this machine can do
 	@python -m pipeline doctor
+
+docs: setup  ## the documentation as a site in site/, built without a network
+	mkdocs build --strict --quiet
+	@echo "open $(CURDIR)/site/index.html"
+
+coverage: setup  ## the share of lines that make test runs, stages and commands included
+	$(PYTEST) -m "not slow and not faults" --cov --cov-report=term:skip-covered
 
 clean:  ## remove what stages and tests wrote (not .venv, not data/raw, not DVC's cache, not the App's database: tags may wait there)
 	rm -rf data/prepared data/curated artifacts $(filter-out scratch/inspect,$(wildcard scratch/*)) reports/index.html reports/pictures reports/curation reports/curation.md .pytest_cache .ruff_cache .hypothesis

@@ -7,8 +7,13 @@ from typing import NamedTuple
 
 from pipeline.code_digest import ROOT
 
-HISTORY = ROOT / "docs/log.md"  # shows commands of earlier versions
-PAGES = [page for page in (ROOT / "README.md", *sorted(ROOT.glob("[db]*/*.md"))) if page != HISTORY]
+FOR_USERS = ("tutorials", "guides", "reference", "explanation")
+PAGES = [
+    *(page for page in sorted(ROOT.glob("*.md")) if page.name != "CHANGELOG.md"),
+    *(page for folder in FOR_USERS for page in sorted((ROOT / "docs" / folder).glob("*.md"))),
+    *sorted((ROOT / "benchmarks").glob("*.md")),
+]
+"""What tells a reader which commands to type; results, the log and the changelog name those of earlier versions."""
 RUNNABLE = "<!-- runnable -->"
 """Stands in the line before a block that a test runs, in the project's folder, after those above it on its page."""
 BLOCK = re.compile(rf"^({RUNNABLE}\n)?```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)

@@ -45,7 +45,7 @@ def sentences(text: str, line: int) -> Iterator[Sentence]:
     """Split at the ends of sentences; what stands between backticks is one word, and so is a link's address."""
     text = re.sub(r"`[^`]*`", "CODE", text)
     text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", text)
-    for part in re.split(r"(?<=[.!?])[\"')*]*\s+(?=[A-Z*(\"'\[])", text):
+    for part in re.split(r"(?<=[.!?])[\"')*]*\s+(?<!e\.g\. )(?<!i\.e\. )", text):
         if part.strip():
             yield Sentence(line, part.strip())
 
