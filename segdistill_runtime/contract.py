@@ -33,7 +33,7 @@ class LeftOut(NamedTuple):
     runtime: str
     precision: str
     model: str
-    status: str  # rejected or undecided
+    status: str  # rejected, undecided, or ships: then another file is faster
     reason: str
 
 

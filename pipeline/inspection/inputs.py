@@ -59,7 +59,7 @@ def draw_pictures(samples: Sequence[InspectedSample], classes: ClassTable, folde
     sample may lack them. Raises ArtifactError if a kept sample lacks one.
     """
     if len(classes.classes) > MOST_CLASSES:
-        raise ArtifactError(f"the dataset has {len(classes.classes)} classes, but the App can show {MOST_CLASSES}")
+        raise ArtifactError(f"the App can show {MOST_CLASSES} classes, but the dataset has {len(classes.classes)}")
     wanted = [(sample, shows, source) for sample in samples for shows, source in _sources(sample)]
     drawn: dict[str, dict[str, Path]] = {sample.id: {} for sample in samples}
     with ThreadPoolExecutor(os.cpu_count()) as pool:  # decoding and encoding let other threads run

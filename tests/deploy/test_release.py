@@ -160,7 +160,7 @@ def test_the_card_says_what_ships_and_what_model_hubs_read(released: Path) -> No
     }  # fmt: skip
     assert read_yaml(released / "numerics.yaml")["absent_classes"] == ["b"]
     assert "| onnxruntime | int8 | model_int8.onnx | ships, default |" in body
-    assert "9.00 ms of fp32: 1.12 times as fast, needed is 1.2" in body
+    assert any(all(value in line for value in ("9.00 ms", "fp32", "1.12", "1.2 ")) for line in body.splitlines())
     assert "Not signed" in body
     assert "Kept in floating point in the graph for CPUs, because they lose most: first." in body
     assert "**mIoU (of 1 of 2 classes: no `b` in test)**" in body
