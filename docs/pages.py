@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
 from pkgutil import resolve_name
-from typing import Any, NamedTuple, get_args
+from typing import Any, Literal, NamedTuple, get_args, get_origin
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -30,7 +30,7 @@ TYPES = {
     "Count": "integer, 1 or more", "Index": "integer, 0 or more", "Positive": "number above 0",
     "NonNegative": "number, 0 or more", "Fraction": "number, 0 to 1", "Untracked": "path", "str": "text",
     "dict[str, Any]": "mapping", "dict[MethodName, Positive]": "mapping of methods to weights",
-    "bool": "true or false", "int": "integer", "float": "number",
+    "Any": "see below", "bool": "true or false", "int": "integer", "float": "number",
 }  # fmt: skip
 """How the types of parameters are called there."""
 
@@ -120,18 +120,22 @@ def declarations(kind: type) -> dict[str, tuple[str, str]]:
         node = next((child for child in node.body if isinstance(child, ast.ClassDef) and child.name == name), None)
         if node is None:
             return {}
-    for statement, following in zip(node.body, [*node.body[1:], None], strict=True):
+    for statement in node.body:
         if isinstance(statement, ast.AnnAssign) and isinstance(statement.target, ast.Name):
-            end = following.lineno - 1 if following else statement.end_lineno or 0
-            comments = [_comment(line) for line in lines[statement.lineno - 1 : end]]
-            if not any(comments[: (statement.end_lineno or 0) - statement.lineno + 1]):  # then it stands above
-                above = statement.lineno - 2
-                comments = []
-                while lines[above].strip().startswith("#"):
-                    comments.insert(0, _comment(lines[above]))
-                    above -= 1
+            first, end = statement.lineno - 1, statement.end_lineno or 0
+            comments = [_comment(line) for line in lines[first:end]]
+            if any(comments):  # it may go on below
+                while end < len(lines) and lines[end].strip().startswith("#"):
+                    comments.append(_comment(lines[end]))
+                    end += 1
+            else:  # it may stand above
+                while lines[first - 1].strip().startswith("#"):
+                    first -= 1
+                    comments.insert(0, _comment(lines[first]))
+            alias = getattr(module, ast.unparse(statement.annotation), None)
+            annotation = f"Literal{list(get_args(alias))}" if get_origin(alias) is Literal else None
             text = " ".join(filter(None, comments))
-            found[statement.target.id] = (ast.unparse(statement.annotation), text)
+            found[statement.target.id] = (annotation or ast.unparse(statement.annotation), text)
     return found
 
 

@@ -55,9 +55,9 @@ IN_PROFILE = {
     "stages", "plan", "repro", "compare", "inspect", "compare-releases", "publish", "recover", "link-data",
     "bench data", "bench mistakes", "bench shifts", "bench slot",
 }  # fmt: skip
-"""These read or write the files of a profile, so they take --profile."""
+"""These commands read or write files of a profile, so they take --profile."""
 PROFILE = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
-PROFILE.add_argument("--profile", help="a folder of profiles/, or any with a params.yaml (default: this folder)")
+PROFILE.add_argument("--profile", help="a folder in profiles/, or any with a params.yaml (default: this folder)")
 
 
 class HelpFormatter(argparse.RawDescriptionHelpFormatter):
@@ -84,7 +84,7 @@ def main(words: Sequence[str]) -> None:
     _put_first("PATH", Path(sys.executable).parent)  # dvc, without `source .venv/bin/activate`
     if profile.profile:
         for argument, value in vars(arguments).items():
-            # Paths are meant from here, not from the profile's folder.
+            # Paths are relative to the current folder, not to the profile's.
             if isinstance(value, Path):
                 setattr(arguments, argument, value.absolute())
             elif isinstance(value, list):
@@ -101,9 +101,9 @@ def _put_first(variable: str, folder: Path) -> None:
 
 
 def parser_of(name: str) -> tuple[argparse.ArgumentParser, ModuleType]:
-    """Return the parser of a command and its module, which is imported only now."""
+    """Import a command's module, and return its parser and the module."""
     module = importlib.import_module(COMMANDS[name])
-    parents = [PROFILE] if name in IN_PROFILE else []  # its help; main takes it from wherever it stands
+    parents = [PROFILE] if name in IN_PROFILE else []  # for its help; main reads the option at any position
     parser = argparse.ArgumentParser(
         prog=f"python -m pipeline {name}", description=module.__doc__, formatter_class=HelpFormatter, parents=parents,
         allow_abbrev=False,
@@ -114,12 +114,12 @@ def parser_of(name: str) -> tuple[argparse.ArgumentParser, ModuleType]:
 
 
 def profile_folder(named: str) -> Path:
-    """Find a profile by its name below profiles/, or by its folder; a ParamsError names those that there are."""
+    """Find a profile by its name in profiles/, or by its folder; otherwise raise ParamsError with the known names."""
     for folder in (PROFILES / named, Path(named)):
         if (folder / "params.yaml").is_file():
             return folder
     known = ", ".join(sorted(path.parent.name for path in PROFILES.glob("*/params.yaml")))
-    raise ParamsError(f"there is no profile {named!r}; profiles/ has {known}")
+    raise ParamsError(f"there is no profile {named!r}; name a folder with a params.yaml, or one of {known}")
 
 
 def overview(first_words: Sequence[str]) -> str:

@@ -1,7 +1,8 @@
-"""Check the hashes, licenses and known vulnerabilities of everything that is locked.
+"""Check the hashes, licenses and known vulnerabilities of all locked packages.
 
 Ends with status 1 if a line of a lock is not one version with hashes, a license is unknown or not allowed, a package
-has a known vulnerability, or nobody could look. `uv audit` asks osv.dev about all platforms; nothing is installed.
+has a known vulnerability, or vulnerabilities could not be checked. `uv audit` asks osv.dev about all platforms, and
+installs nothing.
 """
 
 import argparse
@@ -16,12 +17,12 @@ from pipeline.deploy.requirements_lock import LICENSES, LOCK, Licensed, Pin, rea
 from pipeline.errors import ArtifactError, SegdistillError
 from pipeline.licenses import FROM_METADATA, LOCKS, installed, is_allowed, license_of
 
-FOUND = 1  # uv's status where there are vulnerabilities; 2 is any other trouble
+FOUND = 1  # uv's status if there are vulnerabilities; 2 is any other error
 HEADER = 'name = "locked"\nversion = "0"\n'
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--service", help="address of a server that answers as osv.dev does (default: osv.dev)")
+    parser.add_argument("--service", help="address of a server with osv.dev's interface (default: osv.dev)")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -37,34 +38,34 @@ def run(arguments: argparse.Namespace) -> None:
         pins |= {(pin.name, pin.version) for pin in locked}
     status = look_up(sorted(pins), arguments.service)
     if status == FOUND:
-        wrong.append(f"packages have vulnerabilities that {arguments.service or 'osv.dev'} knows: see above")
+        wrong.append(f"packages have vulnerabilities listed by {arguments.service or 'osv.dev'}: see above")
     elif status:
-        wrong.append("vulnerabilities were NOT CHECKED: audit where there is a network, or with --service ADDRESS")
+        wrong.append("vulnerabilities were NOT CHECKED: run the audit with a network, or with --service ADDRESS")
     if wrong:
-        raise ArtifactError("\n  ".join([f"{len(wrong)} found:", *wrong]))
+        raise ArtifactError("\n  ".join([f"{len(wrong)} problem(s):", *wrong]))
 
 
 def license_objections(
     pins: Iterable[Pin], listed: Mapping[tuple[str, str], Licensed], allowed: frozenset[str]
 ) -> list[str]:
-    """Say what is wrong with the licenses of a lock: unknown, not what the package says, or not allowed."""
+    """Return what is wrong with the licenses of a lock: unknown, different from the package's own, or not allowed."""
     pinned = {(pin.name, pin.version): pin for pin in pins}
-    found = [f"{name}=={version} is listed and not locked" for name, version in listed.keys() - pinned.keys()]
+    found = [f"{name}=={version} is listed but not locked" for name, version in listed.keys() - pinned.keys()]
     for key, pin in pinned.items():
         row, metadata = listed.get(key), installed(pin)
         if row is None or not row.license:
             found.append(f"{pin} has no known license: run `python -m pipeline licenses`")
         elif row.source == FROM_METADATA and metadata is not None and license_of(metadata) != row.license:
-            found.append(f"{pin} is listed under {row.license}, and says {license_of(metadata) or 'nothing clear'}")
+            found.append(f"{pin} is listed under {row.license}, but says {license_of(metadata) or 'nothing clear'}")
         elif not is_allowed(row.license, allowed):
             found.append(f"{pin} is under {row.license}, which pipeline/licenses.py does not allow here")
     return found
 
 
 def look_up(versions: Iterable[tuple[str, str]], service: str | None) -> int:
-    """Let `uv audit` print what is known against these versions; returns its exit status.
+    """Let `uv audit` print the known vulnerabilities of these versions; return its exit status.
 
-    It audits uv's own projects, so one is written whose lock pins exactly these.
+    It audits only uv's own projects, so this writes one whose lock pins exactly these versions.
     """
     packages = [
         f'name = "{name}"\nversion = "{version}"\nsource = {{ registry = "." }}\n' for name, version in versions

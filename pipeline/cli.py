@@ -1,4 +1,4 @@
-"""How every command ends: quietly, or with one message that says what, where and what to do."""
+"""Run a command, and turn its errors into one message that says what is wrong, where, and what to do."""
 
 import ctypes
 import errno
@@ -25,16 +25,16 @@ LOWER = {
     "quantize": "quantization.calibration_images or quantization.judged_images",
     "benchmark": "export.height, export.width, export.other_shapes or benchmark.images",
 }
-"""What to lower where a stage runs out of memory, or a command (the empty name)."""
+"""The parameters to lower if a stage, or a command (the empty name), runs out of memory."""
 EXTRA_OF = {"fiftyone": "inspect", "pymongo": "inspect"}
-"""Packages that not everybody installs, each with its extra in pyproject.toml; a runtime speaks for itself."""
+"""Optional packages, each with its extra in pyproject.toml; runtimes have their own messages."""
 HELP = "docs/troubleshooting.md"  # explains each kind of error
 PR_SET_PDEATHSIG = 1  # <linux/prctl.h>
 NO_ROOM = {errno.ENOSPC: "No space left", errno.EDQUOT: "The disk quota is used up", errno.EFBIG: "A file is too large"}
 NO_GPU = re.compile(
     r"no kernel image|driver version is insufficient|no CUDA-capable device|no NVIDIA driver|busy or unavailable"
 )
-"""What CUDA says of a GPU that PyTorch finds and cannot use: too old for it, without its driver, or taken."""
+"""CUDA's messages about a GPU that PyTorch finds but cannot use: too old, without its driver, or busy."""
 NO_RIGHT = {
     errno.EROFS: "The file system is read-only",
     errno.EACCES: "Permission denied",
@@ -43,7 +43,7 @@ NO_RIGHT = {
 
 
 def end_with_parent(how: signal.Signals = signal.SIGKILL) -> None:
-    """From now on this process gets a signal when the one that started it ends, however that ends. Linux only."""
+    """Let this process get a signal when its parent ends, even if the parent is killed. Linux only."""
     if sys.platform == "linux":
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, how)
 
@@ -51,10 +51,11 @@ def end_with_parent(how: signal.Signals = signal.SIGKILL) -> None:
 def run_command(main: Callable[[], None], stage: str = "") -> None:
     """Run a command; a project error becomes one message and exit status 1.
 
-    Anything else is a defect of ours and keeps its traceback, except what the machine did: Ctrl-C, no memory, no room.
+    Any other error is a defect of the project and keeps its traceback. Exceptions are Ctrl-C, a package that is not
+    installed, and errors of the machine: no memory, no usable GPU, no disk space, no permission.
 
     Args:
-        stage: its name, by which the parameters to lower are known where memory runs out.
+        stage: name of the stage, for the parameters to lower if memory runs out.
     """
     try:
         main()
@@ -74,7 +75,7 @@ def run_command(main: Callable[[], None], stage: str = "") -> None:
         code, where = getattr(error, "errno", None), getattr(error, "filename", None) or "a file"
         if code in NO_ROOM:
             why = f"{NO_ROOM[code]} writing {where} ({errno.errorcode[code]})"
-            sys.exit(f"\n{why}. Free some and run the same command again.")
+            sys.exit(f"\n{why}. Free some space and run the same command again.")
         if code in NO_RIGHT:
             why = f"{NO_RIGHT[code]}: {where} ({errno.errorcode[code]})"
             sys.exit(f"\n{why}. Make the folder writable and run the same command again.")
@@ -82,6 +83,6 @@ def run_command(main: Callable[[], None], stage: str = "") -> None:
 
 
 def missing_extra(error: BaseException) -> str:
-    """Return the extra whose package could not be imported; empty if that is not what happened."""
+    """Return the extra of the package that could not be imported; empty for any other error."""
     name = error.name if isinstance(error, ModuleNotFoundError) else None
     return EXTRA_OF.get((name or "").partition(".")[0], "")

@@ -1,8 +1,8 @@
 """Digest of the code that a stage, a training or a trial runs: the files that its modules import, without comments.
 
-The imports are read from the source, in functions too, and nothing is executed. Three kinds of file stay out:
-packages' `__init__.py` (they hold docstrings and registries, whose entries are named by who uses them), modules that
-only load parameters or print messages, and modules that the caller knows to be idle.
+The imports are read from the source, in functions too, and nothing is executed. Three kinds of file are left out:
+packages' `__init__.py` (they hold docstrings and registries, and the user of an entry names its module), modules that
+only load parameters or print messages, and modules that the caller names as idle.
 """
 
 import ast
@@ -20,18 +20,18 @@ ALWAYS_OUT = frozenset(
     {"models.errors", "pipeline.errors", "pipeline.cli", "pipeline.stage_table"}
     | {f"pipeline.params.{module}" for module in ("tree", "sections", "dataset", "training", "deployment")}
 )
-"""Declaring and checking parameters changes no result: the resolved values are tracked. Messages change none either."""
+"""These modules change no result: they print messages, or declare and check parameters, whose values are tracked."""
 
 
 def closure(modules: Iterable[str], idle: Collection[str] = ()) -> frozenset[Path]:
-    """Return the files of `modules` and of all modules of ours that they import, directly or not.
+    """Return the files of `modules` and of all modules of ours that they import, directly or indirectly.
 
-    A module may name further files in a constant `RESOURCES`: paths seen from its folder, folders with all that is in
-    them. They belong to the closure too.
+    A module may name further files in a constant `RESOURCES`, as paths relative to its folder; a folder stands for all
+    files in it. They belong to the closure too.
 
     Args:
-        modules: dotted names, or `module:Object` as registries have them.
-        idle: modules that are imported but do nothing here; what only they import stays out.
+        modules: dotted names, or `module:Object` as in registries.
+        idle: modules that are imported but not used here; modules that only they import are left out.
     """
     out = {file for module in (*ALWAYS_OUT, *idle) for file in _files(module)}
     seen: set[Path] = set()
@@ -47,14 +47,14 @@ def closure(modules: Iterable[str], idle: Collection[str] = ()) -> frozenset[Pat
 
 
 def digest(files: Iterable[Path]) -> str:
-    """Return a short hash of names and contents; comments, docstrings and blank lines of Python files do not count."""
+    """Return a short hash of names and contents, without comments, docstrings and blank lines of Python files."""
     lines = (f"{file.relative_to(ROOT).as_posix()} {_content_hash(file)}\n" for file in sorted(files))
     return hashlib.sha256("".join(lines).encode()).hexdigest()[:16]
 
 
 @cache
 def direct_imports(file: Path) -> frozenset[Path]:
-    """Return the files of ours that `file` imports anywhere in it, without packages' `__init__.py`."""
+    """Return the files of ours that `file` imports, in functions too, without packages' `__init__.py`."""
     names: list[str] = []
     for node in ast.walk(ast.parse(file.read_bytes())):
         if isinstance(node, ast.Import):
@@ -67,7 +67,7 @@ def direct_imports(file: Path) -> frozenset[Path]:
 def without_comments(source: str) -> str:
     """Return Python source without comments, docstrings, blank lines and spaces at the ends of lines.
 
-    Works on the text and not on a syntax tree printed again, because that differs between versions of Python.
+    It works on the text, not on a syntax tree that is printed again, because this differs between versions of Python.
     """
     tokens = [token for token in tokenize.generate_tokens(io.StringIO(source).readline) if token.type != tokenize.NL]
     removed = []
@@ -77,7 +77,7 @@ def without_comments(source: str) -> str:
             removed.append(token)
             continue
         if token.type == tokenize.STRING and starts_line and following.type in (tokenize.NEWLINE, tokenize.COMMENT):
-            removed.append(token)  # a string that is a statement of its own
+            removed.append(token)  # a string that is a whole statement
         starts_line = token.type in (tokenize.NEWLINE, tokenize.INDENT, tokenize.DEDENT)
     lines = source.splitlines(keepends=True)
     for token in reversed(removed):

@@ -1,7 +1,8 @@
 """Compare the latency of two releases, with a verdict for each measurement.
 
 A and B are each a bundle, a folder of reports/releases, or REVISION:RUN (reports/releases/RUN at a revision of git).
-Releases that were not measured alike are refused. `dvc metrics diff REVISION` compares mIoU and all other metrics.
+Releases that were measured on another machine or by another protocol are refused. `dvc metrics diff REVISION` compares
+mIoU and all other metrics.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from segdistill_runtime.targets import TARGETS
 MACHINE = ("cpu", "cpu_flags", "cpu_limited_to", "governor", "turbo", "cores", "gpu")  # must be equal
 VERSIONS = ("python", "torch", *TARGETS)  # may differ: they are shown
 MEDIAN_SPREAD = 1.2533  # standard error of a median over that of a mean, for a normal sample: sqrt(pi / 2)
-DRIFT = 0.05  # what two measurements of one file on one machine differ by from day to day
+DRIFT = 0.05  # relative difference from day to day between two measurements of one file on one machine
 
 
 class Timing(NamedTuple):
@@ -46,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
     a, b = read_release(arguments.a), read_release(arguments.b)
     protocol = differences(a.protocol, b.protocol, {**a.protocol, **b.protocol})
     if different := protocol + differences(a.machine, b.machine, MACHINE):
-        raise ArtifactError(f"not measured alike: {'; '.join(different)}. Measure both on one machine (`dvc repro`)")
+        raise ArtifactError(f"measured differently: {'; '.join(different)}. Measure both on one machine (`dvc repro`)")
     table = Table("p50 in ms", *"AB", "verdict on B", box=None)
     for case in {**a.timings, **b.timings}:
         pair = a.timings.get(case), b.timings.get(case)
@@ -60,7 +61,7 @@ def differences(a: dict[str, Any], b: dict[str, Any], names: Iterable[str]) -> l
 
 
 def verdict(a: Timing | None, b: Timing | None) -> str:
-    """Say faster or slower if the medians differ by more than three standard errors and more than 5 %."""
+    """Return faster or slower if the medians differ by more than three standard errors and by more than 5 %."""
     if a is None or b is None or a.noisy or b.noisy:
         return "none: noisy" if a and b else f"none: only in {'A' if a else 'B'}"
     error = MEDIAN_SPREAD * sqrt(a.variation**2 / a.calls + b.variation**2 / b.calls)
@@ -71,7 +72,7 @@ def verdict(a: Timing | None, b: Timing | None) -> str:
 
 
 def read_release(asked: str) -> Release:
-    """Read the perf.yaml of a release; raises ArtifactError if there is none or it is damaged."""
+    """Read the perf.yaml of a release; raise ArtifactError if it is missing or damaged."""
     text = _text(Path(asked) / "perf.yaml", *asked.rpartition(":")[::2])
     try:
         perf, timings = YAML(typ="safe", pure=True).load(text), {}
@@ -82,7 +83,7 @@ def read_release(asked: str) -> Release:
                 raise ValueError(f"{case} has {p50} ms in {calls} calls")
             timings[case] = Timing(p50, calls, float(entry["coefficient_of_variation"]), bool(entry["noisy"]))
         return Release(dict(perf["protocol"]), dict(perf["machine"]), timings)
-    except Exception as error:  # whatever strange YAML leads to
+    except Exception as error:  # damaged YAML can raise any error
         raise ArtifactError(f"{asked}: perf.yaml is damaged ({type(error).__name__}: {error})") from error
 
 

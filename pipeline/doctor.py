@@ -1,4 +1,4 @@
-"""Check what this machine can do, by trying it.
+"""Check this machine: try every program, device and runtime that the project can use.
 
 Ends with status 1 if something that `make demo` needs does not work.
 """
@@ -21,7 +21,7 @@ probe (uint8[1, 8, 8, 3] image) => (uint8[1, 8, 8] labels) {
     labels = Cast<to = 2>(indices)
 }
 """
-"""A graph that every runtime of graphs must open, as ONNX writes it; 1 is float32 and 2 is uint8."""
+"""A graph that every graph runtime must open, in ONNX's text format; 1 is float32 and 2 is uint8."""
 
 Answer = tuple[bool, str]  # whether it works, and what was found
 
@@ -68,10 +68,10 @@ def free_space(folder: str, needed_gb: float) -> Answer:
 
 
 def runtime(target: Target) -> Answer:
-    """Open a small graph with a runtime that runs graphs; ask another one for the version of its package."""
+    """Open a small graph with a graph runtime; ask any other runtime for the version of its package."""
     import onnx.parser
 
-    if target.suffix == ".onnx":  # being installed does not mean that it loads
+    if target.suffix == ".onnx":  # an installed package may still fail to load
         target.open("probe.onnx", lambda _: onnx.parser.parse_model(PROBE).SerializeToString(), 1)
     return True, target.version()
 
@@ -82,7 +82,7 @@ CHECKS = (  # name, whether `make demo` needs it, purpose, answer
     ("git", True, "DVC needs it", partial(program, "git")),
     ("dvc", True, "runs the stages", partial(program, "dvc")),
     ("DVC remotes", False, "publish and fetch", dvc_remotes),
-    ("FiftyOne's database", False, "`make inspect`; the report needs none", fiftyone_database),
+    ("FiftyOne's database", False, "for `make inspect`, not for the report", fiftyone_database),
     ("chromium", False, "tests of the FiftyOne App", partial(program, "chromium")),
     ("disk", True, "data, artifacts and DVC's cache", partial(free_space, ".", 5.0)),
     ("/dev/shm", False, "training.workers above 0", partial(free_space, "/dev/shm", 0.25)),
@@ -98,12 +98,12 @@ def run(_: argparse.Namespace) -> None:
     for name, needed, purpose, answer in CHECKS:
         try:
             works, found = answer()
-        except Exception as error:  # what a runtime or a driver raises shares no base class
+        except Exception as error:  # errors of runtimes and drivers share no base class
             works, found = False, (str(error).splitlines() or [type(error).__name__])[0][:160]
             if extra := missing_extra(error):
                 found += f": make setup EXTRAS={extra}"
         missing += [name] if needed and not works else []
         print(f"  {'yes' if works else 'NO' if needed else 'no':>3}  {name}: {found} ({purpose})")
     if missing:
-        raise MachineError(f"`make demo` needs {', '.join(missing)}; `make setup` installs the packages")
-    print("\nReady for `make demo`. It does not need what is marked no.")
+        raise MachineError(f"`make demo` needs {', '.join(missing)}; run `make setup` to install packages")
+    print("\nReady for `make demo`. It does not need the entries marked no.")

@@ -1,6 +1,6 @@
 """Write dvc.yaml from params.yaml, and check that the two fit.
 
-The file is written, and not templated, because a template cannot give one run a dependency that another lacks.
+The file has no DVC templating, because a template cannot give one run a dependency that another run lacks.
 """
 
 import argparse
@@ -33,12 +33,12 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def resolve_stages(profile: Path, out: Path) -> None:
-    """Write what DVC compares to know whether a stage has to run again: what each depends on, besides files.
+    """Write what each stage depends on besides files; DVC compares it to decide whether a stage must run again.
 
-    Raises ParamsError if params.yaml is wrong, in sections that no stage reads too, or dvc.yaml does not fit it.
+    Raises ParamsError if params.yaml is wrong, even in sections that no stage reads, or if dvc.yaml does not fit it.
     """
     params = load_params(profile / "params.yaml")
-    method_settings(params, params.methods)  # of methods that no run uses, too
+    method_settings(params, params.methods)  # also checks methods that no run uses
     check_dvc_file(profile)
     resolved = {stage.name: resolved_stage(stage) for stage in stage_table(params)}
     write_text(out, json.dumps(resolved, indent=1) + "\n")
@@ -50,7 +50,7 @@ def resolved_stage(stage: Stage) -> dict[str, Any]:
 
 
 def check_dvc_file(profile: Path) -> None:
-    """Raise ParamsError if a profile's dvc.yaml is not what its params.yaml asks for."""
+    """Raise ParamsError if a profile's dvc.yaml does not fit its params.yaml."""
     path = profile / "dvc.yaml"
     if not path.is_file() or path.read_text(encoding="utf-8") != dvc_file(profile):
         raise ParamsError(f"{path} does not fit params.yaml; run `python -m pipeline stages`, then `dvc repro`")

@@ -1,4 +1,4 @@
-"""The few kinds of error that a user can cause and mend. A command prints one as a message, without a traceback."""
+"""The kinds of error that a user can cause and fix. A command prints one as a message, without a traceback."""
 
 
 class SegdistillError(Exception):
@@ -18,7 +18,7 @@ class ArtifactError(SegdistillError):
 
 
 class TrainingError(SegdistillError):
-    """A training cannot start or go on: the loss diverged, a loader process died, another process trains the same."""
+    """A training cannot start or continue: the loss diverged, a loader process died, or another process trains it."""
 
 
 class Diverged(TrainingError):
@@ -26,4 +26,4 @@ class Diverged(TrainingError):
 
 
 class MachineError(SegdistillError):
-    """The machine lacks what was asked for: a device, memory, a driver, a program or a package."""
+    """The machine lacks something: a device, memory, a driver, a program or a package."""

@@ -1,4 +1,4 @@
-"""Bring licenses.csv beside each lock up to date.
+"""Update licenses.csv beside each lock.
 
 Asks the package index about packages that are not installed here: those for other platforms and versions of Python.
 """
@@ -20,18 +20,18 @@ from pipeline.errors import ArtifactError
 PERMISSIVE = frozenset({
     "0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0",
     "CNRI-Python", "ISC", "MIT", "MIT-0", "MIT-CMU", "PSF-2.0", "ZPL-2.1", "Zlib", "LicenseRef-Public-Domain",
-    "LicenseRef-BSD",  # the package does not say which of them
+    "LicenseRef-BSD",  # the package does not say which BSD license
 })  # fmt: skip
 FOR_US = PERMISSIVE | {
     "EPL-1.0", "EPL-2.0", "LGPL-2.1", "LGPL-2.1-or-later", "MPL-2.0",
-    "LicenseRef-GPL-2.0-linking-exception",  # libgit2: asks nothing of what links with it
-    "LicenseRef-NVIDIA-Proprietary",  # CUDA and TensorRT: free to use on NVIDIA's hardware, not to hand on
+    "LicenseRef-GPL-2.0-linking-exception",  # libgit2: without conditions for programs that link with it
+    "LicenseRef-NVIDIA-Proprietary",  # CUDA and TensorRT: free to use on NVIDIA's hardware, not to redistribute
 }  # fmt: skip
 LOCKS = {Path(): FOR_US, Path("segdistill_runtime/bundle_files"): PERMISSIVE}
-"""Folders with a lock and the licenses allowed there: receivers of a bundle get permissive ones only."""
+"""Folders with a lock, and the licenses allowed there: a bundle's packages must have permissive ones."""
 
 FROM_METADATA = "metadata"
-SPDX = {  # what packages call their license, in lower case, where that is no SPDX expression
+SPDX = {  # packages' names of licenses, in lower case, that are no SPDX expressions
     "3-clause bsd license": "BSD-3-Clause", "new bsd": "BSD-3-Clause", "bsd": "LicenseRef-BSD",
     "bsd license": "LicenseRef-BSD", "mit license": "MIT", "lgpl-2.1+": "LGPL-2.1-or-later", "psfl": "PSF-2.0",
     "python software foundation license": "PSF-2.0", "mozilla public license 2.0 (mpl 2.0)": "MPL-2.0",
@@ -51,11 +51,11 @@ def run(_: argparse.Namespace) -> None:
         unknown += [f"{folder / LICENSES}: {pin}" for pin in unclear]
         print(f"{folder / LICENSES}: {len(rows)} packages")
     if unknown:
-        raise ArtifactError(f"unclear license, add a row with where you found it: {'; '.join(unknown)}")
+        raise ArtifactError(f"unclear license; add a row with the license and its source: {'; '.join(unknown)}")
 
 
 def refreshed(pins: Sequence[Pin], listed: Mapping[tuple[str, str], Licensed]) -> tuple[list[Licensed], list[Pin]]:
-    """Return a row for each pin, and the pins whose license is unclear. What a person looked up stays."""
+    """Return a row for each pin, and the pins whose license is unclear. Rows that a person wrote stay."""
     rows, unclear = [], []
     for pin in pins:
         row, here = listed.get((pin.name, pin.version)), installed(pin)
@@ -75,7 +75,7 @@ def installed(pin: Pin) -> PackageMetadata | None:
 
 
 def fetched(pin: Pin) -> PackageMetadata | None:
-    """Return the metadata of a file from the package index whose hash is pinned; nothing of it is run."""
+    """Return the metadata of a file from the package index whose hash is pinned; run none of its code."""
     with tempfile.TemporaryDirectory() as folder:
         wanted, target = Path(folder) / "wanted.txt", Path(folder) / "target"
         wanted.write_text(f"{pin} {' '.join(f'--hash=sha256:{digest}' for digest in pin.sha256)}\n", encoding="utf-8")
@@ -88,7 +88,7 @@ def fetched(pin: Pin) -> PackageMetadata | None:
 
 
 def license_of(metadata: PackageMetadata | None) -> str | None:
-    """Return the SPDX expression of what a package says about itself; None if that is nothing, or not clear."""
+    """Return the SPDX expression of the license that a package states; None if it states none, or an unclear one."""
     if metadata is None:
         return None
     classifiers = [c.split(" :: ")[-1] for c in metadata.get_all("Classifier", []) if c.startswith("License :: ")]
@@ -102,7 +102,7 @@ def license_of(metadata: PackageMetadata | None) -> str | None:
 
 
 def is_allowed(expression: str, allowed: frozenset[str]) -> bool:
-    """Return whether a choice that an SPDX expression leaves (OR) asks for allowed licenses only (AND)."""
+    """Return whether one alternative of an SPDX expression (OR) has only allowed licenses (AND)."""
     while inner := re.search(r"\(([^()]*)\)", expression):
         verdict = "allowed" if is_allowed(inner[1], allowed) else "refused"
         expression = expression.replace(inner[0], verdict)

@@ -1,7 +1,7 @@
-"""Run `dvc repro` with stages side by side: those that do not need each other share the cores.
+"""Run `dvc repro` with stages side by side: stages that do not need each other share the cores.
 
-DVC itself runs one stage after the other. Here each of them is a `dvc repro` of its own, `--jobs` of them at a time.
-What is timed (stage benchmark) runs alone in between.
+DVC itself runs one stage after the other. Here each stage runs in its own `dvc repro`, `--jobs` of them at a time.
+Timed stages (benchmark) run alone.
 """
 
 import argparse
@@ -25,21 +25,21 @@ from pipeline.versions.recover import recover
 from segdistill_runtime.cuda import driver_is_missing
 
 FORK = get_context("fork")
-AHEAD = ("stages.preflight", "stages.student", "stages.export")  # import most of what is large
+AHEAD = ("stages.preflight", "stages.student", "stages.export")  # import most of the large modules
 FIRST = "preflight"  # it and all before it run alone
 TIMED = "benchmark"
 SIDE_BY_SIDE = (
     ("pretrain", "teacher", "student", "evaluate", "inspect", "export", "quantize", "engine"),
     ("release",),
 )
-"""Scripts whose stages run side by side, before what is timed and after it. The earlier one goes first."""
-CHATTY = ("dvc.repo.scm_context", "dvc.dvcfile")  # loggers that tell after each stage how to commit dvc.lock
+"""Scripts whose stages run side by side, before the timed stages and after them. Earlier scripts go first."""
+CHATTY = ("dvc.repo.scm_context", "dvc.dvcfile")  # loggers that explain after each stage how to commit dvc.lock
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     default = 2 if driver_is_missing() else 1
-    told = "how many stages at a time; they divide the cores, and would share a GPU"
-    parser.add_argument("--jobs", type=int, default=default, help=f"{told} (default: 2, with an NVIDIA driver 1)")
+    told = "number of stages at a time; they divide the cores and share the GPU"
+    parser.add_argument("--jobs", type=int, default=default, help=f"{told} (default: 2; 1 with an NVIDIA driver)")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise ParamsError(f"--jobs {arguments.jobs}: give 1 or more")
     for sentence in recover(Path.cwd()):
         print(sentence, flush=True)
-    # Of this profile only: without a target, DVC looks at all.
+    # Only this profile's file: without a target, DVC checks all profiles.
     if not Path("dvc.lock").exists() or _code(_start("status", "--quiet", "dvc.yaml")):
         table = stage_table(load_params())
         before, after = (
@@ -62,20 +62,20 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def needs(stages: Sequence[Stage]) -> dict[str, set[str]]:
-    """Return the names of those that each of the stages reads from."""
+    """Return for each stage the names of the stages whose outputs it reads."""
     made_by = {out: stage.name for stage in stages for out in stage.outs}
     return {stage.name: {made_by[path] for path in stage.deps if path in made_by} for stage in stages}
 
 
 def _import_ahead() -> None:
-    """Python compiles a module at its first import: let it do so while the data are prepared, on one core."""
+    """Import large modules while the data are prepared on one core, as Python compiles them at first import."""
     for name in AHEAD:
         import_module(name)
 
 
 def side_by_side(stages: Sequence[Stage], jobs: int) -> None:
-    """Bring each stage up to date as soon as those are that it needs, the first of the list first."""
-    # The caller's own number goes first.
+    """Bring each stage up to date when all stages that it needs are; the first of the list goes first."""
+    # A number that the caller has set takes precedence.
     shared = {"OMP_NUM_THREADS": str(max(1, available_threads() // jobs)), **os.environ}
     waiting, ready, running = TopologicalSorter(needs(stages)), set[str](), dict[str, BaseProcess]()
     waiting.prepare()
@@ -83,7 +83,7 @@ def side_by_side(stages: Sequence[Stage], jobs: int) -> None:
         ready |= {*waiting.get_ready()}
         for name in [stage.name for stage in stages if stage.name in ready][: jobs - len(running)]:
             ready.remove(name)
-            # It alone: what comes before is up to date, and in use by the others.
+            # Only this stage: earlier stages are up to date, and other processes use their outputs.
             running[name] = _start("repro", "--single-item", name, environment=shared)
         connection.wait([process.sentinel for process in running.values()])
         for name in [name for name, process in running.items() if process.exitcode is not None]:
@@ -92,7 +92,7 @@ def side_by_side(stages: Sequence[Stage], jobs: int) -> None:
 
 
 def _start(*words: str, environment: Mapping[str, str] | None = None) -> BaseProcess:
-    """Begin a dvc command in a fork of this process, which has imported DVC already: that is most of its time."""
+    """Start a dvc command in a fork of this process, which has already imported DVC; the import takes most time."""
     process = FORK.Process(target=_dvc, args=(words, environment or {}))
     process.start()
     return process
@@ -105,12 +105,12 @@ def _code(process: BaseProcess) -> int:
 
 def _finish(process: BaseProcess) -> None:
     if _code(process):
-        sys.exit(1)  # dvc has said why; those that are running finish
+        sys.exit(1)  # dvc has printed why; running stages finish
 
 
 def _dvc(words: Sequence[str], environment: Mapping[str, str]) -> None:
     os.environ.update(environment)
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a stage asks nothing
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # a stage reads no input
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.WARNING)
     sys.exit(dvc(["--wait-for-lock", *words]))

@@ -1,7 +1,7 @@
-"""All stages of a profile in one table: which parameters and files each reads, which code it runs, what it writes.
+"""All stages of a profile in one table: their parameters, the files that they read and write, and their code.
 
-`dvc.yaml` and `artifacts/resolved.json` are written from it, and each stage gets its arguments from it. So no stage
-can read a parameter that DVC does not track.
+`dvc.yaml` and `artifacts/resolved.json` are written from this table, and each stage gets its arguments from it. So no
+stage can read a parameter that DVC does not track.
 """
 
 import argparse
@@ -37,17 +37,17 @@ SCRIPTS = (
 )  # fmt: skip
 """Modules in stages/, in the order in which they run."""
 OF_RUNS = SCRIPTS[5:12]
-"""These run once for each run, and evaluate for the teacher too."""
+"""These stages run once for each run; evaluate also runs for the teacher."""
 
 CLASSES, SAMPLES, STATISTICS = "data/prepared/classes.json", "data/curated/samples.csv", "data/curated/statistics.json"
 DATA = {"classes": CLASSES, "samples": SAMPLES}
 TEACHER, TEACHER_CHECKPOINT = "artifacts/teacher", "artifacts/teacher/checkpoint.safetensors"
-PREFLIGHT = "artifacts/preflight.json"  # no training begins without it
+PREFLIGHT = "artifacts/preflight.json"  # every training needs it
 CHECKED = ("runs", "methods", "training", "pretraining", "evaluation", "export", "quantization")
-UNCHECKED = {"baseline", "iterations", "learning_rate", "seed"}  # of a run
+UNCHECKED = {"baseline", "iterations", "learning_rate", "seed"}  # keys of a run that preflight does not check
 PRETRAINED, SCRATCH = "artifacts/pretraining", Path("scratch")
 WHOLE = re.compile(r"artifacts/(teacher|pretraining|[^/]+/[^/]+)")
-"""What DVC tracks of a file among the artifacts: the folder that a stage wrote it in."""
+"""For a file among the artifacts, DVC tracks the whole folder that a stage wrote."""
 KEPT_BY_GIT = ("reports/metrics/", "reports/releases/", "reports/summary.json")
 """Small files; all other outputs go into DVC's cache."""
 
@@ -57,20 +57,20 @@ RUNNERS = (*TORCH, *TARGETS.values())
 
 @dataclass(frozen=True, kw_only=True)
 class Stage:
-    """One stage, or the part of it that one run has."""
+    """One stage, or one run's part of it."""
 
     script: str  # one of SCRIPTS
     run: str = ""
-    settings: Mapping[str, Any]  # all that it reads of params.yaml, by argument of its entry function
+    settings: Mapping[str, Any]  # all parameters that it reads, by argument of its entry function
     untracked: Mapping[str, Any] = field(default_factory=dict)  # keys in settings that change nothing here
     code: tuple[str, ...] = ()  # entries of registries that it uses
     idle: tuple[str, ...] = ()  # modules that it imports, but does not use with these settings
-    resumes: bool = False  # it goes on with what it finds in scratch, if that was begun by the same code
+    resumes: bool = False  # it continues a state in scratch that the same code wrote
     reads: Mapping[str, str] = field(default_factory=dict)  # paths by argument; empty if this run does not need it
     writes: Mapping[str, str] = field(default_factory=dict)  # paths by argument
-    places: Mapping[str, str] = field(default_factory=dict)  # paths by argument: scratch, or folders that hold
-    also_reads: tuple[str, ...] = ()  # these
-    also_writes: tuple[str, ...] = ()  # and these
+    places: Mapping[str, str] = field(default_factory=dict)  # scratch, or folders of the paths below, by argument
+    also_reads: tuple[str, ...] = ()  # further paths, without an argument
+    also_writes: tuple[str, ...] = ()  # further paths, without an argument
 
     @property
     def name(self) -> str:
@@ -81,10 +81,10 @@ class Stage:
         return digest(closure([f"stages.{self.script}", *self.code], self.idle))
 
     def arguments(self, groups: Mapping[str, type]) -> dict[str, Any]:
-        """Return what its entry function is called with.
+        """Return the arguments of its entry function.
 
         Args:
-            groups: records that hold several arguments, by their own argument; their fields are named like those.
+            groups: records that hold several arguments, by their own argument; their fields have the arguments' names.
         """
         name = {"name": self.run} if self.run else {}
         state = {"code": self.code_digest, "scratch": SCRATCH} if self.resumes else {}
@@ -109,7 +109,7 @@ class Stage:
 
 
 def run_stage(script: str, entry: Callable[..., None], description: str | None, **groups: type) -> None:
-    """Call a stage's entry function with what the table has for it; the command line names the run."""
+    """Call a stage's entry function with its arguments from the table; the command line names the run."""
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     if script in OF_RUNS:
         parser.add_argument("run", help="a key of `runs` in params.yaml; for stage evaluate also `teacher`")
@@ -121,7 +121,7 @@ def run_stage(script: str, entry: Callable[..., None], description: str | None, 
 def load_stage(script: str, run: str) -> Stage:
     """Return a stage of the profile in the working directory; raise ParamsError if it has no such run."""
     params = load_params()
-    if script in OF_RUNS and run in params.runs:  # of the other runs it would import the methods too
+    if script in OF_RUNS and run in params.runs:  # the whole table would import other runs' methods
         return run_stages(params, run, params.runs[run], script)[script]
     stages = {(stage.script, stage.run): stage for stage in shared_stages(params)}
     if (script, run) not in stages:
@@ -137,7 +137,7 @@ def stage_table(params: Params) -> list[Stage]:
 
 
 def shared_stages(params: Params) -> list[Stage]:
-    """Return the stages that are not of a run."""
+    """Return the stages that do not belong to a run."""
     source, teacher, pretraining, runs = params.dataset.source, params.teacher, params.pretraining, params.runs
     as_run = params.teacher_run
     training_splits = [*dict.fromkeys(params.training.splits + params.teacher_training.splits)]
@@ -231,7 +231,7 @@ def shared_stages(params: Params) -> list[Stage]:
 
 
 def run_stages(params: Params, name: str, run: RunParams, script: str = "") -> dict[str, Stage]:
-    """Return the stages of one run by their scripts; methods are imported only if one of these, or `script`, trains."""
+    """Return the stages of one run by script; with `script`, methods are imported only if that one trains."""
     of_run, sections = partial(Stage, run=name), partial(_sections, params)
     split, resizing = {"split": params.evaluation.split}, {"resizing": params.export.resizing}
     network = _network_code(run.network)
@@ -351,7 +351,7 @@ def method_settings(params: Params, names: Collection[str]) -> Mapping[str, Any]
 
 
 def _idle(run: RunParams) -> tuple[str, ...]:
-    """Return the modules that training imports, but does not use for this run."""
+    """Return the modules that training imports but does not use for this run."""
     used = {
         "pipeline.distillation.objective": bool(run.distill),
         "pipeline.distillation.inheritance": run.inherit_layers,

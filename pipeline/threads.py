@@ -1,4 +1,4 @@
-"""How many threads a process takes for work that is not timed."""
+"""The number of threads of a process for work that is not timed."""
 
 import os
 import time
@@ -6,14 +6,14 @@ from pathlib import Path
 
 STAT = Path("/proc/stat")
 WATCHED_S = 0.1
-MOSTLY = 0.75  # of the cores idle: the others' work is not worth another number of threads
+MOSTLY = 0.75  # share of idle cores from which on other work does not reduce the number of threads
 
 
 def available_threads() -> int:
-    """Return OMP_NUM_THREADS, else the number of cores, or of the idle ones where other work takes many.
+    """Return OMP_NUM_THREADS, else the number of cores, or of the idle ones if other work uses many.
 
-    Threads that share a core with other work wait for each other at every layer: two on two busy cores need four times
-    as long for a training step as one.
+    Threads that share a core with other work wait for each other at every layer: on two busy cores, two threads take
+    four times as long for a training step as one.
     """
     if (asked := os.environ.get("OMP_NUM_THREADS", "")).isdigit():
         return max(1, int(asked))
@@ -23,7 +23,7 @@ def available_threads() -> int:
 
 
 def idle_cores(seconds: float) -> float | None:
-    """Watch the cores that this process may use, and count those that nobody used; None where the system tells not."""
+    """Watch the cores that this process may use, and return how many were idle; None if the system does not say."""
     before = _idle_ticks()
     time.sleep(seconds)
     after = _idle_ticks()
@@ -33,7 +33,7 @@ def idle_cores(seconds: float) -> float | None:
 
 
 def _idle_ticks() -> tuple[int, int] | None:
-    """Idle and all ticks so far, over the cores that this process may use."""
+    """Return the idle ticks and all ticks so far, over the cores that this process may use."""
     if not STAT.is_file():
         return None
     own = {f"cpu{core}" for core in os.sched_getaffinity(0)}

@@ -1,4 +1,4 @@
-"""What every profile can compare: methods as their authors combine and weigh them, for the profile's maps."""
+"""Standard candidates: methods as their authors combine and weight them, adapted to the profile's maps."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +14,7 @@ from pipeline.training.network import design_of
 
 
 class Maps(NamedTuple):
-    """Sizes of what a profile's teacher and student see of one crop; a weight may depend on them."""
+    """Sizes of the teacher's and the student's maps for one crop; a weight may depend on them."""
 
     student_architecture: str
     backbone_channels: int  # the teacher's
@@ -32,17 +32,17 @@ def gdd(maps: Maps) -> float:
 
 
 def mgd(maps: Maps) -> float:
-    """2e-5 for 2048 channels of 64 x 64 cells: the loss is a sum over both."""
+    """Scale the authors' 2e-5, which is for 2048 channels of 64 x 64 cells: the loss is a sum over both."""
     return 2e-5 * (2048 / maps.backbone_channels) * (64 * 64 / maps.backbone_cells)
 
 
 def at(maps: Maps) -> float:
-    """CIRKD's 10000 for 64 x 128 cells: the loss falls with their number."""
+    """Scale CIRKD's 10000, which is for 64 x 128 cells: the loss falls with their number."""
     return 10000 * maps.head_cells / (64 * 128)
 
 
 def cwd_features(maps: Maps) -> float:
-    """CIRKD's 50: its code divides by the student's channels, ours by the teacher's."""
+    """Scale CIRKD's 50: its code divides by the student's channels, ours by the teacher's."""
     return 50 * maps.head_channels / maps.student_head_channels
 
 
@@ -50,11 +50,11 @@ def cwd_features(maps: Maps) -> float:
 # for the last three an adversarial term of 0.001 that is not here.
 WEIGHTS: dict[str, dict[str, Weight]] = {
     "gdd": {"gdd": gdd},
-    "gdd_cwd": {"gdd": gdd, "cwd": 3.0},  # with the logit term that its code has and its configurations switch off
+    "gdd_cwd": {"gdd": gdd, "cwd": 3.0},  # with the logit term, which GDD's code has and its configurations switch off
     "mgd": {"mgd": mgd},
-    "mgd_cwd": {"mgd": mgd, "cwd": 3.0},  # as its configurations
+    "mgd_cwd": {"mgd": mgd, "cwd": 3.0},  # as in MGD's configurations
     "afdcd": {"kd": 1.0, "afdcd": 1.0},
-    "nfd": {"nfd": 6.0},  # none published: that of pkd, which has the same form
+    "nfd": {"nfd": 6.0},  # no published weight: pkd's, because pkd has the same form
     "pkd": {"pkd": 6.0},  # mmrazor's
     "diffkd": {"diffkd": 1.0},
     "diffkd_logits": {"diffkd_logits": 1.0},
@@ -63,28 +63,28 @@ WEIGHTS: dict[str, dict[str, Weight]] = {
     "fitnet": {"kd": 1.0, "fitnet": 10.0},
     "cwd_features": {"kd": 1.0, "cwd": 3.0, "cwd_features": cwd_features},
     "cwd": {"cwd": 3.0},
-    "cwd_dist": {"cwd": 3.0, "dist": 1.0},  # ours: the best on CamVid at half size (docs/log.md)
+    "cwd_dist": {"cwd": 3.0, "dist": 1.0},  # our combination: the best on CamVid at half size (docs/log.md)
     "kd": {"kd": 1.0},  # CIRKD's
     "skd_pixel": {"skd_pixel": 10.0},
     "skd_pair": {"kd": 1.0, "skd_pair": 10.0},
-    "ifvd": {"kd": 1.0, "ifvd": 20.0},  # the first authors have 200 beside 10 of skd_pixel
+    "ifvd": {"kd": 1.0, "ifvd": 20.0},  # the first authors use 200, together with 10 of skd_pixel
     "cirkd": {"kd": 1.0, "cirkd_minibatch": 1.0, "cirkd_memory": 0.1},
     "cirkd_minibatch": {"cirkd_minibatch": 1.0},
     "cirkd_memory": {"cirkd_memory": 0.1},
     "dist": {"dist": 1.0},
     "maskd": {"maskd": 1.0},
     "srd": {"srd": 1.0},
-    "cauchy_schwarz": {"cauchy_schwarz": 1.0},  # none published for a single task
-    "fakd": {"fakd": 1.0},  # none published
+    "cauchy_schwarz": {"cauchy_schwarz": 1.0},  # no published weight for a single task
+    "fakd": {"fakd": 1.0},  # no published weight
     "bckd": {"bckd": 1.0},  # published for detection
-    "ferkd": {"ferkd": 1.0},  # that of kd, which it calibrates
-    "adakd": {"adakd": 1.0},  # that of kd, which it weighs
+    "ferkd": {"ferkd": 1.0},  # kd's weight, because it calibrates kd
+    "adakd": {"adakd": 1.0},  # kd's weight, because it weights kd
 }
 UNLIMITED = 1e9  # longer than any gradient
 
 
 def candidates_of(params: Params) -> dict[str, TeachingParams]:
-    """Return the standard candidates for the recipe that is compared by, and those that the profile adds or changes."""
+    """Return the standard candidates for the comparison's recipe, with those that the profile adds or changes."""
     maps = maps_of(params)
     found = {
         name: TeachingParams(
@@ -92,7 +92,7 @@ def candidates_of(params: Params) -> dict[str, TeachingParams]:
         )
         for name, weights in WEIGHTS.items()
     }
-    found["gdd_unlimited"] = replace(found["gdd"], max_gradient_norm=UNLIMITED)  # its authors limit no gradient
+    found["gdd_unlimited"] = replace(found["gdd"], max_gradient_norm=UNLIMITED)  # its authors do not clip gradients
     found["kd_dot"] = replace(found["kd"], momentum_shift=0.075)  # DOT's authors' shift
     return {**found, **params.comparison.candidates}
 

@@ -84,9 +84,9 @@ def curves(trials: Sequence[Trial], paths: ComparisonPaths) -> Chart:
 
 
 def examples_png(trials: Sequence[Trial], split: Split, paths: ComparisonPaths) -> bytes:
-    """Show the images where the first candidate gains most, its median and least, as every candidate sees them.
+    """Draw every candidate's prediction for the images with the first candidate's largest, median and smallest gain.
 
-    The trials are of one seed, the baseline first. Raises ArtifactError if a file is missing or damaged.
+    All trials have the same seed; the baseline comes first. Raises ArtifactError if a file is missing or damaged.
     """
     compared = {}
     for trial in trials:

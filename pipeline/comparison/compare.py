@@ -41,7 +41,7 @@ def add_arguments(parser: ArgumentParser) -> None:
     )
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds, counted from 0")
     parser.add_argument("--split", choices=get_args(Split), help="split to evaluate on (default: evaluation.split)")
-    told = "what all get alike: iterations (default), or time, as the baseline's; it is measured, on a quiet machine"
+    told = "give all candidates the same iterations (default), or the same time, which is measured; run nothing else"
     parser.add_argument("--budget", choices=get_args(Budget), default="iterations", help=told)
     parser.add_argument("--recipe", help="baseline whose recipe every candidate uses (default: comparison.recipe)")
 
@@ -49,7 +49,7 @@ def add_arguments(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> None:
     """Run the comparison in the profile of the current folder."""
     if arguments.seeds < 1:
-        raise ParamsError(f"--seeds {arguments.seeds}: at least 1 seed is needed")
+        raise ParamsError(f"--seeds {arguments.seeds}: give 1 or more")
     params = load_params()
     if arguments.recipe:
         params = with_recipe(params, arguments.recipe)
@@ -73,12 +73,12 @@ def compare(
 ) -> None:  # fmt: skip
     """Train and evaluate every candidate with every seed, then write tables and charts into `paths.reports`.
 
-    Finished trials are not repeated, and an interrupted training goes on from its last state. Candidates that were
-    finished earlier with as many seeds and on this split stay in the tables, those of the other budget too. One that
-    diverges is named there, without numbers.
+    Finished trials are not repeated, and an interrupted training continues from its last state. Candidates that were
+    finished earlier with as many seeds and on this split stay in the tables, also those of the other budget. A
+    candidate that diverges is named there, without numbers.
 
     Raises ParamsError for an unknown candidate or a split that is trained on, ArtifactError for missing inputs, and
-    TrainingError with the log of each trial that failed otherwise; where it is the baseline that failed, at once.
+    TrainingError with the log of each trial that failed for another reason. If the baseline fails, it stops at once.
     """
     trials = plan_trials(params, candidates, seeds)
     if split in params.training.splits:
@@ -101,7 +101,7 @@ def compare(
 
 
 def _finished(budget: Budget, params: Params, seeds: int, split: Split, paths: ComparisonPaths) -> list[Trial]:
-    """Return the trials of this budget whose candidates are finished with every seed; none without two to compare."""
+    """Return this budget's trials of candidates finished with every seed; none without the baseline and a candidate."""
     trials = plan_trials(params, [], seeds)
     if budget == "time":
         paces = _known_paces(trials, params, paths)
@@ -113,7 +113,7 @@ def _finished(budget: Budget, params: Params, seeds: int, split: Split, paths: C
 
 
 def _known_paces(trials: Sequence[Trial], params: Params, paths: ComparisonPaths) -> dict[str, Pace]:
-    """Return those that were measured on this machine before, by candidate; the baseline has none."""
+    """Return the paces that were measured on this machine before, by candidate; the baseline has none."""
     found = {trial.candidate: read_pace(trial, params, paths) for trial in trials if trial.seed == 0}
     return {candidate: pace for candidate, pace in found.items() if pace}
 
@@ -121,7 +121,7 @@ def _known_paces(trials: Sequence[Trial], params: Params, paths: ComparisonPaths
 def _paces(
     trials: Sequence[Trial], params: Params, paths: ComparisonPaths, failed: dict[str, SegdistillError]
 ) -> dict[str, Pace]:
-    """Measure the candidates whose pace is not known, in turns with the baseline, each in a process of its own."""
+    """Measure the candidates whose pace is not known, in turns with the baseline, each in its own process."""
     paces = _known_paces(trials, params, paths)
     missing = [trial for trial in trials if trial.seed == 0 and trial.candidate not in paces]
     rounds = {trial.candidate: list[float]() for trial in missing}
@@ -143,9 +143,9 @@ def _run_all(
     waiting: Sequence[Trial], total: int, params: Params, split: Split, paths: ComparisonPaths,
     failed: dict[str, SegdistillError],
 ) -> None:  # fmt: skip
-    """Run trials one after the other, each in a process of its own, because its peak memory is recorded.
+    """Run trials one after the other, each in its own process, because the process's peak memory is recorded.
 
-    Of a candidate that failed, later seeds are not tried.
+    If a candidate fails with one seed, its later seeds are not tried.
     """
     finished = total - len(waiting)
     if finished:
@@ -164,10 +164,10 @@ def _in_process(
     work: Callable[..., Any], trial: Trial, params: Params, paths: ComparisonPaths, *more: Any,
     name: str, failed: dict[str, SegdistillError],
 ) -> Any:  # fmt: skip
-    """Do something for a trial in a process of its own, whose output is appended to a log of this name.
+    """Do `work` for a trial in its own process, and append the process's output to the log of this name.
 
-    Returns its result. A complaint goes into `failed`. TrainingError at once if it is of the baseline, or the process
-    was killed.
+    Returns its result. An error goes into `failed`. Raises TrainingError at once if the baseline failed, or if the
+    process was killed.
     """
     log = paths.trials / "logs" / f"{name}.log"
     sent = json.dumps(asdict(params))  # the classes of curation's rules cannot be pickled

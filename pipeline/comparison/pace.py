@@ -1,7 +1,7 @@
-"""Equal time: how long an iteration of each candidate takes, and how many of them the baseline's time buys.
+"""Equal time: how long an iteration of each candidate takes, and how many iterations fit into the baseline's time.
 
-Every candidate trains a few iterations by itself. So the numbers hold for this machine and this number of threads, and
-only if nothing else ran on it.
+Every candidate trains a few iterations by itself. So the numbers hold only for this machine and this number of threads,
+and only if nothing else ran on it.
 """
 
 import csv
@@ -23,18 +23,18 @@ from pipeline.records.files import read_record, record, write_record
 from pipeline.stage_table import run_stages
 from pipeline.threads import available_threads
 
-ROUNDS = 3  # all candidates in turns: a machine that others share is slower in one minute than in another
+ROUNDS = 3  # all candidates in turns, because the speed of a shared machine changes from minute to minute
 PROBED = 12  # iterations of a candidate in each round
-WARM_UP = 3  # of them: they wait for memory, and the first images are decoded
+WARM_UP = 3  # of these: they allocate memory and decode the first images
 
 
 @record
 class Pace:
-    """What an iteration of one candidate takes beside one of the baseline."""
+    """The time of an iteration of one candidate, and of the baseline."""
 
     inputs: str  # hash of parameters, data, teacher and code
-    seconds: list[float]  # an iteration of the student in each round, with what its method learns before it
-    baseline_seconds: list[float]  # of the baseline in the same rounds
+    seconds: list[float]  # of an iteration in each round, including its share of the method's own training
+    baseline_seconds: list[float]  # of an iteration of the baseline in the same rounds
     machine: dict[str, Any]
     threads: int
 
@@ -44,7 +44,7 @@ class Pace:
 
 
 def read_pace(trial: Trial, params: Params, paths: ComparisonPaths) -> Pace | None:
-    """Return what was measured of a candidate; None if that was of something else, or of another machine."""
+    """Return the measured pace of a candidate; None if its inputs or the machine have changed since."""
     try:
         pace = read_record(Pace, _file(trial, paths), "compare")
     except ArtifactError:
@@ -56,7 +56,7 @@ def read_pace(trial: Trial, params: Params, paths: ComparisonPaths) -> Pace | No
 def write_pace(
     trial: Trial, params: Params, paths: ComparisonPaths, seconds: list[float], baseline_seconds: list[float]
 ) -> Pace:
-    """Keep what `probe` gave in each round for a candidate and for the baseline."""
+    """Write the seconds that `probe` returned in each round for a candidate and for the baseline."""
     pace = Pace(
         inputs=training_inputs(trial, params, paths), seconds=seconds, baseline_seconds=baseline_seconds,
         machine=machine_record(), threads=available_threads(),
@@ -82,13 +82,13 @@ def probe(trial: Trial, params: Params, paths: ComparisonPaths) -> float:
 
 
 def _seconds(curve: Path) -> float:
-    """Of a training whose every iteration was logged: as if each were as long as the median of the later ones."""
+    """Return a training's seconds from its log of every iteration, as if each took the median of the later ones."""
     rates = [float(row["iterations_per_s"]) for row in csv.DictReader(curve.read_text().splitlines())]
     return len(rates) / median(rates[min(WARM_UP, len(rates) - 1) :])
 
 
 def equal_time(trials: Sequence[Trial], paces: Mapping[str, Pace]) -> list[Trial]:
-    """Return the trials with as many iterations as the baseline's time buys, the baseline as it is."""
+    """Return the trials with as many iterations as fit into the baseline's time; the baseline does not change."""
     given = []
     for trial in trials:
         if trial.candidate != NO_TEACHER:

@@ -10,11 +10,11 @@ from pipeline.params.runs import NO_TEACHER, RunParams
 from pipeline.params.tree import Params
 
 Budget = Literal["iterations", "time"]
-"""What all candidates of a comparison get alike."""
+"""What is the same for all candidates of a comparison."""
 
 
 class ComparisonPaths(NamedTuple):
-    """Where a comparison reads and writes."""
+    """The paths that a comparison reads and writes."""
 
     classes: Path
     samples: Path
@@ -32,7 +32,7 @@ class Trial(NamedTuple):
     candidate: str
     seed: int
     run: RunParams
-    in_equal_time: bool = False  # it learns for as long as the baseline, instead of for as many iterations
+    in_equal_time: bool = False  # trains for the baseline's time instead of its number of iterations
 
     @property
     def name(self) -> str:
@@ -40,7 +40,7 @@ class Trial(NamedTuple):
 
 
 def with_recipe(params: Params, recipe: str) -> Params:
-    """Return the parameters with another run's recipe to compare by; raises ParamsError if that is no baseline."""
+    """Return the parameters with another run's recipe for the comparison; raise ParamsError if it is no baseline."""
     run = params.run(recipe)
     if run.has_teacher or run.prune.prunes:
         raise ParamsError(f"--recipe {recipe}: name a run without a teacher and without pruning")
@@ -48,16 +48,17 @@ def with_recipe(params: Params, recipe: str) -> Params:
 
 
 def plan_trials(params: Params, candidates: list[str], seeds: int) -> list[Trial]:
-    """List the baseline and the named candidates, or all, seed by seed, so that all have some early.
+    """Return the trials of the baseline and of the named candidates, or all.
 
-    Raises ParamsError if a candidate is unknown, or none is left beside the baseline.
+    They are ordered by seed, so that every candidate has results early. Raises ParamsError if a candidate is unknown,
+    or if none is left besides the baseline.
     """
     known = candidates_of(params)
     unknown = [name for name in candidates if name not in (*known, NO_TEACHER)]
     if unknown:
         raise ParamsError(
-            f"no candidate {', '.join(unknown)}; "
-            f"known are {', '.join((NO_TEACHER, *known))}; add others to comparison.candidates of params.yaml"
+            f"unknown candidate: {', '.join(unknown)}. "
+            f"Known are {', '.join((NO_TEACHER, *known))}; add others to comparison.candidates in params.yaml"
         )
     chosen = [name for name in known if not candidates or name in candidates]
     if not chosen:

@@ -19,7 +19,7 @@ Verdict = Literal["gain", "no significant gain", "loss", "one seed: no verdict"]
 
 
 class Gain(NamedTuple):
-    """Differences from the baseline of the same seed."""
+    """Differences from the baseline with the same seed."""
 
     differences: tuple[float, ...]
     mean: float
@@ -29,11 +29,12 @@ class Gain(NamedTuple):
 
 
 def paired_gain(scores: Sequence[float], baseline: Sequence[float], confidence: float) -> Gain:
-    """Compute Student's t interval of the mean paired difference; the verdict needs it on one side of zero.
+    """Return the paired differences, and Student's t interval of their mean.
 
-    Pairs share initial weights, data order and recipe, so what a seed does to both cancels. The interval assumes
-    normally distributed differences, and covers the choice of the seed only, not of the teacher or the data.
-    Raises ValueError if the numbers of scores differ, or there are none.
+    The verdict is "gain" or "loss" only if the whole interval is on one side of zero. Pairs share initial weights, data
+    order and recipe, so effects of the seed on both cancel. The interval assumes normally distributed differences. It
+    covers only the choice of the seed, not of the teacher or the data. Raises ValueError if the numbers of scores
+    differ, or if there are none.
     """
     if len(scores) != len(baseline) or not len(scores):
         raise ValueError(f"{len(scores)} scores cannot be paired with {len(baseline)} of the baseline")
@@ -67,11 +68,11 @@ class CandidateResult:
 
     @property
     def seconds(self) -> float:
-        """Median over the seeds."""
+        """Return the median time of an iteration over the seeds, in seconds."""
         return median(self.seconds_per_iteration)
 
     def slowdown(self, baseline: "CandidateResult") -> float:
-        """Return the time of an iteration over the baseline's of the same seed: seeds may run on several machines."""
+        """Return the median ratio of an iteration's time to the baseline's; each seed may have its own machine."""
         pairs = zip(self.seconds_per_iteration, baseline.seconds_per_iteration, strict=True)
         return median(ours / theirs for ours, theirs in pairs)
 
@@ -90,7 +91,7 @@ class CandidateResult:
 
 
 def read_results(trials: Sequence[Trial], split: Split, paths: ComparisonPaths) -> dict[str, CandidateResult]:
-    """Read finished trials by candidate; raises ArtifactError if a record is missing or damaged."""
+    """Read finished trials by candidate; raise ArtifactError if a record is missing or damaged."""
     results = {}
     for name in sorted({trial.candidate for trial in trials}):
         of_one = [trial for trial in trials if trial.candidate == name]

@@ -1,4 +1,4 @@
-"""One trial: train a candidate's student, count its cost, and evaluate it; each has a record of what it depended on."""
+"""One trial: train a candidate's student, count its cost, and evaluate it; each step records its inputs."""
 
 import csv
 import json
@@ -46,13 +46,13 @@ class Cost:
 
 @record
 class TrainingRecord:
-    """trained.json: what a trial's training depended on and what it cost."""
+    """trained.json: the inputs and the cost of a trial's training."""
 
     inputs: str  # hash of parameters, data, teacher and code
     seconds_per_iteration: float  # median of the logged windows
     peak_memory_bytes: int  # of the process
     gpu_peak_memory_bytes: int | None
-    gpu_watts: float | None  # mean power, not energy: of a resumed training only the last part is measured
+    gpu_watts: float | None  # mean power, not energy: only the last part of a resumed training is measured
     agreement: float | None  # share of cells on which student and teacher agree, 0..1, last logged batches
     cost: Cost
     machine: dict[str, Any]
@@ -64,14 +64,14 @@ def read_training(trial: Trial, paths: ComparisonPaths) -> TrainingRecord:
 
 
 def is_finished(trial: Trial, params: Params, split: Split, paths: ComparisonPaths) -> bool:
-    """Tell whether a trial is evaluated and nothing it depends on has changed: parameters, data, teacher, code."""
+    """Return whether a trial is evaluated and its inputs have not changed: parameters, data, teacher, code."""
     return _is_trained(trial, params, paths) and _is_evaluated(trial, params, split, paths)
 
 
 def run_trial(trial: Trial, params: Params, paths: ComparisonPaths, split: Split) -> None:
-    """Train the student and evaluate it on `split`, or whichever is still to do.
+    """Train the student and evaluate it on `split`; skip what is already done.
 
-    Needs a process of its own: the peak memory of the process is recorded as the training's.
+    Needs its own process, because the peak memory of the process is recorded as the training's.
     """
     folder = paths.trials / trial.name
     if not _is_trained(trial, params, paths):
@@ -90,10 +90,10 @@ def run_trial(trial: Trial, params: Params, paths: ComparisonPaths, split: Split
 def _train(trial: Trial, params: Params, paths: ComparisonPaths) -> None:
     folder = paths.trials / trial.name
     for state in (paths.scratch / trial.name).glob(f"*/{STATE}"):
-        if has_ended(state, trial.run.iterations):  # and killed before its record: nothing is left to measure
+        if has_ended(state, trial.run.iterations):  # but has no record: nothing is left to measure
             shutil.rmtree(state.parent)
     begun, joules_before = time.monotonic(), gpu_joules()
-    one_device = replace(params, training=replace(params.training, devices=1))  # its time and memory are compared
+    one_device = replace(params, training=replace(params.training, devices=1))  # time and memory are compared
     stage = run_stages(one_device, trial.name, trial.run)["student"]
     train_student(
         name=trial.name, **stage.settings, **files_of(paths), code=stage.code_digest, statistics=paths.statistics,
@@ -141,7 +141,7 @@ def training_inputs(trial: Trial, params: Params, paths: ComparisonPaths) -> str
 
 
 def files_of(paths: ComparisonPaths) -> dict[str, Any]:
-    """What a training reads; nothing is pruned from `source`, because a recipe never prunes."""
+    """Return the files that a training reads; `source` is not used, because a recipe never prunes."""
     files = {name: getattr(paths, name) for name in ("classes", "samples", "teacher", "pretrained")}
     return {**files, "source": paths.teacher}
 
@@ -152,7 +152,7 @@ def _evaluation_inputs(trial: Trial, params: Params, split: Split) -> str:
 
 
 def count_cost(objective: SupervisedObjective, height: int, width: int) -> Cost:
-    """Run one forward pass on random images; changes running statistics and queues of `objective`."""
+    """Count one forward pass on random images; this changes running statistics and queues of `objective`."""
     device, scale = next(objective.parameters()).device, objective.task.image_scale
     image = torch.rand(COUNTED_IMAGES, 3, height, width, device=device)
     labels = torch.randint(objective.network.classes, (COUNTED_IMAGES, height, width), device=device)

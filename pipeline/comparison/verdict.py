@@ -22,7 +22,7 @@ PICTURES: dict[str, str] = {"iterations": "gains", "time": "gains_time"}
 
 
 class Table(NamedTuple):
-    """One comparison: all candidates with as many iterations, or with as much time."""
+    """One comparison: all candidates with the same number of iterations, or with the same time."""
 
     results: dict[str, CandidateResult]
     gains: dict[str, Gain]  # the best first
@@ -52,10 +52,10 @@ def write_verdict(
     compared: Mapping[Budget, Sequence[Trial]], diverged: Mapping[str, str], params: Params, split: Split,
     paths: ComparisonPaths,
 ) -> None:  # fmt: skip
-    """Write everything about finished trials into `paths.reports`, the best candidate first; what diverged is named.
+    """Write all results of finished trials into `paths.reports`, the best candidate first, and name diverged ones.
 
-    What is shown of one budget alone (costs, classes, curves, pictures) is of the first that has trials. Raises
-    ArtifactError if a trial's file or an image of the split is missing or has changed.
+    Costs, classes, curves and pictures are shown only for the first budget that has trials. Raises ArtifactError if a
+    trial's file or an image of the split is missing or has changed.
     """
     recipe, confidence = params.comparison.recipe, params.comparison.confidence
     try:
@@ -72,7 +72,7 @@ def write_verdict(
         }
     except ArtifactError as error:
         raise ArtifactError(
-            f"{error}. If it lies in {paths.trials}, delete the folder of that trial and run the same comparison again"
+            f"{error}. If it is in {paths.trials}, delete the folder of that trial and run the same comparison again"
         ) from error
     for name, png in pictures.items():
         with replacing(paths.reports / f"{name}.png") as temporary:

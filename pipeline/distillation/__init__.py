@@ -1,4 +1,4 @@
-"""How a student learns from a teacher: one file for each method, and one line in this table."""
+"""Distillation methods: one file for each method, and one line in this table."""
 
 METHODS: dict[str, str] = {
     # on the backbone's features
@@ -30,4 +30,4 @@ METHODS: dict[str, str] = {
     "maskd": "pipeline.distillation.maskd:MasKD",
     "diffkd_logits": "pipeline.distillation.diffkd:DiffKDLogits",
 }
-"""From a name in `params.yaml` to a subclass of `pipeline.distillation.method.Method`."""
+"""The subclass of `pipeline.distillation.method.Method` for each name in `params.yaml`."""

@@ -17,31 +17,32 @@ from pipeline.params.sections import Count, Fraction, Index, NonNegative, Positi
 
 Rows = Float[Tensor, "patches rows c"]
 
-VALUES_AT_ONCE = 2**28  # that the gradient of an L1 distance holds on a GPU: every difference, 1 GiB in float32
+VALUES_AT_ONCE = 2**28  # differences that the gradient of an L1 distance keeps on a GPU: 1 GiB in float32
 
 
 class AfDCD(GenerativeMethod):
-    """Rebuild the teacher's feature map as MGD does, and tell its groups of channels apart within small patches.
+    """Rebuild the teacher's feature map as MGD does, and contrast its groups of channels within small patches.
 
-    A group of channels of a rebuilt cell has to be nearer to the teacher's than to any other group of any cell of the
-    patch. The authors train with pixel-wise distillation beside it: method `kd`, weight 1, temperature 1.
+    Each group of channels of a rebuilt cell must be closer to its counterpart in the teacher than to any other group of
+    any cell of the patch. The authors combine it with pixel-wise distillation: method `kd`, weight 1, temperature 1.
 
-    ParamsError if the groups do not divide the teacher's channels, or if a pooled map is smaller than a patch.
+    Raises ParamsError if the groups do not divide the teacher's channels, or if a pooled map is smaller than a patch.
     """
 
     @section
     class Params:
         """Defaults are the authors' for Cityscapes and ResNet-18 students; the run's weight is 1."""
 
-        # Of the squares summed over channels and cells (2048 x 64 x 128 there): scale it. 8e-6 on CamVid, 1e-6 on VOC.
-        feature_weight: NonNegative = 2e-6
-        contrast_weight: NonNegative = 0.005  # of the mean over cells, summed over groups; 0.01 on CamVid
-        temperature: Positive = 0.07  # of the similarities: L1 distances, which grow with the channels of a group
-        groups: Annotated[int, Field(ge=2)] = 16  # of the teacher's channels, which they must divide
-        patch: Count = 4  # cells, side of the squares that are contrasted in themselves
-        pool: Index = 4  # cells, side of the regions max-pooled before the contrast; 0: none, as on CamVid
-        hidden_share: Fraction = 0.75  # of the cells, on average
-        enhanced: bool = True  # four convolutions, not two, rebuild the map; False in all other of their scripts
+        feature_weight: NonNegative = 2e-6  # weight of the squares, summed over channels and cells (2048 x 64 x 128);
+        # scale it for other maps; 8e-6 on CamVid, 1e-6 on VOC
+        contrast_weight: NonNegative = 0.005  # weight of the contrast, averaged over cells, summed over groups;
+        # 0.01 on CamVid
+        temperature: Positive = 0.07  # temperature of the L1 distances, which grow with the channels of a group
+        groups: Annotated[int, Field(ge=2)] = 16  # number of groups; must divide the number of the teacher's channels
+        patch: Count = 4  # cells; side of a patch, within which groups are contrasted
+        pool: Index = 4  # cells; side of the regions that are max-pooled before; 0: no pooling, as on CamVid
+        hidden_share: Fraction = 0.75  # mean share of the cells that are masked out
+        enhanced: bool = True  # rebuild with four convolutions, not two; False in the authors' other scripts
 
     params: Params
 
@@ -64,7 +65,7 @@ class AfDCD(GenerativeMethod):
         return self.params.feature_weight * feature + self.params.contrast_weight * contrast
 
     def terms(self, student: Maps, teacher: TeacherMaps, uniform: Plane) -> tuple[Scalar, Scalar]:
-        """Compute both terms for given draws from [0, 1), without their weights."""
+        """Return both terms for given draws from [0, 1), without their weights."""
         p = self.params
         self._check_size(*student.shape[-2:])
         kept = (uniform <= 1 - p.hidden_share).to(student.dtype)
@@ -74,7 +75,7 @@ class AfDCD(GenerativeMethod):
         return squared_distance(rebuilt, teacher), contrast
 
     def rebuild(self, student: Maps, kept: Plane) -> TeacherMaps:
-        """The generator's map; the enhanced one's is the mean of those behind one and behind two hidden maps."""
+        """Return the generator's map; if enhanced, the mean of the maps after one and after two hidden maps."""
         rebuilt = rebuild(self.align, self.generator, student, kept, torch.zeros_like(kept))
         if self.deeper is None:
             return rebuilt
@@ -85,7 +86,7 @@ class AfDCD(GenerativeMethod):
         pool, patch = max(1, self.params.pool), self.params.patch
         if min(height, width) < pool * patch:
             raise ParamsError(
-                f"methods.afdcd: the crop's features have {height} x {width} cells, and a patch takes {pool * patch} x "
+                f"methods.afdcd: the crop's features have {height} x {width} cells, but a patch needs {pool * patch} x "
                 f"{pool * patch}; set methods.afdcd.pool to 0, or make methods.afdcd.patch smaller or the crop larger"
             )
 
@@ -96,11 +97,11 @@ def _conv3x3(in_channels: int, out_channels: int) -> nn.Conv2d:
 
 @at_least_float32
 def group_contrast(student: TeacherMaps, teacher: TeacherMaps, groups: int, patch: int, temperature: float) -> Scalar:
-    """Cross-entropy of finding each vector's counterpart by L1 distance, summed over groups, averaged over cells.
+    """Return the cross-entropy of finding each vector's counterpart by L1 distance.
 
-    A vector is one group of channels of one cell. It is compared with its counterpart in the teacher and with all of
-    the teacher's in other groups and the same patch; those of its own group in other cells are left out. Cells beyond
-    the last whole patch are cut off.
+    It is summed over groups and averaged over cells. A vector is one group of channels of one cell. It is compared with
+    its counterpart in the teacher, and with all of the teacher's vectors of other groups in the same patch. Vectors of
+    its own group in other cells are left out, and so are cells beyond the last whole patch.
     """
     ours, theirs = (patch_vectors(maps, groups, patch) for maps in (student, teacher))
     rows, channels = ours.shape[1:]

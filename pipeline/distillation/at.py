@@ -6,7 +6,7 @@ from pipeline.distillation.method import CellLabels, Maps, Method, Output, Scala
 
 
 class AT(Method):
-    """Where the head's features are strong, the student's have to be strong too; channels may differ in number."""
+    """Match the spatial attention of the head's features: where the teacher's are strong; channels may differ."""
 
     def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         return attention_distance(student.head_features, teacher.head_features)
@@ -14,10 +14,10 @@ class AT(Method):
 
 @at_least_float32
 def attention_distance(student: Maps, teacher: TeacherMaps) -> Scalar:
-    """Mean squared difference of the two attention maps.
+    """Return the mean squared difference of the two attention maps.
 
-    The maps are of unit length, so the value is at most 2/(h*w): hence weights of thousands, which must grow with the
-    number of cells. The authors' 10000 (CIRKD) is for 64 x 128.
+    The maps have unit length, so the value is at most 2/(h*w). So weights are in the thousands, and must grow with the
+    number of cells. The authors' 10000 (CIRKD) is for 64 x 128 cells.
     """
     ours, theirs = (F.normalize(maps.square().mean(dim=1).flatten(1), dim=1) for maps in (student, teacher))
     return F.mse_loss(ours, theirs)

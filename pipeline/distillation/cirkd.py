@@ -23,13 +23,14 @@ CELLS_AT_ONCE = 1024
 
 
 class CIRKDMiniBatch(Method):
-    """How similar a cell is to all cells of another image must be as in the teacher; channels may differ in number."""
+    """Match each cell's similarities to all cells of another image with the teacher's; channels may differ."""
 
     @section
     class Params:
-        temperature: Positive = 0.1  # of the similarities; the authors' value
-        # Images that are compared with each other: what the authors have on one GPU. Memory grows with its square.
-        group: Annotated[int, Field(ge=2)] = 2
+        """The defaults are the authors'; their batch on one GPU is `group`."""
+
+        temperature: Positive = 0.1  # temperature of the similarities
+        group: Annotated[int, Field(ge=2)] = 2  # images compared with each other; memory grows with its square
 
     params: Params
 
@@ -42,7 +43,10 @@ class CIRKDMiniBatch(Method):
 
 @at_least_float32
 def cross_image_divergence(student: Maps, teacher: TeacherMaps, temperature: float) -> Scalar:
-    """KL(teacher || student) of a cell's similarities to an image's cells, over cells and ordered pairs of images."""
+    """Return the mean KL(teacher || student) over cells and ordered pairs of images.
+
+    The distributions are softmaxes over a cell's similarities to all cells of an image.
+    """
 
     def log_similarities(features: Maps) -> Float[Tensor, "n n cells cells"]:
         direction = F.normalize(features.flatten(2), dim=1)
@@ -54,31 +58,30 @@ def cross_image_divergence(student: Maps, teacher: TeacherMaps, temperature: flo
 
 
 class CIRKDMemory(Method):
-    """How similar a cell is to what was seen of all classes in earlier images has to be as in the teacher.
+    """Match each cell's similarities to features of all classes from earlier images with the teacher's.
 
-    Two queues for each class hold the teacher's directions: of single cells, and of the means of classes in images.
-    They are filled before the losses are taken.
+    Two queues for each class hold directions of the teacher's features: of single cells, and of regions, which are the
+    means of a class in an image. They are filled before the losses are computed.
     """
 
     @section
     class Params:
         """Defaults are the authors'."""
 
-        temperature: Positive = 0.1  # of the similarities
-        region_share: NonNegative = 1.0  # weight of the regions' term, the cells' being 1; 0.1 on Pascal VOC
+        temperature: Positive = 0.1  # temperature of the similarities
+        region_share: NonNegative = 1.0  # weight of the regions' term, relative to the cells'; 0.1 on Pascal VOC
         pixel_memory: Count = 20000  # length of each class's queue of cells
         region_memory: Count = 2000  # length of each class's queue of regions
-        pixel_contrast: Count = 4096  # of the cells in all queues, compared with in one iteration
-        region_contrast: Count = 1024  # of the regions
-        cells_per_class: Count = 16  # kept of one class in one image, at most
-        # True keeps the first cells of the image, of whatever class, as the released code does where it means cells
-        # of the class: the published numbers include that.
-        as_released: bool = False
+        pixel_contrast: Count = 4096  # cells compared with in one iteration, from the queues of all classes together
+        region_contrast: Count = 1024  # regions compared with in one iteration, from the queues of all classes together
+        cells_per_class: Count = 16  # largest number of cells kept of one class in one image
+        as_released: bool = False  # keep the first cells of the image, whatever their class;
+        # the released code does so, although it means cells of the class, and the published numbers include this
 
         @model_validator(mode="after")
         def _fits_the_memory(self) -> "CIRKDMemory.Params":
             if self.pixel_memory < self.cells_per_class:
-                raise ValueError(f"pixel_memory {self.pixel_memory} is shorter than cells_per_class")
+                raise ValueError(f"pixel_memory {self.pixel_memory} is smaller than cells_per_class; raise it")
             return self
 
     params: Params
@@ -97,13 +100,13 @@ class CIRKDMemory(Method):
             nn.ReLU(inplace=True),
             nn.Conv2d(wide, wide, kernel_size=1, bias=False),
         )
-        # Of each class, as in the authors' trainer.
+        # The number drawn from the queues of each class, as in the authors' trainer.
         self.drawn = {name: getattr(params, f"{name}_contrast") // student.classes + 1 for name in ("pixel", "region")}
         for name, drawn in self.drawn.items():
             length = getattr(params, f"{name}_memory")
             if length < drawn:
                 raise ParamsError(
-                    f"methods.cirkd_memory: {name}_memory {length} is shorter than the {drawn} drawn at once"
+                    f"methods.cirkd_memory: {name}_memory {length} is smaller than the {drawn} drawn at once; raise it"
                 )
             self.register_buffer(f"{name}s", F.normalize(torch.randn(student.classes, length, wide), dim=2))
             self.register_buffer(f"{name}_position", torch.zeros(student.classes, dtype=torch.int64))
@@ -113,9 +116,9 @@ class CIRKDMemory(Method):
         return pixel + self.params.region_share * region
 
     def select(self, labels: CellLabels) -> tuple[Tensor, Tensor, Tensor]:
-        """Draw columns of both queues to compare with, and a rank for each cell: the highest of a class are kept."""
+        """Draw columns of both queues to compare with, and a rank for each cell; the highest of a class are kept."""
         device = labels.device
-        # Every process keeps the same cells of all processes, so that their queues stay one.
+        # Every process keeps the same cells of all processes, so that their queues stay equal.
         ranks = broadcast_from_first(torch.rand(all_gather(labels).flatten(1).shape, device=device))
         return (
             torch.randperm(self.pixels.shape[1], device=device)[: self.drawn["pixel"]],
@@ -127,13 +130,13 @@ class CIRKDMemory(Method):
         self, student: Maps, teacher: TeacherMaps, labels: CellLabels,
         pixel_columns: Int64[Tensor, " p"], region_columns: Int64[Tensor, " r"], ranks: Float[Tensor, "n cells"],
     ) -> tuple[Scalar, Scalar]:  # fmt: skip
-        """Compute the terms of the cells and of the regions for what `select` drew; fills the queues."""
+        """Return the terms of the cells and of the regions for what `select` drew; also fill the queues."""
         direction = F.normalize(teacher.to(self.pixels.dtype), dim=1)
         self._remember(all_gather(direction), all_gather(labels), ranks)
-        labelled = (labels.flatten() != IGNORE_INDEX).to(direction.dtype)  # as a factor: to select, the host would wait
+        labelled = (labels.flatten() != IGNORE_INDEX).to(direction.dtype)  # a factor, as selecting makes the host wait
         anchors = self.project(student).transpose(0, 1).flatten(1).T
         seen = direction.transpose(0, 1).flatten(1).T
-        cells = mean_over_processes(labelled.sum()).clamp(min=1)  # so that this is a share of the mean over all
+        cells = mean_over_processes(labelled.sum()).clamp(min=1)  # for a share of the mean over all processes
         memories = self.pixels[:, pixel_columns], self.regions[:, region_columns]
         totals = [
             memory_divergence(anchors, seen, labelled, m.flatten(0, 1), self.params.temperature) for m in memories
@@ -143,13 +146,13 @@ class CIRKDMemory(Method):
     @torch.no_grad()
     @at_least_float32
     def _remember(self, direction: TeacherMaps, labels: CellLabels, ranks: Float[Tensor, "n cells"]) -> None:
-        """Fill the queues image by image, all classes at a time and without a wait for how many cells they have."""
+        """Fill the queues image by image, all classes at once, without a wait for their numbers of cells."""
         classes = torch.arange(len(self.pixels), device=labels.device)
         has = labels.flatten(1)[:, None] == classes[:, None]  # n k cells
         counts = has.sum(dim=2)
         kept = min(self.params.cells_per_class, has.shape[2])
         chosen = torch.where(has, ranks[:, None], -torch.inf).topk(kept, dim=2).indices
-        if self.params.as_released:  # the number of the cell among those of its class
+        if self.params.as_released:  # the cell's number among the cells of its class
             chosen = has.cumsum(dim=2).gather(2, chosen).sub(1).clamp(min=0)
         cells = direction.flatten(2).transpose(1, 2)  # n cells b
         sums = has.to(cells.dtype) @ cells
@@ -164,7 +167,10 @@ def _push(
     queues: Float[Tensor, "k length b"], position: Int64[Tensor, " k"], rows: Float[Tensor, "k r b"],
     count: Int64[Tensor, " k"],
 ) -> None:  # fmt: skip
-    """Write each class's first `count` rows at its position; at the end they take the last places and it is 0 again."""
+    """Write each class's first `count` rows at its position.
+
+    Rows that reach beyond the end of the queue take its last places, and the position returns to 0.
+    """
     length, number = queues.shape[1], torch.arange(rows.shape[1], device=rows.device)
     end = (position + count).clamp(max=length)
     places = ((end - count)[:, None] + number) % length
@@ -178,13 +184,13 @@ def _push(
 def memory_divergence(
     student: Cells, teacher: Cells, weights: Float[Tensor, " cells"], memory: Float[Tensor, "m b"], temperature: float
 ) -> Scalar:
-    """The weighted sum over cells of KL(teacher || student) between softmaxes over similarities to the memory."""
+    """Return the weighted sum over cells of KL(teacher || student) between softmaxes of similarities to the memory."""
     directions = F.normalize(student, dim=1), F.normalize(teacher, dim=1)
     return _DivergenceSum.apply(*directions, weights, memory, temperature)  # type: ignore[reportReturnType]
 
 
 class _DivergenceSum(torch.autograd.Function):
-    """Some cells at a time, each with its gradient at once: the similarities of all would take tens of gigabytes."""
+    """Computes loss and gradient for some cells at a time: the similarities of all would take tens of gigabytes."""
 
     @staticmethod
     def forward(

@@ -9,18 +9,18 @@ from torch import Tensor
 from pipeline.distillation.method import CellLabels, HeadMethod, Maps, Method, Output, Scalar
 from pipeline.params.sections import Positive, section
 
-VALUES_AT_ONCE = 2**24  # widened together on a GPU, which is idle between small kernels
+VALUES_AT_ONCE = 2**24  # values widened together on a GPU, which is idle between small kernels
 
 
 class CWD(Method):
-    """Every class has a softmax over space, on the logits; the student's has to follow the teacher's.
+    """Match the softmax over space of each class's logits with the teacher's.
 
-    A constant added to a whole map changes nothing, so it is usually combined with pixel-wise distillation.
+    A constant added to a whole map changes nothing, so CWD is usually combined with pixel-wise distillation.
     """
 
     @section
     class Params:
-        temperature: Positive = 4.0  # of both softmaxes; CIRKD's and MGD's, the authors' released runs have 5
+        temperature: Positive = 4.0  # temperature of both softmaxes, as in CIRKD and MGD; the authors' runs have 5
 
     params: Params
 
@@ -29,15 +29,15 @@ class CWD(Method):
 
 
 class CWDFeatures(HeadMethod):
-    """The same on the head's features, the student's brought to the teacher's channels by a 1x1 convolution.
+    """CWD on the head's features; a 1x1 convolution brings the student's to the teacher's channels.
 
-    Averaged over the teacher's channels, as in the paper; CIRKD's code averages over the student's, so its weight of
-    50 is one of 100 (128 to 256 channels) or 200 (128 to 512) here.
+    The loss is averaged over the teacher's channels, as in the paper. CIRKD's code averages over the student's, so its
+    weight of 50 is a weight of 100 (128 to 256 channels) or 200 (128 to 512) here.
     """
 
     @section
     class Params:
-        temperature: Positive = 4.0  # of both softmaxes; CIRKD's value
+        temperature: Positive = 4.0  # temperature of both softmaxes; CIRKD's value
 
     params: Params
 
@@ -46,16 +46,18 @@ class CWDFeatures(HeadMethod):
 
 
 def channel_divergence(student: Maps, teacher: Maps, temperature: float) -> Scalar:
-    """KL(teacher || student) between spatial softmaxes, averaged over the n*c maps; float32 or wider.
+    """Return KL(teacher || student) between spatial softmaxes, averaged over the n*c maps, in float32 or wider.
 
-    Times temperature**2, so that the gradient's size does not depend on it. The teacher gets no gradient.
+    It is multiplied by temperature**2, so that the size of the gradient does not depend on the temperature. The teacher
+    gets no gradient.
     """
     return ChannelDivergence.apply(student, teacher, temperature)  # type: ignore[reportReturnType]
 
 
 class ChannelDivergence(torch.autograd.Function):
-    """Some images at a time, so that few are widened to float32 at once, and with the gradient in closed form:
-    (student's softmax - teacher's) * temperature / maps.
+    """Computes the loss for some images at a time, so that only these are widened to float32.
+
+    The gradient is in closed form: (student's softmax - teacher's) * temperature / maps.
     """
 
     @staticmethod
@@ -87,6 +89,6 @@ def _spatial_log_softmaxes(
 
 
 def _some_at_a_time(maps: Maps) -> tuple[Tensor, ...]:
-    if maps.device.type == "cpu":  # one fits a CPU's cache: twice as fast where it was measured
+    if maps.device.type == "cpu":  # one image fits a CPU's cache: twice as fast when measured
         return maps.split(1)
     return maps.split(max(1, VALUES_AT_ONCE // maps[0].numel()))

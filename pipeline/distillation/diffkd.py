@@ -1,7 +1,7 @@
 """Knowledge Diffusion for Distillation (DiffKD), arXiv 2305.15712.
 
-The authors' classification code is the source; their segmentation code is not public, so the features that are compared
-and the form on class maps are our choice, after a project that builds on it.
+The source is the authors' classification code; their segmentation code is not public. The choice of features to compare
+and the form on class maps are ours, after a project that builds on DiffKD.
 """
 
 from collections.abc import Callable
@@ -52,7 +52,7 @@ class Bottleneck(nn.Module):
 
 
 class Denoiser(nn.Module):
-    """Predicts the noise in a latent of the teacher, told how noisy it is."""
+    """Predicts the noise in a noisy latent of the teacher, given the noise step."""
 
     def __init__(self, channels: int, reduction: int):
         super().__init__()
@@ -66,7 +66,7 @@ class Denoiser(nn.Module):
 
 
 class NoiseAdapter(nn.Module):
-    """How much of the student's latent is kept, in 0..1 for each image; the rest is filled up with noise."""
+    """Predicts the share of the student's latent to keep, 0..1 for each image; noise replaces the rest."""
 
     def __init__(self, channels: int):
         super().__init__()
@@ -79,11 +79,11 @@ class NoiseAdapter(nn.Module):
 
 
 class KnowledgeDiffusion(nn.Module):
-    """Take the student's map for a noisy latent of the teacher's, denoise it, and compare.
+    """Treat the student's map as a noisy latent of the teacher's, denoise it, and compare.
 
-    The noise that is put into the teacher's latents teaches the denoiser; `distance` between the denoised map and the
-    latent teaches the student, and through the denoising steps the denoiser as well; the autoencoder learns from its
-    own reconstruction alone. With 0 `latent_channels` there is none: the latent is the teacher's map itself.
+    Noise that is added to the teacher's latents trains the denoiser. `distance` between the denoised map and the latent
+    trains the student and, through the denoising steps, the denoiser too. The autoencoder learns only from its own
+    reconstruction. With 0 `latent_channels` there is no autoencoder: the latent is the teacher's map itself.
     """
 
     alphas: Tensor
@@ -114,7 +114,7 @@ class KnowledgeDiffusion(nn.Module):
     def terms(
         self, translated: Maps, teacher: TeacherMaps, noise: Maps, teacher_noise: Maps, step: Steps
     ) -> DiffusionTerms:
-        """The losses for given noise: `teacher_noise` is what the denoiser has to find in the latent at `step`."""
+        """Return the losses for given noise; the denoiser has to find `teacher_noise` in the latent at `step`."""
         latent, lost = self.encode(teacher)
         distance = self.distance(self.denoise(translated, noise), latent)
         alpha = self.alphas[step][:, None, None, None]
@@ -122,14 +122,14 @@ class KnowledgeDiffusion(nn.Module):
         return DiffusionTerms(distance, mean_squared_distance(self.denoiser(noisy, step), teacher_noise), lost)
 
     def encode(self, teacher: TeacherMaps) -> tuple[Maps, Scalar]:
-        """The teacher's latent, without a gradient, and what the autoencoder loses."""
+        """Return the teacher's latent, without a gradient, and the autoencoder's reconstruction error."""
         if self.encoder is None:
             return teacher, teacher.new_zeros(())
         latent = self.encoder(teacher)
         return latent.detach(), mean_squared_distance(self.decoder(latent), teacher)
 
     def denoise(self, translated: Maps, noise: Maps) -> Maps:
-        """Five deterministic steps (DDIM), and a projection."""
+        """Denoise a map in five deterministic steps (DDIM), then project it."""
         kept = self.adapter(translated)
         latent = kept * translated + (1 - kept) * noise
         for step, (of_latent, of_noise) in zip(SAMPLED_STEPS, self.factors, strict=True):
@@ -139,12 +139,12 @@ class KnowledgeDiffusion(nn.Module):
 
 
 class DiffKD(Method):
-    """On the backbone's features."""
+    """DiffKD on the backbone's features."""
 
     @section
     class Params:
-        latent_channels: Index = 1024  # of the autoencoder, as in the authors' classification runs; 0: no autoencoder
-        reduction: Count = 4  # of the denoiser's bottlenecks; the authors' value
+        latent_channels: Index = 1024  # channels of the autoencoder, as in the authors' classification runs; 0: none
+        reduction: Count = 4  # factor by which the denoiser's bottlenecks reduce channels; the authors' value
 
     def __init__(self, params: Any, student: Segmenter, teacher: Segmenter, iterations: int):
         super().__init__(params, student, teacher, iterations)
@@ -158,12 +158,13 @@ class DiffKD(Method):
 
 
 class DiffKDLogits(Method):
-    """On the class maps of the main and the auxiliary head, compared by correlation (DIST), without an autoencoder."""
+    """DiffKD on the class maps of main and auxiliary head, compared by correlation (DIST), without an autoencoder."""
 
     @section
     class Params:
-        reduction: Count = 1  # of the denoiser's bottlenecks; of the project that this form is taken from
-        auxiliary_weight: NonNegative = 0.4  # of the same on the auxiliary heads
+        reduction: Count = 1  # factor by which the denoiser's bottlenecks reduce channels;
+        # value of the project that this form is taken from
+        auxiliary_weight: NonNegative = 0.4  # weight of the same loss on the auxiliary heads
 
     params: Params
     needs_auxiliary_heads = True
@@ -179,15 +180,15 @@ class DiffKDLogits(Method):
 
 
 def _noise_like(maps: Maps) -> Maps:
-    """Drawn in float32 and in the order of memory (channels last): else a CPU draws one number after the other."""
+    """Draw noise in float32 and in memory order (channels last); else a CPU draws one number after the other."""
     kind = torch.promote_types(maps.dtype, torch.float32)
     return torch.randn_like(maps.permute(0, 2, 3, 1), dtype=kind).permute(0, 3, 1, 2)
 
 
 def denoising_steps() -> list[tuple[float, float]]:
-    """DDIM's step for each of SAMPLED_STEPS, multiplied out to factors of the latent and of the noise predicted in it.
+    """Return DDIM's step for each of SAMPLED_STEPS as two factors: of the latent and of the predicted noise.
 
-    clean = (latent - sqrt(1 - now) * noise) / sqrt(now), the next latent sqrt(later) * clean + sqrt(1 - later) * noise.
+    clean = (latent - sqrt(1 - now) * noise) / sqrt(now); next latent = sqrt(later) * clean + sqrt(1 - later) * noise.
     """
     alphas = noise_schedule().tolist()
     pairs = [(alphas[step], alphas[step - STRIDE] if step >= STRIDE else 1.0) for step in SAMPLED_STEPS]
@@ -195,5 +196,5 @@ def denoising_steps() -> list[tuple[float, float]]:
 
 
 def noise_schedule() -> Float[Tensor, " steps"]:
-    """Share of the latent (not of the noise) in the variance after each step; beta grows linearly."""
+    """Return the share of the latent (not of the noise) in the variance after each step; beta grows linearly."""
     return (1 - torch.linspace(1e-4, 0.02, NOISE_STEPS)).cumprod(dim=0)

@@ -19,7 +19,7 @@ class DIST(Method):
     class Params:
         inter_class: NonNegative = 1.0  # weight of the correlation between classes; the authors' value
         intra_class: NonNegative = 1.0  # weight of the correlation between cells; the authors' value
-        auxiliary_weight: NonNegative = 0.4  # of the same comparison between the auxiliary heads; the authors' value
+        auxiliary_weight: NonNegative = 0.4  # weight of the same loss on the auxiliary heads; the authors' value
 
     params: Params
     needs_auxiliary_heads = True
@@ -31,16 +31,16 @@ class DIST(Method):
 
 
 def auxiliary_logits(student: Output, teacher: Output) -> tuple[Tensor, Tensor]:
-    """Take those of both networks; TrainingError if one has none."""
+    """Return the auxiliary logits of both networks; raise TrainingError if one has none."""
     if student.auxiliary_logits is None or teacher.auxiliary_logits is None:
         who = "student" if student.auxiliary_logits is None else "teacher"
-        raise TrainingError(f"the method compares auxiliary heads, and the {who} has none; train it with one")
+        raise TrainingError(f"the method compares auxiliary heads, but the {who} has none; train it with one")
     return student.auxiliary_logits, teacher.auxiliary_logits
 
 
 @at_least_float32
 def correlation_distance(student: Logits, teacher: Logits, inter_class: float, intra_class: float) -> Scalar:
-    """Weighted sum of 1 - mean Pearson correlation of probabilities, along classes and along all cells of the batch."""
+    """Return the weighted sum of 1 - mean Pearson correlation of probabilities, along classes and the batch's cells."""
     ours, theirs = (F.softmax(logits, dim=1).transpose(0, 1).flatten(1).T for logits in (student, teacher))
     inter, intra = 1 - _correlation(ours, theirs).mean(), 1 - _correlation(ours.T, theirs.T).mean()
     return inter_class * inter + intra_class * intra

@@ -8,7 +8,7 @@ from pipeline.distillation.method import CellLabels, HeadMethod, Maps, Output, S
 class FitNet(HeadMethod):
     """Regress the teacher's head features from the student's through one 1x1 convolution.
 
-    Nothing is normalized: the weight depends on the scale of the teacher's features.
+    Nothing is normalized, so the weight depends on the scale of the teacher's features.
     """
 
     def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:

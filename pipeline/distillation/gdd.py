@@ -11,14 +11,14 @@ from pipeline.params.sections import NonNegative, Positive, section
 class GDD(GenerativeMethod):
     """Rebuild the teacher's feature map from a noisy copy of the student's.
 
-    One Gaussian value for each cell, shared by all channels, is added to the student's aligned backbone features; a
-    small generator has to recover what the teacher saw.
+    The student's aligned backbone features get one Gaussian value for each cell, shared by all channels. A small
+    generator has to recover the teacher's map.
     """
 
     @section
     class Params:
-        temperature: Positive = 4.0  # softens the spatial attention of every channel; the authors' value
-        noise_std: NonNegative = 1.0  # in units of the aligned features; the authors' noise is not scaled; 0: no noise
+        temperature: Positive = 4.0  # temperature of each channel's softmax over space; the authors' value
+        noise_std: NonNegative = 1.0  # standard deviation in units of aligned features; the authors': 1; 0: no noise
 
     params: Params
 
@@ -27,6 +27,6 @@ class GDD(GenerativeMethod):
         return self.divergence(student.backbone_features, teacher.backbone_features, noise)
 
     def divergence(self, student: Maps, teacher: TeacherMaps, noise: Plane) -> Scalar:
-        """Compute the loss for given noise, without its weight."""
+        """Return the loss for given noise, without its weight."""
         rebuilt = rebuild(self.align, self.generator, student, torch.ones_like(noise), noise)
         return channel_divergence(rebuilt, teacher, self.params.temperature)

@@ -1,7 +1,7 @@
-"""What GDD and MGD share: from the student's features to a rebuilt map of the teacher's.
+"""The generator of GDD and MGD, which rebuilds the teacher's map from the student's features.
 
-A convolution of teacher width is most of a training step, so there are faster ways here. All are exact: parameters,
-loss and every gradient are those of `generator(align(student) * kept + noise)`.
+A convolution of teacher width takes most of a training step, so this module has faster forms. All are exact:
+parameters, loss and every gradient are those of `generator(align(student) * kept + noise)`.
 """
 
 from itertools import product
@@ -17,8 +17,8 @@ from models.segmenter import Segmenter
 from pipeline.distillation.method import BackboneMethod
 
 Plane = Float[Tensor, "n 1 h w"]
-PADDED_TO = 16  # input channels of a composed convolution: what matrix units multiply at once
-WIDE = 2**20  # weights of one tap from which oneDNN's gradient of a bf16 convolution's weight is the slower one
+PADDED_TO = 16  # a composed convolution's input channels are a multiple of what matrix units multiply at once
+WIDE = 2**20  # weights of one tap, from which on oneDNN's weight gradient of a bf16 convolution is slower
 
 
 class Generator(nn.Sequential):
@@ -41,7 +41,7 @@ class GenerativeMethod(BackboneMethod):
 def rebuild(
     align: nn.Module, generator: Generator, student: Float[Tensor, "n c h w"], kept: Plane, noise: Plane
 ) -> Float[Tensor, "n b h w"]:
-    """generator(align(student) * kept + noise), the cheaper way for these shapes."""
+    """Return generator(align(student) * kept + noise), computed in the cheaper way for these shapes."""
     first, _, second = cast(tuple[nn.Conv2d, nn.Module, nn.Conv2d], tuple(generator))
     if isinstance(align, nn.Conv2d) and composing_pays(align, student):
         hidden = _composed(align, first, student, kept, noise)
@@ -51,7 +51,7 @@ def rebuild(
 
 
 def composing_pays(align: nn.Conv2d, student: Float[Tensor, "n c h w"]) -> bool:
-    """Whether a convolution from the student's channels and composing it cost less than `align` and a wide one."""
+    """Return whether a composed convolution, including its composition, is cheaper than `align` and a wide one."""
     narrow, wide = align.in_channels, align.out_channels
     cells = student.numel() // narrow
     return 9 * wide * (narrow + 2) * (cells + wide) < cells * wide * (narrow + 9 * wide)
@@ -60,10 +60,10 @@ def composing_pays(align: nn.Conv2d, student: Float[Tensor, "n c h w"]) -> bool:
 def _composed(
     align: nn.Conv2d, first: nn.Conv2d, student: Tensor, kept: Tensor, noise: Tensor
 ) -> Float[Tensor, "n b h w"]:
-    """first(align(student) * kept + noise) as one convolution: nothing but sums lies between the two.
+    """Return first(align(student) * kept + noise) as one convolution, because only sums lie between the two.
 
-    The bias of `align` and the noise become input planes of their own, so that they end at the border of the map as
-    they do before a convolution that pads with zeros, and are never spread over the teacher's channels.
+    The bias of `align` and the noise become separate input planes. So they end at the border of the map, as they do
+    before a convolution that pads with zeros, and they are never spread over the teacher's channels.
     """
     dtype = _multiplied_in(student)
     spare = -(align.in_channels + 2) % PADDED_TO
@@ -79,7 +79,7 @@ def _composed(
 
 def _convolve(x: Float[Tensor, "n c h w"], weight: Tensor, bias: Tensor | None) -> Float[Tensor, "n k h w"]:
     dtype = _multiplied_in(x)
-    # Converted as the row of numbers that a channels-last weight is in memory: five times as fast on a CPU.
+    # Converted in the memory order of a channels-last weight: five times as fast on a CPU.
     weight = weight.permute(0, 2, 3, 1).to(dtype).permute(0, 3, 1, 2)
     x, bias = x.to(dtype), None if bias is None else bias.to(dtype)
     if x.device.type == "cpu" and dtype == torch.bfloat16 and weight.shape[0] * weight.shape[1] >= WIDE:
@@ -93,9 +93,9 @@ def _multiplied_in(x: Tensor) -> torch.dtype:
 
 
 class WideConvolution(torch.autograd.Function):
-    """A 3x3 convolution, padding 1, whose weight's gradient is one matrix product for each of its nine taps.
+    """A 3x3 convolution with padding 1, whose weight gradient is one matrix product for each of its nine taps.
 
-    For 2048 to 2048 channels in bf16 oneDNN needs about four times as long for that gradient as for the convolution.
+    For 2048 to 2048 channels in bf16, oneDNN takes about four times as long for that gradient as for the convolution.
     """
 
     @staticmethod
@@ -115,7 +115,7 @@ class WideConvolution(torch.autograd.Function):
 
 
 def _weight_gradient(x: Float[Tensor, "n c h w"], gradient: Float[Tensor, "n k h w"]) -> Float[Tensor, "k c 3 3"]:
-    """Channels last, as the weights are: a copy of 38 million numbers from one layout to another takes its time."""
+    """Return the gradient channels last, as the weights are: 38 million numbers are slow to copy to another layout."""
     height, width = x.shape[-2:]
     cells = F.pad(x.permute(0, 2, 3, 1), (0, 0, 1, 1, 1, 1))
     rows = gradient.transpose(0, 1).flatten(1)

@@ -12,7 +12,7 @@ EPSILON = 1e-6  # added to the number of cells of a class
 
 
 class IFVD(Method):
-    """How similar a cell is to the mean of its class must be as in the teacher; channels may differ in number."""
+    """Match each cell's similarity to the mean of its class with the teacher's; channels may differ."""
 
     def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         return variation_distance(student.head_features, teacher.head_features, labels, student.logits.shape[1])
@@ -20,13 +20,13 @@ class IFVD(Method):
 
 @at_least_float32
 def variation_distance(student: Maps, teacher: Float[Tensor, "n b h w"], labels: CellLabels, classes: int) -> Scalar:
-    """Mean squared difference of the two maps of similarity; unlabelled cells count, with difference 0."""
+    """Return the mean squared difference of the two similarity maps; unlabelled cells count with difference 0."""
     ours, theirs = (similarity_to_own_class(maps, labels, classes) for maps in (student, teacher))
     return F.mse_loss(ours, theirs)
 
 
 def similarity_to_own_class(features: Maps, labels: CellLabels, classes: int) -> Float[Tensor, "n cells"]:
-    """Cosine between each cell and the mean of its class in the same image; 1 where the cell is unlabelled."""
+    """Return the cosine between each cell and the mean of its class in the same image; 1 for unlabelled cells."""
     cells, labels = features.flatten(2), labels.flatten(1)
     labelled = labels != IGNORE_INDEX
     member = F.one_hot(torch.where(labelled, labels, 0), classes).to(cells) * labelled[..., None]

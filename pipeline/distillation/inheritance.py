@@ -1,6 +1,6 @@
-"""A student that begins with the teacher's weights where its layers match, after an idea of TinyCLIP (ICCV 2023).
+"""A student that starts with the teacher's weights where its layers match, after an idea of TinyCLIP (ICCV 2023).
 
-TinyCLIP selects layers and channels by their importance; here names and shapes decide.
+TinyCLIP selects layers and channels by their importance; here their names and shapes must match.
 """
 
 import torch
@@ -12,17 +12,17 @@ from pipeline.errors import TrainingError
 
 @torch.no_grad()
 def inherit_layers(student: Segmenter, teacher: Segmenter) -> float:
-    """Copy the layers of the teacher's backbone that have name and shape of one of the student's, block by block.
+    """Copy the layers of the teacher's backbone whose names and shapes match the student's, block by block.
 
-    A block is inherited whole or not at all: the 3x3 convolution of a bottleneck has the shape of a basic block's and
-    means something else, and so has one with squeeze-and-excitation behind it that the student lacks. A BatchNorm is
-    inherited with the convolution that it follows.
+    A block is copied whole or not at all. For example, the 3x3 convolution of a bottleneck can have the shape of a
+    basic block's, but it means something else. So does one before squeeze-and-excitation that the student lacks. A
+    BatchNorm is copied with the convolution that it follows.
 
-    Returns the share of the student's parameters that were copied, 0..1; TrainingError if no block matches.
+    Returns the share of the student's parameters that were copied, 0..1. Raises TrainingError if no block matches.
     """
     ours, theirs = _layers(student), _layers(teacher)
     alike = {name for name in ours if name in theirs and _shapes(ours[name]) == _shapes(theirs[name])}
-    blocks = {_around(name)[-1] for name in ours}  # layer1.0, and layer1.0.downsample in it; layer1 has no layer itself
+    blocks = {_around(name)[-1] for name in ours}  # layer1.0, and layer1.0.downsample in it; not layer1
     unlike = {block for name in (ours.keys() | theirs.keys()) - alike for block in _around(name)} & blocks
     copied, follows_copied = 0, False
     for name, layer in ours.items():
@@ -34,21 +34,21 @@ def inherit_layers(student: Segmenter, teacher: Segmenter) -> float:
             copied += sum(parameter.numel() for parameter in layer.parameters())
     if not copied:
         raise TrainingError(
-            "no block of the student's backbone has the names and shapes of one of the teacher's, so none can be "
-            "inherited (the bottlenecks of a ResNet-50 are no basic blocks). Set inherit_layers to false, or take "
+            "no block of the student's backbone matches a block of the teacher's in names and shapes "
+            "(a ResNet-50 has bottlenecks, not basic blocks). Set inherit_layers to false, or use "
             "another teacher"
         )
     return copied / sum(parameter.numel() for parameter in student.parameters())
 
 
 def _layers(network: Segmenter) -> dict[str, nn.Module]:
-    """In the order of their definition: each BatchNorm after its convolution."""
+    """Return the layers in the order of their definition: each BatchNorm after its convolution."""
     layers = network.backbone.network.named_modules()
     return {name: part for name, part in layers if isinstance(part, nn.Conv2d | nn.BatchNorm2d)}
 
 
 def _around(layer: str) -> list[str]:
-    """All that a layer lies in, the innermost last: layer1, layer1.0; the empty name for one of the stem."""
+    """Return the modules that contain a layer, innermost last: layer1, layer1.0; the empty name for the stem."""
     parts = layer.split(".")[:-1]
     return [".".join(parts[:end]) for end in range(1, len(parts) + 1)] or [""]
 

@@ -7,11 +7,11 @@ from pipeline.params.sections import Positive, section
 
 
 class KD(Method):
-    """Every cell's distribution over the classes has to follow the teacher's, unlabelled cells included."""
+    """Match each cell's distribution over the classes with the teacher's, also for unlabelled cells."""
 
     @section
     class Params:
-        temperature: Positive = 1.0  # of both softmaxes; CIRKD's value
+        temperature: Positive = 1.0  # temperature of both softmaxes; CIRKD's value
 
     params: Params
 
@@ -21,9 +21,9 @@ class KD(Method):
 
 @at_least_float32
 def class_divergence(student: Logits, teacher: Logits, temperature: float) -> Scalar:
-    """KL(teacher || student) between softmaxes over the classes, averaged over the cells, times temperature**2.
+    """Return KL(teacher || student) between softmaxes over the classes, averaged over cells, times temperature**2.
 
-    The reduction is CIRKD's. IFVD's averages over the classes as well: its weight of 10 is one of 10/k here.
+    The reduction is CIRKD's. IFVD's also averages over the k classes, so its weight of 10 is a weight of 10/k here.
     """
     log_student, log_teacher = (F.log_softmax(logits / temperature, dim=1) for logits in (student, teacher))
     divergence = F.kl_div(log_student, log_teacher, log_target=True, reduction="sum")

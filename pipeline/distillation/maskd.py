@@ -22,7 +22,7 @@ from pipeline.distillation.method import (
 from pipeline.params.sections import NonNegative, Positive, section
 from pipeline.training.objective import Loss, Objective, Task, cross_entropy
 
-TOKEN_STD = 0.01  # of a token's values before it has learned anything
+TOKEN_STD = 0.01  # standard deviation of a token's initial values
 CELLS_EPSILON = 1e-5  # added to the sum of a mask over its cells
 DICE_EPSILON = 1e-12  # added to the squared length of a mask
 
@@ -33,17 +33,17 @@ Masks = Float[Tensor, "n t h w"]
 class MasKD(Method):
     """Each learned token selects a soft region by the teacher's scores; all regions count the same.
 
-    The tokens learn before the student does, and stay as they are then: see `TokenObjective`.
+    The tokens are trained before the student, and then frozen: see `TokenObjective`.
     """
 
     @section
     class Params:
         """Defaults are the authors'."""
 
-        tokens: Annotated[int, Field(ge=2)] = 8  # regions; a single one would overlap with no other
-        auxiliary_weight: NonNegative = 0.4  # of the same comparison between the auxiliary heads, by the same tokens
-        iterations_share: Positive = 0.25  # of the student's iterations, in which the tokens learn before it
-        learning_rate: Positive = 0.1  # of the tokens, at the start; it falls polynomially
+        tokens: Annotated[int, Field(ge=2)] = 8  # number of regions, one token each; one region alone has no overlap
+        auxiliary_weight: NonNegative = 0.4  # weight of the same loss on the auxiliary heads, with the same tokens
+        iterations_share: Positive = 0.25  # training iterations of the tokens, as a share of the student's
+        learning_rate: Positive = 0.1  # learning rate of the tokens at the start; it falls polynomially
 
     params: Params
     needs_auxiliary_heads = True
@@ -71,12 +71,12 @@ class ReceptiveTokens(nn.Module):
 
 
 class TokenObjective(Objective):
-    """What the tokens minimize: cross-entropy of the teacher's masked scores, plus the overlap of the masks.
+    """The tokens' loss: cross-entropy of the teacher's masked scores, plus the overlap of the masks.
 
     The auxiliary head's term is left out, because it does not depend on the tokens. All labelled pixels count the same.
-    Of the optimizer only the learning rate is the authors': momentum (theirs 0.9), weight decay (1e-3) and the end of
-    the schedule (0) are those of section `training`. The teacher is in eval mode; the authors' script has it in train
-    mode, where the statistics of its BatchNorms drift.
+    Of the optimizer's settings, only the learning rate is the authors'. Momentum (theirs: 0.9), weight decay (theirs:
+    1e-3) and the end of the schedule (theirs: 0) come from section `training`. The teacher is in eval mode. The
+    authors' script has it in train mode, where its BatchNorm statistics drift.
     """
 
     def __init__(self, tokens: ReceptiveTokens, teacher: Segmenter, task: Task):
@@ -99,9 +99,9 @@ class TokenObjective(Objective):
 
 @at_least_float32
 def masked_distance(student: Logits, teacher: Logits, tokens: Tokens) -> Scalar:
-    """Half the squared difference inside each mask by the sum of the mask, averaged over images, tokens and classes.
+    """Return half the squared difference inside each mask, divided by the mask's sum.
 
-    The mask is squared with the difference, as in the authors' code.
+    It is averaged over images, tokens and classes. The mask is squared too, as in the authors' code.
     """
     masks = token_masks(tokens, teacher).flatten(2)
     squares = (student - teacher).square().flatten(2)
@@ -111,18 +111,18 @@ def masked_distance(student: Logits, teacher: Logits, tokens: Tokens) -> Scalar:
 
 @at_least_float32
 def token_losses(tokens: Tokens, teacher: Logits, labels: Labels, mean: str) -> tuple[Scalar, Scalar]:
-    """Cross-entropy of the sum over the tokens of mask * logits, as of any logits, and the overlap of the masks."""
+    """Return the cross-entropy of mask * logits, summed over the tokens, and the overlap of the masks."""
     masks = token_masks(tokens, teacher)
     return cross_entropy(masks.sum(dim=1, keepdim=True) * teacher, labels, mean), overlap(masks)
 
 
 def token_masks(tokens: Tokens, teacher: Logits) -> Masks:
-    """Sigmoid of each token's product with the scores of each cell."""
+    """Return the sigmoid of each token's product with the scores of each cell."""
     return torch.einsum("tk,nkhw->nthw", tokens, teacher).sigmoid()
 
 
 def overlap(masks: Masks) -> Scalar:
-    """Dice coefficient of two masks, averaged over images and pairs: 1 where all are the same."""
+    """Return the Dice coefficient of two masks, averaged over images and pairs; 1 if all masks are equal."""
     flat = masks.flatten(2)
     products = flat @ flat.transpose(1, 2)  # n t t
     squares = products.diagonal(dim1=1, dim2=2) + DICE_EPSILON

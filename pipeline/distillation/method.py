@@ -1,4 +1,4 @@
-"""What every distillation method is made of: its base class and parameters, and what several of them share."""
+"""Base classes and parameters of all distillation methods, and functions that several of them share."""
 
 import functools
 import pkgutil
@@ -16,7 +16,7 @@ from pipeline.distillation import METHODS
 from pipeline.errors import ParamsError
 from pipeline.params.sections import complaints, nearest, read_section, section
 
-if TYPE_CHECKING:  # its import takes 0.3 s, which stages would pay that only check parameters
+if TYPE_CHECKING:  # its import takes 0.3 s, and stages that only check parameters do not need it
     from pipeline.training.objective import Objective, Task
 
 P = ParamSpec("P")
@@ -26,51 +26,51 @@ Scalar = Float[Tensor, ""]
 Labels = Int64[Tensor, "n H W"]
 CellLabels = Int64[Tensor, "n h w"]
 Maps = Float[Tensor, "n c h w"]
-TeacherMaps = Float[Tensor, "n b h w"]  # whose channels may differ from the student's
+TeacherMaps = Float[Tensor, "n b h w"]  # its channels may differ from the student's
 Logits = Float[Tensor, "n k h w"]
 
 
 @section
 class NoParams:
-    """Section of a method that has nothing to set."""
+    """Section of a method without parameters."""
 
 
 class Preparation(NamedTuple):
-    """A training before the student's, on the same crops: what a method has to know before it can teach.
+    """A training of a method's own parameters, before the student's training and on the same crops.
 
-    What its objective trains are parameters of the method. They are frozen afterwards, and saved with the student's
-    state. A frozen teacher inside the objective is its attribute `teacher`.
+    Its objective trains parameters of the method. They are frozen afterwards, and saved with the student's state. If
+    the objective holds a frozen teacher, its attribute must be called `teacher`.
     """
 
     objective: "Objective"
-    iterations_share: float  # of the student's iterations
-    learning_rate: float  # at the start; the rest of the optimizer's settings is that of the student's training
+    iterations_share: float  # share of the student's iterations
+    learning_rate: float  # at the start; all other optimizer settings are those of the student's training
 
 
 class Method(nn.Module):
     """A distance between two networks. Subclasses define `forward` and `Params`, their section in `params.yaml`.
 
-    Maps of the teacher, which is frozen, come resized to the student's. Layers of a method are trained with the student
-    and thrown away. `iterations` are those of the student's training.
+    The maps of the frozen teacher are resized to the student's before. Layers of a method are trained with the student
+    and then discarded. `iterations` are those of the student's training.
     """
 
     Params: ClassVar[type] = NoParams
-    shares: int = 1  # in which each batch comes, for losses that are sums over it
-    needs_auxiliary_heads: ClassVar[bool] = False  # where no method needs it, the teacher's is taken off
+    shares: int = 1  # number of shares of each batch, for losses that are sums over it
+    needs_auxiliary_heads: ClassVar[bool] = False  # if no method needs it, the teacher's is removed
 
     def __init__(self, params: Any, student: Segmenter, teacher: Segmenter, iterations: int):
         super().__init__()
         self.params = params
 
     def preparation(self, teacher: Segmenter, task: "Task") -> Preparation | None:
-        """Return what has to be learned before the student; most methods have nothing."""
+        """Return the training that this method needs before the student's; most methods need none."""
         return None
 
     def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         raise NotImplementedError
 
     def advance(self) -> None:
-        """Hear that an update is done."""
+        """Take note that an update is done."""
 
 
 class BackboneMethod(Method):
@@ -90,21 +90,21 @@ class HeadMethod(Method):
 
 
 def align(student_channels: int, teacher_channels: int) -> nn.Module:
-    """Build a 1x1 convolution from the student's channels to the teacher's; the identity where they are equal."""
+    """Build a 1x1 convolution from the student's channels to the teacher's; the identity if they are equal."""
     if student_channels == teacher_channels:
         return nn.Identity()
     return nn.Conv2d(student_channels, teacher_channels, kernel_size=1)
 
 
 def labels_at_cells(labels: Labels, height: int, width: int) -> CellLabels:
-    """Take the label at the upper left corner of each cell: PyTorch's `nearest`, which all authors use."""
+    """Return the label at the upper left corner of each cell: PyTorch's `nearest`, which all authors use."""
     return F.interpolate(labels[:, None].to(torch.float32), size=(height, width), mode="nearest")[:, 0].long()
 
 
 def at_least_float32(compare: Callable[P, R]) -> Callable[P, R]:
-    """Run `compare` outside autocast with its floating tensors as float32; float64 stays what it is.
+    """Run `compare` outside autocast with its floating-point tensors as float32; float64 stays float64.
 
-    The convolutions of a method may run in half precision, its softmaxes, logarithms and norms may not.
+    The convolutions of a method may run in half precision, but its softmaxes, logarithms and norms may not.
     """
 
     def widen(value: Any) -> Any:
@@ -122,14 +122,14 @@ def at_least_float32(compare: Callable[P, R]) -> Callable[P, R]:
 
 
 def method_class(name: str) -> type[Method]:
-    """Import a method; ParamsError if the table has no such name."""
+    """Import the class of a method; raise ParamsError if the table has no such name."""
     if name not in METHODS:
         raise ParamsError(f"no method {name!r}{nearest(name, METHODS)}; known are {', '.join(METHODS)}")
     return pkgutil.resolve_name(METHODS[name])
 
 
 def method_params(name: str, values: Mapping[str, Any]) -> Any:
-    """Check a method's section of params.yaml and fill in its defaults; ParamsError with all complaints at once."""
+    """Check a method's section of params.yaml and fill in its defaults; raise ParamsError with all errors at once."""
     try:
         return read_section(method_class(name).Params, values)
     except ValidationError as error:

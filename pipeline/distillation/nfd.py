@@ -1,18 +1,18 @@
 """Normalized Feature Distillation (NFD), arXiv 2207.05256.
 
-The authors published no code. The normalization is the paper's as a later paper restates it (FastSegFormer); which
-features are compared, the reduction and the weight are our choice.
+The authors published no code. The normalization follows the paper, as a later paper (FastSegFormer) restates it. The
+compared features, the reduction and the weight are our choice.
 """
 
 import torch.nn.functional as F
 
 from pipeline.distillation.method import BackboneMethod, CellLabels, Maps, Output, Scalar, at_least_float32
 
-EPSILON = 1e-5  # added to the variance: a channel that is constant in an image has none
+EPSILON = 1e-5  # added to the variance, which is 0 for a channel that is constant in an image
 
 
 class NFD(BackboneMethod):
-    """Compare backbone features of which every map has mean 0 and variance 1: patterns, not magnitudes."""
+    """Compare backbone features after every map is scaled to mean 0 and variance 1: patterns, not magnitudes."""
 
     def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         return normalized_distance(self.align(student.backbone_features), teacher.backbone_features)
@@ -20,8 +20,8 @@ class NFD(BackboneMethod):
 
 @at_least_float32
 def normalized_distance(student: Maps, teacher: Maps) -> Scalar:
-    """Mean squared difference of maps that are standardized over space, each image and channel for itself.
+    """Return the mean squared difference of maps that are standardized over space, for each image and channel.
 
-    In 0..4, and but for the epsilon equal to 2 * (1 - mean Pearson correlation of the pairs of maps).
+    It is in 0..4. Except for the epsilon, it equals 2 * (1 - mean Pearson correlation of the pairs of maps).
     """
     return F.mse_loss(F.instance_norm(student, eps=EPSILON), F.instance_norm(teacher, eps=EPSILON))

@@ -1,4 +1,4 @@
-"""What a distilled student minimizes: its task, and its weighted distances to the frozen teacher."""
+"""The objective of a distilled student: its task, plus its weighted distances to the frozen teacher."""
 
 from collections.abc import Mapping
 from typing import Any, Self
@@ -34,12 +34,12 @@ class DistillationObjective(SupervisedObjective):
         return self
 
     def grad_clip_groups(self) -> list[nn.Module]:
-        # A method's layers may have a far longer gradient: under one limit they would shorten the student's steps.
+        # A method's layers may have a far longer gradient: one common limit would then shorten the student's steps.
         learning = (part for part in self.methods.values() if any(weight.requires_grad for weight in part.parameters()))
         return [self.network, *learning]
 
     def preparations(self) -> dict[str, Preparation]:
-        """Return what has to be learned before, by the method that asks for it."""
+        """Return the trainings that come before the student's, by method."""
         asked = {name: method.preparation(self.teacher, self.task) for name, method in self.methods.items()}  # type: ignore[reportCallIssue]
         return {name: preparation for name, preparation in asked.items() if preparation}
 
@@ -69,19 +69,19 @@ def distillation_objective(
 ) -> DistillationObjective:
     """Freeze the teacher and build the methods of a run; `methods` holds the `Params` of each by name."""
     frozen = fold_batchnorms(teacher)
-    torch.manual_seed(run.seed)  # the methods' own weights; the student's were drawn before, equal to the baseline's
+    torch.manual_seed(run.seed)  # for the methods' weights; the student's were drawn before, equal to the baseline's
     chosen = {name: method_class(name)(methods[name], student, frozen, run.iterations) for name in run.distill}
     if not any(method.needs_auxiliary_heads for method in chosen.values()):
-        frozen.auxiliary_head = None  # else it would run in every iteration for nobody
+        frozen.auxiliary_head = None  # else it would run in every iteration for nothing
     return DistillationObjective(student, frozen, chosen, run.distill, task)
 
 
 @torch.no_grad()
 @at_least_float32
 def agreement_metrics(student: Logits, teacher: Logits) -> dict[str, Tensor]:
-    """Share of cells with the same most likely class, and the mean entropy of both distributions in nats.
+    """Return the share of cells with the same most likely class, and the mean entropy of both distributions in nats.
 
-    They tell whether distillation does what it is for: a loss that falls without more agreement is a finding.
+    They show whether distillation brings the student closer to the teacher: a loss can fall without more agreement.
     """
     metrics = {"agreement": (student.argmax(dim=1) == teacher.argmax(dim=1)).float().mean()}
     for name, logits in (("student_entropy", student), ("teacher_entropy", teacher)):
@@ -91,7 +91,7 @@ def agreement_metrics(student: Logits, teacher: Logits) -> dict[str, Tensor]:
 
 
 def resize_teacher(student: SegmentationOutput, teacher: SegmentationOutput) -> SegmentationOutput:
-    """Resize the teacher's maps to the student's, where output stride or input differ: bilinear."""
+    """Resize the teacher's maps to the student's size (bilinear) if output stride or input size differ."""
 
     def resized(theirs: Tensor | None, ours: Tensor | None) -> Tensor | None:
         if theirs is None or ours is None or theirs.shape[-2:] == ours.shape[-2:]:

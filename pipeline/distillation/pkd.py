@@ -8,9 +8,9 @@ EPSILON = 1e-6  # added to the standard deviation
 
 
 class PKD(BackboneMethod):
-    """Compare backbone features of which every channel is standardized over the whole batch.
+    """Compare backbone features after every channel is standardized over the whole batch.
 
-    Made for networks of equal channels; where they differ, a 1x1 convolution aligns them (our choice).
+    PKD is made for networks with equal channels. If they differ, a 1x1 convolution aligns them (our choice).
     """
 
     def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
@@ -19,7 +19,7 @@ class PKD(BackboneMethod):
 
 @at_least_float32
 def pearson_distance(student: Maps, teacher: Maps) -> Scalar:
-    """Half the mean squared difference of channels that are standardized over images and space."""
+    """Return half the mean squared difference of channels that are standardized over images and space."""
     standardized = []
     for maps in (student, teacher):
         deviation, mean = maps.std(dim=(0, 2, 3), keepdim=True), maps.mean(dim=(0, 2, 3), keepdim=True)

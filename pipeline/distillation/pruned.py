@@ -1,4 +1,4 @@
-"""A student that begins as a trained network without its weakest channels."""
+"""A student that starts as a trained network without its weakest channels."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -14,25 +14,29 @@ from pipeline.training.network import trained_network
 def pruned_network(
     network: NetworkParams, keep: float, source: Path, class_names: tuple[str, ...]
 ) -> tuple[Segmenter, Design]:
-    """The network of a checkpoint with `keep` (0..1) of its channels; input scale and output stride are the student's.
+    """Return the network of a checkpoint with the share `keep` (0..1) of its channels, and its design.
 
-    Raises ArtifactError if its classes or the network are not those asked for; ModelError if it cannot be pruned.
+    Input scale and output stride are the student's. Raises ArtifactError if the checkpoint has other classes or another
+    network; ModelError if it cannot be pruned.
     """
     trained, design = trained_network(source, class_names)
     for name in ("architecture", "backbone", "head_channels", "auxiliary_channels"):
         if getattr(design, name) != getattr(network, name):
             raise ArtifactError(
-                f"{source} has {name} {getattr(design, name)!r}, the pruned student {getattr(network, name)!r}; "
-                f"set the run's network.{name} to that of the network it is pruned from"
+                f"{source} has {name} {getattr(design, name)!r}, but the pruned student {getattr(network, name)!r}; "
+                f"set the run's network.{name} to that of the network to prune"
             )
     return cut_out(trained, design, network, keep)
 
 
 def cut_out(trained: Segmenter, design: Design, network: NetworkParams, keep: float) -> tuple[Segmenter, Design]:
-    """Narrow `trained`, of this design, in place, and build the student from it; ModelError if it cannot be pruned."""
+    """Narrow `trained`, which has this design, in place, and build the student from it.
+
+    Raises ModelError if it cannot be pruned.
+    """
     keep_channels(trained, strongest_channels(trained, keep))
     scale, stride = network.input_scale, network.output_stride
     design = replace(design, input_scale=scale, output_stride=stride, channels=widths(trained))
-    student = build_segmenter(design)  # at its own stride and scale; all weights are overwritten
+    student = build_segmenter(design)  # with its own stride and scale; all weights are overwritten
     student.load_state_dict(trained.state_dict())
     return student, design

@@ -10,16 +10,16 @@ class SKDPixel(Method):
     """Cross-entropy with the teacher's class distribution as the label."""
 
     def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
-        # The gradients of the shares are averaged: without the factor it would not grow with the whole batch.
+        # Gradients are averaged over the shares, so without this factor the loss would not grow with the whole batch.
         return self.shares * soft_cross_entropy(student.logits, teacher.logits)
 
 
 class SKDPair(Method):
-    """How similar two regions are to each other, compared for all pairs of regions; channels may differ in number."""
+    """Match the similarity of each pair of regions with the teacher's; channels may differ."""
 
     @section
     class Params:
-        pool: Count = 2  # cells, side of a region; CIRKD's value, the first authors compare four regions
+        pool: Count = 2  # cells; side of a region; CIRKD's value (the first authors compare four regions)
 
     params: Params
 
@@ -29,16 +29,19 @@ class SKDPair(Method):
 
 @at_least_float32
 def soft_cross_entropy(student: Logits, teacher: Logits) -> Scalar:
-    """Summed over the batch and divided by the cells of one image, as the authors do: grows with the batch."""
+    """Return the cross-entropy summed over the batch and divided by the cells of one image, as the authors do.
+
+    It grows with the batch.
+    """
     cells = student.shape[-2] * student.shape[-1]
     return -(F.softmax(teacher, dim=1) * F.log_softmax(student, dim=1)).sum() / cells
 
 
 @at_least_float32
 def similarity_distance(student: Maps, teacher: TeacherMaps, pool: int) -> Scalar:
-    """Mean squared difference of the cosine similarities of all pairs of regions (CIRKD's variant).
+    """Return the mean squared difference of the cosine similarities of all pairs of regions (CIRKD's variant).
 
-    Regions are max-pooled. The gradient goes through the length of the vectors, which the first authors detach.
+    Regions are max-pooled. The gradient includes the length of the vectors, which the first authors detach.
     """
     regions = (F.max_pool2d(maps, pool, stride=pool, ceil_mode=True).flatten(2) for maps in (student, teacher))
     directions = (F.normalize(region, dim=1) for region in regions)

@@ -1,7 +1,7 @@
 """Semantic representational distillation (SRD), arXiv 2205.06701, on the cells of a segmentation.
 
-The authors classify images: their classifier follows the mean over space. Here it is the 1x1 convolution of the
-teacher's head, at every cell: our adaptation.
+The authors classify images: their classifier takes the mean over space. Here the classifier is the 1x1 convolution of
+the teacher's head, applied to every cell. This is our adaptation.
 """
 
 from collections.abc import Callable
@@ -17,15 +17,15 @@ from pipeline.params.sections import NonNegative, section
 
 
 class SRD(Method):
-    """Find the teacher's logits in the student's head features by the teacher's own frozen classifier.
+    """Match the teacher's logits with those of its own frozen classifier on the student's head features.
 
-    `connect` brings the features to the teacher's channels, whose means over space must be the teacher's as well. The
-    teacher's logits come without dropout, and so do these.
+    `connect` brings the features to the teacher's channels. Their means over space must match the teacher's too. Both
+    logits are computed without dropout.
     """
 
     @section
     class Params:
-        means_weight: NonNegative = 1.0  # of the means' term, the logits' being 1; the authors': 1, ShuffleNets 10
+        means_weight: NonNegative = 1.0  # weight relative to the logits' term; the authors': 1, for ShuffleNets: 10
 
     params: Params
 
@@ -39,7 +39,7 @@ class SRD(Method):
         return self.params.means_weight * means + logits
 
     def terms(self, student: Maps, teacher: TeacherMaps, logits: Logits) -> tuple[Scalar, Scalar]:
-        """Compute the terms of the channels' means and of the logits; `logits` are the teacher's."""
+        """Return the terms of the channels' means and of the logits; `logits` are the teacher's."""
         connected = self.connect(student)
         found = self.classifier()(connected)
         return channel_means_distance(connected, teacher), mean_squared_distance(found, logits)
@@ -47,5 +47,5 @@ class SRD(Method):
 
 @at_least_float32
 def channel_means_distance(student: Maps, teacher: Maps) -> Scalar:
-    """Squared difference between the means over space, averaged over images and channels."""
+    """Return the squared difference between the means over space, averaged over images and channels."""
     return F.mse_loss(student.mean(dim=(2, 3)), teacher.mean(dim=(2, 3)))

@@ -41,14 +41,15 @@ def train_student(
 ) -> None:  # fmt: skip
     """Write out/checkpoint.safetensors (this network only) and out/training.csv.
 
-    With training.validate_every also out/validation.csv, and what does not ship: out/best.safetensors or
-    out/last.safetensors. What a method learns first leaves out/training_METHOD.csv.
+    With training.validate_every, also write out/validation.csv and the weights that are not released:
+    out/best.safetensors or out/last.safetensors. A method that is trained before the student adds
+    out/training_METHOD.csv.
 
     Args:
-        methods: by name, the `Params` of each method of the run.
-        code: digest of the code at work; an unfinished training of other code is not resumed.
-        teacher, source: checkpoints of the teacher, and of what the network is pruned from, if the run has them.
-        pretrained: folder of stage pretrain, whose backbone the network begins with, if it does.
+        methods: `Params` of each method of the run, by name.
+        code: digest of the running code; an unfinished training of other code is not resumed.
+        teacher, source: checkpoints of the teacher and of the network to prune, if the run has them.
+        pretrained: folder of stage pretrain, if the network starts with its backbone.
     """
     loggers = make_loggers(training.loggers, name, scratch)
     fabric = launch(training.devices, training.precision, training.deterministic, loggers)
@@ -100,9 +101,9 @@ def prepare_methods(
     objective: SupervisedObjective, crops: CropDataset, training: TrainingParams, fabric: Fabric,
     name: str, iterations: int, scratch: Path,
 ) -> dict[str, Curve]:  # fmt: skip
-    """Train and freeze what methods learn before the student, who learns for `iterations`; resumes from `scratch`.
+    """Train the methods that need it before the student, and freeze them; resume from `scratch`.
 
-    Returns the curve of each such method.
+    `iterations` are those of the student. Returns the curve of each such method.
     """
     curves = {}
     if not isinstance(objective, DistillationObjective):
@@ -113,7 +114,7 @@ def prepare_methods(
             iterations=max(1, round(preparation.iterations_share * iterations)),
             learning_rate=preparation.learning_rate, scratch=scratch / method,
         )  # fmt: skip
-        preparation.objective.requires_grad_(False).zero_grad()  # a gradient that stays would be clipped with others
+        preparation.objective.requires_grad_(False).zero_grad()  # a gradient left here would be clipped with others
     return curves
 
 
@@ -121,7 +122,7 @@ def student_identity(
     run: RunParams, methods: Mapping[str, Any], training: TrainingParams, code: str,
     classes: Path, samples: Path, teacher: Path, source: Path, pretrained: Path,
 ) -> dict[str, Any]:  # fmt: skip
-    """Return all that determines a student, but for the device that trains it: of files, those that the run uses."""
+    """Return all that determines a student, except the device; of the files, only those that the run uses."""
     files = dict[str, Path]()
     if run.has_teacher:
         files["teacher"] = teacher
@@ -137,7 +138,7 @@ def student_objective(
     run: RunParams, methods: Mapping[str, Any], task: Task,
     segmenter: Segmenter, class_names: tuple[str, ...], teacher: Path,
 ) -> SupervisedObjective:  # fmt: skip
-    """Build what the student of a run minimizes; ArtifactError if the teacher's classes are not `class_names`."""
+    """Build the objective of a run's student; raise ArtifactError if the teacher's classes are not `class_names`."""
     if not run.distill:
         return SupervisedObjective(segmenter, task)
     return distillation_objective(segmenter, trained_network(teacher, class_names)[0], run, methods, task)
@@ -146,7 +147,7 @@ def student_objective(
 def _new_student(
     run: RunParams, table: ClassTable, teacher: Path, source: Path, pretrained: Path
 ) -> tuple[Segmenter, Design, str]:
-    """Build the untrained student; the text says what its weights are."""
+    """Build the untrained student; return it, its design, and in words where its weights come from."""
     if run.prune.prunes:
         torch.manual_seed(run.seed)  # as for a network from scratch
         segmenter, design = pruned_network(run.network, run.prune.keep, source, tuple(table.names))

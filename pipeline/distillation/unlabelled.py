@@ -1,7 +1,7 @@
 """Unlabelled images as further training data, chosen by the teacher, after an idea of KD3 (ICCV 2023).
 
-KD3 classifies images from the web, without any data of one's own, and asks teacher and student which to take; here
-the teacher is asked alone, before the student has learned anything.
+KD3 trains classifiers on images from the web alone, and lets teacher and student choose them. Here the teacher alone
+chooses, before the student is trained.
 """
 
 import math
@@ -19,14 +19,14 @@ from pipeline.data.samples import Sample
 def choose_unlabelled(
     samples: Sequence[Sample], teacher: Segmenter, share: float, batch_size: int, device: torch.device
 ) -> list[Sample]:
-    """The share of the images that the teacher is surest of, at least one, in the order of the list.
+    """Return the share of the images that the teacher is surest of, at least one, in the order of the list.
 
     Sureness is the largest class probability of a cell, averaged over the cells of the whole image.
     """
     teacher.to(device).eval()
     sureness: dict[str, float] = {}
     batches = evaluation_batches(samples, batch_size)
-    for batch in track(batches, "asking the teacher", total=math.ceil(len(samples) / batch_size)):
+    for batch in track(batches, "choosing unlabelled images", total=math.ceil(len(samples) / batch_size)):
         logits = teacher(network_input(batch.image.to(device))).logits.float()
         surest = logits.softmax(dim=1).amax(dim=1).flatten(1).mean(dim=1)
         sureness.update(zip(batch.ids, surest.tolist(), strict=True))

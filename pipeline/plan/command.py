@@ -1,8 +1,8 @@
 """Estimate GPU memory and hours of a profile's trainings, before anything is trained.
 
-Every training step runs once on tensors without contents, so no GPU is needed. Memory is counted; times are an estimate
-(a kernel reaches 40 % of the card's operations or 70 % of its bandwidth, and takes 2.5 microseconds at least).
-Evaluation, export and loading are not part of it. A pruned run counts as if it were whole.
+Every training step runs once on tensors without contents, so no GPU is needed. Memory is counted. Times are estimates:
+a kernel reaches 40 % of the card's operations or 70 % of its bandwidth, and takes at least 2.5 microseconds.
+Evaluation, export and data loading are not included. A pruned run counts as if it were not pruned.
 """
 
 import argparse
@@ -25,7 +25,7 @@ from pipeline.training.objective import SupervisedObjective, Task
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--card", choices=CARDS, default="h100", help="the GPU to plan for")
-    parser.add_argument("--classes", type=int, default=19, help="how many, where the dataset is not prepared yet")
+    parser.add_argument("--classes", type=int, default=19, help="number of classes, if the dataset is not prepared")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -56,7 +56,7 @@ def run(arguments: argparse.Namespace) -> None:
 def cost_of(
     run: RunParams, training: TrainingParams, params: Params, class_names: tuple[str, ...], card: Card
 ) -> StepCost:
-    """Count one update of a run."""
+    """Return the cost of one update of a run."""
     task = Task.of(training, None)
     student = build_segmenter(design_of(run.network, class_names))
     objective = SupervisedObjective(student, task)
@@ -67,7 +67,7 @@ def cost_of(
 
 
 def _advice(run: RunParams, training: TrainingParams, params: Params, class_names: tuple[str, ...], card: Card) -> str:
-    """Say which setting to change where a run does not fit."""
+    """Return which setting to change if a run does not fit."""
     batch = training.batch_size
     for parts in (parts for parts in range(2, batch // 2 + 1) if batch % parts == 0):
         if fits(cost_of(run, replace(training, accumulate=parts), params, class_names, card), card):

@@ -1,7 +1,7 @@
-"""A GPU that is not there: training steps on PyTorch's fake tensors, which have a shape, a type and a device only.
+"""A simulated GPU: training steps on PyTorch's fake tensors, which have only a shape, a type and a device.
 
-No kernel runs. Mixed devices and types fail as they would on a GPU, and memory can be counted. What needs the kernels
-themselves cannot be seen: numbers, speed, driver errors, fragmentation, races between streams.
+No kernel runs. Mixed devices and types fail as on a GPU, and memory can be counted. Effects of real kernels are
+invisible: numbers, speed, driver errors, fragmentation, races between streams.
 """
 
 import traceback
@@ -29,7 +29,7 @@ OURS = tuple(str(ROOT / folder) for folder in ("pipeline", "models"))
 
 
 def fake_fabric(precision: str, capability: tuple[int, int] = (9, 0), deterministic: bool = False) -> Fabric:
-    """Set up training on one GPU of this compute capability, whether it is there or not."""
+    """Set up training on one GPU of this compute capability, even if the machine has none."""
     facts = SimpleNamespace(name="fake GPU", major=capability[0], minor=capability[1], total_memory=80 * GIBIBYTE)
     answers: dict[str, Any] = {
         "is_available": True, "device_count": 1, "current_device": 0, "is_initialized": True, "get_device_name": "fake",
@@ -39,7 +39,7 @@ def fake_fabric(precision: str, capability: tuple[int, int] = (9, 0), determinis
     with ExitStack() as stack:
         for name, answer in answers.items():
             stack.enter_context(patch.object(torch.cuda, name, lambda *_, answer=answer, **__: answer))
-        # What `launch` sets for the whole process is to hold for a real GPU only.
+        # `launch` sets these for the whole process, which only a real GPU may keep.
         stack.callback(setattr, torch.backends.cudnn, "benchmark", torch.backends.cudnn.benchmark)
         stack.callback(torch.set_float32_matmul_precision, torch.get_float32_matmul_precision())
         return launch(1, precision, deterministic)
@@ -47,7 +47,7 @@ def fake_fabric(precision: str, capability: tuple[int, int] = (9, 0), determinis
 
 @contextmanager
 def fake_gpu() -> Iterator["Watch"]:
-    """Make `cuda` a device of fake tensors: in the block all new tensors are fake, and gradients can be computed."""
+    """Make `cuda` a device of fake tensors: inside the block, new tensors are fake, and gradients can be computed."""
     backward_of_others = Tensor.backward
 
     def backward(tensor: Tensor, *arguments: Any, **named: Any) -> None:
@@ -64,7 +64,7 @@ def fake_gpu() -> Iterator["Watch"]:
         patch.object(nn.Module, "to", _move),
         keep_saved_tensors(),
     ):
-        kept_weights.cache_clear()  # what is made in here must not be found outside, and the other way round
+        kept_weights.cache_clear()  # fake weights must not be found outside the block, nor real ones inside
         try:
             with mode, Watch() as watch:
                 yield watch
@@ -75,7 +75,7 @@ def fake_gpu() -> Iterator["Watch"]:
 def _move(
     module: nn.Module, device: torch.device, memory_format: torch.memory_format = torch.preserve_format
 ) -> nn.Module:
-    """Stand in for `module.to`, which cannot exchange fake parameters: put fake ones on the device in their places."""
+    """Replace `module.to`, which cannot exchange fake parameters: put fake ones on the device in their places."""
     for part in module.modules():
         for tensors in (part._parameters, part._buffers):
             for name, tensor in tensors.items():
@@ -89,14 +89,14 @@ def _move(
 
 
 class Watch(TorchDispatchMode):
-    """Sees every operator. Counts where the host waits for the device, and answers what it reads there: zeros.
+    """Sees every operator, counts where the host waits for the device, and returns zeros for values that it reads.
 
-    Sizes that depend on the data come out as a quarter of the largest possible one.
+    A size that depends on the data becomes a quarter of the largest possible size.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.waits: Counter[tuple[str, str]] = Counter()  # (what, file:line of ours)
+        self.waits: Counter[tuple[str, str]] = Counter()  # (kind of wait, file:function of ours)
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -132,7 +132,7 @@ class Watch(TorchDispatchMode):
             self._wait(f"copy from {source.type} to {target.type}")
 
     def _positions(self, index: Sequence[Tensor | None]) -> list[Tensor | None]:
-        """Boolean masks become positions, whose number the host must know."""
+        """Turn boolean masks into positions; the host must know their number."""
         positions: list[Tensor | None] = []
         for each in index:
             if each is not None and each.dtype == torch.bool:
@@ -159,7 +159,7 @@ def _some(tensor: Tensor) -> int:
 def _check_fused_sgd(
     parameters: Sequence[Tensor], gradients: Sequence[Tensor], momenta: Sequence[Tensor], **_: Any
 ) -> None:
-    """Check what the kernel of a GPU asks for: equal types, devices and layouts."""
+    """Check what a GPU's kernel requires: equal types, devices and layouts."""
     for parameter, *others in zip(parameters, gradients, momenta, strict=True):
         for other in others:
             same = (parameter.dtype, parameter.device, parameter.shape) == (other.dtype, other.device, other.shape)
@@ -169,7 +169,7 @@ def _check_fused_sgd(
 
 
 class _Saved:
-    """A tensor that the graph keeps for the backward pass. Emptied by `run_backward` where PyTorch would free it."""
+    """A tensor that the graph keeps for the backward pass; `run_backward` empties it where PyTorch would free it."""
 
     used: ClassVar[list[Any]] = []
 
@@ -178,7 +178,7 @@ class _Saved:
 
 
 def keep_saved_tensors() -> torch.autograd.graph.saved_tensors_hooks:
-    """Return a context whose graphs `run_backward` can free on its way."""
+    """Return a context in which `run_backward` can free a graph's tensors while it runs."""
     return torch.autograd.graph.saved_tensors_hooks(_Saved, _use)
 
 
@@ -192,8 +192,8 @@ def _use(saved: _Saved) -> Tensor:
 def run_backward(loss: Tensor, gradient: Tensor | None = None, retain_graph: bool | None = None) -> None:
     """Differentiate as `loss.backward()` does, one node of the graph after the other.
 
-    PyTorch's own engine refuses tensors of a GPU where there is no driver. Its checks are made here too: a gradient has
-    its input's shape, type and device.
+    PyTorch's own engine refuses GPU tensors if there is no driver. Its checks are made here too: a gradient has its
+    input's shape, type and device.
     """
     root = loss.grad_fn
     assert root is not None, "nothing to differentiate"
@@ -220,7 +220,7 @@ def run_backward(loss: Tensor, gradient: Tensor | None = None, retain_graph: boo
 
 
 def _uses(root: Any) -> dict[Any, int]:
-    """Count for every node below `root` how many others hand it a gradient."""
+    """Count, for every node below `root`, how many other nodes pass it a gradient."""
     uses, seen, open_nodes = defaultdict(int), {root}, [root]
     while open_nodes:
         for after, _ in open_nodes.pop().next_functions:
@@ -234,7 +234,7 @@ def _uses(root: Any) -> dict[Any, int]:
 
 
 def _apply(node: Any, given: dict[int, Tensor], retain: bool) -> tuple[Tensor | None, ...]:
-    """Compute the gradients of a node's inputs from those of its outputs, and free what it kept."""
+    """Compute the gradients of a node's inputs from those of its outputs, and free its saved tensors."""
     if not given:
         return (None,) * len(node.next_functions)
     _Saved.used.clear()
@@ -257,7 +257,7 @@ def _checked(gradient: Tensor, expected: Any, node: Any) -> Tensor:
 
 
 def _accumulate(parameter: Tensor, gradient: Tensor | None) -> None:
-    """Add up as PyTorch does: the gradient of a dense parameter takes the parameter's layout."""
+    """Add up gradients as PyTorch does: the gradient of a dense parameter takes the parameter's layout."""
     if gradient is None:
         return
     if parameter.grad is not None:

@@ -1,4 +1,4 @@
-"""What one training step asks of a GPU: memory, operations, traffic, and from these a time (roofline model)."""
+"""The cost of one training step on a GPU: memory, operations, traffic, and the time from these (roofline model)."""
 
 import weakref
 from contextlib import ExitStack
@@ -17,9 +17,9 @@ from pipeline.training.objective import Objective
 from pipeline.training.optimizer import make_optimizer
 from pipeline.training.step import LossGuard, Stepper
 
-OF_PEAK_OPERATIONS, OF_BANDWIDTH = 0.4, 0.7  # what a training's kernels reach of a card's figures
+OF_PEAK_OPERATIONS, OF_BANDWIDTH = 0.4, 0.7  # shares of a card's data sheet that kernels reach
 SHORTEST_KERNEL_S = 2.5e-6
-BLOCK_BYTES = 512  # the allocator hands out multiples of it
+BLOCK_BYTES = 512  # the allocator returns multiples of this
 FREE = {
     "alias", "as_strided", "detach", "device", "dim", "empty", "empty_like", "empty_strided", "expand", "is_pinned",
     "lift_fresh", "new_empty", "numel", "permute", "reshape", "resize_", "select", "set_", "size", "slice", "split",
@@ -36,7 +36,7 @@ class Card(NamedTuple):
     memory_gib: float
     capability: tuple[int, int]
     flops_16_bit: float  # bf16 or fp16 products
-    flops_tf32: float  # float32 convolutions; where there is no TF32, those of float32
+    flops_tf32: float  # float32 convolutions; equal to flops_fp32 without TF32
     flops_fp32: float
     bytes_per_s: float
 
@@ -62,7 +62,7 @@ class StepCost(NamedTuple):
 
 
 class Meter(TorchDispatchMode):
-    """Counts the bytes that live on the device, and what each kernel computes and moves."""
+    """Counts the bytes in use on the device, and the operations and traffic of each kernel."""
 
     def __init__(self, card: Card, device: str = "cuda"):
         super().__init__()
@@ -109,7 +109,7 @@ class Meter(TorchDispatchMode):
 
 
 def step_cost(objective: Objective, training: TrainingParams, momentum_shift: float, card: Card) -> StepCost:
-    """Count one update of an objective, the second one: the first makes what stays.
+    """Return the cost of an objective's second update; the first one also allocates what stays.
 
     Args:
         objective: on the CPU; its tensors are replaced by fake ones.
@@ -137,7 +137,7 @@ def step_cost(objective: Objective, training: TrainingParams, momentum_shift: fl
 
 
 def fits(cost: StepCost, card: Card) -> bool:
-    """Whether it fits with a tenth left for what the allocator cannot use, and 1 GiB for CUDA and the libraries."""
+    """Return whether an update fits, with a tenth for unusable memory of the allocator, and 1 GiB for CUDA."""
     return 1.1 * cost.peak_bytes + GIBIBYTE <= card.memory_gib * GIBIBYTE
 
 

@@ -1,1 +1,1 @@
-"""What later stages ask for and what is known before anything is trained: docs/reference/preflight.md has the list."""
+"""Checks before training of what later stages require; docs/reference/preflight.md lists them."""

@@ -1,4 +1,4 @@
-"""Check everything, and say all that is wrong at once."""
+"""Check a profile before training, and report all problems at once."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,15 +18,15 @@ from pipeline.training.device import best_device, resolved_precision
 from pipeline.training.network import check_weights
 from pipeline.training.objective import load_class_weights
 
-TEACHER_COPIES, STUDENT_COPIES = 2, 12  # checkpoint, graphs and bundle; each again in DVC's cache
-SCORED_COPIES = 3  # the best weights beside the last: in scratch, as output, in DVC's cache
+TEACHER_COPIES, STUDENT_COPIES = 2, 12  # checkpoint, graphs, bundle; each also in DVC's cache
+SCORED_COPIES = 3  # the best weights, besides the last: in scratch, as output, in DVC's cache
 GIBIBYTE = 2**30
 
 
 def check_profile(inputs: Inputs, out: Path) -> None:
-    """Write `out`, the same each time, so that nothing runs again because this did.
+    """Check a profile and write `out`, always with the same content, so that it makes no later stage run again.
 
-    Raises NotReady with everything that is wrong.
+    Raises NotReady with all problems.
     """
     out.unlink(missing_ok=True)
     table, samples = ClassTable.load(inputs.classes), read_samples(inputs.samples)
@@ -42,7 +42,7 @@ def check_profile(inputs: Inputs, out: Path) -> None:
 
 def _of_splits(inputs: Inputs, samples: Sequence[Sample]) -> Iterator[Complaint]:
     held = Counter(sample.split for sample in samples)
-    listed = f"{inputs.samples} has {', '.join(f'{count} of {split}' for split, count in held.items()) or 'none'}"
+    listed = f"{inputs.samples} has {', '.join(f'{count} in {split}' for split, count in held.items()) or 'none'}"
     needed = {
         **{f"{place}.splits": training.splits for place, training in inputs.trainings.items()},
         **{f"{place}.validate_every": ["val"] for place, one in inputs.trainings.items() if one.validate_every},
@@ -56,14 +56,14 @@ def _of_splits(inputs: Inputs, samples: Sequence[Sample]) -> Iterator[Complaint]
             if not held[split]:
                 yield Complaint(place, f"no sample is in split {split}; {listed}. Name another split, or add images")
     if (count := inputs.quantization.calibration_images) > held["train"]:
-        yield Complaint("quantization.calibration_images", f"{count} are asked for; {listed}. Lower it")
+        yield Complaint("quantization.calibration_images", f"{count} images exceed split train; {listed}. Lower it")
 
 
 def _of_settings(inputs: Inputs, table: ClassTable) -> list[Complaint]:
     complaints: list[Complaint] = []
     if resolved_precision(inputs.training.precision, best_device().type) == "fp16":
         complaints += [
-            Complaint(f"{place}.momentum_shift", "it does not go with precision fp16; take bf16 or fp32")
+            Complaint(f"{place}.momentum_shift", "it does not work in fp16; set training.precision to bf16 or fp32")
             for place, run in inputs.trained.items()
             if run.momentum_shift
         ]
@@ -83,7 +83,7 @@ def _of_settings(inputs: Inputs, table: ClassTable) -> list[Complaint]:
 
 
 def _of_room(inputs: Inputs, samples: Sequence[Sample], built: Mapping[str, Segmenter]) -> Iterator[Complaint]:
-    """Compare the disk with what trainings, graphs and decoded images take, each at least."""
+    """Compare the free disk space with what trainings, graphs and decoded images need at least."""
     limit = round(inputs.training.decoded_gib * GIBIBYTE)
     decoded = 0
     for sample in samples:
@@ -99,5 +99,5 @@ def _of_room(inputs: Inputs, samples: Sequence[Sample], built: Mapping[str, Segm
                 copies += SCORED_COPIES
             needed += copies * sum(tensor.nbytes for tensor in network.state_dict().values())
     if (free := disk_usage(".").free) < needed:
-        sizes = f"{free / GIBIBYTE:.1f} GiB are free, about {needed / GIBIBYTE:.1f} GiB will be written"
+        sizes = f"{free / GIBIBYTE:.1f} GiB are free, but about {needed / GIBIBYTE:.1f} GiB will be written"
         yield Complaint(f"disk of {Path.cwd()}", f"{sizes}; free some, or lower training.decoded_gib")

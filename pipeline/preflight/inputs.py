@@ -1,4 +1,4 @@
-"""What the checks read, and what they find."""
+"""The inputs of the checks, and the complaints that they return."""
 
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -15,12 +15,12 @@ from pipeline.training.network import PRETRAINED
 
 
 class Complaint(NamedTuple):
-    place: str  # in params.yaml, or what else has to be put right
+    place: str  # path in params.yaml, or another place to correct
     reason: str
 
 
 class NotReady(TrainingError):
-    """Later stages would fail for reasons that are known before anything is trained: all of them, in `complaints`."""
+    """Later stages would fail for reasons that are known before training; `complaints` has all of them."""
 
     def __init__(self, complaints: Iterable[Complaint]):
         self.complaints = tuple(complaints)
@@ -28,12 +28,12 @@ class NotReady(TrainingError):
         for place, reason in self.complaints:
             places.setdefault(reason, []).append(place)
         lines = (f"\n  {', '.join(found)}: {reason}" for reason, found in places.items())
-        super().__init__(f"nothing is trained, because later stages would fail:{''.join(lines)}")
+        super().__init__(f"nothing is trained, because later stages would fail. Correct these:{''.join(lines)}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Inputs:
-    """What stage preflight reads: parameters, what curation wrote, and the folders of what is there already."""
+    """Inputs of stage preflight: parameters, outputs of curation, and the folders of earlier results."""
 
     teacher: RunParams
     runs: Mapping[str, RunParams]
@@ -52,12 +52,12 @@ class Inputs:
 
     @property
     def trained(self) -> dict[str, RunParams]:
-        """By their places in params.yaml."""
+        """Return the teacher and the runs by their places in params.yaml."""
         return {"teacher": self.teacher, **{f"runs.{name}": run for name, run in self.runs.items()}}
 
     @property
     def trainings(self) -> dict[str, TrainingParams]:
-        """The different ones, by their places in params.yaml."""
+        """Return the different training settings by their places in params.yaml."""
         own = {"teacher.training": self.teacher_training} if self.teacher_training != self.training else {}
         return {"training": self.training, **own}
 
@@ -65,7 +65,7 @@ class Inputs:
         return self.teacher_training if place == "teacher" else self.training
 
     def is_there(self, place: str) -> bool:
-        """Whether a training of this place has ended before: what it began with may be gone, its room is taken."""
+        """Return whether a training of this place has ended before: it needs no more space, nor its initial weights."""
         if place == "pretraining":
             return (self.artifacts / place / PRETRAINED).is_file()
         return (self.artifacts / place.replace("runs.", "students/") / "checkpoint.safetensors").is_file()
@@ -73,13 +73,13 @@ class Inputs:
 
 @contextmanager
 def noted(complaints: list[Complaint], place: str) -> Iterator[None]:
-    """Turn what is raised into a complaint, but for what the machine did."""
+    """Turn an error into a complaint, except errors of the machine."""
     try:
         yield
     except (OSError, MemoryError):
         raise
     except (SegdistillError, ModelError) as error:
         complaints.append(Complaint(place, str(error)))
-    except Exception as error:  # a network of others, the exporter: each fails in its own way
+    except Exception as error:  # external networks and the exporter raise their own errors
         first = next(iter(str(error).splitlines()), "")
         complaints.append(Complaint(place, f"{type(error).__name__}: {first}"))

@@ -25,12 +25,12 @@ from pipeline.training.network import design_of, new_network
 from pipeline.training.objective import Objective, SupervisedObjective, Task
 from segdistill_runtime.runner import InputShape
 
-SIDE = 128  # pixels that a network sees of the crop that is tried
+SIDE = 128  # pixels; side of the part of a crop that a network sees in a trial
 TESTED_HEADS, TESTED_BACKBONES = {"pspnet", "deeplabv3", "ladder"}, {"resnet18", "resnet18_v1b", "resnet18_v1c"}
 
 
 def build(inputs: Inputs, table: ClassTable, complaints: list[Complaint]) -> dict[str, Segmenter]:
-    """Return the untrained network of each place, but for those that cannot be built or see images of these sizes."""
+    """Return the untrained network of each place, except those that cannot be built or do not take these sizes."""
     known: dict[str, Segmenter | list[Complaint]] = {}
     built = {}
     for place, run in inputs.trained.items():
@@ -59,7 +59,7 @@ def build(inputs: Inputs, table: ClassTable, complaints: list[Complaint]) -> dic
 
 
 def export(inputs: Inputs, table: ClassTable, built: Mapping[str, Segmenter], complaints: list[Complaint]) -> None:
-    """Export each different student in each shape, as stage export will, but for those that tests export (5 s each)."""
+    """Export each different student in each shape, as stage export will, except those that tests export (5 s each)."""
     asked = inputs.export
     shapes = [InputShape(1, asked.height, asked.width)]
     shapes += [InputShape(each.batch, each.height, each.width) for each in asked.other_shapes]
@@ -81,7 +81,7 @@ def export(inputs: Inputs, table: ClassTable, built: Mapping[str, Segmenter], co
 
 
 def learn(inputs: Inputs, table: ClassTable, built: Mapping[str, Segmenter], complaints: list[Complaint]) -> None:
-    """Begin each different training as its stage will, and differentiate the loss of two small crops."""
+    """Start each different training as its stage will, and differentiate the loss of two small crops."""
     known: dict[str, list[Complaint]] = {}
     for place, run in inputs.trained.items():
         training = inputs.training_of(place)
@@ -110,7 +110,7 @@ def learn(inputs: Inputs, table: ClassTable, built: Mapping[str, Segmenter], com
                     objective.train()
                     try:
                         _differentiate(objective, run.network, training, len(table.classes), SIDE)
-                    except ParamsError:  # a method needs more cells, which the whole crop may have
+                    except ParamsError:  # a method needs more cells; the whole crop may have enough
                         _differentiate(objective, run.network, training, len(table.classes), None)
         complaints += [Complaint(place, reason) for _, reason in known[same]]
 
@@ -118,9 +118,9 @@ def learn(inputs: Inputs, table: ClassTable, built: Mapping[str, Segmenter], com
 def _differentiate(
     objective: Objective, network: NetworkParams, training: TrainingParams, classes: int, side: int | None
 ) -> None:
-    """Compute the gradient for two random crops, of which the network sees at most `side` pixels in height and width.
+    """Compute the gradient for two random crops; the network sees at most `side` pixels in height and width.
 
-    None: the whole crops.
+    If `side` is None, it sees the whole crops.
     """
     height, width = training.crop_height, training.crop_width
     if side is not None:

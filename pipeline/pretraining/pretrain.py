@@ -1,7 +1,7 @@
-"""Pre-train one backbone by imitating a classifier's answers, without labels, to crops that are never the same twice.
+"""Pre-train one backbone: it imitates a classifier without labels, on crops that are never the same twice.
 
 Function matching, after Beyer et al., "Knowledge distillation: a good teacher is patient and consistent" (arXiv
-2106.05237): both networks see the very same crop, mixed with another image, for a long time.
+2106.05237): both networks see exactly the same crop, mixed with another image, in a long training.
 """
 
 from dataclasses import replace
@@ -36,16 +36,16 @@ def pretrain(
     pretraining: PretrainingParams, training: TrainingParams, code: str,
     classes: Path, samples: Path, scratch: Path, out: Path,
 ) -> None:  # fmt: skip
-    """Write out/backbone.safetensors and out/training.csv; an empty folder where the parameters ask for nothing.
+    """Write out/backbone.safetensors and out/training.csv; only an empty folder if `pretraining.iterations` is 0.
 
-    An unfinished training of other `code` (its digest) is not resumed. Raises ArtifactError if the classifier's file
-    is missing or another one, ModelError if it holds no classifier or another network's.
+    An unfinished training of other `code` (its digest) is not resumed. Raises ArtifactError if the classifier's file is
+    missing or has another hash; ModelError if it holds no classifier or another network's.
     """
     out.mkdir(parents=True, exist_ok=True)
     if not pretraining.iterations:
         print("pretrain: pretraining.iterations is 0, so no backbone is pre-trained")
         return
-    own = ("crop_height", "crop_width", "batch_size", "scale_min", "scale_max")  # the others are those of networks
+    own = ("crop_height", "crop_width", "batch_size", "scale_min", "scale_max")  # the others: section `training`
     crops_of = {name: getattr(pretraining, name) for name in own}
     training = replace(training, image_scale=1.0, max_class_share=1.0, **crops_of)
     fabric = launch(training.devices, training.precision, training.deterministic)
@@ -80,7 +80,7 @@ def pretrain(
 class ImitationObjective(Objective):
     """class_weight * KL of the classes + feature_weight * distance of the standardized last feature maps.
 
-    The teacher is frozen here; `temperature` is that of both softmaxes.
+    The teacher is frozen; both softmaxes have the same `temperature`.
     """
 
     def __init__(self, student: Classifier, teacher: Classifier, params: PretrainingParams):
@@ -100,7 +100,7 @@ class ImitationObjective(Objective):
         with torch.no_grad():
             teacher: ClassifierOutput = self.teacher(seen)
         student: ClassifierOutput = self.student(seen)
-        # An image's scores are those of a map of one cell.
+        # The scores of an image are treated as a map of one cell.
         found, said = (output.logits[:, :, None, None] for output in (student, teacher))
         classes = self.params.class_weight * class_divergence(found, said, self.params.temperature)
         distance = normalized_distance(self.align(student.features), teacher.features)
@@ -111,7 +111,7 @@ class ImitationObjective(Objective):
 
 
 def mixed(image: Float[Tensor, "n 3 H W"], largest: float) -> Float[Tensor, "n 3 H W"]:
-    """Each image with a share (uniform in 0..largest) of the next one in the batch (mixup, arXiv 1710.09412)."""
+    """Mix a share (uniform in 0..largest) of the next image in the batch into each one (mixup, arXiv 1710.09412)."""
     if not largest:
         return image
     share = largest * torch.rand(len(image), 1, 1, 1, device=image.device)

@@ -1,21 +1,24 @@
-"""The device that this machine trains on, and the precision that it trains in."""
+"""The device and the precision that this machine trains with."""
 
 import torch
 
 
 def best_device() -> torch.device:
-    """The first GPU, or the CPU."""
+    """Return the first GPU, or the CPU if there is none."""
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
 def wait_for(device: torch.device) -> None:
-    """Until all that was asked of it is done; to time it."""
+    """Wait until the device has finished all queued work, so that the work can be timed."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
 
 
 def resolved_precision(precision: str, kind: str) -> str:
-    """fp32, bf16 or fp16; `auto` is bf16 where the device multiplies in it, fp16 on older GPUs."""
+    """Return fp32, bf16 or fp16.
+
+    `auto` is bf16 if the device multiplies in bf16; otherwise it is fp16 on a GPU and fp32 on a CPU.
+    """
     if precision != "auto":
         return precision
     if kind == "cuda":
@@ -25,5 +28,5 @@ def resolved_precision(precision: str, kind: str) -> str:
 
 
 def device_facts(precision: str, kind: str) -> dict[str, str]:
-    """Return what of the device decides a training's result: a state of a CPU is not resumed on a GPU."""
+    """Return the device's facts that affect a training's result, so that a CPU's state is not resumed on a GPU."""
     return {"device": kind, "precision": resolved_precision(precision, kind)}

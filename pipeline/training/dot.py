@@ -8,12 +8,15 @@ from torch import Tensor, nn
 
 
 class DOT(torch.optim.Optimizer):
-    """SGD with two momentum buffers: the gradient of the distillation keeps more of its own past than the task's.
+    """SGD with two momentum buffers; the distillation's gradient has a higher momentum than the task's.
 
-    Two backward passes make an iteration: that of the distillation inside `distill_gradients`, that of the task
-    outside; `step` applies both. Weight decay goes with the task; a parameter that one of the two alone reaches is
-    stepped as by SGD. `shift` (of the authors: 0.075 or 0.09) goes from the task's momentum to the distillation's, so
-    a constant gradient of it counts (1 - momentum) / (1 - momentum - shift) times as much as with SGD: 4 times at 0.9.
+    Each iteration has two backward passes: the distillation's inside `distill_gradients`, and the task's outside.
+    `step` applies both. Weight decay is added to the task's gradient. A parameter with only one of the two gradients is
+    stepped as by SGD.
+
+    `shift` (the authors use 0.075 or 0.09) is taken from the task's momentum and added to the distillation's. So a
+    constant gradient of the distillation counts (1 - momentum) / (1 - momentum - shift) times as much as with SGD. That
+    is 4 times for momentum 0.9 and shift 0.075.
     """
 
     def __init__(
@@ -21,11 +24,11 @@ class DOT(torch.optim.Optimizer):
     ):
         super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay, "shift": shift})
         self._aside: dict[Tensor, Tensor] = {}
-        self.found_inf: Tensor | None = None  # as of torch's fused optimizers: 1 makes a step do nothing
+        self.found_inf: Tensor | None = None  # as in torch's fused optimizers: 1 makes a step do nothing
 
     @contextmanager
     def distill_gradients(self) -> Iterator[None]:
-        """Inside, `grad` of the parameters holds the gradients of the distillation, outside those of the task."""
+        """Let `grad` of the parameters hold the distillation's gradients inside this block, the task's outside."""
         self._exchange()
         yield
         self._exchange()
@@ -40,7 +43,7 @@ class DOT(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[reportIncompatibleMethodOverride]: it takes no closure
-        void = self.found_inf is not None and bool(self.found_inf)  # the one place where a step waits for the device
+        void = self.found_inf is not None and bool(self.found_inf)  # only here a step waits for the device
         for group in self.param_groups:
             for parameter in group["params"]:
                 distill = self._aside.pop(parameter, None)
@@ -55,7 +58,7 @@ class DOT(torch.optim.Optimizer):
         if task is not None:
             moves.append(_advance(state, "momentum_buffer", task + decay, group["momentum"] - shift))
         if distill is not None:
-            # Where the task does not reach, decay goes with the distillation after the first step, as the authors do.
+            # Without a task gradient, decay joins the distillation's after the first step, as in the authors' code.
             gradient = distill + decay if task is None and "distill_buffer" in state else distill
             moves.append(_advance(state, "distill_buffer", gradient, group["momentum"] + shift))
         for move in moves:

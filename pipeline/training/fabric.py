@@ -1,4 +1,4 @@
-"""In how many processes and in which precision training runs: the only door to Lightning Fabric."""
+"""Start training in the chosen number of processes and precision; no other module imports Lightning Fabric."""
 
 import ctypes
 import os
@@ -15,8 +15,8 @@ from pipeline.errors import MachineError
 from pipeline.threads import available_threads
 from pipeline.training.device import best_device, resolved_precision
 
-# Fabric looks at the version of torchmetrics where that is installed, and its import takes 2 s.
-sys.modules.setdefault("torchmetrics", None)  # type: ignore[reportArgumentType]: Python's way to say that there is none
+# Fabric checks the version of torchmetrics if that is installed, and importing it takes 2 s.
+sys.modules.setdefault("torchmetrics", None)  # type: ignore[reportArgumentType]: None makes its import fail
 from lightning_fabric import Fabric  # noqa: E402
 from lightning_fabric.loggers.logger import Logger  # noqa: E402
 from lightning_fabric.plugins import MixedPrecision, Precision  # noqa: E402
@@ -31,7 +31,7 @@ LOGGERS = {
     "mlflow": ("pytorch_lightning.loggers:MLFlowLogger", "mlflow-skinny pytorch-lightning"),
     "wandb": ("pytorch_lightning.loggers:WandbLogger", "wandb pytorch-lightning"),
 }
-"""Each with the packages that it needs."""
+"""The class of each logger, and the packages that it needs."""
 TRACKING = "MLFLOW_TRACKING_URI"
 M_TRIM_THRESHOLD, M_MMAP_MAX, LARGEST_INT = -1, -4, 2**31 - 1  # malloc.h
 
@@ -39,11 +39,11 @@ M_TRIM_THRESHOLD, M_MMAP_MAX, LARGEST_INT = -1, -4, 2**31 - 1  # malloc.h
 def launch(
     devices: int | Literal["auto"], precision: str, deterministic: bool, loggers: Sequence[Logger] = ()
 ) -> Fabric:
-    """Join the processes of one training; where they do not run yet, start those of this machine.
+    """Join the processes of one training; start those of this machine if they do not run yet.
 
-    Under `torchrun` the processes are there already, over one machine or several, and their number is torchrun's.
-    Raises MachineError for fewer GPUs than asked for, or a precision that this device does not train in. The arguments
-    are those of section `training`, but for `loggers`, which are of `make_loggers`.
+    `torchrun` has already started the processes, on one machine or several, and sets their number. The arguments are
+    those of section `training`, except `loggers`, which `make_loggers` returns. Raises MachineError if there are fewer
+    GPUs than asked for, or if this device does not train in the precision.
     """
     kind = best_device().type
     present = torch.cuda.device_count() if kind == "cuda" else None
@@ -54,13 +54,13 @@ def launch(
     elif devices == "auto":
         devices = present or 1
     if present is not None and devices > present:
-        raise MachineError(f"training.devices is {devices}, this machine has {present} GPU(s); set it to auto")
+        raise MachineError(f"training.devices is {devices}, but this machine has {present} GPU(s); set it to auto")
     several = devices * nodes > 1
-    # BatchNorms and queues are kept equal by what fills them; copying them in every forward would cost more.
+    # BatchNorms and queues get equal values in all processes, so DDP need not copy them in every forward pass.
     strategy = DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True) if several else "auto"
     plugin: Precision = Precision()
     if (resolved := resolved_precision(precision, kind)) == "fp16" and kind == "cpu":
-        raise MachineError("training.precision is fp16, which needs a GPU; on a CPU take auto, bf16 or fp32")
+        raise MachineError("training.precision is fp16, which needs a GPU; on a CPU set auto, bf16 or fp32")
     if resolved == "bf16":
         plugin = MixedPrecision("bf16-mixed", kind)
     elif resolved == "fp16":
@@ -75,10 +75,10 @@ def launch(
     if kind == "cpu":
         torch.set_num_threads(max(1, available_threads() // fabric.world_size))
     if deterministic:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS has no such form
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS is not deterministic
     torch.use_deterministic_algorithms(deterministic, warn_only=True)
     if kind == "cpu" and sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
-        # Keep what a step frees: its large tensors otherwise come from the system anew each time, page by page.
+        # Keep freed memory in the process: otherwise the system provides each step's large tensors anew, page by page.
         libc = ctypes.CDLL(None)
         libc.mallopt(M_MMAP_MAX, 0)
         libc.mallopt(M_TRIM_THRESHOLD, LARGEST_INT)
@@ -86,10 +86,10 @@ def launch(
 
 
 def make_loggers(names: Sequence[str], run: str, scratch: Path) -> list[Logger]:
-    """Open what gets a run's curves beside training.csv: TensorBoard in scratch/tensorboard, MLflow, Weights & Biases.
+    """Open the loggers that get a run's curves besides training.csv.
 
-    MLflow and Weights & Biases take their servers and keys from their own environment variables. MachineError for a
-    package that is not installed, and for MLflow without a server.
+    TensorBoard writes into scratch/tensorboard. MLflow and Weights & Biases read their servers and keys from their own
+    environment variables. Raises MachineError if a package is not installed, or if MLflow has no server.
     """
     settings = {
         "tensorboard": {"root_dir": scratch / "tensorboard", "name": run, "version": ""},
@@ -100,17 +100,17 @@ def make_loggers(names: Sequence[str], run: str, scratch: Path) -> list[Logger]:
     for name in names:
         kind, packages = LOGGERS[name]
         if name == "mlflow" and TRACKING not in os.environ:
-            raise MachineError(f"training.loggers: mlflow needs {TRACKING}, the address of its server or database")
+            raise MachineError(f"training.loggers: mlflow has no server; set {TRACKING} to its address")
         try:
             loggers.append(resolve_name(kind)(**settings[name]))
         except ModuleNotFoundError as error:
-            told = f"install {packages} into this environment, or take it out"
-            raise MachineError(f"training.loggers: {name} is not here ({error}); {told}") from error
+            told = f"install {packages} into this environment, or remove it from the list"
+            raise MachineError(f"training.loggers: {name} is not installed ({error}); {told}") from error
     return loggers
 
 
 def describe_precision(precision: str, fabric: Fabric) -> str:
-    """Say what `precision` came to on this device, for the record."""
+    """Return the resolved precision, the device and the number of processes in words, for the record."""
     kind = fabric.device.type
     resolved = resolved_precision(precision, kind)
     several = f", {fabric.world_size} processes" if fabric.world_size > 1 else ""

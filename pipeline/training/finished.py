@@ -1,8 +1,8 @@
-"""What keeps a finished training from being lost: its last state stays in scratch until dvc.lock has the output.
+"""Keep a finished training from being lost: its last state stays in scratch until dvc.lock has the output.
 
-DVC removes a stage's outputs before it runs the stage, and knows new ones only when it has hashed them, copied them
-into its cache and written dvc.lock. Where that fails (another dvc command holds the lock, the disk is full, it is
-killed), it runs the stage once more, and the state gives the same result in seconds.
+DVC removes a stage's outputs before it runs the stage. It knows new outputs only when it has hashed them, copied them
+into its cache and written dvc.lock. If that fails (another dvc command holds the lock, the disk is full, DVC is
+killed), DVC runs the stage again, and the kept state gives the same result in seconds.
 """
 
 import hashlib
@@ -20,12 +20,12 @@ RESULT = "result.txt"
 
 
 def note_result(folder: Path, out: Path) -> None:
-    """Write into the folder of a training's state what DVC calls its output, once all of that is written."""
+    """Write DVC's name of a training's output into the folder of its state; call it when all outputs are written."""
     write_text(folder / RESULT, _line(out.as_posix(), dvc_name(out)))
 
 
 def drop_known(scratch: Path, lock: Path) -> None:
-    """Remove the states whose results are in dvc.lock: what DVC asks for from now on is another training."""
+    """Remove the states whose results are in dvc.lock: DVC will not ask for these trainings again."""
     if results := list(scratch.glob(f"*/*/{RESULT}")):
         known = _outputs(lock)
         for result in results:
@@ -46,7 +46,7 @@ def _line(path: str, md5: str) -> str:
 
 
 def _outputs(lock: Path) -> list[str]:
-    """Return a line for each output in dvc.lock; none where it cannot be read: then nothing is removed."""
+    """Return a line for each output in dvc.lock; none if it cannot be read, so that nothing is removed."""
     try:
         stages = YAML(typ="safe", pure=True).load(lock.read_text(encoding="utf-8"))["stages"].values()
         outs = [out for stage in stages for out in stage.get("outs", [])]

@@ -31,21 +31,21 @@ def fit(
     name: str, iterations: int, learning_rate: float, momentum_shift: float = 0.0, scratch: Path,
     validation: Validation | None = None, on_save: Callable[[], None] = lambda: None,
 ) -> Curve:  # fmt: skip
-    """Minimize the objective; resumes from `scratch` where a state lies there, and leaves the last one in it.
+    """Minimize the objective; resume from a state in `scratch` if there is one, and leave the last state there.
 
-    The schedule is fixed, and the objective ends as the last iteration leaves it. All that is random in an iteration
-    depends on the seed and on its number only, so a resumed training draws what the uninterrupted one would have drawn.
-    Returns one row every `log_every` iterations: iteration, learning_rate, total, each loss term, the objective's
+    The schedule is fixed, and the objective keeps the weights of the last iteration. All random numbers of an iteration
+    depend only on the seed and the iteration's number. So a resumed training draws the same numbers as an uninterrupted
+    one. Returns one row every `log_every` iterations: iteration, learning_rate, total, each loss term, the objective's
     metrics, skipped (updates so far that were not applied), iterations_per_s.
 
     Args:
-        validation: scores the network in the first process; changes nothing that is trained.
-        on_save: called in the first process whenever the state is saved; must change nothing that is trained.
+        validation: scores the network in the first process; does not change the training.
+        on_save: called in the first process whenever the state is saved; must not change the training.
 
     Raises:
-        Diverged: a loss is NaN, infinite or a spike, and the parameters say to stop.
+        Diverged: a loss is NaN, infinite or a spike, and `training.on_bad_loss` is `stop`.
         TrainingError: a loader process died.
-        MachineError: the batch cannot be shared evenly, DOT is asked for in fp16, or /dev/shm is too small.
+        MachineError: the batch cannot be divided evenly, DOT is used with fp16, or /dev/shm is too small.
     """
     shard = _shard(training, fabric)
     objective.divide(shard.parts * shard.processes)
@@ -56,7 +56,7 @@ def fit(
     precision = fabric.strategy.precision
     scaled = bool(precision.state_dict())
     if scaled and momentum_shift:
-        raise MachineError("momentum_shift (DOT) does not go with precision fp16; take bf16 or fp32")
+        raise MachineError("momentum_shift (DOT) does not work in fp16; set training.precision to bf16 or fp32")
     optimizer = make_optimizer(
         objective.parameters(), learning_rate, training.momentum, training.weight_decay, momentum_shift, not scaled
     )
@@ -69,8 +69,8 @@ def fit(
     stepper = Stepper(fabric, objective, optimizer, guard, training.max_gradient_norm)
     if has_ended(scratch / STATE, iterations):
         fabric.print(
-            f"{name}: all {iterations} iterations are done already, and dvc.lock has not their result: "
-            f"it is taken from {scratch} (remove that folder to train again)"
+            f"{name}: all {iterations} iterations are done, but dvc.lock does not have their result yet. "
+            f"It is taken from {scratch}; remove that folder to train again"
         )
     else:
         fabric.print(f"{name}: {compile_objective(stepper, training, shard)}")
@@ -82,8 +82,8 @@ def fit(
         for iteration in range(start, iterations):
             end, power = training.min_learning_rate, training.learning_rate_power
             rate = optimizer.param_groups[0]["lr"] = polynomial_rate(iteration, iterations, learning_rate, end, power)
-            batch = list(islice(parts, shard.parts))  # before the seed: a loader that starts draws a number of its own
-            rank = fabric.global_rank  # each process has noise of its own; the first that of a single one
+            batch = list(islice(parts, shard.parts))  # before seeding: a loader that starts draws a number
+            rank = fabric.global_rank  # each process has its own noise; the first has that of one process
             entropy = np.random.SeedSequence([crops.seed, 2, iteration, *([rank] if rank else [])])
             torch.manual_seed(int(entropy.generate_state(1)[0]))
             if norms:
@@ -95,7 +95,7 @@ def fit(
             done = iteration + 1
             logs = done % training.log_every == 0 or done == iterations
             saves = done % training.checkpoint_every == 0 or done == iterations
-            if logs or saves:  # nothing is read before, so that the device need not be waited for
+            if logs or saves:  # read nothing earlier, because reading waits for the device
                 skipped = _skipped(guard, training, crops, shard, name)
             if logs:
                 terms = _averaged([{"total": loss.total, **loss.terms} for loss in losses])
@@ -116,7 +116,9 @@ def fit(
                     validation.forget()
                 on_save()
     if skipped:
-        fabric.print(f"{name}: {skipped} of {iterations} updates were skipped, the first at {int(guard.first_refused)}")
+        fabric.print(
+            f"{name}: {skipped} of {iterations} updates were skipped, the first at iteration {int(guard.first_refused)}"
+        )
     return curve
 
 
@@ -132,14 +134,14 @@ def _shard(training: TrainingParams, fabric: Fabric) -> BatchShard:
     shards = fabric.world_size * training.accumulate
     if training.batch_size % shards or (training.batch_size == training.accumulate and fabric.world_size == 1):
         raise MachineError(
-            f"training.batch_size {training.batch_size} cannot be shared by {fabric.world_size} process(es) in "
-            f"{training.accumulate} part(s) each: it must be a multiple of both, with two images or more for BatchNorm"
+            f"training.batch_size {training.batch_size} cannot be divided among {fabric.world_size} process(es) with "
+            f"{training.accumulate} part(s) each; set a multiple of both, with at least two images for BatchNorm"
         )
     return BatchShard(training.batch_size, training.accumulate, fabric.global_rank, fabric.world_size)
 
 
 def _skipped(guard: LossGuard, training: TrainingParams, crops: CropDataset, shard: BatchShard, name: str) -> int:
-    """Count the refused updates so far; where the parameters say so, the first one ends the training."""
+    """Count the refused updates so far; raise Diverged at the first one if `on_bad_loss` is `stop`."""
     refused = int(guard.refused)
     if refused and training.on_bad_loss == "stop":
         iteration = int(guard.first_refused)
@@ -147,14 +149,14 @@ def _skipped(guard: LossGuard, training: TrainingParams, crops: CropDataset, sha
         ids = [crops.sample(index).id for index in batch]
         raise Diverged(
             f"{name}: the loss is NaN, infinite, or spiked at iteration {iteration} (loss "
-            f"{guard.first_refused_loss.item():.4g}, usual until then {guard.mean_loss.item():.4g}); samples of this "
+            f"{guard.first_refused_loss.item():.4g}, mean before {guard.mean_loss.item():.4g}); samples of this "
             f"batch: {', '.join(ids)}. Lower the learning_rate or the method's weight in params.yaml, look at these "
-            f"samples, or set training.on_bad_loss to skip; the last good state is kept"
+            f"samples, or set training.on_bad_loss to skip. The last good state is kept"
         )
     return refused
 
 
 def _averaged(records: Sequence[dict[str, torch.Tensor]]) -> dict[str, float]:
-    """Average over the parts of a batch and the processes, on the host."""
+    """Average over the parts of a batch and the processes, and copy the result to the host."""
     means = {key: torch.stack([record[key] for record in records]).mean() for key in records[0]}
     return {key: mean_over_processes(mean).item() for key, mean in means.items()}

@@ -1,4 +1,4 @@
-"""What is minimized: an objective turns a batch into a loss."""
+"""Objectives: what training minimizes. An objective computes the loss of a batch."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -23,11 +23,11 @@ from pipeline.training.processes import mean_over_processes
 
 
 class Loss(NamedTuple):
-    """`total` is differentiated, or its two summands apart; `terms` (its parts) and `metrics` are only logged."""
+    """Loss of a batch: `total` is differentiated, or its two summands separately; the other fields are only logged."""
 
-    task: Float[Tensor, ""]  # of the main and of the auxiliary head
-    distill: Float[Tensor, ""] | None  # weighted; None where there is no teacher
-    terms: dict[str, Tensor]
+    task: Float[Tensor, ""]  # loss of the main and the auxiliary head
+    distill: Float[Tensor, ""] | None  # weighted; None without a teacher
+    terms: dict[str, Tensor]  # the parts of `total`
     metrics: dict[str, Tensor]
 
     def detached(self) -> "Loss":
@@ -40,11 +40,11 @@ class Loss(NamedTuple):
 
 
 class Task(NamedTuple):
-    """How labels are learned from, by teachers and students alike."""
+    """Settings of the loss on labels, the same for teachers and students."""
 
     auxiliary_weight: float
-    mean: str  # of `cross_entropy`
-    class_weights: Float[Tensor, " k"] | None  # None: all pixels count alike
+    mean: str  # argument of `cross_entropy`
+    class_weights: Float[Tensor, " k"] | None  # None: all pixels count the same
     image_scale: float  # of the crops, 1 = native size
 
     @classmethod
@@ -53,31 +53,31 @@ class Task(NamedTuple):
 
 
 class Objective(nn.Module, ABC):
-    """What a training minimizes over all parameters that ask for a gradient."""
+    """A loss that training minimizes over all parameters that require a gradient."""
 
     def forward(
         self, image: UInt8[Tensor, "n 3 H W"], labels: UInt8[Tensor, "n H W"], distortion: Float[Tensor, "n 4"]
     ) -> Loss:
-        """The loss of RGB as it comes from a file, train ids, and what `distort` takes."""
+        """Return the loss for RGB as read from a file, train ids, and the values that `distort` takes."""
         return self.compare(distort(network_input(image), distortion), labels.long())
 
     @abstractmethod
     def compare(self, image: Float[Tensor, "n 3 H W"], labels: Int64[Tensor, "n H W"]) -> Loss:
-        """The loss of RGB in 0..1."""
+        """Return the loss for RGB in 0..1."""
 
     def divide(self, shares: int) -> None:
-        """Hear in how many shares each batch comes: the processes, times the parts of `accumulate`."""
+        """Take note of the number of shares of each batch: the processes times the parts of `accumulate`."""
 
     def advance(self) -> None:
-        """Hear that an update is done: what changes over a training counts updates, not calls of `forward`."""
+        """Take note that an update is done: schedules count updates, not calls of `forward`."""
 
     def grad_clip_groups(self) -> list[nn.Module]:
-        """Parts whose gradient norm is clipped each for itself; together they hold all that is trained."""
+        """Return the parts whose gradient norms are clipped separately; together they hold all trained parameters."""
         return [part for part in self.children() if any(parameter.requires_grad for parameter in part.parameters())]
 
 
 class SupervisedObjective(Objective):
-    """Cross-entropy of the main and the auxiliary head: how teachers and baselines are trained."""
+    """Cross-entropy of the main and the auxiliary head, for teachers and baselines."""
 
     class_weights: Tensor | None
 
@@ -103,13 +103,13 @@ def cross_entropy(
     logits: Float[Tensor, "n k h w"], labels: Int64[Tensor, "n H W"], mean: str,
     class_weights: Float[Tensor, " k"] | None = None,
 ) -> Float[Tensor, ""]:  # fmt: skip
-    """Cross-entropy of logits upsampled to the labels' size; unlabelled pixels contribute nothing.
+    """Return the cross-entropy of logits upsampled to the labels' size; unlabelled pixels contribute nothing.
 
-    `all_pixels` divides by the number of all, as mmseg 0.20 (a crop that is half unlabelled weighs half);
-    `labelled_pixels` by the labelled ones, as PyTorch (0 where there are none).
+    `all_pixels` divides by the number of all pixels, as mmseg 0.20 does, so a crop that is half unlabelled weighs half.
+    `labelled_pixels` divides by the number of labelled pixels, as PyTorch does; without any, the result is 0.
     """
     scores = bilinear(logits.to(torch.promote_types(logits.dtype, torch.float32)), *labels.shape[-2:])
-    # Summed here: PyTorch's own sum over pixels has another order in every run on a GPU.
+    # Summed here, because PyTorch's own sum over pixels has another order in every run on a GPU.
     total = F.cross_entropy(scores, labels, class_weights, ignore_index=IGNORE_INDEX, reduction="none").sum()
     if mean == "all_pixels":
         return total / labels.numel()
@@ -118,10 +118,10 @@ def cross_entropy(
 
 
 def class_weights(pixels: Sequence[int], power: float) -> Float[Tensor, " k"]:
-    """Weights proportional to frequency ** -power, scaled so that a labelled pixel counts 1 on average.
+    """Return weights proportional to frequency ** -power, scaled so that a labelled pixel counts 1 on average.
 
-    So the loss keeps its size, and with it the balance with a distillation weight. A class that never occurs has 1.
-    With power 0 every pixel counts alike; with 1 every class does, as Eigen and Fergus balance them (arXiv 1411.4734).
+    So the loss keeps its size, and its balance with a distillation weight. A class that never occurs has weight 1.
+    With power 0 all pixels count the same; with 1 all classes do, as in Eigen and Fergus (arXiv 1411.4734).
     """
     counts = torch.tensor(pixels, dtype=torch.float64)
     occurs = counts > 0
@@ -134,9 +134,10 @@ def class_weights(pixels: Sequence[int], power: float) -> Float[Tensor, " k"]:
 def load_class_weights(
     statistics: Path, class_names: Sequence[str], training: TrainingParams
 ) -> Float[Tensor, " k"] | None:
-    """The weights by what curation counted in the splits to train on, or ArtifactError; None where nothing is weighed.
+    """Return the class weights from curation's pixel counts in the training splits; None if `class_balance` is 0.
 
-    The counts follow from the sample list and the class table: who knows their hashes need not know this file's.
+    The counts follow from the sample list and the class table, so the hashes of those two identify them. Raises
+    ArtifactError if the counts do not fit the classes or the splits.
     """
     if not training.class_balance:
         return None

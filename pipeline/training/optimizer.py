@@ -13,22 +13,22 @@ from pipeline.training.dot import DOT
 def make_optimizer(
     parameters: Iterable[nn.Parameter], lr: float, momentum: float, weight_decay: float, shift: float, fused: bool
 ) -> torch.optim.Optimizer:
-    """Build SGD over every parameter that is trained, or DOT with a momentum shift; weight decay on all, as mmseg."""
+    """Build SGD, or DOT if there is a momentum shift, over all trained parameters; weight decay on all, as in mmseg."""
     trained = [parameter for parameter in parameters if parameter.requires_grad]
     if shift:
         return DOT(trained, lr, momentum, weight_decay, shift)
     kind = FlatSGD if trained[0].device.type == "cpu" else torch.optim.SGD
     optimizer = kind(trained, lr=lr, momentum=momentum, weight_decay=weight_decay, fused=fused)
     for group in optimizer.param_groups:
-        for parameter in group["params"]:  # else a void first step would leave a momentum of whatever lay in memory
+        for parameter in group["params"]:  # else a refused first step would leave uninitialized momentum
             optimizer.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
     return optimizer
 
 
 class FlatSGD(torch.optim.SGD):
-    """SGD over parameters as flat rows, in the order of their memory.
+    """SGD on parameters as flat rows in their memory order.
 
-    PyTorch's fused kernel for CPUs needs fourteen times as long for channels-last weights as for such a row.
+    PyTorch's fused kernel for CPUs takes fourteen times as long for channels-last weights as for such a row.
     """
 
     def __init__(self, parameters: Iterable[nn.Parameter], **settings: Any):
@@ -46,11 +46,11 @@ class FlatSGD(torch.optim.SGD):
 
 
 def _row(tensor: Tensor, like: Tensor) -> Float[Tensor, " numbers"]:
-    """Return the numbers in the order in which `like` has them in memory; of `like` itself a view."""
+    """Return a tensor's numbers in the memory order of `like`; for `like` itself, return a view."""
     order = sorted(range(like.dim()), key=lambda dim: (-like.stride(dim), -like.shape[dim]))
     return tensor.permute(order).reshape(-1)
 
 
 def polynomial_rate(iteration: int, iterations: int, start: float, end: float, power: float) -> float:
-    """Learning rate of an iteration: (start - end) * (1 - t/T)**power + end, mmseg's `poly` policy."""
+    """Return the learning rate of an iteration: (start - end) * (1 - t/T)**power + end, mmseg's `poly` policy."""
     return (start - end) * (1 - iteration / iterations) ** power + end

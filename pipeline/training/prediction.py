@@ -1,4 +1,4 @@
-"""What a network predicts while it learns, which changes nothing of what it learns."""
+"""Predict with a network during its training, without changing the training."""
 
 import numpy as np
 import torch
@@ -11,7 +11,7 @@ from pipeline.data.dataset import network_input
 
 @torch.no_grad()
 def predicted_labels(segmenter: Segmenter, image: UInt8[np.ndarray, "H W 3"]) -> UInt8[np.ndarray, "H W"]:
-    """Return train ids for a whole image of any size; no random number is drawn, no running statistic changes."""
+    """Return train ids for a whole image of any size; draw no random number and change no running statistic."""
     device = next(segmenter.parameters()).device
     modes = [(module, module.training) for module in segmenter.modules()]
     segmenter.eval()

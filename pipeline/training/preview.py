@@ -1,4 +1,4 @@
-"""A picture of what a network predicts while it learns."""
+"""A picture of a network's prediction during its training."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ ENLARGED_TO = 320  # pixels, the least width of each of the three pictures
 
 
 def write_preview(segmenter: Segmenter, sample: Sample, classes: ClassTable, path: Path) -> None:
-    """Write image, label and prediction of a sample side by side; the segmenter learns on as if nothing had been."""
+    """Write image, label and prediction of a sample side by side, without changing the training."""
     image, labels = read_image(sample.image, sample.image_sha256), read_labels(sample, classes)
     palette = np.zeros((IGNORE_INDEX + 1, 3), np.uint8)  # unlabelled pixels stay black
     palette[: len(classes.classes)] = [entry.color for entry in classes.classes]

@@ -1,4 +1,4 @@
-"""What the processes of one training have to agree on, so that together they do what one would do."""
+"""Operations over the processes of one training, so that together they compute what one process would."""
 
 import torch
 import torch.distributed as dist
@@ -12,7 +12,7 @@ def process_count() -> int:
 
 
 def all_gather(rows: Tensor) -> Tensor:
-    """The rows of all processes, in their order and without a gradient; every process must give equally many."""
+    """Return the rows of all processes in order, without a gradient; each must give the same number of rows."""
     if process_count() == 1:
         return rows
     parts = [torch.empty_like(rows, memory_format=torch.contiguous_format) for _ in range(process_count())]
@@ -21,14 +21,14 @@ def all_gather(rows: Tensor) -> Tensor:
 
 
 def broadcast_from_first(values: Tensor) -> Tensor:
-    """The first process's random numbers for all."""
+    """Give all processes the first one's random numbers."""
     if process_count() > 1:
         dist.broadcast(values, src=0)
     return values
 
 
 def mean_over_processes(value: Tensor) -> Tensor:
-    """Without a gradient."""
+    """Return the mean over all processes, without a gradient."""
     if process_count() == 1:
         return value
     total = value.detach().clone()
@@ -37,7 +37,7 @@ def mean_over_processes(value: Tensor) -> Tensor:
 
 
 def use_sync_batchnorm(module: nn.Module, kind: str) -> None:
-    """Let every BatchNorm inside normalize by the images of all processes; names and tensors stay what they are."""
+    """Let every BatchNorm inside normalize over the images of all processes; names and tensors do not change."""
     for name, child in module.named_children():
         if isinstance(child, nn.BatchNorm2d):
             joint = nn.SyncBatchNorm.convert_sync_batchnorm(child) if kind == "cuda" else SyncBatchNormCPU.of(child)
@@ -47,7 +47,7 @@ def use_sync_batchnorm(module: nn.Module, kind: str) -> None:
 
 
 class SyncBatchNormCPU(nn.BatchNorm2d):
-    """SyncBatchNorm where PyTorch's own, which is for GPUs, cannot run."""
+    """SyncBatchNorm for CPUs; PyTorch's own runs only on GPUs."""
 
     @classmethod
     def of(cls, norm: nn.BatchNorm2d) -> "SyncBatchNormCPU":

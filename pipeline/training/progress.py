@@ -1,4 +1,4 @@
-"""What a person sees while a network trains: a line every few seconds, in a terminal as in a log."""
+"""Progress of a training: a line every few seconds, the same in a terminal and in a log."""
 
 import time
 from collections.abc import Callable
@@ -19,14 +19,14 @@ class TrainingProgress:
             print(f"{name}: resuming at iteration {start} of {iterations}", flush=True)
 
     def lap_rate(self, iteration: int) -> float:
-        """Iterations per second since the last call: one pause of the machine does not spoil it for the whole run."""
+        """Return the iterations per second since the last call, so that a pause of the machine affects one value."""
         now = self.clock()
         rate = (iteration - self.lap_start) / max(now - self.lap_begun, 1e-9)
         self.lap_begun, self.lap_start = now, iteration
         return rate
 
     def show(self, iteration: int, terms: dict[str, float]) -> None:
-        """Tell that `iteration` iterations are done."""
+        """Print a line for `iteration` finished iterations, if the last line is old enough or all are done."""
         now = self.clock()
         if self.shown and (now - self.last_line >= SECONDS_BETWEEN_LINES or iteration == self.iterations):
             rate = max((iteration - self.start) / max(now - self.begun, 1e-9), 1e-9)  # since this process began

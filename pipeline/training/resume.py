@@ -1,7 +1,7 @@
-"""Checkpoints of a training in progress: outside DVC's outputs, tied to what is being trained.
+"""Checkpoints of a training in progress, outside DVC's outputs.
 
-DVC removes a stage's outputs before it runs the stage, so progress is kept in a scratch folder of its own. The folder
-is named by a hash of all that determines the result: a state of other parameters, data or code is never resumed.
+DVC removes a stage's outputs before it runs the stage, so progress is kept in a separate scratch folder. A hash of all
+that determines the result names the folder. So a state of other parameters, data or code is never resumed.
 """
 
 import fcntl
@@ -25,20 +25,20 @@ from pipeline.data.samples import read_samples
 from pipeline.errors import TrainingError
 from pipeline.training.step import LossGuard
 
-BUFFERS = ("momentum_buffer", "distill_buffer")  # what SGD and DOT remember of a parameter
+BUFFERS = ("momentum_buffer", "distill_buffer")  # state that SGD and DOT keep for a parameter
 IDENTITY = "identity.json"
 
 
 class ResumeState(NamedTuple):
     iteration: int  # the next one to run
     curve: list[dict[str, float]]
-    scale: dict[str, Any]  # state of the loss's scale in fp16; empty otherwise
+    scale: dict[str, Any]  # state of the loss scale in fp16; empty otherwise
 
 
 def training_identity(
     code: str, classes: Path, samples: Path, files: Mapping[str, Path], **settings: object
 ) -> dict[str, Any]:
-    """Return all that determines what a training comes to, as plain values, wherever its files lie.
+    """Return all that determines a training's result as plain values, independent of where its files lie.
 
     Files count by their contents, samples by their ids, splits, digests and order.
     """
@@ -57,11 +57,11 @@ def short_hash(value: object) -> str:
 
 @contextmanager
 def scratch_folder(parent: Path, name: str, identity: Mapping[str, Any], first: bool) -> Iterator[Path]:
-    """Give the folder of one training, locked while it runs; `pipeline.training.finished` removes it.
+    """Yield the folder of one training, locked while it runs; `pipeline.training.finished` removes it later.
 
-    States of the same name with another identity are stale: they are removed first, and a line says what changed. The
-    training's `first` process does that; the others read only. TrainingError if another training holds the lock (DVC's
-    own trainer survives when only dvc is killed).
+    States of the same name with another identity are stale. The training's `first` process removes them and prints what
+    changed; the other processes only read. Raises TrainingError if another training holds the lock: a training survives
+    if only dvc is killed.
     """
     folder = parent / name / short_hash(identity)
     if not first:
@@ -88,7 +88,7 @@ def _changes(folder: Path, identity: Mapping[str, Any]) -> str:
         before = json.loads((folder / IDENTITY).read_bytes())
         changed = [name for name in identity.keys() | before.keys() if identity.get(name) != before.get(name)]
     except (OSError, ValueError, AttributeError):
-        return "nothing says what it was"
+        return "its parameters are unknown"
     short = {name: f"{name} ({before.get(name)} -> {identity.get(name)})" for name in ("device", "precision")}
     return f"changed since: {', '.join(short.get(name) or name for name in sorted(changed))}"
 
@@ -96,7 +96,7 @@ def _changes(folder: Path, identity: Mapping[str, Any]) -> str:
 def save_state(
     path: Path, objective: nn.Module, guard: LossGuard, optimizer: torch.optim.Optimizer, state: ResumeState
 ) -> None:
-    """Write weights, momentum and the curve so far; a crash meanwhile leaves the previous state whole."""
+    """Write weights, momentum and the curve so far; a crash during the write leaves the previous state intact."""
     tensors = _trained(objective, guard)
     for name, parameter, buffer in _buffers(optimizer):
         if optimizer.state[parameter].get(buffer) is not None:
@@ -107,7 +107,7 @@ def save_state(
 
 
 def has_ended(path: Path, iterations: int) -> bool:
-    """Tell whether a state is that after the last iteration, without reading its tensors."""
+    """Return whether a state is the one after the last iteration, without reading its tensors."""
     try:
         with safe_open(path, framework="pt") as file:
             return json.loads(file.metadata()["state"])["iteration"] == iterations
@@ -116,7 +116,7 @@ def has_ended(path: Path, iterations: int) -> bool:
 
 
 def load_state(path: Path, objective: nn.Module, guard: LossGuard, optimizer: torch.optim.Optimizer) -> ResumeState:
-    """Fill all three from a saved state; without one, or with a damaged one, training starts anew."""
+    """Fill objective, guard and optimizer from a saved state; without an intact one, start from the beginning."""
     if not path.is_file():
         return ResumeState(0, [], {})
     try:
@@ -136,12 +136,12 @@ def load_state(path: Path, objective: nn.Module, guard: LossGuard, optimizer: to
 
 
 def _trained(objective: nn.Module, guard: LossGuard) -> dict[str, Tensor]:
-    """State of everything that is trained, and of the guard: a frozen teacher inside an objective is not part of it."""
+    """Return the state of the objective and of the guard, without a frozen teacher inside the objective."""
     state = {f"module.{n}": tensor for n, tensor in objective.state_dict().items() if not n.startswith("teacher.")}
     return state | {f"guard.{name}": tensor for name, tensor in guard.state_dict().items()}
 
 
 def _buffers(optimizer: torch.optim.Optimizer) -> list[tuple[str, Tensor, str]]:
-    """What may be remembered: its name in the file, of which parameter, and what."""
+    """Return each possible buffer of the optimizer: its name in the file, its parameter, and its key."""
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     return [(f"{buffer}.{i}", parameter, buffer) for i, parameter in enumerate(parameters) for buffer in BUFFERS]

@@ -1,4 +1,4 @@
-"""One update of everything that is trained, and the guard that keeps bad losses out of it."""
+"""One update of all trained parameters, and the guard that refuses bad losses."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -12,16 +12,16 @@ from pipeline.training.dot import DOT
 from pipeline.training.fabric import Fabric
 from pipeline.training.objective import Loss, Objective
 
-MEMORY = 0.98  # of the running mean: about fifty iterations
+MEMORY = 0.98  # decay of the running mean: about fifty iterations
 WARM_UP = 20  # iterations in which no loss counts as a spike
 
 
 class LossGuard(nn.Module):
     """Finds iterations that must not change the network: a loss or gradient that is NaN or infinite, or a spike.
 
-    A spike is above `spike_factor` times the running mean (0: nothing is). Decides on the device, so that no step waits
-    for the host. A bad loss is multiplied with NaN before it is differentiated: the gradient, summed over all
-    processes, then tells each of them that this update is void.
+    A spike is a loss above `spike_factor` times the running mean (0: no loss is one). The guard decides on the device,
+    so that no step waits for the host. It multiplies a bad loss with NaN before the loss is differentiated. So the
+    gradient, which is summed over all processes, tells each of them to skip this update.
     """
 
     mean_loss: Tensor
@@ -39,7 +39,7 @@ class LossGuard(nn.Module):
 
     @torch.no_grad()
     def weight(self, loss: Float[Tensor, ""]) -> Float[Tensor, ""]:
-        """Return 1 for a loss to learn from, NaN for a bad one."""
+        """Return 1 for a good loss, NaN for a bad one."""
         good = loss.isfinite()
         if self.spike_factor:
             usual = self.mean_loss / (1 - MEMORY ** self.accepted.clamp(min=1))
@@ -48,7 +48,7 @@ class LossGuard(nn.Module):
 
     @torch.no_grad()
     def record(self, iteration: int, loss: Float[Tensor, ""], good: Bool[Tensor, ""]) -> None:
-        """Take down whether the iteration's update was applied."""
+        """Record whether the iteration's update was applied."""
         first = ~good & (self.refused == 0)
         self.first_refused.copy_(torch.where(first, float(iteration), self.first_refused))
         self.first_refused_loss.copy_(torch.where(first, loss, self.first_refused_loss))
@@ -59,7 +59,7 @@ class LossGuard(nn.Module):
 
 
 class BatchNormSnapshot:
-    """The running statistics of every BatchNorm that learns, as they were before an iteration that was refused."""
+    """A copy of the running statistics of every BatchNorm in training mode, to restore after a refused iteration."""
 
     def __init__(self, module: nn.Module):
         norms = [norm for norm in module.modules() if isinstance(norm, nn.modules.batchnorm._BatchNorm)]
@@ -76,7 +76,7 @@ class BatchNormSnapshot:
 
 
 class Stepper:
-    """Updates everything that is trained from the parts of a batch; the objective is on its device already."""
+    """Updates all trained parameters from the parts of a batch; the objective must already be on its device."""
 
     def __init__(
         self, fabric: Fabric, objective: Objective, optimizer: torch.optim.Optimizer, guard: LossGuard,
@@ -87,28 +87,28 @@ class Stepper:
         self.wrapped: Any = fabric.setup_optimizers(optimizer)
         self.max_gradient_norm = max_gradient_norm  # of each of the objective's `grad_clip_groups`
         self.scaled = bool(fabric.strategy.precision.state_dict())  # fp16
-        # DOT differentiates one graph twice, which DDP does not follow: it is told to stay out.
+        # DOT differentiates one graph twice, which DDP does not support: DDP's own reduction is switched off.
         self.reduces_itself = isinstance(optimizer, DOT) and fabric.world_size > 1
 
     def step(self, iteration: int, parts: Sequence[TrainingBatch]) -> tuple[list[Loss], Bool[Tensor, ""]]:
-        """Apply the mean gradient of the parts, if it and every loss are good; return their losses, and if it was."""
+        """Apply the parts' mean gradient if it and all losses are good; return the losses and if it was applied."""
         losses, weights = self.gradients(parts)
         self.fabric.strategy.precision.unscale_gradients(self.optimizer)
         norm = self._clip_gradients()
-        # The scale of fp16 is found by trial: a gradient that overflows there says nothing of the loss.
+        # The scale of fp16 is found by trial, so a gradient that overflows says nothing about the loss.
         good = torch.stack(weights).isfinite().all() if self.scaled else norm.isfinite()
         if not self.scaled:
-            self.optimizer.found_inf = (~good).float()  # type: ignore[reportAttributeAccessIssue]: fused optimizers look at it
+            self.optimizer.found_inf = (~good).float()  # type: ignore[reportAttributeAccessIssue]: fused optimizers read it
         self.wrapped.step()
         self.objective.advance()
         self.guard.record(iteration, torch.stack([loss.total for loss in losses]).mean(), good)
         return losses, good
 
     def gradients(self, parts: Sequence[TrainingBatch]) -> tuple[list[Loss], list[Tensor]]:
-        """Leave the mean gradient of the parts in the parameters; return their losses, and NaN for each bad one."""
+        """Leave the mean gradient of the parts in the parameters; return their losses, and 1 or NaN (bad) for each."""
         self.optimizer.zero_grad(set_to_none=True)
-        if self.fabric.device.type == "cuda":  # elsewhere it would only import the compiler: a second
-            torch.compiler.cudagraph_mark_step_begin()  # nobody reads what an earlier step returned
+        if self.fabric.device.type == "cuda":  # elsewhere it would only import the compiler, for a second
+            torch.compiler.cudagraph_mark_step_begin()  # nothing reads the outputs of earlier steps
         losses, weights = [], []
         for number, part in enumerate(parts, start=1):
             with self.fabric.no_backward_sync(self.model, enabled=self.reduces_itself or number < len(parts)):
@@ -128,7 +128,7 @@ class Stepper:
         self.fabric.backward(weight * total, model=self.model)
 
     def _clip_gradients(self) -> Tensor:
-        """Shorten gradients that are too long; return the sum of the norms before."""
+        """Clip gradients that are too long; return the sum of the norms before clipping."""
         norm = self._clip_present()
         if isinstance(self.optimizer, DOT):
             with self.optimizer.distill_gradients():

@@ -1,4 +1,4 @@
-"""What a network scores on validation images while it learns, and the best of what it was so far."""
+"""Scores of a network on validation images during its training, and the weights of the best score."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -16,20 +16,20 @@ from pipeline.data.samples import Sample
 from pipeline.measure.accuracy import ConfusionMatrix
 from pipeline.training.prediction import predicted_labels
 
-FALLS = 3  # validations below the best one, after which a training is warned of
+FALLS = 3  # validations since the best one, from which on a training prints a warning
 
 
 class Validated(NamedTuple):
-    """The network after so many iterations."""
+    """The score of the network after `iteration` iterations."""
 
     iteration: int
     miou: float  # 0..1, on the images of split val
 
 
 class Validation:
-    """Scores the network on `samples` and keeps the weights of its best score in `folder`, through kills too.
+    """Scores the network on `samples` and keeps the weights of its best score in `folder`, even if it is killed.
 
-    Nothing of the training changes by it: no random number is drawn, no statistic is updated.
+    It does not change the training: it draws no random number and updates no statistic.
     """
 
     def __init__(self, segmenter: Segmenter, samples: Sequence[Sample], classes: ClassTable, every: int, folder: Path):
@@ -38,24 +38,24 @@ class Validation:
 
     @property
     def best(self) -> Validated:
-        """The highest score; of equal ones the first."""
+        """Return the highest score; the first of equal ones."""
         return max(self.scores, key=lambda score: score.miou)
 
     @property
     def in_words(self) -> str:
-        """What was chosen, and from what."""
+        """Return in words which score was chosen, and from how many."""
         best = self.best
         return f"iteration {best.iteration}: {100 * best.miou:.2f} % mIoU on val, the best of {len(self.scores)} scores"
 
     def resume(self, iteration: int) -> None:
-        """Go on after so many iterations: what was found later in the training that was killed will be found again."""
+        """Read the scores up to this iteration; the resumed training will find later ones again."""
         path = self.folder / "validation.csv"
         rows = csv.DictReader(path.read_text().splitlines()) if path.is_file() else []
         scores = [Validated(int(row["iteration"]), float(row["miou"])) for row in rows]
         self.scores = [score for score in scores if score.iteration <= iteration]
 
     def judge(self, iteration: int) -> str:
-        """Score the network as it is now; return a few words for whoever watches."""
+        """Score the network in its current state; return the result in words."""
         matrix = ConfusionMatrix(len(self.classes.classes))
         for sample in self.samples:
             image = read_image(sample.image, sample.image_sha256)
@@ -69,7 +69,7 @@ class Validation:
         return standing(self.scores)
 
     def forget(self) -> None:
-        """Remove the weights of earlier bests: the state of the training that was just saved is after the best one."""
+        """Remove the weights of earlier best scores; call it when a state after the best score is saved."""
         kept = self._weights(self.best.iteration) if self.scores else None
         for path in self.folder.glob("best-*.safetensors"):
             if path != kept:
@@ -83,7 +83,7 @@ class Validation:
 
     @contextmanager
     def best_weights(self) -> Iterator[None]:
-        """Give the network the weights of its best score, within this block."""
+        """Give the network the weights of its best score inside this block."""
         last = {name: tensor.clone() for name, tensor in self.segmenter.state_dict().items()}
         self.segmenter.load_state_dict(load_file(self._weights(self.best.iteration)))
         try:
@@ -96,7 +96,7 @@ class Validation:
 
 
 def standing(scores: Sequence[Validated]) -> str:
-    """Tell the last of the scores, beside the best of them."""
+    """Return the last score in words, compared with the best one."""
     last, best = scores[-1], max(scores, key=lambda score: score.miou)
     said = f"val {100 * last.miou:.1f} % mIoU"
     if best is last:
@@ -104,4 +104,4 @@ def standing(scores: Sequence[Validated]) -> str:
     points = 100 * (best.miou - last.miou)
     said += f", {points:.1f} points below the {100 * best.miou:.1f} of iteration {best.iteration}"
     below = len(scores) - 1 - scores.index(best)
-    return f"{said}; WARNING: {below} validations without a better one" if below >= FALLS else said
+    return f"{said}; WARNING: no better score in {below} validations" if below >= FALLS else said

@@ -1,6 +1,7 @@
 """Hash every object of DVC's cache, and of a remote, and name the damaged ones.
 
-What is not in the cache is no fault: a cache may be emptied. A remote must have all objects of all versions.
+An object that the cache lacks is no error, because a cache may be emptied. A remote must have all objects of all
+versions.
 """
 
 import argparse
@@ -12,13 +13,14 @@ from pipeline.errors import ArtifactError
 from pipeline.versions import store
 
 ADVICE = (
-    "In the cache: delete each with its file in the workspace, then `dvc pull`, or `dvc repro --force` its stage. "
-    "In a remote: delete each there with the list of its folder, then `dvc push` from where the cache is intact"
+    "In the cache: delete each object and its file in the workspace, then run `dvc pull`, "
+    "or `dvc repro --force` for its stage. "
+    "In a remote: delete each object and the list of its folder, then run `dvc push` where the cache is intact"
 )
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--remote", nargs="?", const="", help="check a remote too: NAME, or none for the default one")
+    parser.add_argument("--remote", nargs="?", const="", help="also check a remote: its NAME; without NAME the default")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -29,9 +31,9 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def check(repository: str, remote: str | None) -> list[tuple[str, int, list[str]]]:
-    """Return for each store its address, how many objects it has, and a line for each that is damaged or missing.
+    """Return for each store its address, its number of objects, and a line for each damaged or missing object.
 
-    `remote` is the name of a DVC remote, empty for the default one; None leaves remotes alone.
+    `remote` is the name of a DVC remote; empty for the default one, None to check no remote.
     """
     with store.opened(repository) as repo:
         odbs = [repo.cache.local, *([] if remote is None else [store.remote_store(repo, remote)])]
@@ -44,26 +46,26 @@ def check(repository: str, remote: str | None) -> list[tuple[str, int, list[str]
             with store.reaching(odb):
                 there = {name for name in odb.all() if store.OBJECT_NAME.fullmatch(name)}
             names = sorted(there if odb is repo.cache.local else there | published.keys())
-            files = [[*published.get(name, ()), *current.get(name, ())] or ["part of nothing known"] for name in names]
+            files = [[*published.get(name, ()), *current.get(name, ())] or ["part of no known file"] for name in names]
             objects = [store.StoredObject(name, "; ".join(of[:3])) for name, of in zip(names, files, strict=True)]
             checked.append((store.address(odb), len(objects), store.damages(odb, objects)))
     return checked
 
 
 def _bundles(repository: str) -> Iterator[tuple[str, str]]:
-    """Yield the object of the bundle of every version, and its name in words."""
+    """Yield the object of every version's bundle, and its name in words."""
     for version in store.registered(store.tags_of(repository)):
         try:
             with store.opened(repository, version.tag) as repo:
                 oid, _ = store.bundle_object(repo, version.bundle)
         except ArtifactError as error:
-            print(f"not looked at: {version}: {error}")
+            print(f"not checked: {version}: {error}")
         else:
             yield oid, f" of version {version}"
 
 
 def _files(named: Iterable[tuple[str, str]], odbs: Sequence[Any]) -> dict[str, list[str]]:
-    """Return in words which files are in each object, by the first store that has a folder's list intact."""
+    """Return the files of each object in words; a folder's list comes from the first store that has it intact."""
     files: dict[str, list[str]] = defaultdict(list)
     for oid, of in named:
         parts = [store.StoredObject(oid, "the whole")]

@@ -1,8 +1,8 @@
-"""Remove a file of DVC's that was cut off when DVC was killed.
+"""Remove a file of DVC that was truncated when DVC was killed.
 
-DVC writes two files in place: dvc.lock, and the list of paths that its processes use. Killed in that moment, it leaves
-an empty or cut-off file that every later dvc command refuses. The last commit's dvc.lock comes back if there is one.
-Nothing is lost: `dvc repro` finds in DVC's run cache what the stages had finished.
+DVC writes two files in place: dvc.lock, and the list of paths that its processes use. If DVC is killed at that moment,
+the file is empty or truncated, and every later dvc command refuses it. dvc.lock is restored from the last commit, if
+that has one. Nothing is lost: `dvc repro` finds the results of finished stages in DVC's run cache.
 """
 
 import argparse
@@ -26,26 +26,29 @@ def run(_: argparse.Namespace) -> None:
 
 
 def recover(folder: Path) -> list[str]:
-    """Remove what DVC cannot read for the dvc.yaml in `folder`; return a sentence for each file."""
+    """Remove files that DVC cannot read for the dvc.yaml in `folder`; return a sentence for each file.
+
+    Raises ArtifactError if dvc.lock has merge conflicts.
+    """
     done = []
     lock = folder / LOCK_FILE
     with opened(str(folder)) as repo, repo.lock:
         if not is_readable(repo, lock):
             if b"<<<<<<< " in lock.read_bytes():
-                raise ArtifactError(f"{lock} is in the middle of a merge: solve that, or `git checkout --ours {lock}`")
+                raise ArtifactError(f"{lock} has merge conflicts; resolve them, or run `git checkout --ours {lock}`")
             lock.unlink()
             restore = ["git", "restore", "--source=HEAD", "--worktree", "--", LOCK_FILE]
             subprocess.run(restore, cwd=folder, capture_output=True, check=False)
             if not is_readable(repo, lock):
                 lock.unlink()
-            now = "the last commit's is back" if lock.exists() else "no commit has another"
-            done.append(f"removed {lock}: it was cut off; {now}")
+            now = "the last commit's is restored" if lock.exists() else "the last commit has no readable one"
+            done.append(f"removed {lock}: it was truncated; {now}")
         used = Path(str(repo.tmp_dir)) / RWLOCK_FILE
         try:
             json.loads(used.read_bytes() if used.exists() else "{}")
         except ValueError:
             used.unlink()
-            done.append(f"removed {used}: it was cut off; it names what dvc commands use while they run")
+            done.append(f"removed {used}: it was truncated; it lists only what running dvc commands use")
     return done
 
 

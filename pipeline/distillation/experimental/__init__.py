@@ -1,1 +1,1 @@
-"""Surrogates: methods whose authors published no code, or did something else; what is here is our own derivation."""
+"""Surrogates: our own derivations of methods whose authors published no code, or solve another task."""

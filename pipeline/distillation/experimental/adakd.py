@@ -1,7 +1,7 @@
-"""Distillation that weighs images by how the teacher does on them, after AdaKD (arXiv 2405.08019): our adaptation.
+"""Distillation that weights images by the teacher's loss on them, after AdaKD (arXiv 2405.08019): our adaptation.
 
-AdaKD is of speech recognition. Its weight of a sample is exp(-1/sqrt(d)) with a difficulty factor d made of the
-teacher's loss; how d is made was read second-hand, and here the mean loss is the batch's.
+AdaKD is a method for speech recognition. It weights a sample by exp(-1/sqrt(d)), where the difficulty factor d is
+computed from the teacher's loss. The formula of d here comes from a secondary source, with the batch's mean loss.
 """
 
 import torch
@@ -16,13 +16,13 @@ from pipeline.params.sections import Count, NonNegative, section
 
 
 class AdaKD(Method):
-    """Class distributions as in `kd`; images that are easy for the teacher count more, later those that are hard."""
+    """Match class distributions as in `kd`; images that are easy for the teacher count more at first, less later."""
 
     @section
     class Params:
-        # How much the teacher's loss decides, per nat, in the first iteration; it falls to its negative. Our choice.
-        contrast: NonNegative = 1.0
-        ramp_iterations: Count | None = None  # over which it falls; null: all of the student's
+        contrast: NonNegative = 1.0  # effect of the teacher's loss on the weight, per nat, in the first iteration;
+        # it falls to its negative; our choice
+        ramp_iterations: Count | None = None  # iterations over which it falls; null: all of the student's
 
     params: Params
     iteration: Tensor
@@ -43,15 +43,15 @@ class AdaKD(Method):
 
 @at_least_float32
 def image_weights(teacher: Logits, labels: CellLabels, contrast: float | Scalar) -> Float[Tensor, " n"]:
-    """exp(-1/sqrt(d)) with d = exp(-contrast * (loss of the image - mean loss of the batch)), divided by its mean.
+    """Return exp(-1/sqrt(d)), divided by its mean, with d = exp(-contrast * (image's loss - batch's mean loss)).
 
-    The loss is the teacher's cross-entropy in nats over labelled cells; an image without any is of average difficulty.
+    The loss is the teacher's cross-entropy in nats over labelled cells. An image without any has average difficulty.
     """
     loss = F.cross_entropy(teacher, labels, ignore_index=IGNORE_INDEX, reduction="none").flatten(1).sum(dim=1)
     labelled = (labels != IGNORE_INDEX).flatten(1).sum(dim=1)
     known = labelled > 0
     loss = loss / labelled.clamp(min=1)
-    average = (loss * known).sum() / known.sum().clamp(min=1)  # 0 where none is known: then so are all losses
+    average = (loss * known).sum() / known.sum().clamp(min=1)  # 0 if no image has labels: then all losses are 0
     difficulty = torch.exp(-contrast * (torch.where(known, loss, average) - average))
     weights = torch.exp(-difficulty.rsqrt())
     return weights / weights.mean()
@@ -59,7 +59,7 @@ def image_weights(teacher: Logits, labels: CellLabels, contrast: float | Scalar)
 
 @at_least_float32
 def weighted_divergence(student: Logits, teacher: Logits, weights: Float[Tensor, " n"]) -> Scalar:
-    """Mean over the images of weight * KL(teacher || student), each averaged over its cells."""
+    """Return the mean over the images of weight * KL(teacher || student), each averaged over its cells."""
     logs = F.log_softmax(student, dim=1), F.log_softmax(teacher, dim=1)
     divergence = F.kl_div(*logs, log_target=True, reduction="none").sum(dim=1).flatten(1).mean(dim=1)
     return (weights * divergence).mean()

@@ -1,6 +1,8 @@
-"""Binary classification distillation (BCKD), arXiv 2308.14286, brought from detection to cells of a map.
+"""Binary classification distillation (BCKD), arXiv 2308.14286, adapted from detection to the cells of a map.
 
-The authors' element-wise loss is kept; sum over classes and mean over cells is our choice, as is centering.
+The element-wise loss is the authors'. The sum over classes, the mean over cells and the centering are our choice:
+networks here are trained with a softmax, which fixes scores only up to a constant for each cell. So their sigmoids mean
+nothing until the scores are centered.
 """
 
 import torch.nn.functional as F
@@ -10,14 +12,12 @@ from pipeline.params.sections import NonNegative, section
 
 
 class BCKD(Method):
-    """Every class is a yes-or-no question of its own, weighted by how far the student is off."""
+    """Treat every class as a separate yes-or-no question, weighted by the student's error."""
 
     @section
     class Params:
         focus: NonNegative = 1.0  # exponent of the difference that weights an element; the authors' value
-        # Subtract the mean over the classes at each cell first. Our choice: networks here are trained with a softmax,
-        # which defines scores up to a constant for each cell, so their sigmoids mean nothing until that is fixed.
-        centered: bool = True
+        centered: bool = True  # first subtract each cell's mean over the classes, as softmax networks need; our choice
 
     params: Params
 
@@ -30,7 +30,7 @@ class BCKD(Method):
 
 @at_least_float32
 def binary_divergence(student: Logits, teacher: Logits, focus: float) -> Scalar:
-    """Binary cross-entropy times |difference of the sigmoids|**focus; the factor is differentiated, as theirs is."""
+    """Return binary cross-entropy times |difference of the sigmoids|**focus; the gradient includes this factor."""
     target = teacher.sigmoid()
     off = (target - student.sigmoid()).abs() ** focus
     entropy = F.binary_cross_entropy_with_logits(student, target, reduction="none")

@@ -1,7 +1,7 @@
 """Cauchy-Schwarz divergence between distributions, for distillation (Xu, Yang and Zhang, ICCV 2023).
 
-The paper distils a multi-task teacher and published no code; for one task its divergence remains, and how it is
-applied to logits is our choice.
+The paper distils a multi-task teacher, and its authors published no code. For one task, only its divergence remains.
+How it is applied to logits is our choice.
 """
 
 from typing import Literal
@@ -14,12 +14,13 @@ from pipeline.params.sections import section
 
 
 class CauchySchwarz(Method):
-    """Like pixel-wise or channel-wise distillation, by a divergence whose gradient stays finite where they disagree."""
+    """Match distributions as `kd` or `cwd` do, by a divergence whose gradient stays finite where they disagree."""
 
     @section
     class Params:
-        # `classes` compares the class distribution of each cell, `space` the spatial distribution of each class.
-        over: Literal["classes", "space"] = "classes"  # our choice
+        # classes compares each cell's distribution over classes; space compares each class's distribution over cells;
+        # our choice
+        over: Literal["classes", "space"] = "classes"
 
     params: Params
 
@@ -29,9 +30,10 @@ class CauchySchwarz(Method):
 
 @at_least_float32
 def cauchy_schwarz_divergence(student: Logits, teacher: Logits, over: str) -> Scalar:
-    """-log of the squared cosine between two distributions, averaged over cells (or over images and classes).
+    """Return -log of the squared cosine between two distributions, averaged over cells (or over images and classes).
 
-    Symmetric, at least 0, and 0 if and only if the distributions are equal. In logarithms, as products would underflow.
+    It is symmetric, at least 0, and 0 if and only if the distributions are equal. It is computed in logarithms, because
+    products would underflow.
     """
     axis = {"classes": 1, "space": 2}[over]
     log_student, log_teacher = (F.log_softmax(logits.flatten(2), dim=axis) for logits in (student, teacher))

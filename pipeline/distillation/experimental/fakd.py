@@ -1,7 +1,7 @@
 """Feature-augmented distillation (FAKD), arXiv 2208.14143: a surrogate.
 
-The authors published no code. The bound below is our derivation from ISDA (arXiv 1909.12220), whose idea FAKD names; it
-was not checked against the paper's equations.
+The authors published no code. The bound below is our derivation from ISDA (arXiv 1909.12220), on which FAKD says it
+builds. It was not checked against the paper's equations.
 """
 
 from collections.abc import Callable
@@ -19,15 +19,16 @@ from pipeline.params.sections import Count, NonNegative, section
 
 
 class FAKD(Method):
-    """Learn the teacher's class distribution for all features that the cell's class makes likely, at once.
+    """Match the teacher's class distribution for all features that are likely for the cell's class, at once.
 
-    A cell's features stand for a Gaussian with the (diagonal) covariance of its class; without a label for themselves.
+    A labelled cell's features stand for a Gaussian around them with the (diagonal) covariance of the cell's class. An
+    unlabelled cell's features stand only for themselves.
     """
 
     @section
     class Params:
-        strength: NonNegative = 0.5  # of the covariance at the end of the ramp; ISDA's value, FAKD's own is not known
-        ramp_iterations: Count | None = None  # over which the strength grows from 0; null: all of the student's
+        strength: NonNegative = 0.5  # factor of the covariance after the ramp; ISDA's value (FAKD's is not known)
+        ramp_iterations: Count | None = None  # iterations in which it grows from 0; null: all of the student's
 
     params: Params
 
@@ -59,9 +60,9 @@ class FAKD(Method):
     @torch.no_grad()
     @at_least_float32
     def _observe(self, features: Float[Tensor, "n c h w"], labels: CellLabels) -> None:
-        """Bring mean and variance of every class up to date with this batch (Chan's parallel formula)."""
+        """Update mean and variance of every class with this batch (Chan's parallel formula)."""
         cells, flat = features.transpose(0, 1).flatten(1).T, labels.flatten()
-        labelled = flat != IGNORE_INDEX  # as a factor: to select them the host would wait for their number
+        labelled = flat != IGNORE_INDEX  # a factor, as a selection would make the host wait for its size
         flat = torch.where(labelled, flat, 0)
         member = (F.one_hot(flat, len(self.count)) * labelled[:, None]).to(cells).T
         new = member.sum(dim=1)
@@ -80,9 +81,10 @@ def augmented_cross_entropy(
     features: Float[Tensor, "n c h w"], weight: Float[Tensor, "k c *one"], bias: Float[Tensor, " k"], teacher: Logits,
     labels: CellLabels, covariance: Float[Tensor, "k c"],
 ) -> Scalar:  # fmt: skip
-    """Bound the expected soft cross-entropy from above when each feature is a Gaussian around what was seen.
+    """Return an upper bound of the expected soft cross-entropy, if each feature is a Gaussian around its value.
 
-    By Jensen's inequality. With no covariance, of which each row is a class's diagonal, it is the cross-entropy itself.
+    The bound follows from Jensen's inequality. Each row of `covariance` is the diagonal of one class. If it is 0, the
+    bound is the cross-entropy itself.
     """
     weight = weight.flatten(1)
     logits = torch.einsum("kc,nchw->nkhw", weight, features) + bias[:, None, None]

@@ -1,8 +1,8 @@
 """Distillation that trusts the teacher cell by cell, after an idea of FerKD (ICCV 2023): our adaptation.
 
-FerKD classifies whole crops: it drops or relabels those that the teacher is very sure or very unsure of. Here the cells
-of a segmentation are what is sorted. The authors' released code does not sort: it reads labels that were sorted before,
-and has no thresholds.
+FerKD classifies whole crops: it drops or relabels crops of which the teacher is very sure or very unsure. Here each
+cell of a segmentation is sorted instead. The authors' released code does not sort: it reads labels that were sorted
+before, and has no thresholds.
 """
 
 from typing import Literal
@@ -21,22 +21,22 @@ Trust = Literal["correct", "confidence"]
 
 
 class FerKD(Method):
-    """Follow the teacher's class distribution where it is trusted, the smoothed label elsewhere."""
+    """Match the teacher's class distribution where the teacher is trusted, and the smoothed label elsewhere."""
 
     @section
     class Params:
         """The defaults are our choice: FerKD sorts whole crops."""
 
-        # correct: the teacher is also followed wherever it is right; confidence: FerKD's rule, which asks no label.
-        trust: Trust = "correct"
-        unsure_below: Fraction = 0.4  # a teacher whose largest probability is below this is not followed...
-        sure_above: Fraction = 0.95  # ...nor one whose is above this
-        smoothing: Fraction = 0.1  # of the label's probability, that goes to all classes alike
+        trust: Trust = "correct"  # correct: also trust the teacher wherever it is right;
+        # confidence: FerKD's rule, which uses no label
+        unsure_below: Fraction = 0.4  # do not trust the teacher where its largest probability is below this
+        sure_above: Fraction = 0.95  # do not trust the teacher where its largest probability is above this
+        smoothing: Fraction = 0.1  # share of the label's probability that is spread over all classes
 
         @model_validator(mode="after")
         def _ordered(self) -> "FerKD.Params":
             if self.unsure_below > self.sure_above:
-                raise ValueError(f"unsure_below {self.unsure_below} is larger than sure_above {self.sure_above}")
+                raise ValueError(f"unsure_below {self.unsure_below} is above sure_above {self.sure_above}; lower it")
             return self
 
     params: Params
@@ -51,7 +51,7 @@ class FerKD(Method):
 def trusted_cells(
     teacher: Logits, labels: CellLabels, unsure_below: float, sure_above: float, trust: Trust
 ) -> Bool[Tensor, "n h w"]:
-    """Where the teacher is followed: it is moderately sure, nobody knows better, or (`correct`) it is right."""
+    """Return where the teacher is trusted: it is moderately sure, there is no label, or (`correct`) it is right."""
     confidence, prediction = F.softmax(teacher, dim=1).max(dim=1)
     trusted = (confidence >= unsure_below) & (confidence <= sure_above) | (labels == IGNORE_INDEX)
     return trusted | (prediction == labels) if trust == "correct" else trusted
@@ -61,7 +61,7 @@ def trusted_cells(
 def calibrated_divergence(
     student: Logits, teacher: Logits, labels: CellLabels, trusted: Bool[Tensor, "n h w"], smoothing: float
 ) -> Scalar:
-    """KL(target || student), averaged over the cells; the target is the teacher's softmax or the smoothed label."""
+    """Return KL(target || student), averaged over cells; the target is the teacher's softmax or the smoothed label."""
     classes = student.shape[1]
     hard = F.one_hot(torch.where(labels == IGNORE_INDEX, 0, labels), classes).movedim(-1, 1).to(student)
     smoothed = (1 - smoothing) * hard + smoothing / classes
