@@ -82,7 +82,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     except (OSError, SafetensorError, RuntimeError, ValueError, KeyError, TypeError) as error:
         raise ModelError(
             f"{path} cannot be read as a safetensors file ({error}). Convert a .pth or .bin file as "
-            f"docs/reference/networks.md shows, and set the new file with its sha256"
+            f"docs/reference/networks.md shows, and use the new file with its sha256"
         ) from error
 
 

@@ -15,8 +15,8 @@ LARGEST_GREY = 255
 class LogitsGraph(nn.Module):
     """Graph from an image to class scores at image size; holds a copy of the segmenter without its auxiliary head.
 
-    The graph only subtracts the mean. The weights of the first convolution contain the division by the standard
-    deviation, where it costs nothing.
+    Of the normalization, the graph only subtracts the mean. The weights of the first convolution contain the division
+    by the standard deviation, where it costs nothing.
     """
 
     mean: Tensor
@@ -36,7 +36,7 @@ class LogitsGraph(nn.Module):
         # is slow at subtracting three numbers again and again (docs/log.md).
         row = self.mean.expand(image.shape[2], -1)
         logits = self.segmenter.from_normalized((image.float() - row).permute(0, 3, 1, 2)).logits
-        # ONNX Runtime multiplies matrices faster than it resizes (docs/log.md), and every runtime resizes alike.
+        # ONNX Runtime multiplies matrices faster than it resizes (docs/log.md), and all runtimes multiply alike.
         return bilinear_products(logits, image.shape[1], image.shape[2])
 
 

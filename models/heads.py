@@ -29,7 +29,8 @@ class ConvBNReLU(nn.Sequential):
 class Pyramid(nn.ModuleList):
     """The maps, concatenated with their means over square grids.
 
-    `bins` holds the bins a side of each grid. Each mean goes through a 1x1 convolution, and is resized to full size.
+    `bins` holds the number of bins along a side of each grid. Each mean goes through a 1x1 convolution, and is resized
+    to full size.
     """
 
     def __init__(self, in_channels: int, channels: int, bins: Sequence[int]):

@@ -14,7 +14,7 @@ def resnet18_v1c(name: str, output_stride: int, pretrained: bool) -> Backbone:
     if pretrained:
         raise ModelError(
             f"timm has no ImageNet weights for {name!r}; use backbone resnet18 (7x7 stem) with weights from timm, "
-            f"or set a safetensors file"
+            f"or set weights.source to `file` (a safetensors file)"
         )
     backbone = timm_cnn("resnet18", output_stride, False, stem_type="deep", stem_width=32)
     undilate_second_convs(backbone.network)

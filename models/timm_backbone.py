@@ -73,7 +73,7 @@ def timm_network(name: str, pretrained: bool, **options: Any) -> nn.Module:
             raise
         if pretrained and isinstance(error, RuntimeError | OSError):
             raise ModelError(
-                f"ImageNet weights of {name!r} could not be downloaded ({error}). Without a network, set "
+                f"ImageNet weights of {name!r} could not be downloaded ({error}). Without internet access, set "
                 f"weights.source to `file` (a safetensors file) or `none` (from scratch)"
             ) from error
         asked = f" at output stride {options['output_stride']}" if "output_stride" in options else ""

@@ -129,7 +129,7 @@ def read_contract(data: bytes) -> Contract:
     """
     try:
         content = json.loads(data)
-        mode = from_json(dict[str, Any], content["resize"]).get("mode", "stretch")  # older bundles name none
+        mode = from_json(dict[str, Any], content["resize"]).get("mode", "stretch")  # old bundles: always stretch
         contract = from_json(Contract, {**{name: content[name] for name in Contract._fields}, "resize": mode})
         if (names := (content["input"], content["output"])) != (INPUT, OUTPUT):
             raise ValueError(f"its input and output are called {names}")

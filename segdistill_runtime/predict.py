@@ -18,7 +18,7 @@ from segdistill_runtime.images import read_image
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("image", type=Path, help="an image file of any size")
     add_bundle_arguments(parser, auto="the fastest installed runtime")
-    parser.add_argument("--output", type=Path, help="overlay to write (default: IMAGE_overlay.png in this folder)")
+    parser.add_argument("--output", type=Path, help="overlay to write (default: ./IMAGE_overlay.png)")
     parser.add_argument("--labels", type=Path, help="also write the train ids as an 8-bit PNG")
     parser.add_argument("--opacity", type=float, default=0.55, help="opacity of the colors over the image, 0 to 1")
 

@@ -52,7 +52,7 @@ def defaults(decisions: Sequence[Decision]) -> list[Decision]:
 
 
 def for_receivers(decisions: Sequence[Decision], runtimes: Sequence[str], files: str) -> list[Decision]:
-    """Return the decisions with each file that the parameters leave out rejected, and the parameter as the reason.
+    """Return the decisions, but reject each file that the parameters leave out, with the parameter as the reason.
 
     `files` is `all` or `fastest`. `all` keeps released and undecided files; `fastest` keeps the fastest measured file
     of each runtime.

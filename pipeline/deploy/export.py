@@ -105,7 +105,11 @@ def _out_of_range(full: Activations, half: Activations) -> list[str]:
 
 
 def largest_logit_difference(segmenter: Segmenter, graph: Path, images: Sequence[np.ndarray]) -> float:
-    """Return the largest absolute difference of a class score, PyTorch to ONNX Runtime; images uint8 (1, H, W, 3)."""
+    """Return the largest absolute difference of class scores between PyTorch and ONNX Runtime.
+
+    Args:
+        images: each uint8 (1, H, W, 3).
+    """
     eager, worst = LogitsGraph(segmenter), 0.0
     with open_artifact(graph, available_threads()) as runner, torch.inference_mode():
         for image in images:

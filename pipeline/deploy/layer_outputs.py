@@ -13,7 +13,7 @@ from pipeline.records.artifacts import Activations
 
 HALF_LIMIT = 65504 / 4  # a quarter of the largest float16, because other images may reach more
 OUTSIDE = "graph/"  # prefix of the nodes before and after the network
-ROUNDED = "_DequantizeLinear_Output"  # suffix of a tensor after rounding to int8, which also replaces a Relu
+ROUNDED = "_DequantizeLinear_Output"  # suffix of a tensor after rounding to int8, which also does a Relu's work
 FLOATING = (TensorProto.FLOAT, TensorProto.FLOAT16)
 
 
@@ -37,7 +37,7 @@ class Probe:
         self.layers = {out: node.name for node in model.graph.node for out in node.output if out in floating}
         model.graph.output.extend(floating[tensor] for tensor in self.layers)
         options = onnxruntime.SessionOptions()
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # or layers are merged
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL  # else layers are merged
         options.log_severity_level = 3
         self.session = onnxruntime.InferenceSession(
             model.SerializeToString(), options, providers=["CPUExecutionProvider"]
@@ -90,7 +90,7 @@ def first_divergence(
 
 
 def relative_error(values: np.ndarray, reference: np.ndarray) -> float:
-    """Return the root mean square of the difference, divided by that of the reference; infinity if a value is NaN."""
+    """Return the root mean square of the difference over that of the reference; infinity if a value is not finite."""
     difference = np.sqrt(np.mean((values.astype(np.float64) - reference) ** 2))
     scale = np.sqrt(np.mean(reference.astype(np.float64) ** 2))
     return float(difference / max(scale, np.finfo(np.float32).tiny)) if np.isfinite(difference) else float("inf")

@@ -20,7 +20,7 @@ NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:segdistill:sbom")
 
 
 def bill_of_materials(name: str, bundle: Path) -> dict[str, Any]:
-    """Return the bill of a run's bundle, which has all its other files except the manifest.
+    """Return the bill of a run's bundle, which must already have all its other files except the manifest.
 
     Raises:
         ArtifactError: the bundle's lock cannot be read, or the license of a package is not listed.

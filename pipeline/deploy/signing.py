@@ -22,7 +22,7 @@ def signing_key() -> Path | None:
 
 
 def sign(data: bytes, private_key: Path) -> bytes:
-    """Return the 64-byte signature; raise ArtifactError if the file is not an Ed25519 key without a password."""
+    """Return the 64-byte signature; raise ArtifactError if the file is not an unencrypted Ed25519 key."""
     try:
         key = serialization.load_pem_private_key(private_key.read_bytes(), password=None)
     except OSError as error:
@@ -32,7 +32,7 @@ def sign(data: bytes, private_key: Path) -> bytes:
         ) from error
     except Exception as error:  # the package's errors for invalid keys have no common base class
         raise ArtifactError(
-            f"{private_key} is not a PEM private key without a password ({error}); make one with "
+            f"{private_key} is not an unencrypted private key in PEM format ({error}); make one with "
             f"`python -m pipeline signing-key`"
         ) from error
     if not isinstance(key, Ed25519PrivateKey):

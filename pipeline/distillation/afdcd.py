@@ -40,7 +40,7 @@ class AfDCD(GenerativeMethod):
         temperature: Positive = 0.07  # temperature of the L1 distances, which grow with the channels of a group
         groups: Annotated[int, Field(ge=2)] = 16  # number of groups; must divide the number of the teacher's channels
         patch: Count = 4  # cells; side of a patch, within which groups are contrasted
-        pool: Index = 4  # cells; side of the regions that are max-pooled before; 0: no pooling, as on CamVid
+        pool: Index = 4  # cells; side of regions that are max-pooled before the contrast; 0: none, as on CamVid
         hidden_share: Fraction = 0.75  # mean share of the cells that are masked out
         enhanced: bool = True  # rebuild with four convolutions, not two; False in the authors' other scripts
 

@@ -6,7 +6,7 @@ from pipeline.distillation.method import CellLabels, Maps, Method, Output, Scala
 
 
 class AT(Method):
-    """Match the spatial attention of the head's features: where the teacher's are strong; channels may differ."""
+    """Match the spatial attention (where head features are strong) with the teacher's; channel counts may differ."""
 
     def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         return attention_distance(student.head_features, teacher.head_features)

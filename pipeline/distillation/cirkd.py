@@ -23,11 +23,11 @@ CELLS_AT_ONCE = 1024
 
 
 class CIRKDMiniBatch(Method):
-    """Match each cell's similarities to all cells of another image with the teacher's; channels may differ."""
+    """Match each cell's similarities to all cells of another image with the teacher's; channel counts may differ."""
 
     @section
     class Params:
-        """The defaults are the authors'; their batch on one GPU is `group`."""
+        """The defaults are the authors'; `group` is their batch on one GPU."""
 
         temperature: Positive = 0.1  # temperature of the similarities
         group: Annotated[int, Field(ge=2)] = 2  # images compared with each other; memory grows with its square

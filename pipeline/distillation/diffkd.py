@@ -143,7 +143,7 @@ class DiffKD(Method):
 
     @section
     class Params:
-        latent_channels: Index = 1024  # channels of the autoencoder, as in the authors' classification runs; 0: none
+        latent_channels: Index = 1024  # latent's channels, as in the authors' classification runs; 0: no autoencoder
         reduction: Count = 4  # factor by which the denoiser's bottlenecks reduce channels; the authors' value
 
     def __init__(self, params: Any, student: Segmenter, teacher: Segmenter, iterations: int):

@@ -11,8 +11,8 @@ from pipeline.params.sections import NonNegative, Positive, section
 class GDD(GenerativeMethod):
     """Rebuild the teacher's feature map from a noisy copy of the student's.
 
-    The student's aligned backbone features get one Gaussian value for each cell, shared by all channels. A small
-    generator has to recover the teacher's map.
+    One Gaussian value for each cell, shared by all channels, is added to the student's aligned backbone features. A
+    small generator has to recover the teacher's map.
     """
 
     @section

@@ -18,7 +18,7 @@ from pipeline.distillation.method import BackboneMethod
 
 Plane = Float[Tensor, "n 1 h w"]
 PADDED_TO = 16  # a composed convolution's input channels are a multiple of what matrix units multiply at once
-WIDE = 2**20  # weights of one tap, from which on oneDNN's weight gradient of a bf16 convolution is slower
+WIDE = 2**20  # weights of one tap; with this many or more, oneDNN's weight gradient in bf16 is slower
 
 
 class Generator(nn.Sequential):

@@ -12,7 +12,7 @@ EPSILON = 1e-6  # added to the number of cells of a class
 
 
 class IFVD(Method):
-    """Match each cell's similarity to the mean of its class with the teacher's; channels may differ."""
+    """Match each cell's similarity to the mean of its class with the teacher's; channel counts may differ."""
 
     def forward(self, student: Output, teacher: Output, labels: CellLabels) -> Scalar:
         return variation_distance(student.head_features, teacher.head_features, labels, student.logits.shape[1])

@@ -15,14 +15,14 @@ def inherit_layers(student: Segmenter, teacher: Segmenter) -> float:
     """Copy the layers of the teacher's backbone whose names and shapes match the student's, block by block.
 
     A block is copied whole or not at all. For example, the 3x3 convolution of a bottleneck can have the shape of a
-    basic block's, but it means something else. So does one before squeeze-and-excitation that the student lacks. A
-    BatchNorm is copied with the convolution that it follows.
+    basic block's, but it means something else. So does one that squeeze-and-excitation follows, if the student has
+    none. A BatchNorm is copied with the convolution that it follows.
 
     Returns the share of the student's parameters that were copied, 0..1. Raises TrainingError if no block matches.
     """
     ours, theirs = _layers(student), _layers(teacher)
     alike = {name for name in ours if name in theirs and _shapes(ours[name]) == _shapes(theirs[name])}
-    blocks = {_around(name)[-1] for name in ours}  # layer1.0, and layer1.0.downsample in it; not layer1
+    blocks = {_around(name)[-1] for name in ours}  # layer1.0 and layer1.0.downsample; layer1 itself has no layers
     unlike = {block for name in (ours.keys() | theirs.keys()) - alike for block in _around(name)} & blocks
     copied, follows_copied = 0, False
     for name, layer in ours.items():

@@ -111,7 +111,7 @@ def masked_distance(student: Logits, teacher: Logits, tokens: Tokens) -> Scalar:
 
 @at_least_float32
 def token_losses(tokens: Tokens, teacher: Logits, labels: Labels, mean: str) -> tuple[Scalar, Scalar]:
-    """Return the cross-entropy of mask * logits, summed over the tokens, and the overlap of the masks."""
+    """Return the cross-entropy of the logits times the sum of all masks, and the overlap of the masks."""
     masks = token_masks(tokens, teacher)
     return cross_entropy(masks.sum(dim=1, keepdim=True) * teacher, labels, mean), overlap(masks)
 

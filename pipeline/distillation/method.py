@@ -50,8 +50,8 @@ class Preparation(NamedTuple):
 class Method(nn.Module):
     """A distance between two networks. Subclasses define `forward` and `Params`, their section in `params.yaml`.
 
-    The maps of the frozen teacher are resized to the student's before. Layers of a method are trained with the student
-    and then discarded. `iterations` are those of the student's training.
+    The maps of the frozen teacher are first resized to the student's size. Layers of a method are trained with the
+    student and then discarded. `iterations` are those of the student's training.
     """
 
     Params: ClassVar[type] = NoParams

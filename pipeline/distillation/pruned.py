@@ -23,7 +23,7 @@ def pruned_network(
     for name in ("architecture", "backbone", "head_channels", "auxiliary_channels"):
         if getattr(design, name) != getattr(network, name):
             raise ArtifactError(
-                f"{source} has {name} {getattr(design, name)!r}, but the pruned student {getattr(network, name)!r}; "
+                f"{source} has {name} {getattr(design, name)!r}; the pruned student has {getattr(network, name)!r}; "
                 f"set the run's network.{name} to that of the network to prune"
             )
     return cut_out(trained, design, network, keep)

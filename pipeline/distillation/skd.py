@@ -15,7 +15,7 @@ class SKDPixel(Method):
 
 
 class SKDPair(Method):
-    """Match the similarity of each pair of regions with the teacher's; channels may differ."""
+    """Match the similarity of each pair of regions with the teacher's; channel counts may differ."""
 
     @section
     class Params:

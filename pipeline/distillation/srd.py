@@ -25,7 +25,7 @@ class SRD(Method):
 
     @section
     class Params:
-        means_weight: NonNegative = 1.0  # weight relative to the logits' term; the authors': 1, for ShuffleNets: 10
+        means_weight: NonNegative = 1.0  # weight of the means' term, the logits' being 1; authors: 1, ShuffleNets: 10
 
     params: Params
 

@@ -41,7 +41,7 @@ def train_student(
 ) -> None:  # fmt: skip
     """Write out/checkpoint.safetensors (this network only) and out/training.csv.
 
-    With training.validate_every, also write out/validation.csv and the weights that are not released:
+    With training.validate_every, also write out/validation.csv and the weights that training.ships does not choose:
     out/best.safetensors or out/last.safetensors. A method that is trained before the student adds
     out/training_METHOD.csv.
 

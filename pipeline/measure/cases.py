@@ -34,7 +34,7 @@ def find_cases(
     *, checkpoint: Path, export: Path, quantize: Path, engine: Path,
     export_metrics: Path, quantize_metrics: Path, engine_metrics: Path,
 ) -> list[BenchmarkCase]:  # fmt: skip
-    """Return all cases on the chosen runtimes, with files over their budget and with engines that were not built.
+    """Return all cases on the chosen runtimes, including files over their budget and engines that were not built.
 
     Args:
         shape: input shape of the released graphs.

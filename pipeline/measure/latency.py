@@ -9,8 +9,8 @@ from pipeline.records.benchmark import Latency, Protocol
 
 MIN_CALLS_FOR_P90 = 64
 MIN_CALLS_FOR_P99 = 662
-"""With fewer calls the percentile is n/a. With this many, some call lies beyond it with 99.87 % confidence:
-1 - 0.9**64, and 1 - 0.99**662."""
+"""With fewer calls the percentile is n/a. With this many, some call lies beyond it with 99.88 % confidence for p90
+(1 - 0.9**64), and with 99.87 % for p99 (1 - 0.99**662)."""
 
 Clock = Callable[[], float]
 """Returns the seconds since an arbitrary moment."""

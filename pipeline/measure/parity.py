@@ -85,14 +85,14 @@ def complaints(parity: Parity, budget: BudgetParams) -> list[str]:
     pixels, boundary = parity.pixel_agreement, parity.boundary_agreement
     if pixels < budget.min_pixel_agreement:
         worst = f"worst image {parity.worst_image}: {100 * parity.worst_agreement:.2f} %"
-        found.append(f"{100 * pixels:.4f} % equal pixels, limit {100 * budget.min_pixel_agreement:g} % ({worst})")
+        found.append(f"{100 * pixels:.4f} % equal pixels, minimum {100 * budget.min_pixel_agreement:g} % ({worst})")
     if boundary is not None and boundary < budget.min_boundary_agreement:
         needed = f"{100 * budget.min_boundary_agreement:g} %"
-        found.append(f"{100 * boundary:.3f} % equal pixels at boundaries, limit {needed}")
+        found.append(f"{100 * boundary:.3f} % equal pixels at boundaries, minimum {needed}")
     for lost, what, allowed in (
         (parity.miou_lost_points, "mIoU lost", budget.max_miou_lost_points),
         (parity.worst_class_lost_points, f"IoU lost by class {parity.worst_class}", budget.max_class_lost_points),
     ):
         if lost > allowed:
-            found.append(f"{lost:.3f} points of {what}, limit {allowed:g}")
+            found.append(f"{lost:.3f} points of {what}, maximum {allowed:g}")
     return found

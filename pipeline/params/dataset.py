@@ -55,7 +55,8 @@ def _rules_section() -> Any:
 
 @section
 class CurationParams:
-    max_megapixels: Annotated[float, Field(gt=0, le=178)] = 100.0  # million pixels; more are not decoded (pillow: 178)
+    max_megapixels: Annotated[float, Field(gt=0, le=178)] = 100.0  # million pixels; larger images are not decoded;
+    # pillow's own limit is 178
     rules: Annotated[Any, Field(validate_default=True)] = field(default_factory=dict)  # parameters of each rule, which
     # sample_rules.py and dataset_rules.py in pipeline/curation declare with defaults
 

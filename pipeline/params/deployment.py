@@ -48,7 +48,7 @@ class ExportParams:
     opset: Annotated[int, Field(ge=18, le=20)] = 20  # version of the ONNX operators
     other_shapes: list[ShapeParams] = Field(default_factory=list)  # further graphs, for stage benchmark only
     logit_images: Count = 8  # images on which logits are compared
-    max_logit_difference: Positive = 0.001  # largest absolute difference of a logit on those images, in fp32
+    max_logit_difference: Positive = 0.001  # largest allowed absolute difference of a logit on those images, in fp32
 
     @property
     def resizing(self) -> Resizing:
@@ -60,8 +60,8 @@ class ExportParams:
 class BudgetParams:
     min_pixel_agreement: Fraction  # least share of pixels with the same label
     min_boundary_agreement: Fraction  # least share of boundary pixels with the same label
-    max_miou_lost_points: Positive  # largest loss of mIoU, in points of 100
-    max_class_lost_points: Positive  # largest loss of a class's IoU, in points of 100
+    max_miou_lost_points: Positive  # largest allowed loss of mIoU, in points of 100
+    max_class_lost_points: Positive  # largest allowed loss of any class's IoU, in points of 100
 
 
 def _budget(*limits: float) -> BudgetParams:
@@ -92,16 +92,17 @@ class QuantizationParams:
     clip_percentile: Annotated[float, Field(gt=99, le=100)] = 100.0  # of the activations; 100: nothing is clipped
     judged_on: Literal["train", "val"] = "val"  # split of the judged images; never the evaluation split
     judged_images: Count = 32  # images that decide which layers stay in float; evenly spaced in the sample list
-    judged_share: Annotated[float, Field(gt=0, le=1)] = 0.5  # share of the budget's points; other images may lose more
-    judge_layers: Literal["always", "if_over_budget"] = "if_over_budget"  # when layers are judged singly (slow)
+    judged_share: Annotated[float, Field(gt=0, le=1)] = 0.5  # share of the budget's points that judged images
+    # may lose; other images may lose more
+    judge_layers: Literal["always", "if_over_budget"] = "if_over_budget"  # when layers are judged one by one (slow)
     max_float_layers: Index = 4  # layers that may stay in floating point
     fine_tuning: FineTuningParams = FineTuningParams()
 
 
 @section
 class EngineParams:
-    compute_capabilities: list[ComputeCapability] = Field(default=["SM86", "SM89", "SM120"])  # of target GPUs
-    precisions: list[Precision] = Field(default=["fp32", "fp16", "int8"])  # of engines; empty: none is built
+    compute_capabilities: list[ComputeCapability] = Field(default=["SM86", "SM89", "SM120"])  # of the receivers' GPUs
+    precisions: list[Precision] = Field(default=["fp32", "fp16", "int8"])  # of engines; empty: no engine
 
 
 @section
@@ -120,10 +121,10 @@ class BenchmarkParams:
 
 @section
 class SpeedupParams:
-    """The least speed-up of a lower precision over the next higher one on the same runtime."""
+    """On one runtime, the least speed-up of a lower precision over the fastest higher one within its budget."""
 
     fp16: Annotated[float, Field(ge=1)] = 1.05  # least speed-up over fp32
-    int8: Annotated[float, Field(ge=1)] = 1.2  # least speed-up over fp16, or over fp32 if fp16 is rejected
+    int8: Annotated[float, Field(ge=1)] = 1.2  # least speed-up over the faster of fp32 and fp16
 
 
 @section

@@ -39,7 +39,7 @@ class TrainingParams:
     crop_height: Count = 512  # pixels
     crop_width: Count = 512  # pixels
     batch_size: Annotated[int, Field(ge=2)] = 16  # images for each update, all processes and parts together
-    image_scale: Annotated[float, Field(ge=0.25, le=1)] = 1.0  # image scale for crops; 1: native size
+    image_scale: Annotated[float, Field(ge=0.25, le=1)] = 1.0  # scale of images to draw crops from; 1: native size
     scale_min: Positive = 0.5  # smallest factor of the random resize, times image_scale; mmseg's value
     scale_max: Positive = 2.0  # largest factor of that resize, times image_scale; mmseg's value
     flip_probability: Fraction = 0.5  # probability of a horizontal flip
@@ -62,7 +62,7 @@ class TrainingParams:
     compile: Literal["auto", "always", "never"] = "auto"  # torch.compile; auto: on a GPU, if a trial finds it faster
     deterministic: bool = False  # same bytes in every run on a GPU, but slower; a CPU always gives the same bytes
     devices: Count | Literal["auto"] = "auto"  # GPUs, or processes on a CPU; auto: all GPUs, or one process
-    on_bad_loss: Literal["stop", "skip"] = "stop"  # if the loss is NaN, infinite or a spike; skip: no update
+    on_bad_loss: Literal["stop", "skip"] = "stop"  # action if the loss is NaN, infinite or a spike; skip: no update
     spike_factor: Annotated[float, Field(ge=0)] = 10.0  # a loss above this times the running mean is a spike; 0: never
     workers: Index = 4  # loader processes; 0 is fastest on two cores once images are decoded
     decoded_gib: NonNegative = 4.0  # GiB of disk under scratch for decoded images; 0: decode every time
@@ -71,7 +71,7 @@ class TrainingParams:
     loggers: Annotated[list[Literal["tensorboard", "mlflow", "wandb"]], Field(exclude=True)] = Field(
         default_factory=list
     )  # loggers that also get the curves of teacher and students; pipeline/training/fabric.py lists their packages
-    ships: Literal["last", "best"] = "last"  # weights to keep: of the last iteration, or of the best score on split val
+    ships: Literal["last", "best"] = "last"  # checkpoint's weights: of the last iteration, or of the best score on val
     checkpoint_every: Count = 200  # iterations between two checkpoints; a killed training loses at most these
 
     @model_validator(mode="after")

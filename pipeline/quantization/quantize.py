@@ -129,7 +129,7 @@ def _prepare(
         print(
             f"{name} int8 for {target}: {choice.parity.miou_lost_points:+.3f} points lost on the judged images, "
             f"{len(choice.float_layers)} of {len(quantizer.layers)} layers in floating point"
-            f"{'' if choice.within_budget else ': over the budget'}",
+            f"{'' if choice.within_budget else ': over the budget for judged images'}",
             flush=True,
         )
     return source

@@ -92,7 +92,7 @@ class Quantizer:
 
 
 def open_quantized(graph: Path, target: Target) -> Runner:
-    """Open a quantized graph on this machine's CPU, for whichever target it is made."""
+    """Open a quantized graph on this machine's CPU, whatever target it is made for."""
     # With float16 between the convolutions, the scale of a quantized bias underflows: do not quantize biases.
     disabled = ["WeightBiasQuantization"] if target == "tensorrt" else []
     return OnnxRuntime().open(str(graph), read_file, available_threads(), disabled)

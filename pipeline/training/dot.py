@@ -43,7 +43,7 @@ class DOT(torch.optim.Optimizer):
 
     @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[reportIncompatibleMethodOverride]: it takes no closure
-        void = self.found_inf is not None and bool(self.found_inf)  # only here a step waits for the device
+        void = self.found_inf is not None and bool(self.found_inf)  # only here does a step wait for the device
         for group in self.param_groups:
             for parameter in group["params"]:
                 distill = self._aside.pop(parameter, None)

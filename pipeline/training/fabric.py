@@ -41,9 +41,9 @@ def launch(
 ) -> Fabric:
     """Join the processes of one training; start those of this machine if they do not run yet.
 
-    `torchrun` has already started the processes, on one machine or several, and sets their number. The arguments are
-    those of section `training`, except `loggers`, which `make_loggers` returns. Raises MachineError if there are fewer
-    GPUs than asked for, or if this device does not train in the precision.
+    Under `torchrun`, the processes already run, on one machine or several, and torchrun sets their number. The
+    arguments are those of section `training`, except `loggers`, which `make_loggers` returns. Raises MachineError if
+    there are fewer GPUs than asked for, or if this device does not train in the precision.
     """
     kind = best_device().type
     present = torch.cuda.device_count() if kind == "cuda" else None
@@ -100,7 +100,9 @@ def make_loggers(names: Sequence[str], run: str, scratch: Path) -> list[Logger]:
     for name in names:
         kind, packages = LOGGERS[name]
         if name == "mlflow" and TRACKING not in os.environ:
-            raise MachineError(f"training.loggers: mlflow has no server; set {TRACKING} to its address")
+            raise MachineError(
+                f"training.loggers: mlflow has no server; set {TRACKING} to the address of a server or a database"
+            )
         try:
             loggers.append(resolve_name(kind)(**settings[name]))
         except ModuleNotFoundError as error:

@@ -135,7 +135,7 @@ def _shard(training: TrainingParams, fabric: Fabric) -> BatchShard:
     if training.batch_size % shards or (training.batch_size == training.accumulate and fabric.world_size == 1):
         raise MachineError(
             f"training.batch_size {training.batch_size} cannot be divided among {fabric.world_size} process(es) with "
-            f"{training.accumulate} part(s) each; set a multiple of both, with at least two images for BatchNorm"
+            f"{training.accumulate} part(s) each; set a multiple of {shards}, with at least two images for BatchNorm"
         )
     return BatchShard(training.batch_size, training.accumulate, fabric.global_rank, fabric.world_size)
 

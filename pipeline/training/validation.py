@@ -16,7 +16,7 @@ from pipeline.data.samples import Sample
 from pipeline.measure.accuracy import ConfusionMatrix
 from pipeline.training.prediction import predicted_labels
 
-FALLS = 3  # validations since the best one, from which on a training prints a warning
+FALLS = 3  # validations in a row without a better score, after which a training prints a warning
 
 
 class Validated(NamedTuple):
@@ -27,7 +27,7 @@ class Validated(NamedTuple):
 
 
 class Validation:
-    """Scores the network on `samples` and keeps the weights of its best score in `folder`, even if it is killed.
+    """Scores the network on `samples` and keeps the weights of its best score in `folder`, also if training is killed.
 
     It does not change the training: it draws no random number and updates no statistic.
     """

@@ -83,8 +83,8 @@ def augmented_cross_entropy(
 ) -> Scalar:  # fmt: skip
     """Return an upper bound of the expected soft cross-entropy, if each feature is a Gaussian around its value.
 
-    The bound follows from Jensen's inequality. Each row of `covariance` is the diagonal of one class. If it is 0, the
-    bound is the cross-entropy itself.
+    The bound follows from Jensen's inequality. Each row of `covariance` is the diagonal of one class. If the
+    covariance is 0, the bound is the cross-entropy itself.
     """
     weight = weight.flatten(1)
     logits = torch.einsum("kc,nchw->nkhw", weight, features) + bias[:, None, None]

@@ -72,7 +72,7 @@ void write_pgm(const std::string& path, const Picture& labels) {
   if (!file.flush()) throw std::runtime_error(path + " cannot be written");
 }
 
-// The two of `source` pixels around the center of pixel `index` of `target` pixels, and the weight of the second in
+// The two of the `source` pixels around the center of pixel `index` of `target` pixels, and the weight of the second in
 // units of 1 / (2 target).
 struct Neighbors {
   std::int64_t first, second, weight;
