@@ -73,7 +73,7 @@ def test_keys_that_cannot_sign_are_named(tmp_path: Path) -> None:
         Encoding.PEM, PrivateFormat.PKCS8, BestAvailableEncryption(b"secret")
     )
     (tmp_path / "locked").write_bytes(locked)
-    with raises(ArtifactError, tmp_path / "locked", "PEM", "password"):
+    with raises(ArtifactError, tmp_path / "locked", "PEM", "encrypted"):
         sign(b"", tmp_path / "locked")
 
 
