@@ -11,7 +11,7 @@ from hypothesis import settings
 from tests.vectors.reading import read_vectors
 
 # No deadline: time is for benchmarks, not for tests. `make test-all` takes the thorough one.
-settings.register_profile("thorough", deadline=None, max_examples=200)
+settings.register_profile("thorough", deadline=None, max_examples=100)
 settings.register_profile("quick", deadline=None, max_examples=20)
 settings.load_profile("quick")
 
