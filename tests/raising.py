@@ -1,6 +1,5 @@
 """Expect an error by its type and by the values that it names, whatever its sentences are."""
 
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -16,13 +15,8 @@ def raises(kind: type[BaseException], *named: object) -> Iterator[pytest.Excepti
     """
     with pytest.raises(kind) as caught:
         yield caught
-    # Frees what the failed code held. Two OpenVINO models that the exceptions keep alive until Python collects cycles
-    # end in the wrong order, and leave the process with a signal stack that is gone: it dies at the next signal.
-    traceback.clear_frames(caught.tb)
-    error = str(caught.value)
-    assert caught.type is kind, f"{caught.type.__name__} instead of {kind.__name__}: {error}"
-    del caught  # else its traceback and this frame keep each other alive
-    _names(error, named)
+    assert caught.type is kind, f"{caught.type.__name__} instead of {kind.__name__}: {caught.value}"
+    _names(str(caught.value), named)
 
 
 @contextmanager

@@ -1,6 +1,9 @@
 """OpenVINO on the CPU."""
 
-from collections.abc import Callable
+import ctypes
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from segdistill_runtime.errors import FileRefused
@@ -27,7 +30,8 @@ class OpenVino(Target):
         }
         try:
             core = openvino.Core()
-            model = core.compile_model(core.read_model(model=graph), "CPU", settings)
+            with kept_signal_stack():
+                model = core.compile_model(core.read_model(model=graph), "CPU", settings)
         except Exception as error:  # it raises RuntimeError, and its bindings raise other errors
             raise FileRefused(f"OpenVINO cannot load {file}: {error}") from error
         return OpenVinoRunner(file, model, openvino.Tensor)
@@ -58,6 +62,30 @@ class OpenVinoRunner(Runner):
 
     def close(self) -> None:
         del self.request, self.model
+
+
+class SignalStack(ctypes.Structure):
+    """`stack_t` of <signal.h>, as Linux has it."""
+
+    _fields_ = (("address", ctypes.c_void_p), ("flags", ctypes.c_int), ("bytes", ctypes.c_size_t))
+
+
+@contextmanager
+def kept_signal_stack() -> Iterator[None]:
+    """Leave this thread with the stack for signal handlers that it had before.
+
+    OpenVINO gives the thread one for each model (2026.4). Of two models that close in the order in which they opened,
+    the second restores the stack of the first, which is freed: the process dies at its next signal, such as Ctrl-C.
+    """
+    if sys.platform != "linux":
+        yield
+        return
+    libc, before = ctypes.CDLL(None), SignalStack()
+    libc.sigaltstack(None, ctypes.byref(before))
+    try:
+        yield
+    finally:
+        libc.sigaltstack(ctypes.byref(before), None)
 
 
 def _described(given: Any) -> tuple[str, str, list[Any]]:

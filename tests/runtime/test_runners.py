@@ -2,6 +2,7 @@
 
 import hashlib
 import importlib.util
+import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from pipeline.code_digest import ROOT
 from pipeline.runtime.artifacts import open_artifact
 from pipeline.runtime.torch_runner import CompiledTorchRunner
 from segdistill_runtime.engine_file import Description, write_engine
@@ -156,6 +158,26 @@ def test_every_runtime_works_here_or_says_why_not(files: Path, tmp_path: Path, r
     except NotAvailable:
         if runtime in ("pytorch_eager", "onnxruntime"):
             raise
+
+
+CLOSE_IN_TURN = """
+import os, signal, sys
+from pathlib import Path
+from pipeline.runtime.artifacts import open_artifact
+signal.signal(signal.SIGUSR1, lambda *_: print("lived", flush=True))  # as Python handles Ctrl-C
+first, second = (open_artifact(Path(sys.argv[1]), 1, "openvino") for _ in range(2))
+first.close()
+second.close()
+os.kill(os.getpid(), signal.SIGUSR1)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="signal stacks are set as Linux does it")
+def test_models_of_openvino_that_close_as_they_opened_leave_a_process_that_takes_signals(files: Path) -> None:
+    _need("openvino")
+    command = [sys.executable, "-c", CLOSE_IN_TURN, str(files / "model.onnx")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "lived\n"), done.stderr
 
 
 def test_without_openvino_its_runner_says_so(files: Path, monkeypatch: pytest.MonkeyPatch) -> None:
