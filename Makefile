@@ -50,11 +50,12 @@ lint: setup
 	ruff check .
 	ruff format --check .
 	pyright --pythonpath .venv/bin/python
-	python -m tests.prose
+	python -m docs.prose
 
 # One thread for each worker: two workers with two threads on two cores wait for each other (441 s instead of 106 s).
 # Whole files for each, so that what a file trains once is not trained twice; in the order of tests/conftest.py.
-PYTEST = OMP_NUM_THREADS=1 python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
+# A worker that crashes ends the run: xdist would start another, and give it the same test for ever.
+PYTEST = OMP_NUM_THREADS=1 python -m pytest -n $(TEST_WORKERS) --max-worker-restart 0 --dist loadfile --no-loadscope-reorder $(PYTEST_FLAGS)
 
 test: lint  ## what to run at every change, 6 minutes: lint, types, tests, one small pipeline
 	$(PYTEST) -m "not slow and not faults"
@@ -92,7 +93,7 @@ doctor: setup  ## check what this machine can do
 	@python -m pipeline doctor
 
 docs: setup  ## the documentation as a site in site/, built without a network
-	mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 mkdocs build --strict --quiet
 	@echo "open $(CURDIR)/site/index.html"
 
 coverage: setup  ## the share of lines that make test runs, stages and commands included
