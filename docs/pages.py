@@ -4,6 +4,7 @@ import ast
 import json
 import os
 import re
+import sys
 from collections.abc import Iterator
 from dataclasses import MISSING, Field, fields, is_dataclass
 from pathlib import Path
@@ -14,6 +15,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from mkdocs.structure.pages import Page
 
+from docs.prose import spoken_text
 from models import HEADS
 from pipeline.__main__ import COMMANDS, parser_of
 from pipeline.curation.rule import all_rules
@@ -32,9 +34,7 @@ TYPES = {
     "dict[str, Any]": "mapping", "dict[MethodName, Positive]": "mapping of methods to weights",
     "Any": "see below", "bool": "true or false", "int": "integer", "float": "number",
 }  # fmt: skip
-"""How the types of parameters are called there."""
-
-
+"""Words for the types of parameters."""
 REGISTRIES = {"HEADS": HEADS, "ADAPTERS": ADAPTERS, "RESIZE_MODES": RESIZE_MODES}
 
 
@@ -108,15 +108,14 @@ def parameters(kind: type, path: str, given: Any = None) -> Iterator[Parameter]:
 
 def declarations(kind: type) -> dict[str, tuple[str, str]]:
     """Return the annotation and the comment of each field, as a class declares them."""
-    module = __import__(kind.__module__, fromlist=["_"])
+    module = sys.modules[kind.__module__]
     if not getattr(module, "__file__", None) or not is_dataclass(kind):
         return {}
     source = Path(str(module.__file__)).read_text(encoding="utf-8")
     lines = source.splitlines()
     found = {}
-    names = kind.__qualname__.split(".")
     node: Any = ast.parse(source)
-    for name in names:
+    for name in kind.__qualname__.split("."):
         node = next((child for child in node.body if isinstance(child, ast.ClassDef) and child.name == name), None)
         if node is None:
             return {}
@@ -161,7 +160,7 @@ def in_words(annotation: str) -> str:
 
 
 def error_messages() -> dict[str, list[str]]:
-    """Return what each kind of error says, with the name of what is filled in where a value stands."""
+    """Return the messages of each kind of error, with an ellipsis for each value in them."""
     found: dict[str, set[str]] = {}
     for folder in CODE:
         for path in sorted((ROOT / folder).rglob("*.py")):
@@ -169,20 +168,9 @@ def error_messages() -> dict[str, list[str]]:
                 if isinstance(node, ast.Raise) and isinstance(node.exc, ast.Call):
                     kind = ast.unparse(node.exc.func).rpartition(".")[2]
                     found.setdefault(kind, set())
-                    if node.exc.args and (text := _message(node.exc.args[0])):
+                    if node.exc.args and (text := spoken_text(node.exc.args[0], "…")):
                         found[kind].add(text)
     return {kind: sorted(messages) for kind, messages in found.items()}
-
-
-def _message(node: ast.expr) -> str:
-    match node:
-        case ast.Constant(value=str(text)):
-            return text
-        case ast.JoinedStr(values=values):
-            return "".join(_message(v) if isinstance(v, ast.Constant) else "…" for v in values)
-        case ast.BinOp(op=ast.Add(), left=left, right=right):
-            return _message(left) + _message(right)
-    return ""
 
 
 def _listed(messages: list[str]) -> str:

@@ -1,4 +1,4 @@
-"""Count the words of each sentence in the documentation and in messages: `python -m tests.prose`, part of `make lint`.
+"""Count the words of each sentence in the documentation and in messages: `python -m docs.prose`, part of `make lint`.
 
 A sentence of more than LONGEST words fails, and a file whose sentences have more than MEAN words on average.
 """
@@ -6,7 +6,7 @@ A sentence of more than LONGEST words fails, and a file whose sentences have mor
 import ast
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,7 +55,7 @@ def message_sentences(source: str) -> Iterator[Sentence]:
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Call) and _speaks(node.func):
             for argument in [*node.args, *(word.value for word in node.keywords)]:
-                text = _text(argument)
+                text = spoken_text(argument, "VALUE")
                 if text and " " in text:
                     for line in text.splitlines():
                         yield from sentences(line, node.lineno)
@@ -67,14 +67,15 @@ def _speaks(function: ast.expr) -> bool:
     return name in speakers or name.endswith(("Error", "Refused", "Failed"))
 
 
-def _text(node: ast.expr) -> str:
+def spoken_text(node: ast.expr, filled_in: str) -> str:
+    """Return the text of a string in the code, with `filled_in` for each value in it; empty if it is no string."""
     match node:
         case ast.Constant(value=str(text)):
             return text
         case ast.JoinedStr(values=values):
-            return "".join(_text(value) if isinstance(value, ast.Constant) else "VALUE" for value in values)
+            return "".join(spoken_text(v, "") if isinstance(v, ast.Constant) else filled_in for v in values)
         case ast.BinOp(op=ast.Add(), left=left, right=right):
-            return _text(left) + _text(right)
+            return spoken_text(left, filled_in) + spoken_text(right, filled_in)
     return ""
 
 
@@ -82,34 +83,28 @@ def _same_lines(match: re.Match[str]) -> str:
     return "\n" * match.group().count("\n")
 
 
-def documents() -> list[Path]:
-    """Return the pages that a reader meets."""
-    return sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")])
+def too_long(place: str, found: Sequence[Sentence]) -> list[str]:
+    """Name each sentence that is too long, with its line."""
+    return [f"{place}:{one.line}: {one.words} words: {one.text}" for one in found if one.words > LONGEST]
 
 
-def modules() -> list[Path]:
-    return sorted(path for folder in CODE for path in (ROOT / folder).rglob("*.py"))
-
-
-def complaints(place: str, found: list[Sentence]) -> list[str]:
-    """Return what is too long, with file and line."""
-    long = [f"{place}:{one.line}: {one.words} words: {one.text}" for one in found if one.words > LONGEST]
-    mean = sum(one.words for one in found) / len(found) if found else 0
-    return long + ([f"{place}: {mean:.1f} words a sentence, {MEAN} are allowed"] if mean > MEAN else [])
+def too_long_on_average(place: str, found: Sequence[Sentence]) -> list[str]:
+    mean = sum(one.words for one in found) / max(1, len(found))
+    return [f"{place}: {mean:.1f} words a sentence, {MEAN} are allowed"] if mean > MEAN else []
 
 
 def main() -> None:
-    wrong = []
-    for page in documents():
-        wrong += complaints(str(page.relative_to(ROOT)), list(markdown_sentences(page.read_text(encoding="utf-8"))))
-    spoken = []
-    for module in modules():
+    wrong, messages = [], []
+    for page in [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("benchmarks/*.md")]:
+        place, found = str(page.relative_to(ROOT)), list(markdown_sentences(page.read_text(encoding="utf-8")))
+        wrong += too_long(place, found) + too_long_on_average(place, found)
+    for module in (path for folder in CODE for path in (ROOT / folder).rglob("*.py")):
         found = list(message_sentences(module.read_text(encoding="utf-8")))
-        spoken += found
-        wrong += [line for line in complaints(str(module.relative_to(ROOT)), found) if " words a sentence" not in line]
-    wrong += complaints("messages", spoken)[-1:] if spoken else []
+        wrong += too_long(str(module.relative_to(ROOT)), found)
+        messages += found
+    wrong += too_long_on_average("messages of the code", messages)
     if wrong:
-        sys.exit("\n".join(wrong))
+        sys.exit("\n".join(sorted(wrong)))
 
 
 if __name__ == "__main__":

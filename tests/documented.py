@@ -11,6 +11,8 @@ FOR_USERS = ("tutorials", "guides", "reference", "explanation")
 PAGES = [
     *(page for page in sorted(ROOT.glob("*.md")) if page.name != "CHANGELOG.md"),
     *(page for folder in FOR_USERS for page in sorted((ROOT / "docs" / folder).glob("*.md"))),
+    ROOT / "docs/index.md",
+    ROOT / "docs/troubleshooting.md",
     *sorted((ROOT / "benchmarks").glob("*.md")),
 ]
 """What tells a reader which commands to type; results, the log and the changelog name those of earlier versions."""

@@ -19,7 +19,7 @@ import torch
 
 from models.errors import ModelError
 from pipeline.__main__ import COMMANDS, IN_PROFILE, ROOT, main, overview, parser_of, profile_folder
-from pipeline.cli import LOWER, run_command
+from pipeline.cli import HELP, LOWER, run_command
 from pipeline.errors import ParamsError, SegdistillError
 from pipeline.params.tree import load_params
 from pipeline.stage_table import SCRIPTS, stage_table
@@ -33,7 +33,19 @@ def test_a_project_error_is_one_message(error: Exception) -> None:
 
     with raises(SystemExit) as ended:
         run_command(main)
-    assert str(ended.value).strip().startswith(f"{type(error).__name__}: {error}")
+    message, help_line = str(ended.value).strip().split("\n")
+    assert message == f"{type(error).__name__}: {error}"
+    assert help_line.endswith(f"{HELP}#{type(error).__name__.lower()}")
+
+
+def test_a_package_of_an_extra_names_the_extra() -> None:
+    def main(package: str) -> None:
+        raise ModuleNotFoundError(f"No module named '{package}'", name=package)
+
+    with raises(SystemExit, "EXTRAS=inspect"):
+        run_command(lambda: main("fiftyone.brain"))
+    with raises(ModuleNotFoundError):
+        run_command(lambda: main("pipeline.lost"))
 
 
 @pytest.mark.parametrize(

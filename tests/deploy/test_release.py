@@ -152,7 +152,9 @@ def test_a_rejected_file_is_not_in_the_bundle(material: Material) -> None:
 def test_the_card_says_what_ships_and_what_model_hubs_read(released: Path) -> None:
     card = (released / "card.md").read_text()
     head, body = card.split("---\n")[1:3]
-    (entry,) = YAML(typ="safe", pure=True).load(head)["model-index"]
+    front = YAML(typ="safe", pure=True).load(head)
+    assert front["license"] == "other"
+    (entry,) = front["model-index"]
     (result,) = entry["results"]
     assert result["task"]["type"] == "image-segmentation"
     assert result["metrics"][0] == {

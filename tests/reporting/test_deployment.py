@@ -228,7 +228,10 @@ def test_the_other_tiles_compare_the_best_student(written: Path, profile: FakePr
         path,
         [replace(s, networks={n: of for n, of in s.networks.items() if n in known}) for s in read_inspected(path)],
     )
-    assert _tiles(_written(profile._replace(runs=alone)))[1][1] == "n/a"
+    label, value, detail = _tiles(_written(profile._replace(runs=alone)))[1]
+    assert "distillation" in label
+    assert value == "n/a"
+    assert "baseline" in detail
 
 
 def _written(profile: FakeProfile) -> Path:
