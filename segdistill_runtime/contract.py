@@ -33,7 +33,7 @@ class LeftOut(NamedTuple):
     runtime: str
     precision: str
     model: str
-    status: str  # rejected, undecided, or ships: then another file is faster
+    status: str  # rejected, undecided, or accepted: then another file is faster
     reason: str
 
 

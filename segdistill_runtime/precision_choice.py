@@ -4,7 +4,7 @@ A release decides from its own measurements. A target that rebuilds its engines 
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 PRECISIONS = ("fp32", "fp16", "int8")
 """Ordered from the most exact to the least exact."""
@@ -25,7 +25,7 @@ class Candidate(NamedTuple):
 
 
 class Choice(NamedTuple):
-    status: str  # accepted, rejected, undecided
+    status: Literal["accepted", "rejected", "undecided"]
     reason: str
     speedup: float | None = None  # over the fastest candidate of a higher precision that is not refused
 

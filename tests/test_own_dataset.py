@@ -95,7 +95,7 @@ def test_the_bundle_predicts_what_was_evaluated(finished: Path, tmp_path: Path) 
         labels = read_mask(tmp_path / "labels.png")
         evaluated = read_mask(finished / f"artifacts/evaluation/{RUN}/predictions/{sample.id}.png")
         assert labels.shape == read_image(finished / sample.image).shape[:2]
-        assert (labels == evaluated).mean() > 0.9  # whichever precision ships
+        assert (labels == evaluated).mean() > 0.9  # whichever precision is fastest
     assert run([sys.executable, str(bundle / "self_test.py")], tmp_path).returncode == 0
 
 

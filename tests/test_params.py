@@ -84,7 +84,7 @@ def test_the_default_has_each_student_as_baseline_and_distilled() -> None:
         ({"export.height": DELETE}, ("export.height",)),
         ({"teacher.network.architecture": "pspnett"}, ("teacher.network.architecture", "'pspnett'", "'pspnet'")),
         ({"training.validate_every": 5, "training.splits": ["train", "val"]}, ("validate_every", "[train]")),
-        ({"training.ships": "best"}, ("ships: best", "validate_every")),
+        ({"training.checkpoint": "best"}, ("checkpoint: best", "validate_every")),
         ({"training.image_scale": 0.5}, ("network.input_scale 1", "image_scale 0.5")),
         ({"runs.pspnet_r18_gdd.distill": {"gdd": 0.0}}, ("runs.pspnet_r18_gdd.distill.gdd", "0.0")),
         ({"runs.pspnet_r18_gdd.distill": {"cdw": 1.0}}, ("runs.pspnet_r18_gdd.distill.cdw", "'cwd'")),

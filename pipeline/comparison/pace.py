@@ -69,7 +69,7 @@ def probe(trial: Trial, params: Params, paths: ComparisonPaths) -> float:
     """Train a few iterations of a candidate and return the seconds of one. Nothing else should run on the machine."""
     scratch = paths.scratch / "pace"
     shutil.rmtree(scratch, ignore_errors=True)
-    often = {"log_every": 1, "checkpoint_every": PROBED + 1, "validate_every": 0, "ships": "last"}
+    often = {"log_every": 1, "checkpoint_every": PROBED + 1, "validate_every": 0, "checkpoint": "last"}
     training = replace(params.training, devices=1, **often)  # type: ignore[reportArgumentType]
     stage = run_stages(replace(params, training=training), trial.name, replace(trial.run, iterations=PROBED))["student"]
     train_student(

@@ -60,7 +60,7 @@ def release_contract(
     """Build the contract for clients from the decisions."""
     best = defaults(decisions)
     others = [
-        LeftOut(d.runtime, d.precision, d.file, d.verdict, FASTER if d.verdict == "ships" else d.reason)
+        LeftOut(d.runtime, d.precision, d.file, d.verdict, FASTER if d.verdict == "accepted" else d.reason)
         for d in decisions
         if d not in best
     ]

@@ -36,7 +36,7 @@ def decide(
             decisions.append(
                 Decision(
                     runtime=runtime, precision=artifact.precision, file=artifact.file,
-                    verdict="ships" if choice.status == "accepted" else choice.status,  # type: ignore[reportArgumentType]
+                    verdict=choice.status,
                     reason=choice.reason, miou=artifact.parity.miou,
                     miou_lost_points=artifact.parity.miou_lost_points, p50_ms=time.p50_ms if time else None,
                     p90_ms=time.p90_ms if time else None, speedup=choice.speedup,
@@ -46,15 +46,15 @@ def decide(
 
 
 def defaults(decisions: Sequence[Decision]) -> list[Decision]:
-    """Return the fastest released file of each runtime, fastest first."""
-    ships = sorted((d for d in decisions if d.verdict == "ships"), key=attrgetter("p50_ms"), reverse=True)
-    return sorted({d.runtime: d for d in ships}.values(), key=attrgetter("p50_ms"))
+    """Return the fastest accepted file of each runtime, fastest first."""
+    accepted = sorted((d for d in decisions if d.verdict == "accepted"), key=attrgetter("p50_ms"), reverse=True)
+    return sorted({d.runtime: d for d in accepted}.values(), key=attrgetter("p50_ms"))
 
 
 def for_receivers(decisions: Sequence[Decision], runtimes: Sequence[str], files: str) -> list[Decision]:
     """Return the decisions, but reject each file that the parameters leave out, with the parameter as the reason.
 
-    `files` is `all` or `fastest`. `all` keeps released and undecided files; `fastest` keeps the fastest measured file
+    `files` is `all` or `fastest`. `all` keeps accepted and undecided files; `fastest` keeps the fastest measured file
     of each runtime.
     """
     best, chosen = defaults([d for d in decisions if d.runtime in runtimes]), []
@@ -74,15 +74,15 @@ def failed_gates(
 
     `miou_scope` names the classes that the mIoU covers, see Evaluation.
     """
-    ships = [decision for decision in decisions if decision.verdict == "ships"]
-    if not ships:
-        return ["nothing ships: no file within its budget was measured on any runtime"]
+    accepted = [decision for decision in decisions if decision.verdict == "accepted"]
+    if not accepted:
+        return ["nothing to release: no file within its budget was measured on any runtime"]
     failed = []
-    worst = min(ships, key=lambda d: d.miou)
+    worst = min(accepted, key=lambda d: d.miou)
     if worst.miou < release.min_miou:
         found = f"mIoU{miou_scope} {worst.miou:.4f} of {worst.file}"
         failed.append(f"{found} is below the limit of {release.min_miou:g} (release.min_miou)")
-    worst = max(ships, key=lambda d: d.miou_lost_points)
+    worst = max(accepted, key=lambda d: d.miou_lost_points)
     if worst.miou_lost_points > (most := release.max_miou_lost_points or inf):
         failed.append(
             f"{worst.file} loses {worst.miou_lost_points:.3f} points of mIoU{miou_scope} against the checkpoint, "
@@ -97,7 +97,7 @@ def failed_gates(
         )
     elif (fastest.p90_ms or 0.0) > (most := release.max_p90_ms or inf):
         failed.append(f"p90 {fastest.p90_ms:.2f} ms of {what} is above the limit of {most:g} ms (release.max_p90_ms)")
-    files = {decision.file for decision in ships}
+    files = {decision.file for decision in accepted}
     largest = max((artifact for artifact in artifacts if artifact.file in files), key=lambda a: a.bytes)
     if (size := largest.bytes / MEBIBYTE) > (most := release.max_mebibytes or inf):
         failed.append(f"{largest.file} has {size:.1f} MiB, above the limit of {most:g} MiB (release.max_mebibytes)")

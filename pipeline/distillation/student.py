@@ -31,7 +31,7 @@ from pipeline.training.preview import write_preview
 from pipeline.training.resume import scratch_folder, training_identity
 from pipeline.training.validation import Validation
 
-PREVIEW, SHIPS = "preview.png", "checkpoint.safetensors"
+PREVIEW, CHECKPOINT = "preview.png", "checkpoint.safetensors"
 
 
 def train_student(
@@ -41,8 +41,8 @@ def train_student(
 ) -> None:  # fmt: skip
     """Write out/checkpoint.safetensors (this network only) and out/training.csv.
 
-    With training.validate_every, also write out/validation.csv and the weights that training.ships does not choose:
-    out/best.safetensors or out/last.safetensors. A method that is trained before the student adds
+    With training.validate_every, also write out/validation.csv and the weights that training.checkpoint does not
+    choose: out/best.safetensors or out/last.safetensors. A method that is trained before the student adds
     out/training_METHOD.csv.
 
     Args:
@@ -83,13 +83,13 @@ def train_student(
             write_curve(out / "training.csv", curve)
             for method, learned in before.items():
                 write_curve(out / f"training_{method}.csv", learned)
-            ships_last = training.ships == "last"
-            with replacing(out / (SHIPS if ships_last else "last.safetensors")) as temporary:
+            takes_last = training.checkpoint == "last"
+            with replacing(out / (CHECKPOINT if takes_last else "last.safetensors")) as temporary:
                 save_checkpoint(segmenter.cpu(), design, facts, temporary)
             if validation:
                 validation.write(out / "validation.csv")
                 best = facts | {"chosen": validation.in_words}
-                path = out / ("best.safetensors" if ships_last else SHIPS)
+                path = out / ("best.safetensors" if takes_last else CHECKPOINT)
                 with validation.best_weights(), replacing(path) as temporary:
                     save_checkpoint(segmenter, design, best, temporary)
             note_result(folder, out)

@@ -71,7 +71,7 @@ class TrainingParams:
     loggers: Annotated[list[Literal["tensorboard", "mlflow", "wandb"]], Field(exclude=True)] = Field(
         default_factory=list
     )  # loggers that also get the curves of teacher and students; pipeline/training/fabric.py lists their packages
-    ships: Literal["last", "best"] = "last"  # checkpoint's weights: of the last iteration, or of the best score on val
+    checkpoint: Literal["last", "best"] = "last"  # its weights: of the last iteration, or of the best score on val
     checkpoint_every: Count = 200  # iterations between two checkpoints; a killed training loses at most these
 
     @model_validator(mode="after")
@@ -82,8 +82,8 @@ class TrainingParams:
             raise ValueError(f"scale_min {self.scale_min} is larger than scale_max {self.scale_max}")
         if self.validate_every and "val" in self.splits:
             raise ValueError("validate_every scores on val, which is among splits: train on [train], or set it to 0")
-        if self.ships == "best" and not self.validate_every:
-            raise ValueError("ships: best needs scores on val: set validate_every")
+        if self.checkpoint == "best" and not self.validate_every:
+            raise ValueError("checkpoint: best needs scores on val: set validate_every")
         return self
 
 

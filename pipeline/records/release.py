@@ -12,12 +12,12 @@ Status = Literal["released", "rejected"]
 
 @record
 class Decision:
-    """The decision whether a file is released for a runtime, and the reason."""
+    """The decision whether a file may be released for a runtime, and the reason."""
 
     runtime: str
     precision: Precision
     file: str
-    verdict: Literal["ships", "rejected", "undecided"]
+    verdict: Literal["accepted", "rejected", "undecided"]
     reason: str
     miou: float  # 0..1
     miou_lost_points: float  # of 100, against the checkpoint

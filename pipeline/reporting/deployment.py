@@ -63,7 +63,7 @@ def pareto_points(runs: Iterable[Run]) -> list[ParetoPoint]:
     found = []
     for run in runs:
         timed = [
-            d for d in run.decisions if d.verdict == "ships" and load_target(d.runtime).device == "cpu" and d.p50_ms
+            d for d in run.decisions if d.verdict == "accepted" and load_target(d.runtime).device == "cpu" and d.p50_ms
         ]
         for precision in PRECISIONS:
             if latencies := [(d.p50_ms or 0.0, d.miou) for d in timed if d.precision == precision]:

@@ -105,7 +105,7 @@ class Run(Network, RunRecords):
         """The released files, fastest first; none if the run was rejected."""
         if self.release.status == "rejected":
             return []
-        return sorted((d for d in self.decisions if d.verdict == "ships"), key=lambda d: d.p50_ms or 0.0)
+        return sorted((d for d in self.decisions if d.verdict == "accepted"), key=lambda d: d.p50_ms or 0.0)
 
     @property
     def fastest(self) -> Decision | None:

@@ -1,4 +1,4 @@
-"""What ships and what a release must reach, decided from records."""
+"""What is released and what a release must reach, decided from records."""
 
 from dataclasses import replace
 
@@ -32,19 +32,19 @@ def test_there_is_one_decision_for_each_runtime_and_precision() -> None:
 def test_int8_ships_where_it_pays_and_nowhere_else() -> None:
     found = decided()
     int8 = found["onnxruntime", "int8"]
-    assert (int8.verdict, int8.p50_ms, int8.speedup) == ("ships", 4.0, 2.5)
+    assert (int8.verdict, int8.p50_ms, int8.speedup) == ("accepted", 4.0, 2.5)
     assert [value for value in ("4.00 ms", "10.00 ms", "fp32", "2.50") if value not in int8.reason] == []
     dear = found["openvino", "int8"]
     assert (dear.verdict, dear.speedup) == ("rejected", 9 / 8)
     assert [value for value in ("8.00 ms", "9.00 ms", "fp32", "1.12", "1.2") if value not in dear.reason] == []
-    assert decided(speedup=1.1)["openvino", "int8"].verdict == "ships"
+    assert decided(speedup=1.1)["openvino", "int8"].verdict == "accepted"
 
 
 def test_a_bundle_for_some_receivers_says_what_it_leaves_out() -> None:
     everywhere = list(decided().values())
     assert for_receivers(everywhere, ["onnxruntime", "openvino", "tensorrt"], "all") == everywhere
     on_cpus = {(d.runtime, d.precision): d for d in for_receivers(everywhere, ["onnxruntime", "openvino"], "fastest")}
-    assert [key for key, d in on_cpus.items() if d.verdict == "ships"] == [
+    assert [key for key, d in on_cpus.items() if d.verdict == "accepted"] == [
         ("onnxruntime", "int8"),
         ("openvino", "fp32"),
     ]
@@ -60,7 +60,7 @@ def test_a_file_that_openvino_computes_otherwise_is_rejected_there_alone() -> No
     wrong = replace(on_openvino(artifact("model.onnx", 0.4)), status="rejected", reason="0.4 points of mIoU lost")
     found = decided([*map(artifact, FILES), wrong, on_openvino(artifact("model_int8.onnx"))])
     assert (found["openvino", "fp32"].verdict, found["openvino", "fp32"].miou_lost_points) == ("rejected", 0.4)
-    assert (found["onnxruntime", "fp32"].verdict, found["onnxruntime", "fp32"].miou_lost_points) == ("ships", 0.0)
+    assert (found["onnxruntime", "fp32"].verdict, found["onnxruntime", "fp32"].miou_lost_points) == ("accepted", 0.0)
 
 
 def test_a_speedup_must_hold_in_every_round() -> None:
@@ -71,12 +71,12 @@ def test_a_speedup_must_hold_in_every_round() -> None:
     assert (found.verdict, found.speedup) == ("rejected", 1.27)
     assert [value for value in ("1.27", "1.06", "3 rounds", " 1.2 ") if value not in found.reason] == []
     steady = replace(lucky, p50_ms_of_rounds=[10.0, 10.5, 9.0])
-    assert decided(times=[slow, steady])["openvino", "int8"].verdict == "ships"
+    assert decided(times=[slow, steady])["openvino", "int8"].verdict == "accepted"
 
 
 def test_exactly_the_needed_speedup_is_enough() -> None:
     times = [measured("openvino", "model.onnx", 12.0), measured("openvino", "model_int8.onnx", 10.0)]
-    assert decided(times=times)["openvino", "int8"].verdict == "ships"
+    assert decided(times=times)["openvino", "int8"].verdict == "accepted"
 
 
 def test_a_lower_precision_that_brings_nothing_does_not_ship() -> None:
@@ -98,7 +98,7 @@ def test_int8_competes_with_the_best_other_precision() -> None:
     assert "4.50 ms" in int8.reason
     assert "fp16" in int8.reason
     over = [artifact("model_fp16.onnx", reason="over") if a.precision == "fp16" else a for a in ARTIFACTS]
-    assert decided(over, times)["onnxruntime", "int8"].verdict == "ships"  # what is rejected is no rival
+    assert decided(over, times)["onnxruntime", "int8"].verdict == "accepted"  # what is rejected is no rival
 
 
 def test_speed_cannot_buy_quality() -> None:
@@ -118,7 +118,7 @@ def test_an_engine_that_ran_over_its_budget_rejects_its_precision_on_tensorrt_on
         "rejected",
         "x.engine: 0.1 points lost",
     )
-    assert found["onnxruntime", "fp32"].verdict == "ships"
+    assert found["onnxruntime", "fp32"].verdict == "accepted"
 
 
 def test_what_was_not_measured_stays_undecided_with_the_reason() -> None:
@@ -169,7 +169,7 @@ def test_what_ships_is_within_budget_and_has_paid(times, over, speedup) -> None:
     }
     for decision, bad in zip(found.values(), over, strict=True):
         assert decision.verdict == "rejected" or not bad
-    if found["int8"].verdict == "ships":
+    if found["int8"].verdict == "accepted":
         rivals = [ms for ms, bad in zip(times[:2], over[:2], strict=True) if not bad]
         assert times[2] * speedup <= min(rivals) * (1 + 1e-9)
 

@@ -102,7 +102,7 @@ def test_perf_and_numerics_are_the_same_in_git_and_in_the_bundle(material: Mater
     decisions = perf.pop("decisions")
     assert perf == json.loads(material.metrics("benchmark").read_text())
     assert numerics["decisions"] == decisions
-    assert [d["verdict"] for d in decisions if d["runtime"] == "onnxruntime"] == ["ships", "rejected", "ships"]
+    assert [d["verdict"] for d in decisions if d["runtime"] == "onnxruntime"] == ["accepted", "rejected", "accepted"]
     judged = [(a["file"], a["parity"]["runtime"]) for a in numerics["artifacts"]]
     assert sorted(judged) == sorted([(f, "onnxruntime") for f in FILES] + [(f, "openvino") for f in ON_OPENVINO])
     assert numerics["checkpoint_md5"] == ["1" * 32]
@@ -161,7 +161,7 @@ def test_the_card_says_what_ships_and_what_model_hubs_read(released: Path) -> No
         "type": "mean_iou", "name": "mIoU (of 1 of 2 classes: no `b` in test)", "value": 0.5, "verified": False,
     }  # fmt: skip
     assert read_yaml(released / "numerics.yaml")["absent_classes"] == ["b"]
-    assert "| onnxruntime | int8 | model_int8.onnx | ships, default |" in body
+    assert "| onnxruntime | int8 | model_int8.onnx | accepted, default |" in body
     assert any(all(value in line for value in ("9.00 ms", "fp32", "1.12", "1.2 ")) for line in body.splitlines())
     assert "Not signed" in body
     assert "Kept in floating point in the graph for CPUs, because they lose most: first." in body
@@ -324,5 +324,5 @@ def test_an_engine_over_its_budget_stays_out(material: Material) -> None:
     out = material.release()
     assert sorted(path.name for path in (out / "engines").iterdir()) == ["fp32.engine", "fp32.engine.json"]
     decisions = {(d["runtime"], d["precision"]): d for d in read_yaml(out / "perf.yaml")["decisions"]}
-    assert decisions[("tensorrt", "fp32")]["verdict"] == "ships"
+    assert decisions[("tensorrt", "fp32")]["verdict"] == "accepted"
     assert decisions[("tensorrt", "int8")]["reason"] == "int8.engine: 2 points of mIoU lost"

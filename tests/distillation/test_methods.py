@@ -147,7 +147,7 @@ def test_student_and_own_layers_are_taught_and_the_teacher_is_not(name: str) -> 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_no_layer_of_a_network_is_one_of_the_methods(name: str) -> None:
-    """Else it would be stepped twice, or ship with the student."""
+    """Else it would be stepped twice, or be released with the student."""
     student, teacher = _networks()
     networks = {id(p) for network in (student, teacher) for p in network.parameters()}
     assert not networks & {id(p) for p in build_method(name, {}, student, teacher, 10).parameters()}

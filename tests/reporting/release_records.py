@@ -1,6 +1,6 @@
-"""What the stages from export to release leave of a made-up run; what ships is decided by the real code.
+"""What the stages from export to release leave of a made-up run; what is released is decided by the real code.
 
-Among the four runs there are: files that ship, that are too slow, over budget or untimed; a run that a gate rejects;
+Among the four runs there are: files that are accepted, too slow, over budget or untimed; a run that a gate rejects;
 noisy times and runtimes that are not there; layers that were judged and kept; an engine that ran.
 """
 

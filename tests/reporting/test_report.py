@@ -133,8 +133,8 @@ def test_a_profile_without_distillation_or_latency_has_a_page(profile: FakeProfi
     write_report(profile.report, runs, "test", 2, profile.folders, profile.out)
     page = (profile.out / "index.html").read_text(encoding="utf-8")
     assert "No run of this profile is distilled" in page
-    assert "No run has a file that ships for a CPU" in page
-    assert "nothing ships: no file within its budget was measured on any runtime" in page
+    assert "No run has an accepted file for a CPU" in page
+    assert "nothing to release: no file within its budget was measured on any runtime" in page
     assert {path.name for path in (profile.out / "pictures").glob("grid_*")} == {
         "grid_pspnet_r18.png",
         "grid_deeplabv3_r18.png",

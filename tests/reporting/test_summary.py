@@ -44,7 +44,7 @@ def test_numbers_are_those_of_the_stages(pristine: FakeProfile) -> None:
         },
     }  # fmt: skip
     assert [(d["runtime"], d["precision"], d["verdict"]) for d in decisions] == [
-        ("onnxruntime", "fp32", "ships"), ("onnxruntime", "fp16", "rejected"), ("onnxruntime", "int8", "rejected"),
+        ("onnxruntime", "fp32", "accepted"), ("onnxruntime", "fp16", "rejected"), ("onnxruntime", "int8", "rejected"),
         ("openvino", "fp32", "undecided"), ("openvino", "int8", "rejected"),
         ("tensorrt", "fp32", "undecided"), ("tensorrt", "fp16", "undecided"), ("tensorrt", "int8", "rejected"),
     ]  # fmt: skip

@@ -112,20 +112,20 @@ def test_who_watches_is_warned_of_a_network_that_gets_worse() -> None:
     assert "WARNING" in standing(scores)
 
 
-@pytest.mark.parametrize("ships", ["last", "best"])
+@pytest.mark.parametrize("kept", ["last", "best"])
 def test_the_weights_that_were_asked_for_ship_and_the_others_lie_beside_them(
-    listed: Path, tmp_path: Path, ships: str
+    listed: Path, tmp_path: Path, kept: str
 ) -> None:
     run = load_params(ROOT / "params.yaml").runs["pspnet_r18"]
     toy = replace(run.network, backbone="resnet10t", head_channels=16, auxiliary_channels=16)
     train_student(
         name="toy", run=replace(run, network=toy, iterations=4, learning_rate=0.01), methods={}, code="",
-        training=toy_training(batch_size=2, validate_every=1, ships=ships),
+        training=toy_training(batch_size=2, validate_every=1, checkpoint=kept),
         classes=listed.parent / "classes.json", samples=listed, statistics=listed.parent / "statistics.json",
         scratch=tmp_path / "scratch", out=tmp_path / "out",
     )  # fmt: skip
-    best = "checkpoint" if ships == "best" else "best"
-    last = "checkpoint" if ships == "last" else "last"
+    best = "checkpoint" if kept == "best" else "best"
+    last = "checkpoint" if kept == "last" else "last"
     rows = (tmp_path / "out/validation.csv").read_text().splitlines()
     scores = dict(row.split(",") for row in rows[1:])
     segmenter, _, facts = load_checkpoint(tmp_path / f"out/{best}.safetensors")
