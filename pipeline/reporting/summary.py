@@ -105,15 +105,16 @@ def stage_facts(inputs: Inputs) -> dict[str, str]:
     return {
         "prepare": f"{count(curated + rejected)} images, {len(inputs.classes.classes)} classes",
         "curate": f"{count(rejected)} rejected",
+        "preflight": "passed",
         **({"pretrain": "; ".join(sorted(pretrained))} if pretrained else {}),
         "teacher": f"{teacher.architecture}, {show.percent(teacher.miou)}",
         "student": f"{show.counted(len(runs), 'run')}, {len(inputs.distilled)} distilled",
         "evaluate": f"{count(teacher.images)} {teacher.split} images",
-        "inspect": f"{count(inspected)} images inspected",
         "export": f"parity {show.agreement(min(run.export.full.parity.pixel_agreement for run in runs))}",
         "quantize": f"{show.number(max(lost, default=None))} points lost at most",
         "engine": f"{sum(engine.status == 'built' for engine in engines)} of {len(engines)} built",
         "benchmark": f"best: {show.milliseconds(best.fastest.p50_ms if best.fastest else best.fp32_ms)}",
         "release": f"{sum(run.release.status == 'released' for run in runs)} of {len(runs)} released",
+        "inspect": f"{count(inspected)} images inspected",
         "report": "this page",
     }
