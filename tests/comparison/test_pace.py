@@ -80,7 +80,10 @@ def test_what_a_method_learns_before_counts(
 
 
 @pytest.mark.slow
-def test_both_budgets_stand_on_one_page(params: Params, paths: ComparisonPaths) -> None:
+def test_both_budgets_stand_on_one_page(
+    params: Params, paths: ComparisonPaths, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.comparison.compare.ROUNDS", 1)  # each round starts processes
     short = replace(params, runs={name: replace(run, iterations=6) for name, run in params.runs.items()})
     compare(short, ["gdd"], 1, "val", paths, "time")
     record = json.loads((paths.reports / "comparison.json").read_text())

@@ -16,7 +16,7 @@ from tests.faults.disturbed import MARKER, survivors
 from tests.faults.waiting import PATIENCE_S, wait_until
 from tests.small_profile import environment, run, write_small_profile
 
-ITERATIONS = 40
+ITERATIONS = 400
 TEACHER = [sys.executable, "-m", "stages.teacher"]
 CHECKPOINT = "artifacts/teacher/checkpoint.safetensors"
 
