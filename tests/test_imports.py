@@ -13,7 +13,7 @@ TIMES = {  # seconds on the first machine where they were measured
     "scipy": 0.8, "onnxscript": 0.9, "onnx": 0.2, "onnxruntime": 0.2, "cv2": 0.2, "fiftyone": 2.6, "dvc": 0.3,
     "sklearn": 1.0, "openvino": 0.2, "tensorrt_rtx": 0.1,
 }  # fmt: skip
-NETWORK, TRAINING = {"torch", "cv2"}, {"torch", "torch._dynamo", "timm", "lightning_fabric", "cv2"}
+NETWORK, TRAINING = {"torch", "cv2"}, {"torch", "timm", "lightning_fabric", "cv2"}
 BUDGETS = {
     "resolve": set(),
     "prepare": set(),
@@ -78,6 +78,19 @@ def test_a_stage_imports_no_more_than_its_budget(stage: str, of_stages: dict[str
 
 
 @pytest.mark.slow
+def test_a_training_on_a_cpu_does_not_import_the_compiler() -> None:
+    code = """
+from benchmarks.train import Case, our_step, random_batch
+from pipeline.training.fabric import launch
+case = Case(form="ours", architecture="pspnet", method="gdd", teacher="resnet10t", height=32, width=32, batch_size=2,
+            warm_up=0, steps=1)
+our_step(case, launch(1, "auto", False))[0](random_batch(case))
+"""
+    imported = _imported(code)
+    assert "lightning_fabric" in imported
+    assert "torch._dynamo" not in imported
+
+
 def test_building_a_network_does_not_import_the_compiler() -> None:
     built = 'from models.backbone import build_backbone\nbuild_backbone("resnet18_v1c", 16)'
     assert _imported(built) == {"torch", "timm"}

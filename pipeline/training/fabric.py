@@ -11,16 +11,18 @@ from typing import Literal
 
 import torch
 
+from models.without_compiler import without_compiler
 from pipeline.errors import MachineError
 from pipeline.threads import available_threads
 from pipeline.training.device import best_device, resolved_precision
 
 # Fabric checks the version of torchmetrics if that is installed, and importing it takes 2 s.
 sys.modules.setdefault("torchmetrics", None)  # type: ignore[reportArgumentType]: None makes its import fail
-from lightning_fabric import Fabric  # noqa: E402
-from lightning_fabric.loggers.logger import Logger  # noqa: E402
-from lightning_fabric.plugins import MixedPrecision, Precision  # noqa: E402
-from lightning_fabric.strategies.ddp import DDPStrategy  # noqa: E402
+with without_compiler():
+    from lightning_fabric import Fabric
+    from lightning_fabric.loggers.logger import Logger
+    from lightning_fabric.plugins import MixedPrecision, Precision
+    from lightning_fabric.strategies.ddp import DDPStrategy
 
 if sys.modules["torchmetrics"] is None:
     del sys.modules["torchmetrics"]
@@ -76,7 +78,8 @@ def launch(
         torch.set_num_threads(max(1, available_threads() // fabric.world_size))
     if deterministic:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS is not deterministic
-    torch.use_deterministic_algorithms(deterministic, warn_only=True)
+    if deterministic != torch.are_deterministic_algorithms_enabled():  # setting it imports the compiler
+        torch.use_deterministic_algorithms(deterministic, warn_only=True)
     if kind == "cpu" and sys.platform == "linux" and platform.libc_ver()[0] == "glibc":
         # Keep freed memory in the process: otherwise the system provides each step's large tensors anew, page by page.
         libc = ctypes.CDLL(None)

@@ -6,7 +6,9 @@ from typing import Any
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.optim.sgd import sgd
 
+from models.without_compiler import without_compiler
 from pipeline.training.dot import DOT
 
 
@@ -33,12 +35,22 @@ class FlatSGD(torch.optim.SGD):
 
     def __init__(self, parameters: Iterable[nn.Parameter], **settings: Any):
         self.parameters = list(parameters)
-        super().__init__([nn.Parameter(_row(p.detach(), p)) for p in self.parameters], **settings)
+        with without_compiler():
+            super().__init__([nn.Parameter(_row(p.detach(), p)) for p in self.parameters], **settings)
 
+    @torch.no_grad()
     def step(self, closure: None = None) -> None:  # type: ignore[reportIncompatibleMethodOverride]: it takes no closure
+        """Call SGD's function, not SGD.step, which would import the compiler."""
+        rows, gradients, buffers = [], [], []
         for row, parameter in zip(self.param_groups[0]["params"], self.parameters, strict=True):
-            row.grad = None if parameter.grad is None else _row(parameter.grad, parameter)
-        super().step()
+            if parameter.grad is not None:
+                rows.append(row)
+                gradients.append(_row(parameter.grad, parameter))
+                buffers.append(self.state[row]["momentum_buffer"])
+        names = ("weight_decay", "momentum", "lr", "dampening", "nesterov", "maximize", "fused")
+        options = {name: self.param_groups[0][name] for name in names}
+        refused = getattr(self, "found_inf", None)  # set by the step: then the kernel changes nothing
+        sgd(rows, gradients, buffers, has_sparse_grad=False, found_inf=refused, **options)
 
     def zero_grad(self, set_to_none: bool = True) -> None:
         for parameter in self.parameters:
