@@ -9,24 +9,16 @@ writes  artifacts/comparison/RECIPE/CANDIDATE_seed_N (kept, so that nothing is t
         reports/comparison/RECIPE/SPLIT
 """
 
-import json
-import multiprocessing
 import sys
 import time
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
-from pydantic import TypeAdapter
-
-from pipeline.cli import end_with_parent
 from pipeline.comparison.pace import ROUNDS, Pace, equal_time, probe, read_pace, write_pace
 from pipeline.comparison.plan import Budget, ComparisonPaths, Trial, plan_trials, with_recipe
+from pipeline.comparison.process import in_process
 from pipeline.comparison.trial import is_finished, run_trial
 from pipeline.comparison.verdict import write_verdict
 from pipeline.errors import ArtifactError, Diverged, ParamsError, SegdistillError, TrainingError
@@ -130,7 +122,7 @@ def _paces(
             for trial in missing:
                 print(f"timing {trial.candidate}, round {number + 1} of {ROUNDS}", flush=True)
                 if trial.candidate not in failed:
-                    seconds = _in_process(probe, trial, params, paths, name=f"{trial.candidate}_pace", failed=failed)
+                    seconds = in_process(probe, trial, params, paths, name=f"{trial.candidate}_pace", failed=failed)
                     rounds[trial.candidate].append(seconds)
         for trial in missing:
             if trial.candidate not in (NO_TEACHER, *failed):
@@ -157,37 +149,4 @@ def _run_all(
         minutes = (time.monotonic() - begun) / 60
         left = f", {minutes / done * (len(waiting) - done):.0f} min left" if done else ""
         print(f"{finished + done}/{total} trials finished{left}; now {trial.name}", flush=True)
-        _in_process(run_trial, trial, params, paths, split, name=trial.name, failed=failed)
-
-
-def _in_process(
-    work: Callable[..., Any], trial: Trial, params: Params, paths: ComparisonPaths, *more: Any,
-    name: str, failed: dict[str, SegdistillError],
-) -> Any:  # fmt: skip
-    """Do `work` for a trial in its own process, and append the process's output to the log of this name.
-
-    Returns its result. An error goes into `failed`. Raises TrainingError at once if the baseline failed, or if the
-    process was killed.
-    """
-    log = paths.trials / "logs" / f"{name}.log"
-    sent = json.dumps(asdict(params))  # the classes of curation's rules cannot be pickled
-    context = multiprocessing.get_context("spawn")  # a fork would start with this process's memory
-    with ProcessPoolExecutor(max_workers=1, mp_context=context, initializer=end_with_parent) as pool:
-        try:
-            return pool.submit(_logged, log, work, trial, sent, paths, *more).result()
-        except SegdistillError as error:
-            failed[trial.candidate] = type(error)(f"{name}: {error} (log: {log})")
-            if trial.candidate == NO_TEACHER:
-                raise TrainingError(str(failed[trial.candidate])) from error
-            print(failed[trial.candidate], file=sys.stderr)
-        except BrokenProcessPool as error:
-            raise TrainingError(
-                f"{name}: its process was killed, most likely because memory ran out (log: {log}). "
-                f"Finished trials are kept: run the same command again"
-            ) from error
-
-
-def _logged(log: Path, work: Callable[..., Any], trial: Trial, params: str, paths: ComparisonPaths, *more: Any) -> Any:
-    log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("a", encoding="utf-8") as text, redirect_stdout(text), redirect_stderr(text):
-        return work(trial, TypeAdapter(Params).validate_json(params), paths, *more)
+        in_process(run_trial, trial, params, paths, split, name=trial.name, failed=failed)

@@ -11,7 +11,6 @@ import torch
 
 from models.checkpoint import load_checkpoint, save_checkpoint
 from pipeline.code_digest import ROOT, digest
-from pipeline.comparison import compare as compare_module
 from pipeline.comparison.compare import compare
 from pipeline.comparison.plan import ComparisonPaths, plan_trials
 from pipeline.comparison.trial import is_finished, run_trial
@@ -125,7 +124,7 @@ def test_a_comparison_resumes_and_leaves_its_verdict(
     def never(*_: object) -> None:
         raise AssertionError("nothing was left to do")
 
-    monkeypatch.setattr(compare_module, "ProcessPoolExecutor", never)
+    monkeypatch.setattr("pipeline.comparison.process.ProcessPoolExecutor", never)
     compare(params, ["kd"], 2, "val", paths)
     assert json.loads((paths.reports / "comparison.json").read_text()) == record
 
