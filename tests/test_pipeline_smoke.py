@@ -118,9 +118,8 @@ def test_a_changed_method_reruns_only_what_it_touches(profile: Path) -> None:
 def test_a_comparison_trains_what_the_run_trained_and_ends_in_a_verdict(profile: Path) -> None:
     """Its baseline is the run of the same seed, weight by weight."""
     command = [sys.executable, "-m", "pipeline", "compare", "--seeds", "1", "--split", "val", "none", "kd"]
-    first, second = run(command, profile), run([*command, "inherited"], profile)
-    assert first.returncode == second.returncode == 0, first.stderr + second.stderr
-    assert re.findall(r"\b\d/3\b", second.stderr)[0] == "2/3"  # of the trials, before any is run
+    done = run(command, profile)
+    assert done.returncode == 0, done.stderr
     record = json.loads((profile / "reports/comparison/pspnet_r18/val/comparison.json").read_text())
     assert record["candidates"]["iterations"]["kd"]["gain"]["verdict"] == "one seed: no verdict"
     ours = load_file(profile / "artifacts/comparison/pspnet_r18/none_seed_0/checkpoint.safetensors")

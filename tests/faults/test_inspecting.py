@@ -89,7 +89,6 @@ def test_nobody_else_is_listened_to_and_a_killed_database_is_told(inspected: Ins
     os.kill(inspected.mongod, signal.SIGKILL)
     _is_one_message(process)
     inspected.nothing_is_left()
-    inspected.end(inspected.serving())
 
 
 @pytest.mark.faults
