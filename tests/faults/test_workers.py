@@ -16,7 +16,7 @@ from tests.faults.disturbed import MARKER, survivors
 from tests.faults.waiting import PATIENCE_S, wait_until
 from tests.small_profile import environment, run, write_small_profile
 
-ITERATIONS = 400
+ITERATIONS = 100
 TEACHER = [sys.executable, "-m", "stages.teacher"]
 CHECKPOINT = "artifacts/teacher/checkpoint.safetensors"
 
@@ -36,7 +36,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def profile(undisturbed: Path) -> Iterator[Path]:
     """The same before its teacher, with a loader process that decodes every time."""
     folder = undisturbed.with_name("disturbed")
-    shutil.copytree(undisturbed, folder, ignore=shutil.ignore_patterns("artifacts", "decoded-images"))
+    shutil.copytree(undisturbed, folder, ignore=shutil.ignore_patterns("artifacts", "scratch"))
     _write(folder, workers=1)
     yield folder
     for pid in survivors(folder):
