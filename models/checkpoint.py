@@ -51,9 +51,7 @@ def load_checkpoint(path: Path) -> tuple[Segmenter, Design, dict[str, str]]:
             design = TypeAdapter(Design).validate_json(json.dumps(saved["design"]))
             facts = FACTS.validate_python(saved["facts"])
             segmenter = _empty(design, {name: tuple(file.get_slice(name).get_shape()) for name in names})
-            dtypes = {name: tensor.dtype for name, tensor in segmenter.state_dict().items()}
-            # Copied: else they are pages of the file. A file in half precision becomes a network in single precision.
-            weights = {name: file.get_tensor(name).to(dtypes[name], copy=True) for name in names}
+            weights = {name: file.get_tensor(name).clone() for name in names}  # copied: else they are pages of the file
     except ModelError as error:
         raise ModelError(f"{path}: {error}") from error
     except (SafetensorError, OSError) as error:

@@ -42,16 +42,6 @@ def test_a_checkpoint_of_the_form_before_is_a_whole_network_at_full_scale(tmp_pa
     assert all(torch.equal(tensor, again.state_dict()[name]) for name, tensor in segmenter.state_dict().items())
 
 
-def test_half_precision_is_read_as_single(tmp_path: Path) -> None:
-    segmenter, design = toy_segmenter("pspnet")
-    save_checkpoint(segmenter.half(), design, FACTS, tmp_path / "half.safetensors")
-    again = load_checkpoint(tmp_path / "half.safetensors")[0].state_dict()
-    assert {tensor.dtype for tensor in again.values()} == {torch.float32, torch.int64}
-    assert all(
-        torch.equal(tensor.to(again[name].dtype), again[name]) for name, tensor in segmenter.state_dict().items()
-    )
-
-
 def test_a_damaged_or_foreign_checkpoint_is_refused(tmp_path: Path) -> None:
     with raises(ModelError, tmp_path / "none.safetensors", "dvc repro"):
         load_checkpoint(tmp_path / "none.safetensors")
