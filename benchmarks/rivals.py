@@ -2,25 +2,34 @@
 
 Our files are those of a bundle or of an export, timed from an image of the graph's size to labels. A rival is any ONNX
 file of fixed shape, timed from its input array to its output, without its preprocessing and postprocessing. Create its
-file in a separate environment: this module imports nothing of it.
+file in a separate environment: this module imports nothing of it. For the same reason, the rival's own tools predict
+the images on which `--split` scores it. Then a chart of mIoU and time is written beside the record.
 """
 
 import argparse
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
+from itertools import cycle
 from multiprocessing import get_context
 from pathlib import Path
 from statistics import median
-from typing import Any
+from tempfile import TemporaryDirectory
+from typing import Any, get_args
 
 import numpy as np
 
 from benchmarks.record import begun
 from pipeline.cli import end_with_parent
-from pipeline.data.files import sha256, write_json
+from pipeline.data.classes import ClassTable
+from pipeline.data.files import replacing, sha256, write_json
+from pipeline.data.samples import read_samples
 from pipeline.errors import ParamsError
+from pipeline.params.sections import Split
+from pipeline.params.tree import load_params
+from segdistill_runtime.errors import FileRefused
+from segdistill_runtime.images import Resizing
 
 SETTLE_S = 0.3  # untimed calls at the start of a turn: threads of the file before still spin
 
@@ -31,11 +40,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--threads", type=int, default=2, help="threads of each runtime")
     parser.add_argument("--rounds", type=int, default=7, help="turns of every file")
     parser.add_argument("--calls", type=int, default=20, help="timed calls in each turn")
+    parser.add_argument("--split", choices=get_args(Split), help="also score our files on this split of this profile")
+    parser.add_argument(
+        "--predictions", nargs="*", default=[], metavar="NAME=FOLDER",
+        help="to score rivals too: what each predicts for the split, a PNG of train ids for each sample id",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path("reports/speed/rivals.json"), help="the record, JSON")
 
 
 def run(arguments: argparse.Namespace) -> None:
-    files = named_files(arguments.files)
+    files = named_paths(arguments.files)
+    mious = score(files, named_paths(arguments.predictions), arguments) if arguments.split else {}
     # One process for each file: in one process, the threads of two sessions would wait for each other.
     context = get_context("spawn")
     pools = {name: ProcessPoolExecutor(1, context, initializer=end_with_parent) for name in files}
@@ -54,22 +69,67 @@ def run(arguments: argparse.Namespace) -> None:
         ms = 1e3 * median(rounds[name])
         rows.append(
             {"name": name, "file": file.name, "sha256": sha256(file), "megabytes": file.stat().st_size / 1e6}
-            | {"ms": ms, "ms_of_rounds": [1e3 * seconds for seconds in rounds[name]]}
+            | {"ms": ms, "ms_of_rounds": [1e3 * seconds for seconds in rounds[name]], "miou": mious.get(name)}
         )
         print(f"{name:24} {ms:8.2f} ms  {ms / 1e3 / first:5.2f} times {next(iter(files))}", flush=True)
-    write_json(arguments.out, {**begun(), "threads": arguments.threads, "calls": arguments.calls, "rows": rows})
+    asked = {name: getattr(arguments, name) for name in ("threads", "calls", "split")}
+    write_json(arguments.out, {**begun(), **asked, "rows": rows})
     print(f"wrote {arguments.out}")
+    if mious:
+        draw([row for row in rows if row["miou"] is not None], arguments.out.with_suffix(".png"))
 
 
-def named_files(words: Sequence[str]) -> dict[str, Path]:
-    """Read NAME=FILE words; raises ParamsError for words of another form, repeated names and missing files."""
-    files: dict[str, Path] = {}
+def named_paths(words: Sequence[str]) -> dict[str, Path]:
+    """Read NAME=PATH words; raises ParamsError for words of another form, repeated names and missing paths."""
+    paths: dict[str, Path] = {}
     for word in words:
-        name, _, file = word.partition("=")
-        if not name or not Path(file).is_file() or name in files:
-            raise ParamsError(f"{word!r} must be NAME=FILE.onnx, with a unique name and an existing file")
-        files[name] = Path(file)
-    return files
+        name, _, path = word.partition("=")
+        if not name or not path or not Path(path).exists() or name in paths:
+            raise ParamsError(f"{word!r} must be NAME=PATH, with a unique name and an existing path")
+        paths[name] = Path(path)
+    return paths
+
+
+def score(
+    files: Mapping[str, Path], predictions: Mapping[str, Path], arguments: argparse.Namespace
+) -> dict[str, float]:
+    """Return mIoU on the split, 0..1: of our files by running them, of rivals from their predictions."""
+    from pipeline.measure.evaluate import predict, score_predictions  # brings PyTorch, which no timed process needs
+    from pipeline.runtime.artifacts import open_artifact
+
+    classes = ClassTable.load(Path("data/prepared/classes.json"))
+    samples, resize = read_samples(Path("data/curated/samples.csv"), arguments.split), load_params().export.resize
+    found = {}
+    for name, file in files.items():
+        with TemporaryDirectory() as temporary:
+            folder = predictions.get(name, Path(temporary))
+            if name not in predictions:
+                try:
+                    runner = open_artifact(file, arguments.threads, arguments.runtime)
+                except FileRefused:
+                    continue  # a rival without predictions
+                with runner:
+                    assert runner.shape is not None
+                    _, height, width, _ = runner.shape
+                    predict(runner, Resizing(height, width, resize), samples, 1, folder, name)
+            found[name] = score_predictions(samples, folder, classes)[0].miou()
+    return found
+
+
+def draw(rows: Sequence[Mapping[str, Any]], out: Path) -> None:
+    """Draw mIoU against time: one point for each file that has both."""
+    from pipeline.reporting.style import FAMILY_HUES, Chart, canvas, in_style
+
+    with in_style():
+        figure, (axes,) = canvas(6.2, 3.9)
+        for row, color in zip(rows, cycle(FAMILY_HUES), strict=False):
+            axes.scatter(row["ms"], 100 * row["miou"], s=60, color=color)
+            axes.annotate(row["name"], (row["ms"], 100 * row["miou"]), (0, 7), textcoords="offset points",
+                          ha="center", fontsize=8.5)  # fmt: skip
+        axes.margins(x=0.15, y=0.18)
+        axes.set(xlabel="time of one image, ms", ylabel="mIoU, %")
+    with replacing(out) as temporary:
+        temporary.write_bytes(Chart(figure).png)
 
 
 def time_turn(file: str, runtime: str, threads: int, calls: int) -> float:
@@ -89,7 +149,6 @@ def time_turn(file: str, runtime: str, threads: int, calls: int) -> float:
 @cache
 def _opened(file: str, runtime: str, threads: int) -> Any:
     from pipeline.runtime.artifacts import open_artifact
-    from segdistill_runtime.errors import FileRefused
 
     try:
         runner = open_artifact(Path(file), threads, runtime)

@@ -9,7 +9,7 @@ version=${PYTHON_VERSION:-3.12}
 names="pydantic pydantic-core annotated-types typing-inspection ruamel-yaml ruamel-yaml-clib beartype wadler-lindig jaxtyping
   opencv-python-headless rich markdown-it-py mdurl pygments
   lightning-fabric scipy nvidia-ml-py matplotlib contourpy cycler fonttools kiwisolver pyparsing python-dateutil six
-  pytest pluggy iniconfig packaging hypothesis sortedcontainers onnxscript onnx-ir"
+  pytest colorama pluggy iniconfig packaging hypothesis sortedcontainers onnxscript onnx-ir"
 if [ "$version" = 3.11 ]; then other=">= '3.12'"; else other="< '3.12'"; fi
 # shellcheck disable=SC2086
 wanted=$(printf '^%s== ' $names | sed 's/ $//; s/ /|/g')

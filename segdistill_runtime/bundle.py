@@ -72,7 +72,7 @@ def open_model(bundle: Bundle, contract: Contract, runtime: str, threads: int) -
         try:
             return _open(bundle, contract, file.runtime, threads)
         except NotAvailable as refusal:
-            print(f"{file.runtime} is not used: {refusal}", file=sys.stderr)
+            print(f"trying the next runtime: {refusal}", file=sys.stderr)
     raise NotAvailable(f"{contract.run}: none of its runtimes works here; run pip install -r requirements.txt")
 
 

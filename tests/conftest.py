@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import colorama
 import pytest
 import torch
 from hypothesis import settings
@@ -14,6 +15,9 @@ from tests.vectors.reading import read_vectors
 settings.register_profile("thorough", deadline=None, max_examples=100)
 settings.register_profile("quick", deadline=None, max_examples=20)
 settings.load_profile("quick")
+
+# Importing DVC's tools calls it, which wraps pytest's stdout. pytest closes that one after the test.
+colorama.init = lambda *_, **__: None
 
 THREADS = torch.get_num_threads()  # OMP_NUM_THREADS
 VECTORS = Path(__file__).parent / "vectors"

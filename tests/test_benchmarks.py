@@ -5,19 +5,23 @@ other benchmarks measure what they say.
 import ast
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
+from argparse import Namespace
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
 import pytest
 import torch
 from onnx import TensorProto, helper
+from PIL import Image
 
 from benchmarks.determinism import train
 from benchmarks.gpu import attempt, is_settled
 from benchmarks.plain import PlainCWD, PlainGDD, PlainStep
+from benchmarks.rivals import draw, named_paths, score
 from benchmarks.slot import ahead, run_slot, table, trainings
 from benchmarks.train import Case, compared
 from models import BACKBONES, HEADS
@@ -25,6 +29,7 @@ from models.export_wrappers import LabelsGraph
 from pipeline.code_digest import ROOT, closure, direct_imports
 from pipeline.curation import RULE_MODULES
 from pipeline.data.augmentation import NEUTRAL
+from pipeline.data.samples import read_samples
 from pipeline.deploy.onnx_export import export_graph
 from pipeline.distillation import METHODS
 from pipeline.distillation.cwd import CWD
@@ -284,6 +289,29 @@ def _run(name: str, folder: Path, *arguments: str) -> dict:
     return json.loads(out.read_text())
 
 
+def test_rivals_are_scored_by_their_predictions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    samples = read_samples(write_toy_samples(tmp_path / "data/curated"), "val")
+    for source, target in (("data/curated/classes.json", "data/prepared/classes.json"), (ROOT / "params.yaml", ".")):
+        (tmp_path / target).parent.mkdir(exist_ok=True)
+        shutil.copy(source, target)
+    segmenter, design = toy_segmenter()
+    export_graph(LabelsGraph(segmenter.eval()), design, InputShape(1, 24, 32), 20, tmp_path / "ours.onnx")
+    for file in ("theirs.onnx", "unscored.onnx"):
+        (tmp_path / file).write_bytes(b"no graph of ours")
+    for sample in samples:
+        (tmp_path / "found").mkdir(exist_ok=True)
+        shutil.copy(str(sample.mask), tmp_path / f"found/{sample.id}.png")
+    arguments = Namespace(split="val", threads=1, runtime="onnxruntime")
+    files = named_paths([f"{name}={name}.onnx" for name in ("ours", "theirs", "unscored")])
+    mious = score(files, named_paths(["theirs=found"]), arguments)
+    assert mious.keys() == {"ours", "theirs"}
+    assert mious["theirs"] == 1.0
+    assert 0.0 <= mious["ours"] < 1.0
+    draw([{"ms": 5.0, "miou": miou, "name": name} for name, miou in mious.items()], tmp_path / "rivals.png")
+    assert Image.open(tmp_path / "rivals.png").size[0] > 600
+
+
 @pytest.mark.slow
 def test_rivals_take_turns_with_ours(tmp_path: Path) -> None:
     segmenter, design = toy_segmenter()
@@ -305,6 +333,7 @@ def test_rivals_take_turns_with_ours(tmp_path: Path) -> None:
         ("ours", "ours.onnx", 2), ("theirs", "theirs.onnx", 2),
     ]  # fmt: skip
     assert rows[0]["ms"] > rows[1]["ms"] > 0
+    assert [row["miou"] for row in rows] == [None, None]
     (tmp_path / "damaged.onnx").write_bytes(b"no graph")
     for wrong in ("theirs=theirs.onnx", "other=nowhere.onnx", "damaged=damaged.onnx"):
         refused = run([*command, wrong], tmp_path)

@@ -195,6 +195,14 @@ def test_a_teacher_overrides_the_training_key_by_key(load: Load) -> None:
     assert "training" not in vars(params.teacher_run)
 
 
+def test_a_run_replaces_the_weights_of_its_recipe_as_a_whole(load: Load) -> None:
+    file = {"source": "file", "file": "backbone.safetensors", "sha256": "0" * 64}
+    other = {"recipe": "pspnet_r18", "network": {"weights": {"source": "timm"}}}
+    params = load({"recipes.pspnet_r18.network.weights": file, "runs": {"a": {"recipe": "pspnet_r18"}, "b": other}})
+    assert vars(params.runs["a"].network.weights) == file
+    assert vars(params.runs["b"].network.weights) == {"source": "timm", "file": "", "sha256": ""}
+
+
 def test_a_run_overrides_its_recipe_key_by_key(load: Load) -> None:
     params = load(
         {

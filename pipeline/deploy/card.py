@@ -30,6 +30,7 @@ def render_card(
         vars(records), artifacts=records.artifacts, run=run, baseline=baseline, teacher=teacher,
         decisions=decisions, defaults=defaults(decisions), reasons=reasons, contract=contract, release=release,
         origin=origin.files, parameters=json.dumps(origin.parameters, indent=1), signed=signed,
+        splits=origin.parameters["training"]["splits"],
         front_matter=front_matter(run, dataset, records.evaluation, release.license),
     )  # fmt: skip
 

@@ -73,7 +73,10 @@ class PruneParams:
 
 @section
 class RunParams(TeachingParams):
-    """One student. In params.yaml, a run may name a recipe and give only the keys that differ from it."""
+    """One student. In params.yaml, a run may name a recipe and give only the keys that differ from it.
+
+    `distill` and `weights` are replaced as a whole.
+    """
 
     network: NetworkParams
     prune: PruneParams = PruneParams()

@@ -212,10 +212,10 @@ def _with_recipe(name: str, run: Any, recipes: Mapping[str, Any]) -> Any:
 
 
 def _merged(base: Any, changes: Any) -> Any:
-    """Merge mappings key by key, except weights of methods: a run that names methods has only those."""
+    """Merge mappings key by key, except `distill` and `weights`, which a run replaces as a whole."""
     if not isinstance(base, dict) or not isinstance(changes, dict):
         return changes
-    whole = {"distill"}
+    whole = {"distill", "weights"}
     return base | {
         key: value if key in whole or key not in base else _merged(base[key], value) for key, value in changes.items()
     }

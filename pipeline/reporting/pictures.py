@@ -111,7 +111,10 @@ def grid_png(rows: Sequence[Row], classes: ClassTable) -> bytes:
     """Draw the whole grid with captions and the legend of classes as one PNG."""
     columns = len(rows[0].panels)
     height, width = rows[0].panels[0].picture.shape[:2]
-    legend_rows = -(-len(classes.classes) // (2 * columns))
+    palette = classes.palette()
+    entries = [Patch(facecolor=to_hex(palette[i] / 255), label=c.name) for i, c in enumerate(classes.classes)]
+    entries.append(Patch(facecolor="black", label="unlabelled"))
+    legend_rows = -(-len(entries) // (2 * columns))
     tall = len(rows) * (2.3 * height / width + 0.42) + 0.3 * legend_rows + 0.2
     figure, panes = canvas(2.3 * columns, tall, len(rows), columns)
     figure.set_layout_engine("constrained", w_pad=0.03, h_pad=0.04)
@@ -122,10 +125,8 @@ def grid_png(rows: Sequence[Row], classes: ClassTable) -> bytes:
         axes.set(xticks=[], yticks=[])
         axes.grid(visible=False)
         axes.spines[:].set_visible(False)
-    palette = classes.palette()
-    patches = [Patch(facecolor=to_hex(palette[i] / 255), label=c.name) for i, c in enumerate(classes.classes)]
-    figure.legend(handles=[*patches, Patch(facecolor="black", label="unlabelled")], loc="outside lower center",
-                  ncols=2 * columns, fontsize=8, handlelength=1, handleheight=1)  # fmt: skip
+    figure.legend(handles=entries, loc="outside lower center", ncols=-(-len(entries) // legend_rows), fontsize=8,
+                  handlelength=1, handleheight=1)  # fmt: skip
     return to_png(figure)
 
 

@@ -158,7 +158,7 @@ def write_material(root: Path) -> Material:
     stages[f"student-{RUN}"] = {
         "cmd": "x",
         "deps": [{"path": "artifacts/teacher", "md5": "0" * 32}],
-        "params": {"artifacts/resolved.json": {f"student-{RUN}": {"code": "c0de", "training": {"momentum": 0.9}}}},
+        "params": {"artifacts/resolved.json": {f"student-{RUN}": {"code": "c0de", "training": {"splits": ["train"]}}}},
         "outs": [{"path": f"artifacts/students/{RUN}", "md5": "1" * 32}],
     }
     write_json(root / "dvc.lock", {"schema": "2.0", "stages": stages})  # JSON is YAML as well

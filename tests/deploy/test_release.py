@@ -167,6 +167,9 @@ def test_the_card_says_what_ships_and_what_model_hubs_read(released: Path) -> No
     assert "Kept in floating point in the graph for CPUs, because they lose most: first." in body
     assert "**mIoU (of 1 of 2 classes: no `b` in test)**" in body
     assert "b | no label" in body
+    limits = body.split("## Limits\n")[1].split("\n## ")[0].strip().splitlines()
+    assert len(limits) == 5
+    assert all(line.startswith("- ") and line.endswith(".") for line in limits)
 
 
 def test_a_signed_bundle_says_so(material: Material, key: Path) -> None:
@@ -294,7 +297,7 @@ def test_provenance_needs_a_lock_that_knows_the_run(tmp_path: Path) -> None:
 def test_provenance_names_what_the_run_used_and_its_parameters(material: Material) -> None:
     origin = provenance(material.root / "dvc.lock", RUN)
     assert {row["stage"] for row in origin.files} == {"prepare", "curate", "teacher", f"student-{RUN}"}
-    assert origin.parameters == {"code": "c0de", "training": {"momentum": 0.9}}
+    assert origin.parameters == {"code": "c0de", "training": {"splits": ["train"]}}
     lock = json.loads((material.root / "dvc.lock").read_text())
     del lock["stages"][f"student-{RUN}"]["deps"]
     (material.root / "dvc.lock").write_text(json.dumps(lock))
