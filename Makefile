@@ -11,7 +11,7 @@ TEST_WORKERS ?= 2
 SMALL := scratch/predictor
 # The few packages of a bundle are installed in seconds, those of the project in minutes: `make predict` takes what is there.
 PREDICTOR = $(if $(wildcard .venv/.synced),.venv,$(SMALL))
-MODEL ?= releases/camvid_pspnet_r18.zip
+MODEL ?= releases/camvid_ladder_r18.zip
 WANTED := import sys; sys.exit(0 if (3, 11) <= sys.version_info < (3, 13) else "segdistill needs Python 3.11 or 3.12: make PYTHON=python3.11 setup")
 COMPILE = uv pip compile --quiet --python-version 3.11 --universal --generate-hashes --no-emit-index-url --no-annotate --no-header
 
