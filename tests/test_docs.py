@@ -2,6 +2,7 @@
 
 import ast
 import re
+import subprocess
 from dataclasses import fields
 from pathlib import Path
 
@@ -75,6 +76,18 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
         if "://" not in target and not target.startswith("#"):
             path = (page.parent / target.partition("#")[0]).resolve()
             assert path.exists() or path in GENERATED, f"{page}: {target}"
+
+
+def test_commits_that_pages_name_exist() -> None:
+    shallow = subprocess.run(["git", "rev-parse", "--is-shallow-repository"], cwd=ROOT, capture_output=True, text=True)
+    if shallow.stdout.strip() != "false":
+        pytest.skip("not a full clone: earlier commits are not here")
+    named = {word for page in MARKDOWN for word in re.findall(r"`([0-9a-f]{7})`", page.read_text(encoding="utf-8"))}
+    git = ["git", "cat-file", "--batch-check=%(objecttype)"]
+    found = subprocess.run(git, cwd=ROOT, input="\n".join(sorted(named)), capture_output=True, text=True, check=True)
+    types = dict(zip(sorted(named), found.stdout.splitlines(), strict=True))
+    assert len(types) > 50
+    assert [word for word, kind in types.items() if kind != "commit"] == []
 
 
 def test_every_page_for_users_is_in_the_menu() -> None:
