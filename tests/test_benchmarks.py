@@ -23,7 +23,7 @@ from benchmarks.gpu import attempt, is_settled
 from benchmarks.plain import PlainCWD, PlainGDD, PlainStep
 from benchmarks.rivals import draw, named_paths, score
 from benchmarks.slot import ahead, run_slot, table, trainings
-from benchmarks.train import Case, compared
+from benchmarks.train import Case, compared, matrix_peak
 from models import BACKBONES, HEADS
 from models.export_wrappers import LabelsGraph
 from pipeline.code_digest import ROOT, closure, direct_imports
@@ -82,6 +82,20 @@ def test_a_row_says_how_many_times_as_fast() -> None:
     ours = {"images_per_s": 5.0, "peak_memory_bytes": 100, "flops_per_s": 3e9}
     row = compared(case, plain, ours, 6e9)
     assert (row["ratio"], row["memory_ratio"], row["share_of_peak"]) == (2.5, 0.25, 0.5)
+
+
+def test_matrices_of_a_type_that_the_machine_computes_slowly_stay_small(monkeypatch: pytest.MonkeyPatch) -> None:
+    rates = {torch.bfloat16: 1e9, torch.float32: 1e12}
+    sizes: dict[torch.dtype, int] = {}
+
+    def seconds(size: int, dtype: torch.dtype, _device: torch.device, _products: int) -> float:
+        sizes[dtype] = size
+        return 2 * size**3 / rates[dtype]
+
+    monkeypatch.setattr("benchmarks.train.product_seconds", seconds)
+    monkeypatch.setattr("benchmarks.train.best_device", lambda: torch.device("cpu"))
+    assert matrix_peak(5) == pytest.approx({"bf16": 1e9, "fp32": 1e12})
+    assert sizes == {torch.bfloat16: 256, torch.float32: 2048}
 
 
 @pytest.mark.slow
