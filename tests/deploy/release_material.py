@@ -128,11 +128,13 @@ class Material(NamedTuple):
         """Overwrite keys of a stage's metrics."""
         write_json(self.metrics(stage), {**json.loads(self.metrics(stage).read_text()), **values})
 
-    def release(self, limits: ReleaseParams = NO_LIMITS, key: Path | None = None, resize: str = "stretch") -> Path:
-        """The bundle of the run."""
+    def release(
+        self, limits: ReleaseParams = NO_LIMITS, key: Path | None = None, resize: str = "stretch", recipe: str = RUN
+    ) -> Path:
+        """The bundle of the run, as if it had been trained as `recipe` was."""
         params = load_params(ROOT / "params.yaml")
         package_release(
-            RUN, params.run(RUN), Resizing(*SIZE, resize), "test", params.parity, limits, self.root / "classes.json",
+            RUN, params.run(recipe), Resizing(*SIZE, resize), "test", params.parity, limits, self.root / "classes.json",
             self.root / "samples.csv", self.root / "dvc.lock", self.folders(), key,
         )  # fmt: skip
         return self.folders().out

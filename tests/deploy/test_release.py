@@ -23,6 +23,7 @@ from pipeline.params.tree import load_params
 from segdistill_runtime.contract import read_contract
 from segdistill_runtime.verify import verify
 from tests.deploy.release_material import (
+    BASELINE,
     CLASSES,
     FILES,
     NO_LIMITS,
@@ -170,6 +171,13 @@ def test_the_card_says_what_ships_and_what_model_hubs_read(released: Path) -> No
     limits = body.split("## Limits\n")[1].split("\n## ")[0].strip().splitlines()
     assert len(limits) == 5
     assert all(line.startswith("- ") and line.endswith(".") for line in limits)
+
+
+def test_a_card_has_a_teacher_only_if_the_student_had_one(material: Material) -> None:
+    for recipe, rows in ((RUN, 2), (BASELINE, 0)):
+        card = (material.release(recipe=recipe) / "card.md").read_text()
+        scores = card.split("## Quality\n")[1].split("\n| class |")[0]
+        assert sum("teacher" in line for line in scores.splitlines()) == rows
 
 
 def test_a_signed_bundle_says_so(material: Material, key: Path) -> None:
