@@ -20,6 +20,7 @@ from pipeline.deploy.bundle_records import manifest
 from pipeline.deploy.release import Folders, package_release
 from pipeline.deploy.signing import sign
 from pipeline.params.deployment import ReleaseParams, SpeedupParams
+from pipeline.params.runs import RunParams
 from pipeline.params.tree import load_params
 from pipeline.records.artifacts import (
     Activations,
@@ -129,13 +130,14 @@ class Material(NamedTuple):
         write_json(self.metrics(stage), {**json.loads(self.metrics(stage).read_text()), **values})
 
     def release(
-        self, limits: ReleaseParams = NO_LIMITS, key: Path | None = None, resize: str = "stretch", recipe: str = RUN
-    ) -> Path:
-        """The bundle of the run, as if it had been trained as `recipe` was."""
+        self, limits: ReleaseParams = NO_LIMITS, key: Path | None = None, resize: str = "stretch",
+        run: RunParams | None = None,
+    ) -> Path:  # fmt: skip
+        """The bundle of the run, as if it had been trained with other parameters."""
         params = load_params(ROOT / "params.yaml")
         package_release(
-            RUN, params.run(recipe), Resizing(*SIZE, resize), "test", params.parity, limits, self.root / "classes.json",
-            self.root / "samples.csv", self.root / "dvc.lock", self.folders(), key,
+            RUN, run or params.run(RUN), Resizing(*SIZE, resize), "test", params.parity, limits,
+            self.root / "classes.json", self.root / "samples.csv", self.root / "dvc.lock", self.folders(), key,
         )  # fmt: skip
         return self.folders().out
 

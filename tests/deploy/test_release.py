@@ -19,6 +19,7 @@ from pipeline.deploy.bundle_records import provenance
 from pipeline.deploy.contract import write_golden
 from pipeline.deploy.decisions import failed_gates
 from pipeline.errors import ArtifactError
+from pipeline.params.runs import PruneParams
 from pipeline.params.tree import load_params
 from segdistill_runtime.contract import read_contract
 from segdistill_runtime.verify import verify
@@ -174,10 +175,19 @@ def test_the_card_says_what_ships_and_what_model_hubs_read(released: Path) -> No
 
 
 def test_a_card_has_a_teacher_only_if_the_student_had_one(material: Material) -> None:
-    for recipe, rows in ((RUN, 2), (BASELINE, 0)):
-        card = (material.release(recipe=recipe) / "card.md").read_text()
+    params = load_params(ROOT / "params.yaml")
+    for run, rows in ((RUN, 2), (BASELINE, 0)):
+        card = (material.release(run=params.run(run)) / "card.md").read_text()
         scores = card.split("## Quality\n")[1].split("\n| class |")[0]
         assert sum("teacher" in line for line in scores.splitlines()) == rows
+
+
+def test_a_card_names_the_network_that_was_pruned(material: Material) -> None:
+    params = load_params(ROOT / "params.yaml").run(BASELINE)
+    for prune in (PruneParams(), PruneParams(source="students/wide", keep=0.5)):
+        card = (material.release(run=replace(params, prune=prune)) / "card.md").read_text()
+        head = card.split("## ")[0]
+        assert ("50 % of the channels of students/wide" in head) == prune.prunes
 
 
 def test_a_signed_bundle_says_so(material: Material, key: Path) -> None:
