@@ -79,9 +79,9 @@ def test_links_of_a_page_lead_somewhere(page: Path) -> None:
 
 
 def test_commits_that_pages_name_exist() -> None:
-    shallow = subprocess.run(["git", "rev-parse", "--is-shallow-repository"], cwd=ROOT, capture_output=True, text=True)
-    if shallow.stdout.strip() != "false":
-        pytest.skip("not a full clone: earlier commits are not here")
+    history = subprocess.run(["git", "rev-list", "--count", "HEAD"], cwd=ROOT, capture_output=True, text=True)
+    if int(history.stdout or 0) < 100:
+        pytest.skip("this is no full clone: earlier commits are not here")
     named = {word for page in MARKDOWN for word in re.findall(r"`([0-9a-f]{7})`", page.read_text(encoding="utf-8"))}
     git = ["git", "cat-file", "--batch-check=%(objecttype)"]
     found = subprocess.run(git, cwd=ROOT, input="\n".join(sorted(named)), capture_output=True, text=True, check=True)
