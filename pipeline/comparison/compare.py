@@ -105,7 +105,7 @@ def _finished(budget: Budget, params: Params, seeds: int, split: Split, paths: C
 
 
 def _known_paces(trials: Sequence[Trial], params: Params, paths: ComparisonPaths) -> dict[str, Pace]:
-    """Return the paces that were measured on this machine before, by candidate; the baseline has none."""
+    """Return the paces that were measured before, by candidate; the baseline has none."""
     found = {trial.candidate: read_pace(trial, params, paths) for trial in trials if trial.seed == 0}
     return {candidate: pace for candidate, pace in found.items() if pace}
 
@@ -113,8 +113,8 @@ def _known_paces(trials: Sequence[Trial], params: Params, paths: ComparisonPaths
 def _paces(
     trials: Sequence[Trial], params: Params, paths: ComparisonPaths, failed: dict[str, SegdistillError]
 ) -> dict[str, Pace]:
-    """Measure the candidates whose pace is not known, in turns with the baseline, each in its own process."""
-    paces = _known_paces(trials, params, paths)
+    """Measure the candidates whose pace on this machine is not known, in turns with the baseline, in own processes."""
+    paces = {name: pace for name, pace in _known_paces(trials, params, paths).items() if pace.holds_here}
     missing = [trial for trial in trials if trial.seed == 0 and trial.candidate not in paces]
     rounds = {trial.candidate: list[float]() for trial in missing}
     if rounds.keys() != {NO_TEACHER}:

@@ -1,7 +1,7 @@
 """Equal time: how long an iteration of each candidate takes, and how many iterations fit into the baseline's time.
 
-Every candidate trains a few iterations by itself. So the numbers hold only for this machine and this number of threads,
-and only if nothing else ran on it.
+Every candidate trains a few iterations by itself. So the numbers hold only for the machine and the number of threads
+that they were measured with, and only if nothing else ran there.
 """
 
 import csv
@@ -42,15 +42,18 @@ class Pace:
     def times_baseline(self) -> float:
         return median(ours / theirs for ours, theirs in zip(self.seconds, self.baseline_seconds, strict=True))
 
+    @property
+    def holds_here(self) -> bool:
+        return (self.machine, self.threads) == (machine_record(), available_threads())
+
 
 def read_pace(trial: Trial, params: Params, paths: ComparisonPaths) -> Pace | None:
-    """Return the measured pace of a candidate; None if its inputs or the machine have changed since."""
+    """Return the pace of a candidate, measured on this machine or another; None if its inputs have changed since."""
     try:
         pace = read_record(Pace, _file(trial, paths), "compare")
     except ArtifactError:
         return None
-    here = (training_inputs(trial, params, paths), machine_record(), available_threads())
-    return pace if (pace.inputs, pace.machine, pace.threads) == here else None
+    return pace if pace.inputs == training_inputs(trial, params, paths) else None
 
 
 def write_pace(

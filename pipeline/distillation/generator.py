@@ -18,7 +18,7 @@ from pipeline.distillation.method import BackboneMethod
 
 Plane = Float[Tensor, "n 1 h w"]
 PADDED_TO = 16  # a composed convolution's input channels are a multiple of what matrix units multiply at once
-WIDE = 2**20  # weights of one tap; with this many or more, oneDNN's weight gradient in bf16 is slower
+WIDE = {torch.bfloat16: 2**20, torch.float32: 2**18}  # weights of a tap, from which on oneDNN's gradient is slower
 
 
 class Generator(nn.Sequential):
@@ -82,7 +82,7 @@ def _convolve(x: Float[Tensor, "n c h w"], weight: Tensor, bias: Tensor | None) 
     # Converted in the memory order of a channels-last weight: five times as fast on a CPU.
     weight = weight.permute(0, 2, 3, 1).to(dtype).permute(0, 3, 1, 2)
     x, bias = x.to(dtype), None if bias is None else bias.to(dtype)
-    if x.device.type == "cpu" and dtype == torch.bfloat16 and weight.shape[0] * weight.shape[1] >= WIDE:
+    if x.device.type == "cpu" and weight.shape[0] * weight.shape[1] >= WIDE.get(dtype, float("inf")):
         return WideConvolution.apply(x, weight, bias)  # type: ignore[reportReturnType]
     return F.conv2d(x, weight, bias, padding=1)
 
@@ -95,7 +95,8 @@ def _multiplied_in(x: Tensor) -> torch.dtype:
 class WideConvolution(torch.autograd.Function):
     """A 3x3 convolution with padding 1, whose weight gradient is one matrix product for each of its nine taps.
 
-    For 2048 to 2048 channels in bf16, oneDNN takes about four times as long for that gradient as for the convolution.
+    For 2048 to 2048 channels, oneDNN takes about four times as long for that gradient as for the convolution, in bf16
+    and, on a CPU with AVX2 only, in fp32.
     """
 
     @staticmethod

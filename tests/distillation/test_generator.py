@@ -67,12 +67,15 @@ def test_the_wide_convolution_is_a_convolution(with_bias: bool) -> None:
         torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
 
 
-def test_wide_layers_take_the_fast_way_on_the_cpu_and_narrow_ones_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize(("bf16", "narrow", "wide"), [(True, 512, 1024), (False, 64, 512)])
+def test_wide_layers_take_the_fast_way_on_the_cpu_and_narrow_ones_do_not(
+    bf16: bool, narrow: int, wide: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     taken: list[int] = []
     apply = WideConvolution.apply
     monkeypatch.setattr(WideConvolution, "apply", lambda *inputs: taken.append(len(inputs[1])) or apply(*inputs))
-    for channels in (64, 1024):
+    for channels in (narrow, wide):
         student, plane = torch.randn(1, channels, 4, 4), torch.zeros(1, 1, 4, 4)
-        with torch.autocast("cpu", dtype=torch.bfloat16):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
             rebuild(nn.Identity(), Generator(channels), student, torch.ones_like(plane), plane)
-    assert taken == [1024, 1024]
+    assert taken == [wide, wide]
