@@ -65,6 +65,7 @@ class CandidateResult:
     agreement: float | None  # 0..1, with the teacher, mean of the seeds
     cost: Cost
     machines: tuple[dict[str, Any], ...]
+    precisions: tuple[str, ...]  # of the training, in words
 
     @property
     def seconds(self) -> float:
@@ -112,6 +113,7 @@ def read_results(trials: Sequence[Trial], split: Split, paths: ComparisonPaths) 
             agreement=_if_all(fmean, [entry.agreement for entry in trained]),
             cost=trained[0].cost,
             machines=tuple(entry.machine for entry in trained),
+            precisions=tuple(entry.precision for entry in evaluated),
         )
     return results
 

@@ -4,7 +4,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pipeline.comparison import charts
 from pipeline.comparison.plan import Budget, ComparisonPaths, Trial
@@ -35,6 +35,11 @@ class Table(NamedTuple):
     @property
     def rows(self) -> list[tuple[CandidateResult, Gain | None]]:
         return [(self.baseline, None), *((self.results[name], gain) for name, gain in self.gains.items())]
+
+    @property
+    def unlike(self) -> list[str]:
+        """Candidates with a seed that was trained in another precision than the baseline's."""
+        return [name for name in self.gains if self.results[name].precisions != self.baseline.precisions]
 
     @property
     def slowdown(self) -> dict[str, float]:
@@ -77,8 +82,9 @@ def write_verdict(
     for name, png in pictures.items():
         with replacing(paths.reports / f"{name}.png") as temporary:
             temporary.write_bytes(png)
-    every = [machine for table in tables.values() for result in table.results.values() for machine in result.machines]
-    machines = [machine for index, machine in enumerate(every) if machine not in every[:index]]
+    results = [result for table in tables.values() for result in table.results.values()]
+    machines = _distinct([machine for result in results for machine in result.machines])
+    precisions = _distinct([precision for result in results for precision in result.precisions])
     shared = {"split": split, "confidence": confidence, "machines": machines}
     record = {"recipe": recipe, **shared, "diverged": dict(diverged), "baseline": _plain(main.baseline)}
     write_json(paths.reports / "comparison.json", {**record, "candidates": {b: t.plain for b, t in tables.items()}})
@@ -86,6 +92,7 @@ def write_verdict(
     environment = template_environment(Path(__file__).parent / RESOURCES[0], autoescape=False)
     page = environment.get_template("README.md.j2").render(
         **shared,
+        precisions=precisions,
         recipe_name=recipe,
         recipe=params.runs[recipe],
         training=params.training,
@@ -114,3 +121,7 @@ def _table(trials: Sequence[Trial], split: Split, confidence: float, paths: Comp
 
 def _plain(result: CandidateResult) -> dict[str, object]:
     return {key: value for key, value in asdict(result).items() if key not in ("name", "machines")}
+
+
+def _distinct(values: list[Any]) -> list[Any]:
+    return [value for index, value in enumerate(values) if value not in values[:index]]

@@ -148,6 +148,21 @@ def test_a_candidate_that_was_finished_earlier_stays_on_the_page(params: Params,
     assert shown() == {"kd"}
 
 
+@pytest.mark.usefixtures("trials")
+def test_a_candidate_in_another_precision_than_the_baseline_is_named(params: Params, paths: ComparisonPaths) -> None:
+    metrics = paths.trials / "kd_seed_0/val/metrics.json"
+    trained = json.loads(metrics.read_text())
+    compare(params, ["kd"], 1, "val", paths)
+    assert f"| precision | {trained['precision']} |" in _page(paths)
+    assert "training.precision" not in _page(paths)
+    metrics.write_text(json.dumps(trained | {"precision": "fp16 on another machine"}))
+    compare(params, ["kd"], 1, "val", paths)
+    record = json.loads((paths.reports / "comparison.json").read_text())
+    assert record["candidates"]["iterations"]["kd"]["precisions"] == ["fp16 on another machine"]
+    (warning,) = [line for line in _page(paths).splitlines() if "training.precision" in line]
+    assert re.findall("`[a-z]+`", warning) == ["`kd`"]
+
+
 def test_without_a_teacher_it_says_what_to_run(params: Params, paths: ComparisonPaths) -> None:
     paths.teacher.unlink()
     with raises(ArtifactError, paths.teacher, "dvc repro", "repro teacher"):

@@ -90,6 +90,7 @@ def _result(name: str, seconds: tuple[float, ...]) -> CandidateResult:
         agreement=None,
         cost=Cost(training_only_parameters=0, student_macs=1, teacher_macs=0, methods_macs=0),
         machines=({"cpu": "made up"},) * len(seconds),
+        precisions=("fp32 on cpu",) * len(seconds),
     )
 
 
