@@ -186,6 +186,16 @@ def test_a_prediction_of_another_size_is_refused(profile: FakeProfile) -> None:
         _write(profile)
 
 
+def test_students_of_different_precisions_are_named(profile: FakeProfile, written: Path) -> None:
+    path = profile.folders.metrics / "evaluate" / "pspnet_r18.json"
+    trained = json.loads(path.read_text())
+    path.write_text(json.dumps(trained | {"precision": "made-up precision"}))
+    _write(profile)
+    both = f"(made-up precision; {trained['precision']})"
+    pages = [(out / "index.html").read_text() for out in (written, profile.out)]
+    assert [both in page for page in pages] == [False, True]
+
+
 def test_metrics_of_another_split_are_refused(profile: FakeProfile) -> None:
     path = profile.folders.metrics / "evaluate" / "pspnet_r18.json"
     path.write_text(path.read_text().replace('"split": "test"', '"split": "val"'))
